@@ -1,0 +1,158 @@
+/* The element-wise and small kernels: the tables of their names, and one table of pointers per
+ * instruction set and precision.
+ *
+ * A kernel works on blocks of rows: n_rows rows of n_cols contiguous numbers, ld numbers from one row to
+ * the next. `void *` stands for numbers of the table's precision. Nothing here allocates, locks or fails.
+ * A number that comes out depends on the numbers that go in and on the block's shape, never on the
+ * address of the block.
+ *
+ * To add an activation or a loss: one row here, its formulas in _kernels_body.h, one line in
+ * tests/reference.py. An optimizer also wants a frozen class in specs.py.
+ */
+#ifndef DNN_KERNELS_H
+#define DNN_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ROW(name, row_wise, slope_from_z, relu_like, n_par, par0)
+ *   row_wise      a row's outputs depend on all its scores
+ *   slope_from_z  the slope is computed from the scores Z; otherwise from the outputs A
+ *   relu_like     zero or nearly so on one side: He's start fits
+ *   n_par, par0   number of parameters and the default of the first */
+#define DNN_ACTIVATIONS(ROW)             \
+    ROW(identity, 0, 0, 0, 0, 0.0)       \
+    ROW(sigmoid, 0, 0, 0, 0, 0.0)        \
+    ROW(tanh, 0, 0, 0, 0, 0.0)           \
+    ROW(relu, 0, 0, 1, 0, 0.0)           \
+    ROW(leaky_relu, 0, 0, 1, 1, 0.01)    \
+    ROW(softmax, 1, 0, 0, 0, 0.0)
+
+/* ROW(id, name, output, classes)
+ *   name     what users call it
+ *   output   the output activation it is computed for, from the scores; "" where it is computed from the
+ *            outputs of any element-wise activation
+ *   classes  targets may be given as class numbers */
+#define DNN_LOSSES(ROW)                                 \
+    ROW(squared_error, "squared_error", "", 0)          \
+    ROW(log_loss_sigmoid, "log_loss", "sigmoid", 0)     \
+    ROW(log_loss_softmax, "log_loss", "softmax", 1)
+
+/* ROW(name, n_slots, n_hyper, whole_gradient)
+ *   n_slots         numbers of state a parameter
+ *   n_hyper         hyper-parameters besides the rate
+ *   whole_gradient  an update needs the whole gradient first */
+#define DNN_OPTIMIZERS(ROW)      \
+    ROW(sgd, 0, 0, 0)            \
+    ROW(momentum, 1, 1, 0)       \
+    ROW(nesterov, 1, 1, 0)       \
+    ROW(averaged, 1, 1, 0)       \
+    ROW(adam, 2, 4, 0)
+
+/* Functions of one number, for tests of their accuracy. ROW(name) */
+#define DNN_FUNCTIONS(ROW) \
+    ROW(exp)               \
+    ROW(expm1)             \
+    ROW(log1p)             \
+    ROW(tanh)              \
+    ROW(sigmoid)
+
+#define DNN_MAX_PAR 2     /* parameters of an activation or a loss */
+#define DNN_MAX_HYPER 4   /* hyper-parameters of an optimizer, the rate apart */
+#define DNN_MAX_SCALARS 8 /* scalars of an update */
+
+typedef struct {
+    const char *name;
+    int row_wise, slope_from_z, relu_like, n_par;
+    double par0;
+} DnnActivation;
+
+typedef struct {
+    const char *id, *name, *output;
+    int classes;
+} DnnLoss;
+
+typedef struct {
+    const char *name;
+    int n_slots, n_hyper, whole_gradient;
+} DnnOptimizer;
+
+/* Each ends with a row whose first member is NULL. */
+extern const DnnActivation dnn_activations[];
+extern const DnnLoss dnn_losses[];
+extern const DnnOptimizer dnn_optimizers[];
+extern const char *const dnn_functions[];
+
+typedef struct {
+    const char *isa; /* "baseline", "avx2", "avx512" */
+    int size;        /* bytes of a number */
+
+    /* Z += b (n_cols; NULL: nothing is added), then A = f(Z). A may be Z itself. */
+    void (*activate)(int activation, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *b,
+                     void *Z, ptrdiff_t ldz, void *A, ptrdiff_t lda);
+
+    /* dZ = dA f'. V holds A or Z, as the activation's row says. dZ may be dA or V itself.
+     * softmax: the product with its full Jacobian, dZ_k = A_k (dA_k - sum_j A_j dA_j). */
+    void (*slope)(int activation, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *V,
+                  ptrdiff_t ldv, const void *dA, ptrdiff_t ldda, void *dZ, ptrdiff_t lddz);
+
+    /* Returns sum_r w_r loss_r; dS (NULL: not wanted; may be S itself) = scale w_r dloss_r/dS;
+     * losses (NULL: not wanted): (n_rows,), loss_r without its weight.
+     * S: scores, or outputs where the loss's row names no output. Targets: Y (n_rows, n_cols), or, where Y
+     * is NULL, classes (n_rows,) in 0 .. n_cols - 1. w: (n_rows,) or NULL for ones; double always. */
+    double (*loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *S,
+                   ptrdiff_t lds, const void *Y, ptrdiff_t ldy, const int64_t *classes, const double *w,
+                   double scale, void *dS, ptrdiff_t ldds, double *losses);
+
+    /* Returns sum W^2; G (NULL: not wanted) += l2 W. */
+    double (*penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W, ptrdiff_t ldw, double l2, void *G,
+                      ptrdiff_t ldg);
+
+    /* One step of an optimizer on a block of parameters P with gradient G. State: slot k of a block stands
+     * k * slot numbers behind S, laid out as P. scalars: from dnn_scalars. */
+    void (*update)(int optimizer, const double *scalars, ptrdiff_t n_rows, ptrdiff_t n_cols, void *P,
+                   ptrdiff_t ldp, const void *G, ptrdiff_t ldg, void *S, ptrdiff_t slot);
+
+    /* out (n_cols,) = sums over the rows of X. */
+    void (*column_sums)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X, ptrdiff_t ldx, void *out);
+
+    /* T (n_cols, n_rows) = X'. */
+    void (*transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X, ptrdiff_t ldx, void *T,
+                      ptrdiff_t ldt);
+
+    /* 1 if each of n numbers is finite, else 0. */
+    int (*all_finite)(ptrdiff_t n, const void *x);
+
+    /* y = f(x), n numbers, f a row of DNN_FUNCTIONS. */
+    void (*map)(int function, ptrdiff_t n, const void *x, void *y);
+} DnnKernels;
+
+#define DNN_FLOAT32 0
+#define DNN_FLOAT64 1
+#define DNN_N_ISA 3
+/* Rows in rising order of width: baseline, avx2, avx512. A table that this build does not hold has
+ * isa == NULL. */
+extern const DnnKernels dnn_kernels_baseline[2], dnn_kernels_avx2[2], dnn_kernels_avx512[2];
+
+/* The tables of row 0 .. DNN_N_ISA - 1 and a precision, or NULL where this build or this processor
+ * lacks the instruction set. */
+const DnnKernels *dnn_kernels(int isa, int precision);
+
+/* The scalars of step number `step` (1, 2, ...) of an optimizer, in double. hyper: n_hyper numbers.
+ *   momentum, nesterov, averaged   mu
+ *   adam                           beta1, beta2, epsilon, form (0 paper, 1 uncorrected, 2 inside) */
+void dnn_scalars(int optimizer, const double *hyper, double rate, int64_t step, double *scalars);
+
+/* Rows of row_bytes each, order[i] * stride bytes behind X (order NULL: i * stride), copied one behind
+ * the other, ld bytes apart. */
+void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride, const int64_t *order,
+                char *out, ptrdiff_t ld);
+
+/* Subnormal numbers become zero on this thread until dnn_flush_restore; returns what to restore. */
+unsigned dnn_flush_subnormals(void);
+void dnn_flush_restore(unsigned mode);
+
+/* A steady clock, in seconds. */
+double dnn_seconds(void);
+
+#endif

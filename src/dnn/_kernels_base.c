@@ -1,0 +1,144 @@
+/* The kernels for any processor of the platform, and what is needed once: the tables of names, the choice of
+ * a table at run time, and the small functions that need no vectors.
+ */
+#define _POSIX_C_SOURCE 200112L /* clock_gettime */
+
+#include "_kernels.h"
+
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <time.h>
+#endif
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+#define SIZE 4
+#include "_kernels_body.h"
+#define SIZE 8
+#include "_kernels_body.h"
+
+const DnnKernels dnn_kernels_baseline[2] = {KERNELS("baseline", f32, 4), KERNELS("baseline", f64, 8)};
+
+#define ROW(name, row_wise, slope_from_z, relu_like, n_par, par0)                                            \
+    {#name, row_wise, slope_from_z, relu_like, n_par, par0},
+const DnnActivation dnn_activations[] = {DNN_ACTIVATIONS(ROW){NULL, 0, 0, 0, 0, 0.0}};
+#undef ROW
+
+#define ROW(id, name, output, classes) {#id, name, output, classes},
+const DnnLoss dnn_losses[] = {DNN_LOSSES(ROW){NULL, NULL, NULL, 0}};
+#undef ROW
+
+#define ROW(name, n_slots, n_hyper, whole_gradient) {#name, n_slots, n_hyper, whole_gradient},
+const DnnOptimizer dnn_optimizers[] = {DNN_OPTIMIZERS(ROW){NULL, 0, 0, 0}};
+#undef ROW
+
+#define ROW(name) #name,
+const char *const dnn_functions[] = {DNN_FUNCTIONS(ROW) NULL};
+#undef ROW
+
+static int supported(int isa)
+{
+#if defined(__x86_64__)
+    if (isa == 1)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (isa == 2)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("fma");
+#endif
+    return isa == 0;
+}
+
+const DnnKernels *dnn_kernels(int isa, int precision)
+{
+    static const DnnKernels *const tables[DNN_N_ISA] = {dnn_kernels_baseline, dnn_kernels_avx2,
+                                                        dnn_kernels_avx512};
+    if (isa < 0 || isa >= DNN_N_ISA || precision < 0 || precision > 1)
+        return NULL;
+    return tables[isa][precision].isa && supported(isa) ? &tables[isa][precision] : NULL;
+}
+
+#define ROW(name, n_slots, n_hyper, whole_gradient) optimizer_##name,
+enum { DNN_OPTIMIZERS(ROW) };
+#undef ROW
+
+void dnn_scalars(int optimizer, const double *hyper, double rate, int64_t step, double *scalars)
+{
+    memset(scalars, 0, DNN_MAX_SCALARS * sizeof *scalars);
+    switch (optimizer) {
+    case optimizer_sgd:
+        scalars[0] = rate;
+        break;
+    case optimizer_momentum:
+    case optimizer_nesterov:
+    case optimizer_averaged:
+        scalars[0] = rate;
+        scalars[1] = hyper[0];
+        scalars[2] = 1 - hyper[0];
+        break;
+    case optimizer_adam: {
+        const double beta1 = hyper[0], beta2 = hyper[1], epsilon = hyper[2];
+        const int form = (int)hyper[3]; /* 0 paper, 1 uncorrected, 2 inside */
+        const double first = 1 - pow(beta1, (double)step), second = 1 - pow(beta2, (double)step);
+        scalars[0] = form == 1 ? rate * sqrt(second) / first : rate / first;
+        scalars[1] = beta1;
+        scalars[2] = 1 - beta1;
+        scalars[3] = beta2;
+        scalars[4] = 1 - beta2;
+        scalars[5] = form == 1 ? 1 : 1 / second;
+        scalars[6] = form == 2 ? epsilon : 0;
+        scalars[7] = form == 2 ? 0 : epsilon;
+        break;
+    }
+    }
+}
+
+void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride, const int64_t *order,
+                char *out, ptrdiff_t ld)
+{
+    for (ptrdiff_t r = 0; r < n_rows; r++)
+        memcpy(out + r * ld, X + (order ? (ptrdiff_t)order[r] : r) * stride, (size_t)row_bytes);
+}
+
+unsigned dnn_flush_subnormals(void)
+{
+#if defined(__x86_64__)
+    const unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040); /* FTZ: results; DAZ: operands */
+    return mode;
+#elif defined(__aarch64__)
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode | (1u << 24))); /* FZ: both */
+    return (unsigned)mode;
+#else
+    return 0;
+#endif
+}
+
+void dnn_flush_restore(unsigned mode)
+{
+#if defined(__x86_64__)
+    _mm_setcsr(mode);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode));
+#else
+    (void)mode;
+#endif
+}
+
+double dnn_seconds(void)
+{
+#if defined(_WIN32)
+    LARGE_INTEGER ticks, per_second;
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&per_second);
+    return (double)ticks.QuadPart / (double)per_second.QuadPart;
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+#endif
+}
