@@ -1,0 +1,133 @@
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+class Activation(NamedTuple):
+    row: int
+    name: str
+    row_wise: bool
+    slope_from_z: bool
+    relu_like: bool
+    n_par: int
+    par0: float
+
+class Loss(NamedTuple):
+    row: int
+    id: str
+    name: str
+    output: str
+    classes: bool
+
+class Optimizer(NamedTuple):
+    row: int
+    name: str
+    n_slots: int
+    n_hyper: int
+    whole_gradient: bool
+
+ACTIVATIONS: dict[str, Activation]
+LOSSES: dict[str, Loss]
+OPTIMIZERS: dict[str, Optimizer]
+FUNCTIONS: dict[str, int]
+ISA_NAMES: tuple[str, ...]
+
+def available_isas() -> tuple[str, ...]: ...
+def select_isa(name: str | None = None) -> None: ...
+def isa() -> str: ...
+def kernel_addresses() -> dict[tuple[str, int], int]: ...
+def load_blas() -> dict[str, Any]: ...
+
+class Plan:
+    n_ops: int
+    n_inputs: int
+    n_outputs: int
+    n_params: int
+    widest: int
+    width: int
+    def __init__(self, n_inputs: int, layers: Sequence[tuple[int, str, Sequence[float]]]) -> None: ...
+    def units(self, slot: int) -> int: ...
+
+class Schedule:
+    size: int
+    purpose: int
+    n_rows: int
+    tile_rows: int
+    n_row_tiles: int
+    n_weight_tiles: int
+    kept: int
+    work: int
+    def place(self, slot: int) -> tuple[int, int, int]: ...
+
+class Trainer:
+    step: int
+    def __init__(
+        self,
+        plan: Plan,
+        schedule: Schedule,
+        params: np.ndarray,
+        X: np.ndarray,
+        loss: int,
+        par: Sequence[float],
+        Y: np.ndarray | None,
+        classes: np.ndarray | None,
+        weights: np.ndarray | None,
+        alpha: float,
+        batch: int,
+        optimizer: int,
+        hyper: Sequence[float],
+        state: np.ndarray,
+        step: int,
+    ) -> None: ...
+    def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int: ...
+
+def train_schedule(
+    plan: Plan, size: int, batch: int, gather: bool, loss: int, optimizer: int, two_sweeps: bool | None = None
+) -> Schedule: ...
+def cache_schedule(plan: Plan, size: int, n_rows: int) -> Schedule: ...
+def predict(plan: Plan, params: np.ndarray, X: np.ndarray, out: np.ndarray) -> None: ...
+def losses(
+    plan: Plan,
+    params: np.ndarray,
+    X: np.ndarray,
+    loss: int,
+    par: Sequence[float],
+    Y: np.ndarray | None,
+    classes: np.ndarray | None,
+    out: np.ndarray,
+) -> None: ...
+def forward(plan: Plan, schedule: Schedule, params: np.ndarray, X: np.ndarray, kept: np.ndarray) -> None: ...
+def backward(
+    plan: Plan,
+    schedule: Schedule,
+    params: np.ndarray,
+    X: np.ndarray,
+    kept: np.ndarray,
+    d_out: np.ndarray,
+    scores: bool,
+    grad: np.ndarray | None,
+    dX: np.ndarray | None,
+) -> None: ...
+def cost_and_gradient(
+    plan: Plan,
+    params: np.ndarray,
+    X: np.ndarray,
+    loss: int,
+    par: Sequence[float],
+    Y: np.ndarray | None,
+    classes: np.ndarray | None,
+    weights: np.ndarray | None,
+    alpha: float,
+    grad: np.ndarray,
+) -> float: ...
+def update(
+    optimizer: int,
+    hyper: Sequence[float],
+    rate: float,
+    step: int,
+    params: np.ndarray,
+    grad: np.ndarray,
+    state: np.ndarray,
+) -> None: ...
+def all_finite(array: np.ndarray) -> bool: ...
+def elementwise(name: str, x: np.ndarray, out: np.ndarray) -> None: ...

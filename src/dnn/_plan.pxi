@@ -1,0 +1,234 @@
+# What is computed, and how it is laid out, part of _core.pyx: Plan and Schedule.
+
+# ---------------------------------------------------------------------------------------------------------
+# Plan: what is computed
+# ---------------------------------------------------------------------------------------------------------
+
+cdef enum OpKind:
+    DENSE  # dst.Z = src.A W + b, dst.A = f(dst.Z)
+
+cdef struct Op:
+    int kind
+    int src, src2, dst  # slots: 0 holds the inputs, l what layer l gives; src2 = -1: a dense layer reads one
+    Py_ssize_t n_in, n_out
+    Py_ssize_t W, b     # where they begin in the parameters, in numbers
+    Py_ssize_t buffers  # where its running statistics begin; a dense layer has none
+    int activation
+    double par[DNN_MAX_PAR]
+    int flags           # frozen, no decay: none yet
+
+
+cdef class Plan:
+    """What a network computes, as a list of operations. Knows no precision and no number of rows.
+
+    Plan(n_inputs, layers), layers: [(units, name of the activation, its parameters), ...].
+    Parameters stand in one vector, layer by layer: W (n_in, n_out) by rows, then b (n_out,).
+    """
+
+    cdef Op* ops
+    cdef readonly int n_ops
+    cdef readonly Py_ssize_t n_inputs, n_outputs, n_params, widest, width
+    cdef dict schedules
+
+    def __cinit__(self, Py_ssize_t n_inputs, layers):
+        load_blas()
+        self.ops = <Op*>calloc(max(len(layers), 1), sizeof(Op))
+        if self.ops == NULL:
+            raise MemoryError("no memory for the plan")
+        self.n_inputs = self.n_outputs = self.widest = self.width = n_inputs
+        cdef Op* op
+        for units, name, par in layers:
+            op = &self.ops[self.n_ops]
+            op.kind = DENSE
+            op.src, op.src2, op.dst = self.n_ops, -1, self.n_ops + 1
+            op.n_in, op.n_out = self.n_outputs, units
+            op.W = self.n_params
+            op.b = op.W + op.n_in * op.n_out
+            op.activation = ACTIVATIONS[name].row
+            for i, value in enumerate(par):
+                op.par[i] = value
+            self.n_params = op.b + op.n_out
+            self.n_outputs = op.n_out
+            self.widest = max(self.widest, op.n_out)
+            self.width += op.n_out
+            self.n_ops += 1
+        self.schedules = {}
+
+    def __dealloc__(self):
+        free(self.ops)
+
+    def units(self, int slot):
+        """Numbers a row of a slot: the inputs are slot 0, layer l gives slot l."""
+        if not 0 <= slot <= self.n_ops:
+            raise IndexError(f"slot must be in 0 .. {self.n_ops}, got {slot}")
+        return self.ops[slot - 1].n_out if slot else self.n_inputs
+
+    cdef Schedule schedule(self, int size, Py_ssize_t n_rows, int purpose):
+        """The schedule of a forward pass; the last few are kept, as calls of one shape follow each other."""
+        key = (size, n_rows, purpose)
+        found = self.schedules.get(key)
+        if found is None:
+            found = Schedule(self, size, n_rows, purpose)
+            if len(self.schedules) >= 16:
+                self.schedules.clear()
+            self.schedules[key] = found
+        return found
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Schedule: how it is computed
+# ---------------------------------------------------------------------------------------------------------
+
+cdef enum Purpose:
+    PREDICT  # only the last outputs are wanted: two buffers of a tile's rows take turns
+    CACHE    # Z and A of every layer are kept, each on its own, in a block of the caller's
+    TRAIN    # what a step needs: A of hidden layers, and dZ, which holds the scores until they are used
+
+PURPOSES = {"predict": PREDICT, "cache": CACHE, "train": TRAIN}
+
+cdef struct Place:  # of a slot's rows; bytes from the start of its block, -1 where it has none
+    Py_ssize_t A, Z, dZ
+    Py_ssize_t ld   # numbers from one row to the next
+
+cdef struct Tile:   # rows i0 .. i1 and columns o0 .. o1 of the weights of an operation
+    int op
+    Py_ssize_t i0, i1, o0, o1
+
+cdef enum:
+    TILE_NUMBERS = 6144  # of a weight tile: 96 x 64 with its gradient and Adam's state fit L1 and half of L2
+    TILE_COLUMNS = 64
+    CALL_COLUMNS = 64    # of a call of BLAS that is cut: with 240 deep and 64 rows just under a million
+    CALL_DEPTH = 240
+    LINE = 64            # bytes of a cache line
+
+
+cdef inline Py_ssize_t leading(Py_ssize_t n, int size) noexcept nogil:
+    """Numbers from one row of n to the next."""
+    if n < 16:
+        return n  # narrow rows are contiguous: kernels run through them as through one long row
+    n = (n * size + LINE - 1) // LINE * LINE // size
+    if n * size % 512 == 0:
+        n += LINE // size  # rows a multiple of 512 bytes apart would fall on few lines of the cache
+    return n
+
+
+cdef class Schedule:
+    """The grid of tiles and the layout of the work space, for up to n_rows rows of `size` bytes a number.
+
+    kept: bytes of the block that holds Z and A of a forward pass for the caller (CACHE); work: bytes of
+    everything else. With TRAIN: gather, rows are copied together first; outputs, the loss is computed from
+    the outputs and not from the scores; gradient, the whole gradient is wanted in one vector.
+    """
+
+    cdef Plan plan
+    cdef readonly int size, purpose
+    cdef readonly Py_ssize_t n_rows, tile_rows, n_row_tiles, n_weight_tiles, kept, work
+    cdef bint gather, outputs
+    cdef Place* places
+    cdef Tile* tiles
+    cdef Py_ssize_t* Wt  # transposed weights of each operation
+    cdef Py_ssize_t grad, dA, Y, classes, w, G, row_sums, tile_sums
+
+    def __cinit__(self, Plan plan, int size, Py_ssize_t n_rows, int purpose, bint gather=False,
+                  bint outputs=False, bint gradient=False):
+        self.plan, self.size, self.purpose = plan, size, purpose
+        self.n_rows, self.gather, self.outputs = n_rows, gather, outputs
+        # A tile's activations should fit a quarter of L2 (a megabyte), with rows enough for products.
+        self.tile_rows = max(64, min(1024, 65536 // plan.width // 64 * 64))
+        self.tile_rows = max(1, min(self.tile_rows, n_rows))
+        self.n_row_tiles = (n_rows + self.tile_rows - 1) // self.tile_rows
+        self.places = <Place*>calloc(plan.n_ops + 1, sizeof(Place))
+        self.Wt = <Py_ssize_t*>calloc(max(plan.n_ops, 1), sizeof(Py_ssize_t))
+        if self.places == NULL or self.Wt == NULL:
+            raise MemoryError("no memory for the schedule")
+        self.cut_weights()
+        self.place_slots()
+
+        cdef Py_ssize_t widest = leading(plan.widest, size), i
+        if purpose != PREDICT:
+            for i in range(purpose == TRAIN, plan.n_ops):
+                self.Wt[i] = self.take(plan.ops[i].n_out * leading(plan.ops[i].n_in, size) * size)
+            self.G = self.take((TILE_NUMBERS + TILE_COLUMNS) * size)
+            self.tile_sums = self.take(self.n_weight_tiles * sizeof(double))
+            self.row_sums = self.take(self.n_row_tiles * sizeof(double))
+        self.grad = self.take(plan.n_params * size) if gradient else -1
+        self.dA = self.take(self.tile_rows * widest * size)
+        self.Y = self.take(self.tile_rows * plan.n_outputs * size)
+        self.classes = self.take(self.tile_rows * sizeof(int64_t))
+        self.w = self.take(self.tile_rows * sizeof(double))
+
+    def __dealloc__(self):
+        free(self.places)
+        free(self.tiles)
+        free(self.Wt)
+
+    cdef Py_ssize_t take(self, Py_ssize_t n_bytes):
+        """Room in the work space. Buffers begin on a line of their own, and not all on the same set of lines."""
+        cdef Py_ssize_t start = self.work
+        self.work = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
+        return start
+
+    cdef void place_slots(self):
+        cdef Plan plan = self.plan
+        cdef Py_ssize_t l
+        cdef Py_ssize_t turn[2]
+        cdef Py_ssize_t n_rows = self.tile_rows if self.purpose == PREDICT else self.n_rows
+        cdef Place* place
+        cdef Op* op
+        if self.purpose == PREDICT:
+            for l in range(2):
+                turn[l] = self.take(n_rows * leading(plan.widest, self.size) * self.size)
+        place = &self.places[0]
+        place.ld = leading(plan.n_inputs, self.size)
+        place.A = self.take(n_rows * place.ld * self.size) if self.gather else -1
+        place.Z = place.dZ = -1
+        for l in range(1, plan.n_ops + 1):
+            place, op = &self.places[l], &self.plan.ops[l - 1]
+            place.ld = leading(op.n_out, self.size)
+            n_bytes = n_rows * place.ld * self.size
+            if self.purpose == PREDICT:
+                place.A = place.Z = turn[l % 2]
+                place.dZ = -1
+                continue
+            place.dZ = self.take(n_bytes)
+            if self.purpose == CACHE:
+                place.Z = self.kept
+                place.A = self.kept + n_bytes
+                self.kept += 2 * n_bytes
+            elif l == plan.n_ops and not self.outputs:
+                place.A = place.Z = place.dZ  # the loss turns scores into their gradient in place
+            else:
+                place.A = self.take(n_bytes)
+                # Z is used up by the activation, or lives in dZ until the slope has used it
+                place.Z = place.dZ if dnn_activations[op.activation].slope_from_z else place.A
+
+    cdef void cut_weights(self):
+        """Weight matrices in tiles of about TILE_NUMBERS, row of tiles by row of tiles."""
+        cdef Py_ssize_t n = 0, i0, o0, rows
+        cdef int k, fill
+        cdef Op* op
+        if self.purpose == PREDICT:
+            return
+        for fill in range(2):
+            n = 0
+            for k in range(self.plan.n_ops):
+                op = &self.plan.ops[k]
+                rows = TILE_NUMBERS // min(op.n_out, TILE_COLUMNS)
+                for i0 in range(0, op.n_in, rows):
+                    for o0 in range(0, op.n_out, TILE_COLUMNS):
+                        if fill:
+                            self.tiles[n] = Tile(k, i0, min(i0 + rows, op.n_in),
+                                                 o0, min(o0 + TILE_COLUMNS, op.n_out))
+                        n += 1
+            if not fill:
+                self.tiles = <Tile*>malloc(max(n, 1) * sizeof(Tile))
+                if self.tiles == NULL:
+                    raise MemoryError("no memory for the schedule")
+        self.n_weight_tiles = n
+
+    def place(self, int slot):
+        """(offset of Z, offset of A, bytes from row to row) of a slot in the block that is kept."""
+        if not 1 <= slot <= self.plan.n_ops:
+            raise IndexError(f"slot must be in 1 .. {self.plan.n_ops}, got {slot}")
+        cdef Place* p = &self.places[slot]
+        return p.Z, p.A, p.ld * self.size
