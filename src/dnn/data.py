@@ -1,0 +1,172 @@
+"""The customs house: what a caller hands in becomes an array that the core can read, or one clear error."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _core
+
+
+class Targets(NamedTuple):
+    """Targets as the core reads them: Y (N, O) in its precision or classes (N,) int64, the other None."""
+
+    Y: np.ndarray | None
+    classes: np.ndarray | None
+
+
+def features(
+    X: Any, dtype: np.dtype[Any], n_features: int, *, name: str = "X", finite: bool = True
+) -> np.ndarray:
+    """Return X as rows (N, n_features) that the core can read, no copy where it is so already.
+
+    A 1-d x of n_features numbers is one row. `finite` refuses NaN and infinity.
+    """
+    array = numbers(X, name)
+    wanted = f"{name} must have shape (n_samples, {n_features})"
+    if array.ndim == 1 and array.shape[0] == n_features:
+        array = array[None, :]
+    elif array.ndim == 1 and n_features == 1:
+        raise ValueError(f"{wanted}, got {array.shape}: did you mean {name}[:, None]?")
+    elif array.ndim != 2 or array.shape[1] != n_features:
+        hint = f": did you mean {name}.T?" if array.ndim == 2 and array.shape[0] == n_features else ""
+        raise ValueError(f"{wanted}, got {array.shape}{hint}")
+    array = _convert(array, dtype, name)
+    if finite:
+        refuse_nonfinite(array, name)
+    return array
+
+
+def targets(
+    y: Any, loss: _core.Loss, n_samples: int, n_outputs: int, dtype: np.dtype[Any], *, name: str = "y"
+) -> Targets:
+    """Return the targets of a loss for n_samples rows."""
+    array = numbers(y, name)
+    if loss.classes and array.ndim == 1:
+        _check_rows(array, n_samples, name)
+        return Targets(None, _classes(array, n_outputs, name))
+    wanted = f"{name} must have shape ({n_samples}, {n_outputs})"
+    if n_outputs == 1:
+        wanted += f" or ({n_samples},)"
+    elif loss.classes:
+        wanted += f", or ({n_samples},) with classes 0 .. {n_outputs - 1}"
+    if array.ndim == 1 and n_outputs == 1:
+        array = array[:, None]
+    if array.ndim != 2 or array.shape[1] != n_outputs or array.shape[0] != n_samples:
+        hint = ""
+        if array.ndim == 2 and array.shape == (n_outputs, n_samples):
+            hint = f": did you mean {name}.T?"
+        elif loss.classes and array.shape == (n_samples, 1):
+            hint = f": did you mean {name}.ravel()?"
+        raise ValueError(f"{wanted}, got {np.shape(y)}{hint}")
+    array = np.ascontiguousarray(_convert(array, dtype, name))
+    refuse_nonfinite(array, name)
+    if loss.output and array.size:
+        low, high = array.min(), array.max()
+        if low < 0 or high > 1:
+            raise ValueError(f"{name} must be in [0, 1] for log_loss, got {low if low < 0 else high:g}")
+    if loss.classes and array.size:
+        sums = array.sum(axis=1, dtype=np.float64)
+        worst = int(np.argmax(np.abs(sums - 1)))
+        if abs(sums[worst] - 1) > 1e-5:
+            raise ValueError(f"rows of {name} must sum to 1, got {sums[worst]:g} in row {worst}")
+    return Targets(array, None)
+
+
+def weights(sample_weight: Any, n_samples: int, *, name: str = "sample_weight") -> np.ndarray | None:
+    """Return the weights of the rows (n_samples,) in float64, or None."""
+    if sample_weight is None:
+        return None
+    array = numbers(sample_weight, name)
+    if array.shape != (n_samples,):
+        raise ValueError(f"{name} must have shape ({n_samples},), got {array.shape}")
+    array = np.ascontiguousarray(_convert(array, np.dtype(np.float64), name))
+    refuse_nonfinite(array, name)
+    if (array < 0).any():
+        raise ValueError(f"{name} must not be negative, got {array.min():g} in row {int(array.argmin())}")
+    if not array.any():
+        raise ValueError(f"{name} must not be 0 in every row")
+    return array
+
+
+def writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], X: np.ndarray) -> np.ndarray:
+    """Return `out`, if results of this shape and dtype can be written to it while X is read."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an array, got {out!r}")
+    if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.aligned:
+        raise ValueError(f"out must be {dtype} {shape} in C order, got {out.dtype} {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writable, got a read-only array")
+    if np.may_share_memory(out, X):
+        raise ValueError("out must not overlap X")
+    return out
+
+
+def refuse_nonfinite(array: np.ndarray, name: str) -> None:
+    """Raise where an array of floats holds NaN or infinity, and say where."""
+    if array.size and not _core.all_finite(array):
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        place = f"row {where[0]}" + (f", column {where[1]}" if len(where) > 1 else "")
+        raise ValueError(f"{name} must be finite, got {array[where]} in {place}")
+
+
+def numbers(value: Any, name: str) -> np.ndarray:
+    """Return an array of real numbers of whatever type."""
+    if hasattr(value, "tocsr"):
+        raise TypeError(
+            f"{name} must be dense, got a sparse {type(value).__name__}: did you mean {name}.toarray()?"
+        )
+    if isinstance(value, np.ma.MaskedArray) and value.mask.any():
+        raise ValueError(f"{name} must not be masked, got {int(value.mask.sum())} masked values")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, got rows of different lengths") from error
+    if array.dtype == object:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} must hold numbers, got objects that are not") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
+    return array
+
+
+def _convert(array: np.ndarray, dtype: np.dtype[Any], name: str) -> np.ndarray:
+    """Return the array in a dtype, rows contiguous; what overflows is an error."""
+    rows = array.strides[0] if array.ndim == 2 and array.shape[0] > 1 else array.shape[-1] * dtype.itemsize
+    if (
+        array.dtype == dtype
+        and array.flags.aligned
+        and (array.shape[-1] <= 1 or array.strides[-1] == dtype.itemsize)
+        and rows >= array.shape[-1] * dtype.itemsize
+        and rows % dtype.itemsize == 0
+    ):
+        return array
+    try:
+        with np.errstate(over="raise"):
+            return np.require(array, dtype, ["C", "A"])
+    except FloatingPointError:
+        largest = np.nanmax(np.abs(np.where(np.isinf(array), 0, array)))
+        raise ValueError(
+            f"{name} must fit {dtype}, got {largest:g}: scale it, or use dtype='float64'"
+        ) from None
+
+
+def _check_rows(array: np.ndarray, n_samples: int, name: str) -> None:
+    if array.shape[0] != n_samples:
+        raise ValueError(f"{name} must have {n_samples} rows, as X has, got {array.shape[0]}")
+
+
+def _classes(array: np.ndarray, n_outputs: int, name: str) -> np.ndarray:
+    """Return whole numbers in 0 .. n_outputs - 1 as int64."""
+    with np.errstate(invalid="ignore"):
+        classes = np.ascontiguousarray(array, dtype=np.int64)
+    if array.dtype.kind == "f" and not np.array_equal(classes, array):
+        raise ValueError(f"{name} must hold whole numbers 0 .. {n_outputs - 1}, got others")
+    wrong = (classes < 0) | (classes >= n_outputs)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"{name} must hold classes 0 .. {n_outputs - 1}, got {array[row]} in row {row}")
+    return classes

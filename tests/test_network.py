@@ -1,0 +1,315 @@
+"""Forward, losses, gradients, vector-Jacobian products against the oracle, over all that the tables allow."""
+
+import itertools
+import zlib
+
+import numpy as np
+import pytest
+import reference
+
+import dnn
+from dnn import _core
+
+HIDDEN = [name for name, row in _core.ACTIVATIONS.items() if not row.row_wise]
+OUTPUTS = dnn.specs.OUTPUTS
+# Sizes of 1, primes, SIMD tails on either side, and products that are cut into several calls of BLAS
+SHAPES = [
+    (1, [1, 1]),
+    (3, [2, 1, 2]),
+    (5, [3, 7, 2]),
+    (17, [13, 15, 16, 3]),
+    (64, [31, 33, 17]),
+    (130, [64, 65, 1]),
+    (151, [300, 129, 5]),
+    (1100, [5, 4, 2]),
+]
+TOLERANCE = {"float64": 1e-11, "float32": 2e-4}
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request):
+    """Every instruction set that this processor has."""
+    before = _core.isa()
+    _core.select_isa(request.param)
+    yield request.param
+    _core.select_isa(before)
+
+
+def losses_of(output):
+    """Names of the losses that fit an output."""
+    names = []
+    for name in dict.fromkeys(row.name for row in _core.LOSSES.values()):
+        try:
+            dnn.specs.loss_of(name, output)
+        except ValueError:
+            continue
+        names.append(name)
+    return names
+
+
+PAIRS = [(output, loss) for output in OUTPUTS for loss in losses_of(output)]
+
+
+def make(sizes, hidden, output, dtype="float64", seed=0):
+    """A network with biases that are not zero."""
+    rng = np.random.default_rng(seed)
+    net = dnn.Network(sizes, activation=hidden, output=output, dtype=dtype, random_state=rng)
+    for b in net.biases:
+        b[:] = rng.normal(size=b.shape) * 0.3
+    return net
+
+
+def oracle(net):
+    """Weights, biases and activations of a network, as the oracle takes them, in float64."""
+    weights = [W.astype(np.float64) for W in net.weights]
+    biases = [b.astype(np.float64) for b in net.biases]
+    return weights, biases, [layer.activation for layer in net.layers]
+
+
+def examples(n, sizes, loss, output, dtype="float64", seed=1):
+    """X and targets that fit the loss."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, sizes[0])).astype(dtype)
+    n_outputs = sizes[-1]
+    if loss == "squared_error":
+        return X, rng.normal(size=(n, n_outputs)).astype(dtype)
+    if output == "sigmoid":
+        return X, rng.random((n, n_outputs)).astype(dtype)
+    return X, rng.integers(0, n_outputs, n)
+
+
+def close(a, b, dtype):
+    scale = max(1.0, float(np.abs(b).max(initial=0)))
+    np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE[dtype] * scale)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_everything_agrees_with_the_oracle(isa, hidden, output, loss, dtype):
+    for n, sizes in SHAPES:
+        if output == "softmax" and sizes[-1] == 1:
+            continue
+        net = make(sizes, hidden, output, dtype)
+        X, y = examples(n, sizes, loss, output, dtype)
+        weights, biases, activations = oracle(net)
+        X64 = X.astype(np.float64)
+        passed = reference.forward(weights, biases, activations, X64)
+
+        close(net(X), passed[-1][1], dtype)
+        out, cache = net.forward(X)
+        close(out, passed[-1][1], dtype)
+        close(net.forward(X, scores=True)[0], passed[-1][0], dtype)
+        for (Z, A), Z_found, A_found in zip(passed, cache.Z, cache.A, strict=True):
+            close(Z_found, Z, dtype)
+            close(A_found, A, dtype)
+
+        key = reference.fits(loss, output)
+        S = passed[-1][0] if key[1] else passed[-1][1]
+        y64 = y if y.dtype.kind == "i" else y.astype(np.float64)
+        close(net.losses(X, y, loss=loss), reference.LOSSES[key][0](S, y64), dtype)
+
+        rng = np.random.default_rng(2)
+        w = rng.random(n) + 0.1
+        for weight, alpha in itertools.product((None, w), (0.0, 0.7)):
+            cost, grad = net.loss_and_gradient(X, y, loss=loss, sample_weight=weight, alpha=alpha)
+            cost64, grad64 = reference.cost_and_gradient(
+                weights, biases, activations, X64, y64, loss, sample_weight=weight, alpha=alpha
+            )
+            close(cost, cost64, dtype)
+            close(grad, grad64, dtype)
+
+        d_out = rng.normal(size=out.shape).astype(dtype)
+        for scores in (False, True):
+            _, cache = net.forward(X, scores=scores)
+            grad, dX = net.backward(cache, d_out)
+            dW, db, dX64 = reference.backward(weights, activations, X64, passed, d_out, scores=scores)
+            close(grad, reference.flatten(dW, db), dtype)
+            close(dX, dX64, dtype)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_finite_differences(hidden, output, loss, weighted, alpha):
+    sizes = [4, 9, 6, 3]
+    net = make(sizes, hidden, output, seed=zlib.crc32(hidden.encode()))
+    X, y = examples(8, sizes, loss, output)
+    w = np.linspace(0.2, 2, 8) if weighted else None
+    assert dnn.check_gradient(net, X, y, loss=loss, sample_weight=w, alpha=alpha, epsilon=1e-6) < 1e-7
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_gradient_of_the_inputs(output):
+    net = make([3, 5, 4], "tanh", output)
+    rng = np.random.default_rng(0)
+    X, d_out = rng.normal(size=(6, 3)), rng.normal(size=(6, 4))
+    _, cache = net.forward(X)
+    _, dX = net.backward(cache, d_out)
+    found = reference.finite_difference(lambda x: (d_out * net(x.reshape(6, 3))).sum(), X.ravel())
+    np.testing.assert_allclose(dX.ravel(), found, atol=1e-8)
+
+
+def test_backward_gives_what_is_asked_for_and_may_be_repeated():
+    net = make([3, 5, 2], "tanh", "softmax")
+    X = np.random.default_rng(0).normal(size=(6, 3))
+    out, cache = net.forward(X)
+    d_out = np.ones_like(out) * [1.0, -2.0]
+    grad, dX = net.backward(cache, d_out)
+    net.forward(-X)  # a cache owns its arrays
+    net(X)
+    only, none = net.backward(cache, d_out, wrt="params")
+    assert none is None and only.tobytes() == grad.tobytes()
+    none, only = net.backward(cache, d_out, wrt="input")
+    assert none is None and only.tobytes() == dX.tobytes()
+
+
+def test_mini_batches_add_up_to_the_whole():
+    net = make([3, 5, 2], "relu", "softmax")
+    X, y = examples(100, [3, 5, 2], "log_loss", "softmax")
+    _, whole = net.loss_and_gradient(X, y)
+    parts = [net.loss_and_gradient(X[i : i + 10], y[i : i + 10])[1] for i in range(0, 100, 10)]
+    np.testing.assert_allclose(np.mean(parts, axis=0), whole, atol=1e-14)
+
+
+def test_laws_of_softmax():
+    net = make([3, 4], "relu", "softmax")
+    X = np.random.default_rng(0).normal(size=(9, 3))
+    before = net(X)
+    np.testing.assert_allclose(before.sum(axis=1), 1, rtol=1e-15)
+    net.biases[0][:] += 100.0  # a shift of the scores leaves it alone
+    np.testing.assert_allclose(net(X), before, rtol=1e-12)
+    rows = np.random.default_rng(1).permutation(9)
+    np.testing.assert_array_equal(net(X[rows]), net(X)[rows])
+
+
+def test_a_probability_row_is_a_class():
+    net = make([3, 4], "relu", "softmax")
+    X, y = examples(9, [3, 4], "log_loss", "softmax")
+    one_hot = np.eye(4)[y]
+    np.testing.assert_allclose(net.losses(X, y), net.losses(X, one_hot), rtol=1e-14)
+    np.testing.assert_allclose(
+        net.loss_and_gradient(X, y)[1], net.loss_and_gradient(X, one_hot)[1], atol=1e-15
+    )
+
+
+def test_losses_stay_finite_where_scores_are_large():
+    net = dnn.Network([1, 1], output="sigmoid", init="zeros", dtype="float32")
+    net.weights[0][:] = 1
+    np.testing.assert_allclose(net.losses([[1000.0], [-1000.0]], [0, 1]), [1000, 1000])
+    np.testing.assert_allclose(net.losses([[1000.0], [-1000.0]], [1, 0]), [0, 0])
+    net = dnn.Network([2, 2], output="softmax", init="zeros", dtype="float32")
+    net.weights[0][:] = np.eye(2)
+    np.testing.assert_allclose(net.losses([[1000.0, 0.0], [1000.0, 0.0]], [1, 0]), [1000, 0])
+
+
+def test_float32_stays_near_float64():
+    sizes = [50, 80, 60, 10]
+    wide, narrow = make(sizes, "relu", "softmax", "float64"), make(sizes, "relu", "softmax", "float32")
+    narrow.params[:] = wide.params
+    X = np.random.default_rng(0).normal(size=(200, 50))
+    assert np.abs(wide(X) - narrow(X)).max() < 1e-5
+
+
+def test_nan_stays_in_its_row(isa):
+    for output in OUTPUTS:
+        net = make([4, 20, 17, 3], "relu", output, "float32")
+        X = np.random.default_rng(0).normal(size=(70, 4))
+        clean = net(X)
+        X[5, 2] = np.nan
+        out = net(X)
+        assert np.isnan(out[5]).all()
+        rest = np.arange(70) != 5
+        np.testing.assert_array_equal(out[rest], clean[rest])
+
+
+def test_one_row_and_none():
+    net = make([4, 3, 2], "tanh", "identity")
+    x = np.arange(4.0)
+    assert net(x).shape == (2,)
+    np.testing.assert_allclose(net(x), net(x[None, :])[0], rtol=1e-15)
+    out, cache = net.forward(x)
+    grad, dx = net.backward(cache, np.ones(2))
+    assert out.shape == (2,) and dx.shape == (4,)
+    assert net(np.zeros((0, 4))).shape == (0, 2)
+    out, cache = net.forward(np.zeros((0, 4)))
+    grad, dX = net.backward(cache, np.zeros((0, 2)))
+    assert dX.shape == (0, 4) and not grad.any()
+
+
+def test_out():
+    net = make([4, 3, 2], "tanh", "identity", "float32")
+    X = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    out = np.empty((5, 2), np.float32)
+    assert net(X, out=out) is out
+    np.testing.assert_array_equal(out, net(X))
+
+
+def test_parameters_are_one_vector_written_at_any_time():
+    net = dnn.Network([3, 4, 2], random_state=0)
+    assert net.n_params == 3 * 4 + 4 + 4 * 2 + 2
+    assert all(np.shares_memory(view, net.params) for view in (*net.weights, *net.biases))
+    np.testing.assert_array_equal(
+        net.params,
+        np.concatenate([a.ravel() for pair in zip(net.weights, net.biases, strict=True) for a in pair]),
+    )
+    before = net(np.ones(3))
+    net.biases[-1][:] += 1
+    np.testing.assert_allclose(net(np.ones(3)), before + 1, rtol=1e-6)
+    with pytest.raises(AttributeError):
+        net.params = np.zeros(net.n_params)
+
+
+def test_initializers():
+    for name, scale in (
+        ("he", 2 / 400),
+        ("xavier_normal", 2 / 700),
+        ("he_uniform", 2 / 400),
+        ("xavier", 2 / 700),
+    ):
+        W = dnn.Network([400, 300], init=name, random_state=0).weights[0]
+        assert abs(W.std() / np.sqrt(scale) - 1) < 0.02, name
+        if name in ("he_uniform", "xavier"):
+            assert abs(W).max() <= np.sqrt(3 * scale)
+    net = dnn.Network([400, 300, 200, 10], activation=["relu", "tanh"], random_state=0)
+    assert abs(net.weights[0].std() / np.sqrt(2 / 400) - 1) < 0.02  # "auto": He before relu
+    assert abs(net.weights[1].std() / np.sqrt(2 / 500) - 1) < 0.02  # Xavier otherwise
+    assert not any(b.any() for b in net.biases)
+    drawn = np.random.RandomState(3).randn(5, 4).T * 0.01
+    net = dnn.Network([4, 5], init="normal", dtype="float64", random_state=np.random.RandomState(3))
+    np.testing.assert_array_equal(net.weights[0], drawn)
+
+
+def test_one_seed_fixes_everything():
+    X, y = examples(50, [3, 2], "log_loss", "softmax")
+    nets = [dnn.Network([3, 8, 2], output="softmax", random_state=7) for _ in range(2)]
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    for net in nets:
+        net.fit(X, y, epochs=3, batch_size=16)
+    assert nets[0].params.tobytes() == nets[1].params.tobytes()
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002  not touched
+
+
+def test_layers_say_what_sizes_say():
+    a = dnn.Network([3, 4, 2], activation="tanh", output="softmax", random_state=0)
+    b = dnn.Network(3, [dnn.Dense(4, "tanh"), dnn.Dense(2, "softmax")], random_state=0)
+    assert a.layers == b.layers and a.params.tobytes() == b.params.tobytes()
+    assert dnn.Network([3, 4, 1], activation="logistic", output="logistic").layers[0].activation == "sigmoid"
+
+
+def test_summary_adds_up():
+    text = dnn.Network([12288, 20, 7, 5, 1], output="sigmoid").summary()
+    assert "(12288, 20)" in text and "245,780" in text and "(N, 20)" in text
+    assert "245,973" in text.splitlines()[5]  # all parameters
+    assert f"{2 * (12288 * 20 + 140 + 35 + 5):,}" in text.splitlines()[5]
+
+
+def test_check_gradient_finds_a_planted_fault():
+    net = make([6, 50, 40, 3], "tanh", "softmax")  # above 2000 parameters: drawn ones and directions
+    assert net.n_params > 2000
+    X, y = examples(8, [6, 3], "log_loss", "softmax")
+    _, grad = net.loss_and_gradient(X, y)
+    assert dnn.check_gradient(net, X, y, gradient=grad) < 1e-7
+    grad[10:40] *= -1
+    assert dnn.check_gradient(net, X, y, gradient=grad) > 1e-3

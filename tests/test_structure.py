@@ -1,0 +1,145 @@
+"""The house itself: which module may import which, documentation of every public name, the types."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dnn
+
+SOURCE = Path(__file__).parents[1] / "src" / "dnn"
+
+# Arrows never turn back. The tables of the core are the base: specs reads its names from them.
+MAY_IMPORT = {
+    "specs": {"_core"},
+    "data": {"_core"},
+    "training": {"_core", "specs", "data"},
+    "network": {"_core", "specs", "data", "training"},
+    "gradient_check": {"specs", "network"},
+    "__init__": {"gradient_check", "network", "specs", "training"},
+}
+# What is optional may import all of these; nothing of these imports it, but inside a method, by name.
+INSIDE_A_METHOD = {("training", "plotting")}
+
+
+def imports(tree, top_level):
+    """Names of sibling modules that a module imports, at its top or elsewhere."""
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        if (node in tree.body) != top_level:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.level:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "dnn":
+            found |= (
+                {node.module.split(".")[1]} if "." in node.module else {alias.name for alias in node.names}
+            )
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dnn.")}
+    return found
+
+
+def test_arrows_never_turn_back():
+    for module, allowed in MAY_IMPORT.items():
+        tree = ast.parse((SOURCE / f"{module}.py").read_text())
+        assert imports(tree, top_level=True) <= allowed, module
+        inside = {(module, name) for name in imports(tree, top_level=False)}
+        assert inside <= INSIDE_A_METHOD, module
+
+
+def test_no_file_is_too_long():
+    """Past these a file is split along a noun."""
+    for path in SOURCE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 600, path.name
+    for path in SOURCE.glob("_core.pyx"):
+        assert len(path.read_text().splitlines()) <= 900, path.name
+
+
+def test_importing_is_light():
+    """What takes long, or is optional, waits until it is needed."""
+    code = (
+        "import sys, dnn; print([m for m in ('scipy', 'sklearn', 'matplotlib', 'tqdm') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def modules():
+    return [
+        "dnn",
+        *(f"dnn.{m.name}" for m in pkgutil.iter_modules(dnn.__path__) if not m.name.startswith("_")),
+    ]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    failed, _ = doctest.testmod(module)
+    assert not failed
+
+
+def public():
+    """Every public name, and the public methods of every public class."""
+    for name in dnn.__all__:
+        thing = getattr(dnn, name)
+        yield name, thing
+        if inspect.isclass(thing):
+            for attribute, value in vars(thing).items():
+                if not attribute.startswith("_") and inspect.isfunction(value):
+                    yield f"{name}.{attribute}", value
+
+
+# Shown by the example of what they belong to
+WITHOUT_EXAMPLE = {
+    "Cache", "Event", "Event.stop", "History", "History.plot", "History.to_dict", "DivergedError",
+    "Network.predict", "OptimizerState.step",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "thing"), list(public()))
+def test_every_public_name_is_documented(name, thing):
+    text = inspect.getdoc(thing)
+    assert text and len(text.splitlines()[0]) > 10
+    helper = re.search(r"\.(draw|rates)$", name)
+    if not helper and name not in WITHOUT_EXAMPLE:
+        assert ">>>" in text
+    if inspect.isfunction(thing) and not helper:
+        for parameter in inspect.signature(thing).parameters:
+            if parameter not in ("self", "cls"):
+                assert re.search(rf"\b{parameter}\b", text), parameter
+
+
+def test_the_tables_of_the_core_have_no_gaps():
+    from dnn import _core
+
+    for table in (_core.ACTIVATIONS, _core.LOSSES, _core.OPTIMIZERS):
+        assert [row.row for row in table.values()] == list(range(len(table)))
+
+
+def test_the_version_is_one():
+    pyproject = SOURCE.parents[1] / "pyproject.toml"
+    assert f'version = "{dnn.__version__}"' in pyproject.read_text()
+    with pytest.raises(AttributeError, match="no attribute 'versoin'"):
+        _ = dnn.versoin
+
+
+def test_the_package_is_typed():
+    assert (SOURCE / "py.typed").exists() and (SOURCE / "_core.pyi").exists()
+    stub = (SOURCE / "_core.pyi").read_text()
+    from dnn import _core
+
+    for name in dir(_core):
+        thing = getattr(_core, name)
+        inner = name.startswith("_") or name in ("Bound", "Run")  # not for Python's use
+        if not inner and getattr(thing, "__module__", "").endswith("_core"):
+            assert re.search(rf"^(def|class) {name}\b", stub, re.MULTILINE), name
