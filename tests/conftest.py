@@ -1,0 +1,16 @@
+"""What several test files need."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder of real data and published figures; a test that needs it is skipped where there is none."""
+    beside = Path(__file__).parents[1] / "../shared/data"
+    folder = Path(os.environ.get("DNN_DATA") or beside).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"needs the data folder (DNN_DATA or ../shared/data), found none at {folder}")
+    return folder
