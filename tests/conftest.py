@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dnn import _core
+
 
 @pytest.fixture(scope="session")
 def data_folder():
@@ -14,3 +16,12 @@ def data_folder():
     if not folder.is_dir():
         pytest.skip(f"needs the data folder (DNN_DATA or ../shared/data), found none at {folder}")
     return folder
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request):
+    """Every instruction set that this processor has."""
+    before = _core.isa()
+    _core.select_isa(request.param)
+    yield request.param
+    _core.select_isa(before)

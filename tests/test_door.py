@@ -249,6 +249,14 @@ def test_bad_calls_of_the_loop():
     ):
         with pytest.raises(kind, match=message):
             call()
+    net.optimizer("sgd").step(net.params * 0)
+    with pytest.raises(ValueError, match="a forward after the last step"):
+        net.backward(cache, out)  # A of the old weights, W of the new: no gradient of anything
+    single = Network([4, 1], random_state=0)
+    out, cache = single.forward(X)
+    np.testing.assert_array_equal(single.backward(cache, out)[0], single.backward(cache, out.ravel())[0])
+    with pytest.raises(ValueError, match=r"got \(10, 10\): did you mean y\[:, None\]\?"):
+        single.backward(cache, out - Y[:, 0])
     square = Network([2, 2], random_state=0)
     shared = np.zeros((5, 2), np.float32)
     with pytest.raises(ValueError, match="out must not overlap X"):

@@ -7,12 +7,9 @@ import sys
 import numpy as np
 import pytest
 from scipy import special
-from test_network import isa
 
 import dnn
 from dnn import _core
-
-__all__ = ["isa"]  # the fixture
 
 EXACT = {  # in the precision above: long double has 64 bits, double 53
     "exp": np.exp,

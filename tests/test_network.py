@@ -26,15 +26,6 @@ SHAPES = [
 TOLERANCE = {"float64": 1e-11, "float32": 2e-4}
 
 
-@pytest.fixture(params=_core.available_isas())
-def isa(request):
-    """Every instruction set that this processor has."""
-    before = _core.isa()
-    _core.select_isa(request.param)
-    yield request.param
-    _core.select_isa(before)
-
-
 def losses_of(output):
     """Names of the losses that fit an output."""
     names = []

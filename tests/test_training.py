@@ -53,7 +53,7 @@ def chunked(monkeypatch):
 @pytest.mark.parametrize("two_sweeps", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_fit_agrees_with_the_oracle(chunked, name, weighted, two_sweeps):
+def test_fit_agrees_with_the_oracle(isa, chunked, name, weighted, two_sweeps):
     chunked(two_sweeps=two_sweeps)
     n, epochs, batch = 50, 4, 16  # the last batch is short
     spec, make = OPTIMIZERS[name]

@@ -78,10 +78,14 @@ cdef struct Job:
     double scalars[DNN_MAX_SCALARS]
     int64_t step                # updates done since the state was fresh
     Py_ssize_t batch
+    # what a pass over all rows reads and writes besides
+    char* out                   # (n_rows, n_outputs)
+    double* losses              # (n_rows,)
+    Matrix d_out                # (n_rows, n_outputs), with respect to the outputs; NULL: to the scores
+    char* dX                    # (n_rows, n_inputs) where it is wanted, else NULL
     # the work space
     Slot* slots
     char** Wt
-    char* dX                    # (n_rows, n_inputs) where it is wanted, else NULL
     char* dA                    # scratch: rows of a tile
     char* Y_tile
     int64_t* classes_tile
@@ -542,54 +546,75 @@ cdef class Run:
             job.weights = <const double*>self.bind(weights, job.n_rows, 1, False, b"d")
 
 
+ctypedef void (*tile_t)(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil
+
+cdef void predict_tile(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+    """The work space holds the rows of one tile; the outputs go to their place at once."""
+    cdef Py_ssize_t n_out = job.ops[job.n_ops - 1].n_out
+    cdef Slot* last = &job.slots[job.n_ops]
+    aim_at_rows(job, r)
+    last.Z = last.A = Matrix(job.out + r * n_out * job.size, n_out)
+    forward_tile(job, 0, n)
+
+cdef void losses_tile(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+    aim_at_rows(job, r)
+    forward_tile(job, 0, n)
+    loss_tile(job, 0, n, 1, False, job.losses + r)
+
+cdef void cache_tile(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+    forward_tile(job, r, n)
+
+cdef void product_tile(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+    """The rows of a vector-Jacobian product."""
+    if job.d_out.at != NULL:
+        slope_tile(job, &job.ops[job.n_ops - 1], r, n, row(job, job.d_out, r), job.d_out.ld)
+    backward_tile(job, r, n)
+
+cdef int over_rows(Job* job, tile_t tile) except -1 nogil:
+    """Do something with all rows of X, tile by tile."""
+    cdef Py_ssize_t t, r, n
+    cdef double flops = flops_a_row(job)
+    for t in range(n_tiles(job, job.n_rows)):
+        r = t * job.tile_rows
+        n = min(job.tile_rows, job.n_rows - r)
+        tile(job, r, n)
+        listen(job, flops * n)
+    return 0
+
+
 def predict(Plan plan, params, X, out):
     """Outputs of each row of X (N, I), written to out (N, O)."""
-    cdef Bound rows = Bound(X, b"fd")
-    cdef Run run = Run(plan, plan.schedule(rows.size, min(rows.n_rows, 4096), PREDICT), params)
-    cdef Job* job = &run.job
-    cdef Py_ssize_t t, r, n
+    cdef Run run = predicting(plan, params, X)
     cdef unsigned mode
-    run.read(X)
-    cdef char* written = run.bind(out, job.n_rows, plan.n_outputs, True)
-    cdef double flops = flops_a_row(job)
+    run.job.out = run.bind(out, run.job.n_rows, plan.n_outputs, True)
     with nogil:
         mode = dnn_flush_subnormals()
         try:
-            for t in range(n_tiles(job, job.n_rows)):
-                r = t * job.tile_rows
-                n = min(job.tile_rows, job.n_rows - r)
-                aim_at_rows(job, r)
-                job.slots[job.n_ops].Z = job.slots[job.n_ops].A = Matrix(
-                    written + r * plan.n_outputs * job.size, plan.n_outputs)
-                forward_tile(job, 0, n)
-                listen(job, flops * n)
+            over_rows(&run.job, predict_tile)
         finally:
             dnn_flush_restore(mode)
 
 
 def losses(Plan plan, params, X, int loss, par, Y, classes, out):
     """The loss of each row of X (N, I) without penalties, written to out (N,), float64."""
-    cdef Bound rows = Bound(X, b"fd")
-    cdef Run run = Run(plan, plan.schedule(rows.size, min(rows.n_rows, 4096), PREDICT), params)
-    cdef Job* job = &run.job
-    cdef Py_ssize_t t, r, n
+    cdef Run run = predicting(plan, params, X)
     cdef unsigned mode
-    run.read(X)
     run.want(loss, par, Y, classes, None)
-    cdef double* written = <double*>run.bind(out, job.n_rows, 1, True, b"d")
-    cdef double flops = flops_a_row(job)
+    run.job.losses = <double*>run.bind(out, run.job.n_rows, 1, True, b"d")
     with nogil:
         mode = dnn_flush_subnormals()
         try:
-            for t in range(n_tiles(job, job.n_rows)):
-                r = t * job.tile_rows
-                n = min(job.tile_rows, job.n_rows - r)
-                aim_at_rows(job, r)
-                forward_tile(job, 0, n)
-                loss_tile(job, 0, n, 1, False, written + r)
-                listen(job, flops * n)
+            over_rows(&run.job, losses_tile)
         finally:
             dnn_flush_restore(mode)
+
+
+cdef Run predicting(Plan plan, params, X):
+    """A run over the rows of X (N, I) that keeps no more of them than a tile."""
+    cdef Bound rows = Bound(X, b"fd")
+    cdef Run run = Run(plan, plan.schedule(rows.size, min(rows.n_rows, 4096), PREDICT), params)
+    run.read(X)
+    return run
 
 
 def cache_schedule(Plan plan, int size, Py_ssize_t n_rows):
@@ -597,25 +622,24 @@ def cache_schedule(Plan plan, int size, Py_ssize_t n_rows):
     return plan.schedule(size, n_rows, CACHE)
 
 
+cdef Run caching(Plan plan, Schedule schedule, params, X, kept):
+    """A run over the rows of X (N, I) whose Z and A stand in the block `kept`."""
+    cdef Run run = Run(plan, schedule, params)
+    run.read(X)
+    if run.job.n_rows > schedule.n_rows:
+        raise ValueError(f"the schedule is for {schedule.n_rows} rows, got {run.job.n_rows}")
+    run.keep(kept)
+    return run
+
+
 def forward(Plan plan, Schedule schedule, params, X, kept):
     """Z and A of every layer for each row of X (N, I), written to the block `kept`."""
-    cdef Run run = Run(plan, schedule, params)
-    cdef Job* job = &run.job
-    cdef Py_ssize_t t, r, n
+    cdef Run run = caching(plan, schedule, params, X, kept)
     cdef unsigned mode
-    run.read(X)
-    if job.n_rows > schedule.n_rows:
-        raise ValueError(f"the schedule is for {schedule.n_rows} rows, got {job.n_rows}")
-    run.keep(kept)
-    cdef double flops = flops_a_row(job)
     with nogil:
         mode = dnn_flush_subnormals()
         try:
-            for t in range(n_tiles(job, job.n_rows)):
-                r = t * job.tile_rows
-                n = min(job.tile_rows, job.n_rows - r)
-                forward_tile(job, r, n)
-                listen(job, flops * n)
+            over_rows(&run.job, cache_tile)
         finally:
             dnn_flush_restore(mode)
 
@@ -625,34 +649,24 @@ def backward(Plan plan, Schedule schedule, params, X, kept, d_out, bint scores, 
 
     d_out (N, O): with respect to the outputs, or, with `scores`, to the last Z.
     """
-    cdef Run run = Run(plan, schedule, params)
+    cdef Run run = caching(plan, schedule, params, X, kept)
     cdef Job* job = &run.job
-    cdef Py_ssize_t t, r, n
     cdef double cost = 0
     cdef unsigned mode
-    run.read(X)
-    if job.n_rows > schedule.n_rows:
-        raise ValueError(f"the schedule is for {schedule.n_rows} rows, got {job.n_rows}")
-    run.keep(kept)
-    cdef Matrix dS = Matrix(run.bind(d_out, job.n_rows, plan.n_outputs), plan.n_outputs)
+    cdef Matrix d = Matrix(run.bind(d_out, job.n_rows, plan.n_outputs), plan.n_outputs)
     if scores:
-        job.slots[job.n_ops].dZ = dS  # only read from here on
+        job.slots[job.n_ops].dZ = d  # only read from here on
+    else:
+        job.d_out = d
     if grad is not None:
         job.grad = run.bind(grad, plan.n_params, 1, True)
     if dX is not None:
         job.dX = run.bind(dX, job.n_rows, plan.n_inputs, True)
-    cdef double flops = 2 * flops_a_row(job)
     with nogil:
         mode = dnn_flush_subnormals()
         try:
             transpose_weights(job)
-            for t in range(n_tiles(job, job.n_rows)):
-                r = t * job.tile_rows
-                n = min(job.tile_rows, job.n_rows - r)
-                if not scores:
-                    slope_tile(job, &job.ops[job.n_ops - 1], r, n, row(job, dS, r), dS.ld)
-                backward_tile(job, r, n)
-                listen(job, flops * n)
+            over_rows(job, product_tile)
             if job.grad != NULL:
                 weights_phase(job, job.n_rows, 1, &cost)
         finally:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -106,7 +105,7 @@ class Network:
             biases.append(self._params[end : end + layer.units])
             begin, n_in = end + layer.units, layer.units
         self._weights, self._biases = tuple(weights), tuple(biases)
-        self._busy = threading.Lock()  # held by fit and step
+        self._guard = training.Guard()
 
     @property
     def params(self) -> np.ndarray:
@@ -229,23 +228,32 @@ class Network:
         ((1, 2), [(1, 4), (1, 2)])
         """
         rows = data.features(X, self.dtype, self.n_inputs, finite=False)
-        cache = Cache(self._plan, rows, scores, np.ndim(X) == 1)
+        cache = Cache(self._plan, rows, scores, np.ndim(X) == 1, self._guard.changes)
         _core.forward(self._plan, cache._schedule, self._params, rows, cache._kept)
         out = cache._view(len(self.layers), scores).copy()
         return (out[0] if cache._single else out), cache
 
+    @overload
+    def backward(
+        self, cache: Cache, d_out: Any, *, wrt: Literal["both"] = ...
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    @overload
+    def backward(self, cache: Cache, d_out: Any, *, wrt: Literal["params"]) -> tuple[np.ndarray, None]: ...
+    @overload
+    def backward(self, cache: Cache, d_out: Any, *, wrt: Literal["input"]) -> tuple[None, np.ndarray]: ...
     def backward(
         self, cache: Cache, d_out: Any, *, wrt: str = "both"
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return the gradient of the parameters (P,) and of the inputs (N, I): the vector-Jacobian product.
+        """Return the gradient of the parameters (P,) and of the inputs (N, I): vector-Jacobian products.
 
-        It sums over rows: no 1/N, no penalties. The parameters must not have changed since `forward`.
+        It sums over rows: no 1/N, no penalties. The parameters must be those of `forward`: a `step` or a `fit`
+        since is an error, a write of one's own is not noticed.
 
         Parameters
         ----------
         cache : Cache
             From `forward`. May be used again.
-        d_out : array_like (N, O)
+        d_out : array_like (N, O), or (N,) where O is 1
             Gradient of what is minimised with respect to what `forward` returned: the outputs after their
             activation, or the scores if they were asked for.
         wrt : "both", "params" or "input", default "both"
@@ -254,7 +262,7 @@ class Network:
         Raises
         ------
         ValueError
-            For a d_out of another shape, or a cache of another network.
+            For a d_out of another shape, a cache of another network, or one from before a step.
 
         Examples
         --------
@@ -268,14 +276,17 @@ class Network:
         """
         if not isinstance(cache, Cache) or cache._plan is not self._plan:
             raise ValueError("cache must come from this network's forward")
+        if cache._changes != self._guard.changes:
+            raise ValueError("cache must come from a forward after the last step or fit, got one from before")
         specs.check_name("wrt", wrt, ("both", "params", "input"))
         rows = cache._X
         shape = (len(rows), self.n_outputs)
         d = d_out if isinstance(d_out, np.ndarray) else np.asarray(d_out)
-        if d.shape == shape[1:] and cache._single:
-            d = d[None, :]
+        if d.ndim == 1 and (cache._single or self.n_outputs == 1) and d.size == shape[0] * shape[1]:
+            d = d.reshape(shape)
         if d.shape != shape:
-            raise ValueError(f"d_out must have shape {shape}, got {d.shape}")
+            hint = ": did you mean y[:, None]?" if d.shape == shape[:1] * 2 and self.n_outputs == 1 else ""
+            raise ValueError(f"d_out must have shape {shape}, got {d.shape}{hint}")
         if d.dtype != self.dtype or not d.flags.c_contiguous or not d.flags.aligned:
             d = np.ascontiguousarray(data.numbers(d, "d_out"), dtype=self.dtype)
         grad = np.empty(self.n_params, self.dtype) if wrt != "input" else None
@@ -332,7 +343,7 @@ class Network:
         >>> net.params.round(4).tolist()
         [0.0010000000474974513, 0.0010000000474974513, 0.0010000000474974513]
         """
-        return training.OptimizerState(specs.optimizer_of(spec), self._params, self._busy)
+        return training.OptimizerState(specs.optimizer_of(spec), self._params, self._guard)
 
     # Training
 
@@ -445,17 +456,13 @@ class Network:
         if order is not None and not callable(order):
             raise TypeError(f"order must be a function of the epoch, got {order!r}")
         rng = self._rng if random_state is None else specs.generator_of(random_state)
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("fit must not be called on a network that is in training")
-        try:
+        with self._guard.writing("fit"):
             return training.train(
                 self._plan, self._params, rows, targets,
                 net=self, loss=kind, optimizer=state, epochs=epochs, batch_size=batch_size, weights=weights,
                 alpha=alpha, rng=rng, shuffle=shuffle, order=order, validate=validate, patience=patience,
                 min_delta=min_delta, callbacks=callbacks, progress=progress,
             )  # fmt: skip
-        finally:
-            self._busy.release()
 
     def _validation(
         self, loss: _core.Loss, X_val: Any, y_val: Any, sample_weight_val: Any
@@ -523,11 +530,12 @@ class Cache:
         Outputs of each layer, f(Z).
     """
 
-    def __init__(self, plan: _core.Plan, X: np.ndarray, scores: bool, single: bool) -> None:
+    def __init__(self, plan: _core.Plan, X: np.ndarray, scores: bool, single: bool, changes: int) -> None:
         self._plan = plan
         self._X = X
         self._scores = bool(scores)
         self._single = single
+        self._changes = changes  # of the parameters, when it was made
         self._schedule = _core.cache_schedule(plan, X.itemsize, len(X))
         block = np.empty(self._schedule.kept + 64, np.uint8)
         skip = -block.ctypes.data % 64  # a cache line: rows that begin on one are read and written faster

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +121,25 @@ class Event:
 Callback = Callable[[Event], object]
 
 
+class Guard:
+    """Lets one training at a time write the parameters of a network, and counts how often that was done."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Raise RuntimeError if another holds it."""
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(f"{what} must not be called on a network that is in training")
+        try:
+            yield
+        finally:
+            self.changes += 1
+            self._lock.release()
+
+
 class OptimizerState:
     """An optimizer at work on a network, made by `Network.optimizer`: the other half of a loop of one's own.
 
@@ -146,13 +166,13 @@ class OptimizerState:
     [0.5, 1.0, 0.5]
     """
 
-    def __init__(self, spec: specs.Optimizer, params: np.ndarray, busy: threading.Lock) -> None:
+    def __init__(self, spec: specs.Optimizer, params: np.ndarray, guard: Guard) -> None:
         self.spec = spec
         self.kernel = _core.OPTIMIZERS[spec.kernel]
         self.slots = np.zeros((self.kernel.n_slots, params.size), params.dtype)
         self.n_steps = 0
         self.params = params
-        self._busy = busy
+        self._guard = guard
         self._schedule = specs.schedule_of(spec.rate)
 
     def step(self, grad: np.ndarray, rate: float | None = None) -> None:
@@ -179,13 +199,9 @@ class OptimizerState:
             rate = float(self._schedule.rates(self.n_steps, 1, 1)[0])
         else:
             rate = specs.check_real("rate", rate, 0.0)
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("step must not be called on a network that is in training")
-        try:
+        with self._guard.writing("step"):
             _core.update(self.kernel.row, self.spec.hyper, rate, self.n_steps + 1, params, grad, self.slots)
             self.n_steps += 1
-        finally:
-            self._busy.release()
 
 
 def train(
@@ -234,9 +250,10 @@ def train(
 
     def try_out(rows: slice | np.ndarray) -> float:
         """Sum of the losses of some rows, as the parameters are now."""
-        y = [None if target is None else np.ascontiguousarray(target[rows]) for target in targets]
-        out = np.empty(len(X[rows]))
-        _core.losses(plan, params, np.ascontiguousarray(X[rows]), loss.row, (), *y, out)
+        Y, classes = (None if t is None else np.ascontiguousarray(t[rows]) for t in targets)
+        batch_X = np.ascontiguousarray(X[rows])
+        out = np.empty(len(batch_X))
+        _core.losses(plan, params, batch_X, loss.row, (), Y, classes, out)
         return float(out.sum())
 
     callbacks = tuple(callbacks)
@@ -323,7 +340,7 @@ def train(
 
 
 class _Keeper:
-    """The last good parameters and state: a copy at most once a chunk, and only of what gives a finite loss."""
+    """The last good parameters and state: a copy at most once a chunk, only of what gives a finite loss."""
 
     def __init__(self, params: np.ndarray, optimizer: OptimizerState, trainer: _core.Trainer) -> None:
         self.live = (params, optimizer.slots)
