@@ -244,10 +244,10 @@ class Network:
     def backward(
         self, cache: Cache, d_out: Any, *, wrt: str = "both"
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return the gradient of the parameters (P,) and of the inputs (N, I): vector-Jacobian products.
+        """Return the gradients of the parameters (P,) and of the inputs (N, I).
 
-        It sums over rows: no 1/N, no penalties. The parameters must be those of `forward`: a `step` or a `fit`
-        since is an error, a write of one's own is not noticed.
+        The plain vector-Jacobian product: it sums over rows, no 1/N, no penalties. The parameters must be
+        those of `forward`: a `step` or a `fit` since is an error, a write of one's own is not noticed.
 
         Parameters
         ----------
