@@ -1,0 +1,333 @@
+"""The demonstration from the command line to the picture, the course's functions, and the README's code."""
+
+import doctest
+import importlib
+import importlib.util
+import re
+import struct
+import sys
+from contextlib import redirect_stdout
+from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dnn import SGD, History, Network, cli, plotting
+from dnn.course import loops, vectorized
+from dnn.demos import digits
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """What the demonstration prints, and the folder it draws into, which it has to make."""
+    folder = tmp_path_factory.mktemp("demo") / "new" / "folder"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLBACKEND", "Agg")
+        patch.delenv("DISPLAY", raising=False)
+        with redirect_stdout(StringIO()) as printed:
+            assert cli.main(["demo", "--out", str(folder), "--no-progress"]) == 0
+    return printed.getvalue(), folder
+
+
+def test_the_demo_reads_digits(demo):
+    text, _ = demo
+    accuracy = float(re.search(r"Test accuracy: ([\d.]+) %", text)[1])
+    assert accuracy >= 97.5
+    assert "(64, 200)" in text and "15,010" in text  # the table of dimensions
+    losses = [
+        float(line.split()[1]) for line in re.findall(r"^ +\d+ .*\d", text.split("val_loss\n")[1], re.M)
+    ]
+    assert losses[-1] < losses[0] / 10
+
+
+def test_the_demo_compares_three_ways(demo):
+    text, _ = demo
+    assert float(re.search(r"differ\s+by at most (\S+)\. ", text)[1]) <= 1e-9
+    rows = {
+        name: [
+            float(number.replace(",", "")) for number in re.search(rf"^{name} +(.*)$", text, re.M)[1].split()
+        ]
+        for name in ("Python loops", "vectorized NumPy", "compiled, dnn")
+    }
+    by_loops, by_numpy, compiled = rows.values()
+    assert by_loops[0] / by_numpy[0] == pytest.approx(by_numpy[1], rel=0.01)
+    assert by_loops[0] / compiled[0] == pytest.approx(compiled[1], rel=0.01)
+    # Of the order of a thousand, on a machine that does other things too
+    assert min(by_numpy[1], compiled[1]) > 30
+
+
+def test_the_demo_draws_a_picture(demo):
+    text, folder = demo
+    path = folder / "dnn-demo.png"
+    assert str(path) in text
+    picture = path.read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n") and len(picture) > 10_000
+    width, height = struct.unpack(">II", picture[16:24])
+    assert 800 <= width <= 3000 and 400 <= height <= 2000
+
+
+def test_a_difference_is_an_error(monkeypatch):
+    right = loops.update_parameters
+    monkeypatch.setattr(loops, "update_parameters", lambda p, g, rate: right(p, g, rate * 1.001))
+    pictures, _, _ = digits.load()
+    with pytest.raises(AssertionError, match="loops, NumPy and compiled differ by"):
+        digits.compare(digits.Part(pictures.X[:5], pictures.y[:5]))
+
+
+def test_the_parts_share_no_picture():
+    parts = digits.load()
+    assert [len(part.y) for part in parts] == [1293, 144, 360]
+    rows = [tuple(row) for part in parts for row in part.X]
+    assert len(set(rows)) == len(rows) == 1797
+
+
+def test_shifted_pictures_are_shifted():
+    picture = np.zeros((8, 8))
+    picture[3, 4] = 1.0
+    X, y = digits.shifted(digits.Part(picture.reshape(1, 64), np.array([5])))
+    assert X.shape == (9, 64) and (y == 5).all() and (X.sum(axis=1) == 1).all()
+    peaks = {tuple(np.argwhere(image == 1)[0]) for image in X.reshape(-1, 8, 8) if (image == 1).any()}
+    assert peaks == {(3, 4), (2, 4), (4, 4), (3, 3), (3, 5)}
+
+
+def test_what_is_missing_is_said_in_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(
+        cli, "find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
+    )
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "dnn demo needs matplotlib: pip install 'dnn[all]'\n"
+
+
+def test_a_folder_that_cannot_be_made(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["demo", "--out", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_version(capsys):
+    try:
+        installed = version("dnn")
+    except PackageNotFoundError:
+        pytest.skip("dnn is not installed, and so has no version")
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"dnn {installed}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"]])
+def test_help(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 0
+    assert "demo" in capsys.readouterr().out
+
+
+def test_no_command_gives_help(capsys):
+    assert cli.main([]) == 0
+    assert "--version" in capsys.readouterr().out
+
+
+def test_the_module_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["dnn", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module("runpy").run_module("dnn", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: dnn")
+
+
+# Pictures
+
+
+def axes():
+    from matplotlib.figure import Figure
+
+    return Figure().subplots()
+
+
+def test_learning_curve():
+    history = History("log_loss", loss=[1.0, 0.1, 0.01], val_loss=[1.0, 0.2, 0.3], best_epoch=1)
+    ax = history.plot(axes())
+    assert ax.get_yscale() == "log" and ax.get_title() == "log_loss"
+    assert {text.get_text() for text in ax.texts} == {"loss", "val_loss", "kept"}
+    curves = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert curves["loss"] == [[1, 1.0], [2, 0.1], [3, 0.01]]
+    assert curves["val_loss"] == [[1, 1.0], [2, 0.2], [3, 0.3]]
+    assert plotting.learning_curve(History("squared_error", loss=[1.0, 0.0]), axes()).get_yscale() == "linear"
+
+
+def test_learning_curve_in_a_figure_of_its_own(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    from matplotlib import pyplot as plt
+
+    ax = History("log_loss", loss=[1.0, 0.9]).plot()
+    assert len(ax.lines) == 1
+    plt.close(ax.figure)
+
+
+def test_wrong_digits_are_marked():
+    ax = plotting.digits(np.ones((7, 8, 8)), [0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 9, 5, 6], axes())
+    assert [text.get_text() for text in ax.texts] == ["0", "1", "2", "3", "4, is 9", "5", "6"]
+    assert len(ax.patches) == 1 and len(ax.images) == 7
+
+
+# The course's functions: loops and NumPy against each other, the compiled core, and finite differences
+
+SIZES = [(1, 1, 1), (3, 4, 1), (5, 7, 3, 2), (4, 2)]
+
+
+def example(sizes, output, m=6, seed=1):
+    """Parameters, X and Y as arrays in the course's shapes."""
+    rng = np.random.default_rng(seed)
+    parameters = {}
+    for layer, (n_prev, n) in enumerate(pairwise(sizes), 1):
+        parameters[f"W{layer}"] = rng.normal(size=(n, n_prev))
+        parameters[f"b{layer}"] = rng.normal(size=(n, 1))
+    X = rng.normal(size=(sizes[0], m))
+    if output == "softmax":
+        return parameters, X, np.eye(sizes[-1])[:, rng.integers(sizes[-1], size=m)]
+    return parameters, X, rng.integers(2, size=(sizes[-1], m)).astype(float)
+
+
+def step(course, parameters, X, Y, activation, output, rate=0.1):
+    AL, caches = course.L_model_forward(X, parameters, activation, output)
+    cost = course.compute_cost(AL, Y, output)
+    grads = course.L_model_backward(AL, Y, caches, activation)
+    return AL, cost, grads, course.update_parameters(parameters, grads, rate)
+
+
+def as_lists(parameters):
+    return {name: P.tolist() for name, P in parameters.items()}
+
+
+CASES = [
+    (sizes, activation, output)
+    for sizes in SIZES
+    for activation in ("relu", "sigmoid", "tanh")
+    for output in ("sigmoid", "softmax")
+    if output == "sigmoid" or sizes[-1] > 1
+]
+
+
+@pytest.mark.parametrize(("sizes", "activation", "output"), CASES)
+def test_three_ways_agree(sizes, activation, output):
+    parameters, X, Y = example(sizes, output)
+    AL, cost, grads, updated = step(vectorized, parameters, X, Y, activation, output)
+    in_lists = step(loops, as_lists(parameters), X.tolist(), Y.tolist(), activation, output)
+
+    close = {"rtol": 0, "atol": 1e-12}
+    np.testing.assert_allclose(in_lists[0], AL, **close)
+    np.testing.assert_allclose(in_lists[1], cost, **close)
+    for ours, theirs in zip(in_lists[2:], (grads, updated), strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            np.testing.assert_allclose(ours[name], theirs[name], **close, err_msg=name)
+
+    net = Network(list(sizes), activation=activation, output=output, dtype="float64")
+    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
+        W[:], b[:] = parameters[f"W{layer}"].T, parameters[f"b{layer}"][:, 0]
+    _, cache = net.forward(X.T, scores=True)
+    np.testing.assert_allclose(net(X.T).T, AL, **close)
+    # The course's dA0 is m times the derivative of the cost.
+    _, dX = net.backward(cache, (AL - Y).T)
+    np.testing.assert_allclose(dX.T, grads["dA0"], **close)
+    history = net.fit(X.T, Y.T, optimizer=SGD(0.1), epochs=1, batch_size=None)
+    np.testing.assert_allclose(history.loss, [cost], **close)
+    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
+        np.testing.assert_allclose(W.T, updated[f"W{layer}"], **close)
+        np.testing.assert_allclose(b[:, None], updated[f"b{layer}"], **close)
+
+
+@pytest.mark.parametrize(("sizes", "activation", "output"), CASES)
+def test_gradients_are_those_of_the_cost(sizes, activation, output):
+    parameters, X, Y = example(sizes, output)
+    _, _, grads, _ = step(vectorized, parameters, X, Y, activation, output)
+
+    def cost():
+        return vectorized.compute_cost(
+            vectorized.L_model_forward(X, parameters, activation, output)[0], Y, output
+        )
+
+    e = 1e-6
+    for name, P in parameters.items():
+        for index in np.ndindex(P.shape):
+            kept = P[index]
+            P[index] = kept + e
+            above = cost()
+            P[index] = kept - e
+            below = cost()
+            P[index] = kept
+            assert grads["d" + name][index] == pytest.approx((above - below) / (2 * e), abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "softmax"])
+def test_activations_agree_far_out(name):
+    """Also where e^z would overflow."""
+    Z = np.array([[-1e4, -800.0, -1.0, 0.0, 3.0, 800.0], [1e4, 0.0, 2.0, 0.0, -3.0, 799.0]])
+    A, _ = getattr(vectorized, name)(Z)
+    np.testing.assert_allclose(getattr(loops, name)(Z.tolist())[0], A, rtol=1e-14, atol=0)
+    assert np.isfinite(A).all()
+    if name != "softmax":
+        dA = np.arange(12.0).reshape(2, 6)
+        backward = f"{name}_backward"
+        dZ = getattr(vectorized, backward)(dA, Z)
+        np.testing.assert_allclose(getattr(loops, backward)(dA.tolist(), Z.tolist()), dZ, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_the_cost_of_a_sure_and_right_answer_is_0(output):
+    AL = [[1.0, 0.0], [0.0, 1.0]]
+    assert loops.compute_cost(AL, AL, output) == 0
+    assert vectorized.compute_cost(np.array(AL), np.array(AL), output) == 0
+
+
+@pytest.mark.parametrize("course", [loops, vectorized])
+def test_names_are_checked(course):
+    parameters, X, Y = example((2, 3, 1), "sigmoid")
+    with pytest.raises(ValueError, match="did you mean 'relu'"):
+        course.L_model_forward(X, parameters, "rellu")
+    with pytest.raises(ValueError, match="output must be one of sigmoid, softmax"):
+        course.compute_cost(Y, Y, "tanh")
+
+
+@pytest.mark.parametrize("name", ["dnn.course.loops", "dnn.course.vectorized", "dnn.demos.digits"])
+def test_examples_run(name):
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert not failed
+
+
+def test_loops_and_numpy_have_the_same_functions():
+    def functions(module):
+        return {
+            name
+            for name, thing in vars(module).items()
+            if getattr(thing, "__module__", "") == module.__name__
+        }
+
+    assert functions(loops) - {"zeros"} == functions(vectorized)
+
+
+# The README
+
+
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[f"block {i}" for i in range(1, len(BLOCKS) + 1)])
+def test_the_readme_runs(block, capsys):
+    exec(compile(block, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    if "exclusive or" in block:
+        assert printed.splitlines()[-1] == "[0. 1. 1. 0.]"
+    else:
+        assert float(printed.split()[-1]) < 0.1
+
+
+def test_the_readme_has_its_examples():
+    assert len(BLOCKS) == 2
