@@ -36,7 +36,7 @@ KERNELS = {
         "-mprefer-vector-width=512",
     ],
 }
-HEADERS = ["src/dnn/_kernels.h", "src/dnn/_kernels_body.h"]
+HEADERS = ["src/dnn/_kernels.h", "src/dnn/_kernels_math.h", "src/dnn/_kernels_body.h"]
 
 
 class BuildKernels(build_ext):

@@ -25,3 +25,11 @@ def isa(request):
     _core.select_isa(request.param)
     yield request.param
     _core.select_isa(before)
+
+
+@pytest.fixture
+def isa_drawn():
+    """A function that selects one of them, drawn by a generator."""
+    before = _core.isa()
+    yield lambda rng: _core.select_isa(rng.choice(_core.available_isas()))
+    _core.select_isa(before)

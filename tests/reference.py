@@ -1,12 +1,22 @@
 """The oracle: dense networks in plain NumPy, written from the mathematics and apart from the kernels.
 
-Rows are examples; `weights[l]` is (n_in, n_out), `biases[l]` (n_out,), `activations[l]` the name of what
-follows. Everything is computed in the precision of what comes in: float64, unless a test hands in another.
+Rows are examples; `weights[l]` is (n_in, n_out), `biases[l]` (n_out,), `activations[l]` what follows.
+An activation or a loss is a name, or (name, parameter, ...) where its parameters are not the usual ones.
+Everything is computed in the precision of what comes in: float64, unless a test hands in another.
 """
 
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import numpy as np
+from scipy import special
+
+# Of selu: with these, mean 0 and variance 1 reproduce themselves.
+SCALE, ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+def split(spec):
+    """The name and the tuple of parameters of a name or of (name, parameter, ...)."""
+    return (spec, ()) if isinstance(spec, str) else (spec[0], tuple(spec[1:]))
 
 
 def sigmoid(Z):
@@ -31,13 +41,62 @@ def softmax_backward(Z, dA):
     return A * (dA - (A * dA).sum(axis=1, keepdims=True))
 
 
-# name: (f(Z), backward(Z, dA) -> dZ). At a kink the slope is the left one.
+def elu(Z, alpha=1.0):
+    return np.where(Z > 0, Z, alpha * np.expm1(np.minimum(Z, 0)))
+
+
+def elu_backward(Z, dA, alpha=1.0):
+    return dA * np.where(Z > 0, 1, alpha * np.exp(np.minimum(Z, 0)))
+
+
+def gelu_backward(Z, dA):
+    # Beyond 100 the density is 0; so far, no square overflows.
+    density = np.exp(-(np.clip(Z, -100, 100) ** 2) / 2) / (2 * np.pi) ** 0.5
+    return dA * (special.ndtr(Z) + Z * density)
+
+
+def gelu_tanh_cubic(Z):
+    """u and du/dZ, where (1 + tanh(sqrt(2/pi) (Z + 0.044715 Z^3))) / 2 = sigmoid(u)."""
+    Z = np.clip(Z, -100, 100)
+    c = (8 / np.pi) ** 0.5
+    return c * (Z + 0.044715 * Z**3), c * (1 + 3 * 0.044715 * Z**2)
+
+
+def gelu_tanh_backward(Z, dA):
+    u, du = gelu_tanh_cubic(Z)
+    return dA * sigmoid(u) * (1 + Z * sigmoid(-u) * du)
+
+
+def softplus(Z):
+    return np.maximum(Z, 0) + np.log1p(np.exp(-np.abs(Z)))
+
+
+def mish_backward(Z, dA):
+    t = np.tanh(softplus(Z))
+    return dA * (t + Z * (1 - t**2) * sigmoid(Z))
+
+
+# name: (f(Z, *parameters), backward(Z, dA, *parameters) -> dZ). At a kink the slope is the left one.
 ACTIVATIONS = {
     "identity": (lambda Z: Z, lambda Z, dA: dA),
     "sigmoid": (sigmoid, lambda Z, dA: dA * sigmoid(Z) * sigmoid(-Z)),
     "tanh": (np.tanh, lambda Z, dA: dA * (1 - np.tanh(Z) ** 2)),
     "relu": (lambda Z: np.maximum(Z, 0), lambda Z, dA: np.where(Z > 0, dA, 0)),
-    "leaky_relu": (lambda Z: np.where(Z > 0, Z, 0.01 * Z), lambda Z, dA: np.where(Z > 0, dA, 0.01 * dA)),
+    "leaky_relu": (
+        lambda Z, slope=0.01: np.where(Z > 0, Z, slope * Z),
+        lambda Z, dA, slope=0.01: np.where(Z > 0, dA, slope * dA),
+    ),
+    "elu": (elu, elu_backward),
+    "selu": (
+        lambda Z, scale=SCALE, alpha=ALPHA: scale * elu(Z, alpha),
+        lambda Z, dA, scale=SCALE, alpha=ALPHA: scale * elu_backward(Z, dA, alpha),
+    ),
+    "gelu": (lambda Z: Z * special.ndtr(Z), gelu_backward),
+    "gelu_tanh": (lambda Z: Z * sigmoid(gelu_tanh_cubic(Z)[0]), gelu_tanh_backward),
+    "silu": (lambda Z: Z * sigmoid(Z), lambda Z, dA: dA * sigmoid(Z) * (1 + Z * sigmoid(-Z))),
+    "mish": (lambda Z: Z * np.tanh(softplus(Z)), mish_backward),
+    "softplus": (softplus, lambda Z, dA: dA * sigmoid(Z)),
+    "exp": (np.exp, lambda Z, dA: dA * np.exp(Z)),
     "softmax": (softmax, softmax_backward),
 }
 
@@ -50,41 +109,91 @@ def column(Y, S):
     return Y.reshape(S.shape) if Y.ndim == 1 else Y
 
 
-def one_hot(Y, S):
-    """Y as rows of probabilities: classes (N,) become rows with a single 1."""
-    return np.eye(S.shape[1], dtype=S.dtype)[Y] if Y.ndim == 1 else Y
-
-
 def squared_error(A, Y):
     return ((A - column(Y, A)) ** 2).sum(axis=1) / 2
 
 
-def log_loss_sigmoid(S, Y):
+def huber(A, Y, delta=1.0):
+    r = np.abs(A - column(Y, A))
+    return np.where(r <= delta, r**2 / 2, delta * (r - delta / 2)).sum(axis=1)
+
+
+def quantile(A, Y, levels=(0.5,)):
+    # One target a row serves all the levels.
+    r, tau = Y.reshape(len(A), -1) - A, np.asarray(levels, A.dtype)
+    return np.maximum(tau * r, (tau - 1) * r).sum(axis=1)
+
+
+def d_quantile(A, Y, levels=(0.5,)):
+    r, tau = Y.reshape(len(A), -1) - A, np.asarray(levels, A.dtype)
+    return np.where(r > 0, -tau, np.where(r < 0, 1 - tau, 0))
+
+
+def poisson(A, log_A, Y):
+    Y = column(Y, A)
+    return (A - Y * log_A + special.xlogy(Y, Y) - Y).sum(axis=1)
+
+
+def log_softplus(S):
+    # Below -40, softplus is exp to the last digit.
+    T = np.maximum(S, -40)
+    return np.log(softplus(T)) + (S - T)
+
+
+def d_poisson_softplus(S, Y):
+    T = np.maximum(S, -40)
+    return sigmoid(S) - column(Y, S) * (sigmoid(T) / softplus(T))
+
+
+def smooth_bits(Y, S, smoothing):
+    return column(Y, S) * (1 - smoothing) + smoothing / 2
+
+
+def smooth_rows(Y, S, smoothing):
+    """Y as rows of probabilities, which keep their sum; classes (N,) become rows with a single 1 before."""
+    Y = np.eye(S.shape[1], dtype=S.dtype)[Y] if Y.ndim == 1 else Y
+    return Y * (1 - smoothing) + smoothing * Y.mean(axis=1, keepdims=True)
+
+
+def log_loss_sigmoid(S, Y, smoothing=0.0):
     # -y log a - (1 - y) log(1 - a), with log(1 - a) = -log(1 + e^s) and log a = s + log(1 - a)
-    return (np.maximum(S, 0) - S * column(Y, S) + np.log1p(np.exp(-np.abs(S)))).sum(axis=1)
+    Y = smooth_bits(Y, S, smoothing)
+    return (np.maximum(S, 0) - S * Y + np.log1p(np.exp(-np.abs(S)))).sum(axis=1)
 
 
-def log_loss_softmax(S, Y):
-    return -(one_hot(Y, S) * log_softmax(S)).sum(axis=1)
+def log_loss_softmax(S, Y, smoothing=0.0):
+    return -(smooth_rows(Y, S, smoothing) * log_softmax(S)).sum(axis=1)
 
 
-def d_log_loss_softmax(S, Y):
+def d_log_loss_softmax(S, Y, smoothing=0.0):
     # The sum is 1 but for rounding, which would otherwise show against finite differences.
-    Y = one_hot(Y, S)
+    Y = smooth_rows(Y, S, smoothing)
     return softmax(S) * Y.sum(axis=1, keepdims=True) - Y
 
 
-# (loss, output): (per_row_loss(S, Y) -> (N,), d_scores(S, Y) -> (N, O)). Output None: S are the outputs of
-# any element-wise activation.
+# (loss, output): (per_row_loss(S, Y, *parameters) -> (N,), d_scores(S, Y, *parameters) -> (N, O)). Output
+# None: S are the outputs of any element-wise activation. Where a target is met the slope at the kink is 0.
 LOSSES = {
     ("squared_error", None): (squared_error, lambda A, Y: A - column(Y, A)),
-    ("log_loss", "sigmoid"): (log_loss_sigmoid, lambda S, Y: sigmoid(S) - column(Y, S)),
+    ("absolute_error", None): (
+        lambda A, Y: np.abs(A - column(Y, A)).sum(axis=1),
+        lambda A, Y: np.sign(A - column(Y, A)),
+    ),
+    ("huber", None): (huber, lambda A, Y, delta=1.0: np.clip(A - column(Y, A), -delta, delta)),
+    ("quantile", None): (quantile, d_quantile),
+    ("poisson", "exp"): (lambda S, Y: poisson(np.exp(S), S, Y), lambda S, Y: np.exp(S) - column(Y, S)),
+    ("poisson", "softplus"): (lambda S, Y: poisson(softplus(S), log_softplus(S), Y), d_poisson_softplus),
+    ("log_loss", "sigmoid"): (
+        log_loss_sigmoid,
+        lambda S, Y, smoothing=0.0: sigmoid(S) - smooth_bits(Y, S, smoothing),
+    ),
     ("log_loss", "softmax"): (log_loss_softmax, d_log_loss_softmax),
 }
 
 
 def fits(loss, output):
     """The key of LOSSES for a loss and an output activation; None where they do not fit."""
+    loss, output = split(loss)[0], split(output)[0]
     if (loss, output) in LOSSES:
         return loss, output
     if (loss, None) in LOSSES and output not in ROW_WISE:
@@ -92,13 +201,30 @@ def fits(loss, output):
     return None
 
 
-def forward(weights, biases, activations, X):
-    """A list of (Z, A), layer by layer."""
-    cache = []
+class Cache(list):
+    """(Z, A) layer by layer, A before any dropout; masks: what was dropped of each layer's input."""
+
+
+def drop(A, mask):
+    """A where it is kept, made up for what is not; or its slope, which is dropped in the same way."""
+    if mask is None:
+        return A
+    keep, rate = mask
+    return np.where(keep, A / (1 - rate), 0)
+
+
+def forward(weights, biases, activations, X, masks=None):
+    """A Cache, which is a list of (Z, A), layer by layer.
+
+    masks: for the input of each layer (X first) None, or (keep (N, units), rate): dropout of that rate.
+    """
+    cache = Cache()
+    cache.masks = [None] * len(weights) if masks is None else masks
     A = X
-    for W, b, activation in zip(weights, biases, activations, strict=True):
-        Z = A @ W + b
-        A = ACTIVATIONS[activation][0](Z)
+    for W, b, activation, mask in zip(weights, biases, activations, cache.masks, strict=True):
+        name, parameters = split(activation)
+        Z = drop(A, mask) @ W + b
+        A = ACTIVATIONS[name][0](Z, *parameters)
         cache.append((Z, A))
     return cache
 
@@ -109,13 +235,14 @@ def backward(weights, activations, X, cache, d_out, scores=False):
     dW, db = [None] * n_layers, [None] * n_layers
     dA = d_out
     for layer in reversed(range(n_layers)):
-        Z = cache[layer][0]
+        Z, mask = cache[layer][0], cache.masks[layer]
+        name, parameters = split(activations[layer])
         from_scores = scores and layer == n_layers - 1
-        dZ = dA if from_scores else ACTIVATIONS[activations[layer]][1](Z, dA)
+        dZ = dA if from_scores else ACTIVATIONS[name][1](Z, dA, *parameters)
         A_in = cache[layer - 1][1] if layer > 0 else X
-        dW[layer] = A_in.T @ dZ
+        dW[layer] = drop(A_in, mask).T @ dZ
         db[layer] = dZ.sum(axis=0)
-        dA = dZ @ weights[layer].T
+        dA = drop(dZ @ weights[layer].T, mask)
     return dW, db, dA
 
 
@@ -136,25 +263,34 @@ def unflatten(params, sizes):
     return weights, biases
 
 
-def cost_and_gradient(weights, biases, activations, X, y, loss, sample_weight=None, alpha=0.0):
-    """sum w_i loss_i / sum w + alpha / (2 sum w) sum W^2, and its gradient (P,)."""
+def class_weights(class_weight, y):
+    """The weight of each row (N,) from that of its class; times the sample weights, where there are both."""
+    return np.array([class_weight[c] for c in np.ravel(y)])
+
+
+def cost_and_gradient(
+    weights, biases, activations, X, y, loss, sample_weight=None, alpha=0.0, l1=0.0, masks=None
+):
+    """(sum w_i loss_i + alpha / 2 sum W^2 + l1 sum |W|) / sum w, and its gradient (P,)."""
     key = fits(loss, activations[-1])
     if key is None:
         raise ValueError(f"{loss} does not fit the output {activations[-1]}")
     per_row_loss, d_scores = LOSSES[key]
+    parameters = split(loss)[1]
     from_scores = key[1] is not None
 
-    cache = forward(weights, biases, activations, X)
+    cache = forward(weights, biases, activations, X, masks)
     Z, A = cache[-1]
     S = Z if from_scores else A
-    losses = per_row_loss(S, y)
+    losses = per_row_loss(S, y, *parameters)
     w = np.ones_like(losses) if sample_weight is None else sample_weight
     total = w.sum()
-    cost = (w @ losses + alpha / 2 * sum((W**2).sum() for W in weights)) / total
+    penalty = sum(alpha / 2 * (W**2).sum() + l1 * np.abs(W).sum() for W in weights)
+    cost = (w @ losses + penalty) / total
 
-    d_out = w[:, None] * d_scores(S, y) / total
+    d_out = w[:, None] * d_scores(S, y, *parameters) / total
     dW, db, _ = backward(weights, activations, X, cache, d_out, scores=from_scores)
-    dW = [G + alpha / total * W for G, W in zip(dW, weights, strict=True)]
+    dW = [G + (alpha * W + l1 * np.sign(W)) / total for G, W in zip(dW, weights, strict=True)]
     return cost, flatten(dW, db)
 
 
@@ -171,6 +307,18 @@ class SGD:
             return p - rate * self.v
         self.v = mu * self.v - rate * g
         return p + mu * self.v - rate * g if self.nesterov else p + self.v
+
+
+class RMSProp:
+    def __init__(self, rho=0.9, epsilon=1e-8, momentum=0.0):
+        self.rho, self.epsilon, self.momentum = rho, epsilon, momentum
+        self.v = self.u = 0.0
+
+    def step(self, p, g, rate):
+        """The parameters after one step."""
+        self.v = self.rho * self.v + (1 - self.rho) * g**2
+        self.u = self.momentum * self.u + g / (np.sqrt(self.v) + self.epsilon)
+        return p - rate * self.u
 
 
 class Adam:
@@ -209,37 +357,60 @@ def fit(
     batch_size,
     sample_weight=None,
     alpha=0.0,
+    l1=0.0,
+    masks=None,
+    clip_norm=None,
+    weight_decay=0.0,
+    frozen=(),
+    ema=None,
 ):
     """Train for len(orders) epochs and return params (P,), the loss of each epoch and the cost of each step.
 
-    orders: for each epoch a permutation (N,) or None (rows as they come). rates: one per batch, skipped ones
-    included. optimizer: an object with step(p, g, rate). A batch whose weights sum to 0 is skipped: cost 0,
-    and the optimizer does not count it. What is handed in stays as it is, the optimizer apart.
+    orders: for each epoch a permutation (N,) or None (rows as they come). rates, masks: one per batch,
+    skipped ones included; masks as forward takes them. optimizer: an object with step(p, g, rate). A batch
+    whose weights sum to 0 is skipped: cost 0, and it is no step. frozen: layers, from 0, that keep W and b
+    and whose gradient counts as 0. clip_norm: the largest norm of a gradient, penalties included. ema: what
+    the mean of the parameters keeps of itself at each step; where given, that mean (P,) is returned last.
+    What is handed in stays as it is, the optimizer apart.
     """
     n_rows = len(X)
     sizes = [W.shape[0] for W in weights] + [weights[-1].shape[1]]
-    params = flatten(weights, biases)
+    params = mean = flatten(weights, biases)
+    trained = np.ones(params.shape, bool)
+    for layer in frozen:
+        for part in unflatten(trained, sizes):
+            part[layer][:] = False
     batch_size = batch_size or n_rows
     rates = iter(rates)
+    masks = repeat(None) if masks is None else iter(masks)
     epoch_losses, step_costs = [], []
     for order in orders:
         order = np.arange(n_rows) if order is None else order
         epoch_loss = 0.0
         for first in range(0, n_rows, batch_size):
             rows = order[first : first + batch_size]
-            rate = next(rates)
+            rate, mask = next(rates), next(masks)
             w = None if sample_weight is None else sample_weight[rows]
             if w is not None and w.sum() == 0:
                 step_costs.append(0.0)
                 continue
-            cost, gradient = cost_and_gradient(
-                *unflatten(params, sizes), activations, X[rows], y[rows], loss, w, alpha
-            )
-            params = optimizer.step(params, gradient, rate)
+            net = unflatten(params, sizes)
+            cost, gradient = cost_and_gradient(*net, activations, X[rows], y[rows], loss, w, alpha, l1, mask)
+            gradient = np.where(trained, gradient, 0)
+            norm = np.linalg.norm(gradient)
+            if clip_norm is not None and norm > clip_norm:
+                gradient = gradient * (clip_norm / norm)
+            shrunk = params.copy()
+            for W in unflatten(shrunk, sizes)[0]:
+                W *= 1 - rate * weight_decay
+            params = np.where(trained, optimizer.step(shrunk, gradient, rate), params)
+            if ema is not None:
+                mean = ema * mean + (1 - ema) * params
             step_costs.append(cost)
             epoch_loss += cost * len(rows) / n_rows
         epoch_losses.append(epoch_loss)
-    return params, np.array(epoch_losses), np.array(step_costs)
+    found = params, np.array(epoch_losses), np.array(step_costs)
+    return found if ema is None else (*found, mean)
 
 
 def finite_difference(cost, params, eps=1e-6):

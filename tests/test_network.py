@@ -8,10 +8,10 @@ import pytest
 import reference
 
 import dnn
-from dnn import _core
+from dnn import _core, layers, losses
 
 HIDDEN = [name for name, row in _core.ACTIVATIONS.items() if not row.row_wise]
-OUTPUTS = dnn.specs.OUTPUTS
+OUTPUTS = layers.OUTPUTS
 # Sizes of 1, primes, SIMD tails on either side, and products that are cut into several calls of BLAS
 SHAPES = [
     (1, [1, 1]),
@@ -31,7 +31,7 @@ def losses_of(output):
     names = []
     for name in dict.fromkeys(row.name for row in _core.LOSSES.values()):
         try:
-            dnn.specs.loss_of(name, output)
+            losses.loss_of(name, output, 3)
         except ValueError:
             continue
         names.append(name)
@@ -47,6 +47,8 @@ def make(sizes, hidden, output, dtype="float64", seed=0):
     net = dnn.Network(sizes, activation=hidden, output=output, dtype=dtype, random_state=rng)
     for b in net.biases:
         b[:] = rng.normal(size=b.shape) * 0.3
+    if "exp" in (hidden, output):
+        net.params[:] *= 0.1  # exp of exp is soon beyond any number
     return net
 
 
@@ -62,7 +64,9 @@ def examples(n, sizes, loss, output, dtype="float64", seed=1):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, sizes[0])).astype(dtype)
     n_outputs = sizes[-1]
-    if loss == "squared_error":
+    if loss == "poisson":
+        return X, rng.poisson(1.5, size=(n, n_outputs)).astype(dtype)
+    if loss != "log_loss":
         return X, rng.normal(size=(n, n_outputs)).astype(dtype)
     if output == "sigmoid":
         return X, rng.random((n, n_outputs)).astype(dtype)
@@ -77,10 +81,13 @@ def close(a, b, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("output", "loss"), PAIRS)
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_everything_agrees_with_the_oracle(isa, hidden, output, loss, dtype):
-    for n, sizes in SHAPES:
-        if output == "softmax" and sizes[-1] == 1:
-            continue
+def test_everything_agrees_with_the_oracle(isa_drawn, hidden, output, loss, dtype):
+    # An instruction set and two shapes of the list each: every function meets each of them many times
+    drawn = np.random.default_rng(zlib.crc32(f"{hidden}{output}{loss}{dtype}".encode()))
+    isa_drawn(drawn)
+    fitting = [shape for shape in SHAPES if output != "softmax" or shape[1][-1] > 1]
+    for i in drawn.permutation(len(fitting))[:2]:
+        n, sizes = fitting[i]
         net = make(sizes, hidden, output, dtype)
         X, y = examples(n, sizes, loss, output, dtype)
         weights, biases, activations = oracle(net)
@@ -119,16 +126,14 @@ def test_everything_agrees_with_the_oracle(isa, hidden, output, loss, dtype):
             close(dX, dX64, dtype)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.5])
-@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("output", "loss"), PAIRS)
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_finite_differences(hidden, output, loss, weighted, alpha):
+def test_finite_differences(hidden, output, loss):
     sizes = [4, 9, 6, 3]
     net = make(sizes, hidden, output, seed=zlib.crc32(hidden.encode()))
     X, y = examples(8, sizes, loss, output)
-    w = np.linspace(0.2, 2, 8) if weighted else None
-    assert dnn.check_gradient(net, X, y, loss=loss, sample_weight=w, alpha=alpha, epsilon=1e-6) < 1e-7
+    options = {"loss": loss, "sample_weight": np.linspace(0.2, 2, 8), "alpha": 0.5, "l1": 0.3}
+    assert dnn.check_gradient(net, X, y, **options) < 1e-6
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

@@ -9,28 +9,69 @@
 
 from typing import Any
 
+from .cache import Cache
 from .gradient_check import check_gradient
-from .network import Cache, Network
-from .specs import SGD, Adam, Constant, Dense, He, Normal, StepDecay, Xavier, Zeros
-from .training import DivergedError, Event, History, OptimizerState
+from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
+from .layers import ELU, Dense, Dropout, LeakyReLU
+from .losses import Huber, LogLoss, Quantile
+from .network import Network
+from .optimizers import LBFGS, SGD, Adam, AdamW, RMSprop
+from .predictor import Predictor
+from .rate_finder import RateCurve, find_rate
+from .schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseScaling,
+    OneCycle,
+    OnPlateau,
+    Schedule,
+    StepDecay,
+    WarmUp,
+)
+from .training import DivergedError, Event, History, NoProgressWarning, OptimizerState
 
 __all__ = [
+    "ELU",
+    "LBFGS",
     "SGD",
     "Adam",
+    "AdamW",
     "Cache",
     "Constant",
+    "Cosine",
     "Dense",
     "DivergedError",
+    "Dropout",
     "Event",
+    "Exponential",
+    "Full",
     "He",
     "History",
+    "Huber",
+    "Initializer",
+    "InverseScaling",
+    "LeCun",
+    "LeakyReLU",
+    "LogLoss",
     "Network",
+    "NoProgressWarning",
     "Normal",
+    "OnPlateau",
+    "OneCycle",
     "OptimizerState",
+    "Predictor",
+    "Quantile",
+    "RMSprop",
+    "RateCurve",
+    "Schedule",
     "StepDecay",
+    "Uniform",
+    "WarmUp",
     "Xavier",
     "Zeros",
     "check_gradient",
+    "find_rate",
 ]
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +8,8 @@ class Activation(NamedTuple):
     name: str
     row_wise: bool
     slope_from_z: bool
-    relu_like: bool
+    init: str
+    output: bool
     n_par: int
     par0: float
 
@@ -18,6 +19,9 @@ class Loss(NamedTuple):
     name: str
     output: str
     classes: bool
+    n_par: int
+    low: float
+    high: float
 
 class Optimizer(NamedTuple):
     row: int
@@ -32,6 +36,9 @@ OPTIMIZERS: dict[str, Optimizer]
 FUNCTIONS: dict[str, int]
 ISA_NAMES: tuple[str, ...]
 
+PythonLoss = Callable[[Any, np.ndarray], float] | None
+Masks = Sequence[np.ndarray | None] | None
+
 def available_isas() -> tuple[str, ...]: ...
 def select_isa(name: str | None = None) -> None: ...
 def isa() -> str: ...
@@ -45,7 +52,8 @@ class Plan:
     n_params: int
     widest: int
     width: int
-    def __init__(self, n_inputs: int, layers: Sequence[tuple[int, str, Sequence[float]]]) -> None: ...
+    dropout: bool
+    def __init__(self, n_inputs: int, layers: Sequence[tuple[int, str, Sequence[float], float]]) -> None: ...
     def units(self, slot: int) -> int: ...
 
 class Schedule:
@@ -67,25 +75,41 @@ class Trainer:
         schedule: Schedule,
         params: np.ndarray,
         X: np.ndarray,
+        *,
         loss: int,
         par: Sequence[float],
         Y: np.ndarray | None,
         classes: np.ndarray | None,
         weights: np.ndarray | None,
+        python_loss: PythonLoss,
         alpha: float,
+        l1: float,
         batch: int,
         optimizer: int,
         hyper: Sequence[float],
+        weight_decay: float,
+        clip_norm: float,
         state: np.ndarray,
         step: int,
+        mean: np.ndarray | None,
+        mean_rate: float,
+        frozen: np.ndarray | None,
+        seed: int,
     ) -> None: ...
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int: ...
 
 def train_schedule(
-    plan: Plan, size: int, batch: int, gather: bool, loss: int, optimizer: int, two_sweeps: bool | None = None
+    plan: Plan,
+    size: int,
+    batch: int,
+    gather: bool,
+    loss: int,
+    python_loss: PythonLoss,
+    optimizer: int,
+    two_sweeps: bool | None = None,
 ) -> Schedule: ...
-def cache_schedule(plan: Plan, size: int, n_rows: int) -> Schedule: ...
-def predict(plan: Plan, params: np.ndarray, X: np.ndarray, out: np.ndarray) -> None: ...
+def cache_schedule(plan: Plan, size: int, n_rows: int, training: bool = False) -> Schedule: ...
+def predict(plan: Plan, params: np.ndarray, X: np.ndarray, out: np.ndarray, scores: bool = False) -> None: ...
 def losses(
     plan: Plan,
     params: np.ndarray,
@@ -96,13 +120,23 @@ def losses(
     classes: np.ndarray | None,
     out: np.ndarray,
 ) -> None: ...
-def forward(plan: Plan, schedule: Schedule, params: np.ndarray, X: np.ndarray, kept: np.ndarray) -> None: ...
+def forward(
+    plan: Plan,
+    schedule: Schedule,
+    params: np.ndarray,
+    X: np.ndarray,
+    kept: np.ndarray,
+    seed: int,
+    masks: Masks,
+) -> None: ...
 def backward(
     plan: Plan,
     schedule: Schedule,
     params: np.ndarray,
     X: np.ndarray,
     kept: np.ndarray,
+    seed: int,
+    masks: Masks,
     d_out: np.ndarray,
     scores: bool,
     grad: np.ndarray | None,
@@ -117,17 +151,22 @@ def cost_and_gradient(
     Y: np.ndarray | None,
     classes: np.ndarray | None,
     weights: np.ndarray | None,
+    python_loss: PythonLoss,
     alpha: float,
+    l1: float,
     grad: np.ndarray,
 ) -> float: ...
 def update(
-    optimizer: int,
-    hyper: Sequence[float],
-    rate: float,
-    step: int,
+    plan: Plan,
     params: np.ndarray,
     grad: np.ndarray,
     state: np.ndarray,
+    optimizer: int,
+    hyper: Sequence[float],
+    weight_decay: float,
+    rate: float,
+    step: int,
+    frozen: np.ndarray | None,
 ) -> None: ...
 def all_finite(array: np.ndarray) -> bool: ...
 def elementwise(name: str, x: np.ndarray, out: np.ndarray) -> None: ...

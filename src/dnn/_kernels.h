@@ -12,42 +12,61 @@
 #ifndef DNN_KERNELS_H
 #define DNN_KERNELS_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* ROW(name, row_wise, slope_from_z, relu_like, n_par, par0)
+/* ROW(name, row_wise, slope_from_z, init, output, n_par, par0)
  *   row_wise      a row's outputs depend on all its scores
  *   slope_from_z  the slope is computed from the scores Z; otherwise from the outputs A
- *   relu_like     zero or nearly so on one side: He's start fits
+ *   init          the initializer that fits the weights before it
+ *   output        it may be the last layer's
  *   n_par, par0   number of parameters and the default of the first */
-#define DNN_ACTIVATIONS(ROW)             \
-    ROW(identity, 0, 0, 0, 0, 0.0)       \
-    ROW(sigmoid, 0, 0, 0, 0, 0.0)        \
-    ROW(tanh, 0, 0, 0, 0, 0.0)           \
-    ROW(relu, 0, 0, 1, 0, 0.0)           \
-    ROW(leaky_relu, 0, 0, 1, 1, 0.01)    \
-    ROW(softmax, 1, 0, 0, 0, 0.0)
+#define DNN_ACTIVATIONS(ROW)                     \
+    ROW(identity, 0, 0, "xavier", 1, 0, 0.0)     \
+    ROW(sigmoid, 0, 0, "xavier", 1, 0, 0.0)      \
+    ROW(tanh, 0, 0, "xavier", 1, 0, 0.0)         \
+    ROW(relu, 0, 0, "he", 0, 0, 0.0)             \
+    ROW(leaky_relu, 0, 0, "he", 0, 1, 0.01)      \
+    ROW(softmax, 1, 0, "xavier", 1, 0, 0.0)      \
+    ROW(elu, 0, 0, "he", 0, 1, 1.0)              \
+    ROW(selu, 0, 0, "lecun", 0, 0, 0.0)          \
+    ROW(gelu, 0, 1, "he", 0, 0, 0.0)             \
+    ROW(gelu_tanh, 0, 1, "he", 0, 0, 0.0)        \
+    ROW(silu, 0, 1, "he", 0, 0, 0.0)             \
+    ROW(mish, 0, 1, "he", 0, 0, 0.0)             \
+    ROW(softplus, 0, 0, "xavier", 1, 0, 0.0)     \
+    ROW(exp, 0, 0, "xavier", 1, 0, 0.0)
 
-/* ROW(id, name, output, classes)
- *   name     what users call it
- *   output   the output activation it is computed for, from the scores; "" where it is computed from the
- *            outputs of any element-wise activation
- *   classes  targets may be given as class numbers */
-#define DNN_LOSSES(ROW)                                 \
-    ROW(squared_error, "squared_error", "", 0)          \
-    ROW(log_loss_sigmoid, "log_loss", "sigmoid", 0)     \
-    ROW(log_loss_softmax, "log_loss", "softmax", 1)
+/* ROW(id, name, output, classes, n_par, low, high)
+ *   name       what users call it
+ *   output     the output activation it is computed for, from the scores; "" where it is computed from the
+ *              outputs of any element-wise activation
+ *   classes    targets may be given as class numbers
+ *   n_par      number of parameters; -1: one for each column of the outputs
+ *   low, high  range of the targets */
+#define DNN_LOSSES(ROW)                                                               \
+    ROW(squared_error, "squared_error", "", 0, 0, -INFINITY, INFINITY)                \
+    ROW(log_loss_sigmoid, "log_loss", "sigmoid", 0, 1, 0.0, 1.0)                      \
+    ROW(log_loss_softmax, "log_loss", "softmax", 1, 1, 0.0, 1.0)                      \
+    ROW(absolute_error, "absolute_error", "", 0, 0, -INFINITY, INFINITY)              \
+    ROW(huber, "huber", "", 0, 1, -INFINITY, INFINITY)                                \
+    ROW(quantile, "quantile", "", 0, -1, -INFINITY, INFINITY)                         \
+    ROW(poisson_exp, "poisson", "exp", 0, 0, 0.0, INFINITY)                           \
+    ROW(poisson_softplus, "poisson", "softplus", 0, 0, 0.0, INFINITY)
 
 /* ROW(name, n_slots, n_hyper, whole_gradient)
  *   n_slots         numbers of state a parameter
  *   n_hyper         hyper-parameters besides the rate
  *   whole_gradient  an update needs the whole gradient first */
-#define DNN_OPTIMIZERS(ROW)      \
-    ROW(sgd, 0, 0, 0)            \
-    ROW(momentum, 1, 1, 0)       \
-    ROW(nesterov, 1, 1, 0)       \
-    ROW(averaged, 1, 1, 0)       \
-    ROW(adam, 2, 4, 0)
+#define DNN_OPTIMIZERS(ROW)          \
+    ROW(sgd, 0, 0, 0)                \
+    ROW(momentum, 1, 1, 0)           \
+    ROW(nesterov, 1, 1, 0)           \
+    ROW(averaged, 1, 1, 0)           \
+    ROW(adam, 2, 4, 0)               \
+    ROW(rmsprop, 1, 2, 0)            \
+    ROW(rmsprop_momentum, 2, 3, 0)
 
 /* Functions of one number, for tests of their accuracy. ROW(name) */
 #define DNN_FUNCTIONS(ROW) \
@@ -55,21 +74,27 @@
     ROW(expm1)             \
     ROW(log1p)             \
     ROW(tanh)              \
-    ROW(sigmoid)
+    ROW(sigmoid)           \
+    ROW(erf)               \
+    ROW(erfc)              \
+    ROW(log)
 
-#define DNN_MAX_PAR 2     /* parameters of an activation or a loss */
+#define DNN_MAX_PAR 2     /* parameters of an activation */
 #define DNN_MAX_HYPER 4   /* hyper-parameters of an optimizer, the rate apart */
 #define DNN_MAX_SCALARS 8 /* scalars of an update */
 
 typedef struct {
     const char *name;
-    int row_wise, slope_from_z, relu_like, n_par;
+    int row_wise, slope_from_z;
+    const char *init;
+    int output, n_par;
     double par0;
 } DnnActivation;
 
 typedef struct {
     const char *id, *name, *output;
-    int classes;
+    int classes, n_par;
+    double low, high;
 } DnnLoss;
 
 typedef struct {
@@ -97,16 +122,20 @@ typedef struct {
                   ptrdiff_t ldv, const void *dA, ptrdiff_t ldda, void *dZ, ptrdiff_t lddz);
 
     /* Returns sum_r w_r loss_r; dS (NULL: not wanted; may be S itself) = scale w_r dloss_r/dS;
-     * losses (NULL: not wanted): (n_rows,), loss_r without its weight.
+     * losses (NULL: not wanted): (n_rows,), loss_r without its weight. par: as many numbers as the loss has
+     *   log_loss  label smoothing s, 0 for none: the targets become (1 - s) y + s / 2 (sigmoid),
+     *             (1 - s) y + s sum y / n_cols (softmax; class numbers alike)
+     *   huber     delta
+     *   quantile  the level of each column
      * S: scores, or outputs where the loss's row names no output. Targets: Y (n_rows, n_cols), or, where Y
      * is NULL, classes (n_rows,) in 0 .. n_cols - 1. w: (n_rows,) or NULL for ones; double always. */
     double (*loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *S,
                    ptrdiff_t lds, const void *Y, ptrdiff_t ldy, const int64_t *classes, const double *w,
                    double scale, void *dS, ptrdiff_t ldds, double *losses);
 
-    /* Returns sum W^2; G (NULL: not wanted) += l2 W. */
-    double (*penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W, ptrdiff_t ldw, double l2, void *G,
-                      ptrdiff_t ldg);
+    /* Returns l2 / 2 sum W^2 + l1 sum |W|; G (NULL: not wanted) += l2 W + l1 sign W, where sign 0 is 0. */
+    double (*penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W, ptrdiff_t ldw, double l2, double l1,
+                      void *G, ptrdiff_t ldg);
 
     /* One step of an optimizer on a block of parameters P with gradient G. State: slot k of a block stands
      * k * slot numbers behind S, laid out as P. scalars: from dnn_scalars. */
@@ -125,6 +154,21 @@ typedef struct {
 
     /* y = f(x), n numbers, f a row of DNN_FUNCTIONS. */
     void (*map)(int function, ptrdiff_t n, const void *x, void *y);
+
+    /* Returns the sum of the squares of n numbers. */
+    double (*sum_squares)(ptrdiff_t n, const void *x);
+
+    /* X *= factor. */
+    void (*scale)(ptrdiff_t n_rows, ptrdiff_t n_cols, double factor, void *X, ptrdiff_t ldx);
+
+    /* mean += rate (x - mean), n numbers. */
+    void (*average)(ptrdiff_t n, double rate, const void *x, void *mean);
+
+    /* D = A / (1 - rate) where a unit is kept, 0 A where it is dropped: a NaN stays in sight. D may be A
+     * itself. masks: (n_rows, n_cols), not 0 where a unit is kept; or NULL: drawn, a hash of key (dnn_key),
+     * row (first_row for the first one here) and column. 0 <= rate < 1. */
+    void (*dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *masks, ptrdiff_t ldm, uint64_t key,
+                    ptrdiff_t first_row, double rate, const void *A, ptrdiff_t lda, void *D, ptrdiff_t ldd);
 } DnnKernels;
 
 #define DNN_FLOAT32 0
@@ -140,8 +184,13 @@ const DnnKernels *dnn_kernels(int isa, int precision);
 
 /* The scalars of step number `step` (1, 2, ...) of an optimizer, in double. hyper: n_hyper numbers.
  *   momentum, nesterov, averaged   mu
- *   adam                           beta1, beta2, epsilon, form (0 paper, 1 uncorrected, 2 inside) */
+ *   adam                           beta1, beta2, epsilon, form (0 paper, 1 uncorrected, 2 inside)
+ *   rmsprop                        rho, epsilon
+ *   rmsprop_momentum               rho, epsilon, mu (slot 0: mean square, slot 1: momentum) */
 void dnn_scalars(int optimizer, const double *hyper, double rate, int64_t step, double *scalars);
+
+/* The key of a layer's dropout masks at a step. */
+uint64_t dnn_key(uint64_t seed, int64_t step, int layer);
 
 /* Rows of row_bytes each, order[i] * stride bytes behind X (order NULL: i * stride), copied one behind
  * the other, ld bytes apart. */

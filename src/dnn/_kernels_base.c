@@ -21,13 +21,13 @@
 
 const DnnKernels dnn_kernels_baseline[2] = {KERNELS("baseline", f32, 4), KERNELS("baseline", f64, 8)};
 
-#define ROW(name, row_wise, slope_from_z, relu_like, n_par, par0)                                            \
-    {#name, row_wise, slope_from_z, relu_like, n_par, par0},
-const DnnActivation dnn_activations[] = {DNN_ACTIVATIONS(ROW){NULL, 0, 0, 0, 0, 0.0}};
+#define ROW(name, row_wise, slope_from_z, init, output, n_par, par0)                                         \
+    {#name, row_wise, slope_from_z, init, output, n_par, par0},
+const DnnActivation dnn_activations[] = {DNN_ACTIVATIONS(ROW){NULL, 0, 0, NULL, 0, 0, 0.0}};
 #undef ROW
 
-#define ROW(id, name, output, classes) {#id, name, output, classes},
-const DnnLoss dnn_losses[] = {DNN_LOSSES(ROW){NULL, NULL, NULL, 0}};
+#define ROW(id, name, output, classes, n_par, low, high) {#id, name, output, classes, n_par, low, high},
+const DnnLoss dnn_losses[] = {DNN_LOSSES(ROW){NULL, NULL, NULL, 0, 0, 0.0, 0.0}};
 #undef ROW
 
 #define ROW(name, n_slots, n_hyper, whole_gradient) {#name, n_slots, n_hyper, whole_gradient},
@@ -92,7 +92,21 @@ void dnn_scalars(int optimizer, const double *hyper, double rate, int64_t step, 
         scalars[7] = form == 2 ? 0 : epsilon;
         break;
     }
+    case optimizer_rmsprop_momentum:
+        scalars[4] = hyper[2];
+        /* fall through */
+    case optimizer_rmsprop:
+        scalars[0] = rate;
+        scalars[1] = hyper[0];
+        scalars[2] = 1 - hyper[0];
+        scalars[3] = hyper[1];
+        break;
     }
+}
+
+uint64_t dnn_key(uint64_t seed, int64_t step, int layer)
+{
+    return next_random(next_random(next_random(seed) ^ (uint64_t)step) ^ (uint64_t)layer);
 }
 
 void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride, const int64_t *order,

@@ -4,13 +4,16 @@
  * SIZE 8 (bytes of a number), and are compiled with flags of their own: the loops are plain C, which the
  * compiler turns into vector code. What makes that possible, and keeps results the same bits wherever a
  * block stands:
- * - No call into libm: exp, expm1, log1p, tanh and sigmoid are written here, without branches.
+ * - No call into libm: exp, log, tanh, erf and their like are written in _kernels_math.h, without branches.
  * - Element-wise loops give the same bits in vectors as one by one, so neither tails nor alignment matter.
+ *   Where two products are added, only one is fused with the sum, and code with a branch may not fuse the
+ *   same one as vectors do: write such a sum so that it has one product (see silu_slope).
  * - Sums are written in fixed lanes. Without -ffast-math the compiler keeps their order.
  *
  * To add an element-wise activation: its row in _kernels.h, and NAME(<name>_value), NAME(<name>_slope) here.
  * A row-wise one: NAME(<name>_activate), NAME(<name>_backward), as softmax has. A loss: NAME(<name>_block),
- * written by ELEMENTWISE_LOSS if it is a sum over the elements.
+ * written by ELEMENTWISE_LOSS if it is a sum over the elements. A function of one number: its row, and
+ * NAME(<name>) in _kernels_math.h.
  */
 
 #ifndef DNN_KERNELS_BODY_H
@@ -47,22 +50,11 @@ _Static_assert(DNN_MAX_PAR == 2, "ELEMENTWISE_0 copies two parameters");
 #define EACH_LANE _Pragma("GCC unroll 1")
 #endif
 
-/* c0 + c1 x + c2 x^2 + ... */
-#define POLY_1(x, c) (c)
-#define POLY_2(x, c, ...) ((c) + (x) * POLY_1(x, __VA_ARGS__))
-#define POLY_3(x, c, ...) ((c) + (x) * POLY_2(x, __VA_ARGS__))
-#define POLY_4(x, c, ...) ((c) + (x) * POLY_3(x, __VA_ARGS__))
-#define POLY_5(x, c, ...) ((c) + (x) * POLY_4(x, __VA_ARGS__))
-#define POLY_6(x, c, ...) ((c) + (x) * POLY_5(x, __VA_ARGS__))
-#define POLY_7(x, c, ...) ((c) + (x) * POLY_6(x, __VA_ARGS__))
-#define POLY_8(x, c, ...) ((c) + (x) * POLY_7(x, __VA_ARGS__))
-#define POLY_9(x, c, ...) ((c) + (x) * POLY_8(x, __VA_ARGS__))
-#define POLY_10(x, c, ...) ((c) + (x) * POLY_9(x, __VA_ARGS__))
-
 /* A table of kernels; suffix: f32 or f64. */
 #define KERNELS(isa, suffix, size)                                                                          \
     {isa, size, activate_##suffix, slope_##suffix, loss_##suffix, penalty_##suffix, update_##suffix,        \
-     column_sums_##suffix, transpose_##suffix, all_finite_##suffix, map_##suffix}
+     column_sums_##suffix, transpose_##suffix, all_finite_##suffix, map_##suffix, sum_squares_##suffix,     \
+     scale_##suffix, average_##suffix, dropout_##suffix}
 
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
@@ -107,184 +99,28 @@ static double sum_of_doubles(ptrdiff_t n, const double *x)
     LANE_SUM(n, x[i]);
 }
 
+/* splitmix64: the number that follows `state`. */
+static inline uint64_t next_random(uint64_t state)
+{
+    state += 0x9e3779b97f4a7c15;
+    state = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9;
+    state = (state ^ (state >> 27)) * 0x94d049bb133111eb;
+    return state ^ (state >> 31);
+}
+
+/* 32 random bits from a counter and the two halves of a row's key. The second half comes in between: rows
+ * that share the first would otherwise repeat each other. Rounds of C. Wellons' hash (prospector). */
+static inline uint32_t random_bits(uint32_t counter, uint32_t one, uint32_t two)
+{
+    uint32_t x = counter ^ one;
+    x = (x ^ (x >> 16)) * 0x7feb352d;
+    x = (x ^ (x >> 15) ^ two) * 0x846ca68b;
+    return x ^ (x >> 16);
+}
+
 #endif
 
-/* Polynomials: weighted least squares at 120 Chebyshev points in 50 digits (mpmath), the coefficients rounded
- * from the lowest up and the rest fitted again after each. Bounds are of the error relative to the function,
- * coefficients rounded, in exact arithmetic.
- *   EXP_TAIL(r) = (exp(r) - 1 - r) / r^2          |r| <= 0.3475: 2^-30.9 of expm1(r); double 2^-61.5
- *   LOG_TAIL(f) = (log(1 + f) - f + f^2/2) / f^3  sqrt(1/2) - 1 <= f <= sqrt(2) - 1: 2^-30.0 of log(1 + f);
- *                                                 double 2^-58.9
- * Even and odd powers apart: the two halves are computed at the same time.
- * LN2_HIGH has so few bits that its product with an exponent is exact. */
-#if SIZE == 4
-#define REAL float
-#define BITS uint32_t
-#define NAME(x) x##_f32
-#define C(x) x##f
-#define MANTISSA 23
-#define BIAS 127
-#define LN2_HIGH 0.693145751953125f
-#define LN2_LOW 1.42860682e-06f
-#define EXP_TAIL(r, r2)                                                                                     \
-    (POLY_3(r2, 0.5f, 0.0416664779f, 0.00139337417f) +                                                      \
-     (r) * POLY_3(r2, 0.166666657f, 0.00833356846f, 0.000197419591f))
-#define LOG_TAIL(f, f2)                                                                                     \
-    (POLY_5(f2, 0.333333105f, 0.200022265f, 0.14217563f, 0.119054131f, 0.0668415576f) +                     \
-     (f) * POLY_4(f2, -0.250000149f, -0.166677266f, -0.124097466f, -0.116551459f))
-#define EXP_LOW -104.0f   /* exp of it is 0 */
-#define EXP_HIGH 89.0f    /* exp of it is infinite */
-#define EXPM1_LOW -18.0f  /* expm1 of it is -1 */
-#define TANH_HIGH 10.0f   /* tanh of it is 1 */
-#define TINY 0x1p-26f     /* below it expm1(x) and log1p(x) are x */
-#else
-#define REAL double
-#define BITS uint64_t
-#define NAME(x) x##_f64
-#define C(x) x
-#define MANTISSA 52
-#define BIAS 1023
-#define LN2_HIGH 0.69314718055989033
-#define LN2_LOW 5.4979230187083712e-14
-#define EXP_TAIL(r, r2)                                                                                     \
-    (POLY_6(r2, 0.5, 0.041666666666666602, 0.0013888888888928361, 2.4801587227691094e-05,                   \
-             2.7557361519780348e-07, 2.0886847174331918e-09) +                                              \
-     (r) * POLY_5(r2, 0.16666666666666677, 0.0083333333333213983, 0.00019841269886771231,                   \
-             2.755724350255661e-06, 2.5109302832455765e-08))
-#define LOG_TAIL(f, f2)                                                                                     \
-    (POLY_10(f2, 0.33333333333333476, 0.19999999999941268, 0.14285714294225754, 0.11111110499055007,        \
-             0.09090934030380117, 0.076917020037022638, 0.066753647525492801, 0.058153425305335293,         \
-             0.054313792171365359, 0.056558256266931256) +                                                  \
-     (f) * POLY_10(f2, -0.24999999999998809, -0.16666666666944835, -0.1249999997896505,                     \
-             -0.10000000538929539, -0.083333412305913498, -0.071420776829255822, -0.06269049941823425,      \
-             -0.05330159935315653, -0.062747202345330003, -0.023924976893093135))
-#define EXP_LOW -746.0
-#define EXP_HIGH 710.0
-#define EXPM1_LOW -38.0
-#define TANH_HIGH 20.0
-#define TINY 0x1p-55
-#endif
-#define LOG2_E C(1.4426950408889634)
-#define ROUNDER (C(1.5) * ((BITS)1 << MANTISSA)) /* adding it rounds to an integer, kept in the low bits */
-#define MANTISSA_MASK (((BITS)1 << MANTISSA) - 1)
-
-/* ---- functions of one number ---- */
-
-static inline BITS NAME(bits)(REAL x)
-{
-    BITS n;
-    memcpy(&n, &x, sizeof n);
-    return n;
-}
-
-static inline REAL NAME(real)(BITS n)
-{
-    REAL x;
-    memcpy(&x, &n, sizeof x);
-    return x;
-}
-
-static inline REAL NAME(magnitude)(REAL x)
-{
-    return NAME(real)(NAME(bits)(x) & ~((BITS)1 << (8 * SIZE - 1)));
-}
-
-static inline REAL NAME(root)(REAL x)
-{
-#if SIZE == 4
-    return sqrtf(x);
-#else
-    return sqrt(x);
-#endif
-}
-
-static inline REAL NAME(with_sign)(REAL x, REAL sign)
-{
-    const BITS mask = (BITS)1 << (8 * SIZE - 1);
-    return NAME(real)((NAME(bits)(x) & ~mask) | (NAME(bits)(sign) & mask));
-}
-
-/* expm1(r), where x = n ln 2 + r and |r| <= ln(2)/2. n may be negative: it is kept modulo 2^32 or 2^64. */
-static inline REAL NAME(expm1_reduced)(REAL x, BITS *n)
-{
-    const REAL shifted = x * LOG2_E + ROUNDER, whole = shifted - ROUNDER;
-    const REAL r = (x - whole * LN2_HIGH) - whole * LN2_LOW;
-    *n = NAME(bits)(shifted) - NAME(bits)(ROUNDER);
-    const REAL r2 = r * r;
-    return r + r2 * EXP_TAIL(r, r2);
-}
-
-/* exp(x) for x <= EXP_HIGH, or NaN. 2^n by two factors: one would overflow before its time, and round twice
- * below the normal numbers. */
-static inline REAL NAME(exp_below)(REAL x)
-{
-    x = x < EXP_LOW ? EXP_LOW : x; /* so written, NaN stays */
-    BITS n;
-    const REAL q = NAME(expm1_reduced)(x, &n);
-    const BITS both = n + 2 * BIAS, half = both >> 1;
-    return (1 + q) * NAME(real)(half << MANTISSA) * NAME(real)((both - half) << MANTISSA);
-}
-
-static inline REAL NAME(exp)(REAL x)
-{
-    return NAME(exp_below)(x > EXP_HIGH ? EXP_HIGH : x);
-}
-
-/* 2^n (q + 1) - 1, halved in between because 2^n alone may overflow. EXPM1_LOW <= x <= EXP_HIGH. */
-static inline REAL NAME(expm1_inside)(REAL x)
-{
-    BITS n;
-    const REAL q = NAME(expm1_reduced)(x, &n);
-    const REAL half = NAME(real)((n + (BIAS - 1)) << MANTISSA);
-    return 2 * (q * half + (half - C(0.5)));
-}
-
-static inline REAL NAME(expm1)(REAL x)
-{
-    REAL inside = x < EXPM1_LOW ? EXPM1_LOW : x;
-    inside = inside > EXP_HIGH ? EXP_HIGH : inside;
-    const REAL y = NAME(expm1_inside)(inside);
-    return NAME(magnitude)(x) < TINY ? x : y; /* keeps -0 and the last bit of subnormals */
-}
-
-/* u = 1 + x rounded, lost what the rounding lost (exactly: Knuth's sum of two). 1 + x = 2^k (1 + f) with
- * sqrt(1/2) <= 1 + f < sqrt(2), where f takes in lost, so that f = x exactly while k = 0. x > -1, finite. */
-static inline REAL NAME(log1p_inside)(REAL x)
-{
-    const REAL u = 1 + x, part = u - 1;
-    const REAL lost = (1 - (u - part)) + (x - part);
-    const BITS sqrt_half = NAME(bits)(C(0.70710678118654752));
-    const BITS above = NAME(bits)(u) - sqrt_half, exponent = above & ~MANTISSA_MASK;
-    const REAL whole = NAME(real)(((exponent + ((BITS)BIAS << MANTISSA)) >> MANTISSA) |
-                                  NAME(bits)((REAL)((BITS)1 << MANTISSA)));
-    const REAL k = whole - (REAL)(((BITS)1 << MANTISSA) + BIAS);
-    /* 2^(1-k) rather than 2^-k: the latter has no bits when k = BIAS + 1. */
-    const REAL scale = NAME(real)(NAME(bits)(C(2.0)) - exponent);
-    const REAL f = (NAME(real)((above & MANTISSA_MASK) + sqrt_half) - 1) + (C(0.5) * lost) * scale;
-    const REAL f2 = f * f;
-    return k * LN2_HIGH + (f + (f2 * (f * LOG_TAIL(f, f2) - C(0.5)) + k * LN2_LOW));
-}
-
-static inline REAL NAME(log1p)(REAL x)
-{
-    const REAL inside = NAME(magnitude)(x) < TINY ? x : NAME(log1p_inside)(x);
-    const REAL below = x == -1 ? -(REAL)INFINITY : (REAL)NAN;
-    return x > -1 ? (x == (REAL)INFINITY ? x : inside) : below;
-}
-
-static inline REAL NAME(tanh)(REAL x)
-{
-    REAL a = NAME(magnitude)(x);
-    a = a > TANH_HIGH ? TANH_HIGH : a;
-    const REAL e = NAME(expm1_inside)(2 * a);
-    return NAME(with_sign)(e / (e + 2), x);
-}
-
-static inline REAL NAME(sigmoid)(REAL x)
-{
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(x));
-    return (x >= 0 ? 1 : e) / (1 + e);
-}
+#include "_kernels_math.h"
 
 #define ROW(name)                                                                                            \
     static void NAME(map_##name)(ptrdiff_t n, const REAL *x, REAL *y)                                        \
@@ -319,6 +155,17 @@ static inline double NAME(dot)(ptrdiff_t n, const REAL *x, const REAL *y)
 static inline double NAME(sum_of_squares)(ptrdiff_t n, const REAL *x, ptrdiff_t step)
 {
     LANE_SUM(n, (double)x[i * step] * (double)x[i * step]);
+}
+
+/* size with the sign of x; 0 and NaN stay. */
+static inline REAL NAME(push)(REAL x, REAL size)
+{
+    return x > 0 ? size : x < 0 ? -size : x;
+}
+
+static inline double NAME(sum_of_magnitudes)(ptrdiff_t n, const REAL *x, ptrdiff_t step)
+{
+    LANE_SUM(n, (double)NAME(magnitude)(x[i * step]));
 }
 
 /* The largest number, NaN passed over (-inf if there is nothing else). */
@@ -430,6 +277,152 @@ static inline REAL NAME(leaky_relu_slope)(REAL a, const REAL *par)
     return a <= 0 ? par[0] : 1;
 }
 
+static inline REAL NAME(elu_value)(REAL z, const REAL *par)
+{
+    const REAL below = par[0] * NAME(expm1_inside)(z < EXPM1_LOW ? EXPM1_LOW : z);
+    return z < 0 ? below : z;
+}
+
+static inline REAL NAME(elu_slope)(REAL a, const REAL *par)
+{
+    return a > 0 ? 1 : a + par[0];
+}
+
+/* Klambauer et al. (2017), section 2: alpha and scale that keep mean 0 and variance 1. */
+#define SELU_SCALE 1.0507009873554805
+#define SELU_BOTTOM (1.0507009873554805 * 1.6732632423543772)
+
+static inline REAL NAME(selu_value)(REAL z, const REAL *par)
+{
+    (void)par;
+    const REAL below = (REAL)SELU_BOTTOM * NAME(expm1_inside)(z < EXPM1_LOW ? EXPM1_LOW : z);
+    return z < 0 ? below : (REAL)SELU_SCALE * z;
+}
+
+static inline REAL NAME(selu_slope)(REAL a, const REAL *par)
+{
+    (void)par;
+    return a > 0 ? (REAL)SELU_SCALE : a + (REAL)SELU_BOTTOM;
+}
+
+#undef SELU_SCALE
+#undef SELU_BOTTOM
+
+/* With Phi the normal distribution function and phi its density, a = |z|:
+ * z Phi(z) = max(z, 0) - a Phi(-a),  Phi(z) + z phi(z) = 1 - p or p, where p = Phi(-a) - a phi(a). Both tails
+ * are products with exp(-a^2 / 2), exact in relative terms. */
+static inline REAL NAME(gelu_value)(REAL z, const REAL *par)
+{
+    (void)par;
+    const REAL a = NAME(within)(NAME(magnitude)(z), GELU_HIGH);
+    BITS n;
+    REAL below;
+    const REAL q = NAME(gauss_reduced)(a, C(0.5), &n);
+    const REAL w = NAME(erfcx_reduced)(a * C(0.70710678118654752), &below);
+    const REAL tail = NAME(scaled)((C(0.5) * a) * (1 + (q + (w + q * w))) / below, n);
+    return (z < 0 ? 0 : z) - tail;
+}
+
+static inline REAL NAME(gelu_slope)(REAL z, const REAL *par)
+{
+    (void)par;
+    const REAL a = NAME(within)(NAME(magnitude)(z), GELU_HIGH);
+    BITS n;
+    REAL below;
+    const REAL q = NAME(gauss_reduced)(a, C(0.5), &n);
+    const REAL w = NAME(erfcx_reduced)(a * C(0.70710678118654752), &below);
+    const REAL p = NAME(scaled)((1 + q) * (C(0.5) * (1 + w) / below - a * C(0.39894228040143268)), n);
+    return z < 0 ? p : 1 - p;
+}
+
+/* z sigmoid(w), w = z (b + c z^2): 1/2 (1 + tanh(w / 2)) = sigmoid(w). sqrt(8 / pi) = b, c = 0.044715 b. The
+ * slope is s (1 + z w' (1 - s)), s = sigmoid(w). */
+#define GELU_B C(1.5957691216057308)
+#define GELU_C C(0.071354816272600241)
+
+static inline REAL NAME(gelu_tanh_value)(REAL z, const REAL *par)
+{
+    (void)par;
+    const REAL inside = NAME(within)(z, GELU_HIGH);
+    const REAL w = inside * (GELU_B + GELU_C * (inside * inside));
+    const REAL e = NAME(exp_below)(-NAME(magnitude)(w));
+    return (z < 0 ? inside * e : z) / (1 + e);
+}
+
+static inline REAL NAME(gelu_tanh_slope)(REAL z, const REAL *par)
+{
+    (void)par;
+    z = NAME(within)(z, GELU_HIGH);
+    const REAL square = z * z, w = z * (GELU_B + GELU_C * square);
+    const REAL e = NAME(exp_below)(-NAME(magnitude)(w)), share = 1 / (1 + e);
+    const REAL zw = z * (GELU_B + 3 * GELU_C * square);
+    return (z < 0 ? e : 1) * share * (1 + zw * ((z < 0 ? 1 : e) * share));
+}
+
+#undef GELU_B
+#undef GELU_C
+
+/* z s and s (1 + z (1 - s)), s = sigmoid(z). */
+static inline REAL NAME(silu_value)(REAL z, const REAL *par)
+{
+    (void)par;
+    const REAL e = NAME(exp_below)(-NAME(magnitude)(z));
+    return (z < 0 ? NAME(within)(z, -EXP_LOW) * e : z) / (1 + e);
+}
+
+static inline REAL NAME(silu_slope)(REAL z, const REAL *par)
+{
+    (void)par;
+    z = NAME(within)(z, -EXP_LOW);
+    const REAL e = NAME(exp_below)(-NAME(magnitude)(z)), share = 1 / (1 + e);
+    return (z < 0 ? e : 1) * share * (1 + z * ((z < 0 ? 1 : e) * share));
+}
+
+/* z t and t + z (1 - t^2) sigmoid(z), t = tanh(log(1 + exp(z))). With e = exp(-|z|), and with f = e for z < 0,
+ * 1 otherwise: t = f top / bottom, 1 - t^2 = 4 (e / f)^2 (1 + e)^2 / bottom^2, sigmoid(z) = f / (1 + e). */
+static inline REAL NAME(mish_value)(REAL z, const REAL *par)
+{
+    (void)par;
+    const REAL e = NAME(exp_below)(-NAME(magnitude)(z)), c0 = z < 0 ? 2 : 1, c2 = z < 0 ? 1 : 2;
+    const REAL top = c0 + c2 * e, bottom = c0 + e * (2 + c2 * e);
+    return (z < 0 ? NAME(within)(z, -EXP_LOW) * e : z) * (top / bottom);
+}
+
+static inline REAL NAME(mish_slope)(REAL z, const REAL *par)
+{
+    (void)par;
+    z = NAME(within)(z, -EXP_LOW);
+    const REAL e = NAME(exp_below)(-NAME(magnitude)(z)), c0 = z < 0 ? 2 : 1, c2 = z < 0 ? 1 : 2;
+    const REAL top = c0 + c2 * e, share = 1 / (c0 + e * (2 + c2 * e));
+    const REAL product = 4 * z * (z < 0 ? 1 : e * e) * (1 + e);
+    return (z < 0 ? e : 1) * share * (top + product * share);
+}
+
+static inline REAL NAME(softplus_value)(REAL z, const REAL *par)
+{
+    (void)par;
+    return (z < 0 ? 0 : z) + NAME(log1p_inside)(NAME(exp_below)(-NAME(magnitude)(z)));
+}
+
+/* sigmoid(z) = 1 - exp(-a) */
+static inline REAL NAME(softplus_slope)(REAL a, const REAL *par)
+{
+    (void)par;
+    return -NAME(expm1_inside)(-a < EXPM1_LOW ? EXPM1_LOW : -a);
+}
+
+static inline REAL NAME(exp_value)(REAL z, const REAL *par)
+{
+    (void)par;
+    return NAME(exp)(z);
+}
+
+static inline REAL NAME(exp_slope)(REAL a, const REAL *par)
+{
+    (void)par;
+    return a;
+}
+
 /* The rows are shifted, then exp runs through them as one if they are contiguous (rows may be short). */
 static void NAME(softmax_activate)(const REAL *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *Z,
                                    ptrdiff_t ldz, REAL *A, ptrdiff_t lda)
@@ -496,7 +489,7 @@ static void NAME(softmax_backward)(const REAL *par, ptrdiff_t n_rows, ptrdiff_t 
         }                                                                                                    \
     }
 #define ELEMENTWISE_1(name)
-#define ROW(name, row_wise, slope_from_z, relu_like, n_par, par0) ELEMENTWISE_##row_wise(name)
+#define ROW(name, row_wise, slope_from_z, init, output, n_par, par0) ELEMENTWISE_##row_wise(name)
 DNN_ACTIVATIONS(ROW)
 #undef ROW
 #undef ELEMENTWISE_0
@@ -528,7 +521,7 @@ static void NAME(add_bias)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *restr
 static void NAME(activate)(int activation, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols,
                            const void *b, void *Z_, ptrdiff_t ldz, void *A_, ptrdiff_t lda)
 {
-#define ROW(name, row_wise, slope_from_z, relu_like, n_par, par0) NAME(name##_activate),
+#define ROW(name, row_wise, slope_from_z, init, output, n_par, par0) NAME(name##_activate),
     static void (*const blocks[])(const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, REAL *,
                                   ptrdiff_t) = {DNN_ACTIVATIONS(ROW)};
 #undef ROW
@@ -549,7 +542,7 @@ static void NAME(slope)(int activation, const double *par, ptrdiff_t n_rows, ptr
                         const void *V, ptrdiff_t ldv, const void *dA, ptrdiff_t ldda, void *dZ,
                         ptrdiff_t lddz)
 {
-#define ROW(name, row_wise, slope_from_z, relu_like, n_par, par0) NAME(name##_backward),
+#define ROW(name, row_wise, slope_from_z, init, output, n_par, par0) NAME(name##_backward),
     static void (*const blocks[])(const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *,
                                   ptrdiff_t, REAL *, ptrdiff_t) = {DNN_ACTIVATIONS(ROW)};
 #undef ROW
@@ -561,55 +554,131 @@ static void NAME(slope)(int activation, const double *par, ptrdiff_t n_rows, ptr
 
 /* ---- losses ----
  * A block function works on at most MAX_ROWS rows (one, if n_cols > STRIP): it adds to row_loss, and writes
- * dS without the weights. */
+ * dS without the weights. A term is one output's share and its gradient; par: the loss's parameter, or the
+ * column's. */
 
-static inline REAL NAME(squared_error_term)(REAL s, REAL y, REAL *ds)
+static inline REAL NAME(squared_error_term)(REAL s, REAL y, REAL par, REAL *ds)
 {
+    (void)par;
     *ds = s - y;
     return C(0.5) * (s - y) * (s - y);
 }
 
 /* sigmoid(z) - y from p and 1 - p, neither of which is got by subtraction: accurate where the loss is small. */
-static inline REAL NAME(log_loss_sigmoid_term)(REAL z, REAL y, REAL *dz)
+static inline REAL NAME(log_loss_sigmoid_term)(REAL z, REAL y, REAL par, REAL *dz)
 {
+    y = y * (1 - par) + C(0.5) * par;
     const REAL e = NAME(exp_below)(-NAME(magnitude)(z));
     const REAL with = z >= 0 ? 1 : e, without = z >= 0 ? e : 1;
     *dz = ((1 - y) * with - y * without) / (1 + e);
     return ((z >= 0 ? z : 0) - y * z) + NAME(log1p_inside)(e);
 }
 
-#define ELEMENTWISE_LOSS(name)                                                                               \
-    static void NAME(name##_block)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *S, ptrdiff_t lds,         \
-                                   const REAL *Y, ptrdiff_t ldy, const int64_t *classes, double scale,       \
-                                   REAL *dS, ptrdiff_t ldds, double *row_loss)                               \
+static inline REAL NAME(absolute_error_term)(REAL s, REAL y, REAL par, REAL *ds)
+{
+    (void)par;
+    *ds = NAME(push)(s - y, 1);
+    return NAME(magnitude)(s - y);
+}
+
+/* c (r - c/2) with c = r held within delta: r^2/2, or delta (|r| - delta/2). */
+static inline REAL NAME(huber_term)(REAL s, REAL y, REAL delta, REAL *ds)
+{
+    const REAL r = s - y, c = NAME(within)(r, delta);
+    *ds = c;
+    return c * (r - C(0.5) * c);
+}
+
+static inline REAL NAME(quantile_term)(REAL s, REAL y, REAL level, REAL *ds)
+{
+    const REAL r = s - y;
+    const REAL slope = r > 0 ? 1 - level : r < 0 ? -level : r;
+    *ds = slope;
+    return slope * r;
+}
+
+/* The loss of a mean m = exp(log_m): m - y + y log(y / m), which is y (exp(t) - 1 - t) with t = log(m / y);
+ * near t = 0 its terms cancel, and the series of exp takes their place. */
+static inline REAL NAME(poisson_term)(REAL m, REAL log_m, REAL y)
+{
+    const REAL t = log_m - (y > 0 ? NAME(log)(y) : 0), t2 = t * t;
+    const int near = NAME(magnitude)(t) < C(0.34) && y > 0;
+    return near ? y * (t2 * EXP_TAIL(t, t2)) : (m - y) - y * t;
+}
+
+static inline REAL NAME(poisson_exp_term)(REAL z, REAL y, REAL par, REAL *dz)
+{
+    (void)par;
+    const REAL m = NAME(exp)(z);
+    *dz = m - y;
+    return NAME(poisson_term)(m, z, y);
+}
+
+/* As z falls, m = softplus(z) underflows: log m -> z, and sigmoid(z) / m -> 1. */
+static inline REAL NAME(poisson_softplus_term)(REAL z, REAL y, REAL par, REAL *dz)
+{
+    (void)par;
+    const REAL e = NAME(exp_below)(-NAME(magnitude)(z));
+    const REAL m = (z < 0 ? 0 : z) + NAME(log1p_inside)(e);
+    const REAL ratio = (z < 0 ? e : 1) / ((1 + e) * m);
+    *dz = (m - y) * (z < EXPM1_LOW ? 1 : ratio);
+    return NAME(poisson_term)(m, z < EXPM1_LOW ? z : NAME(log)(m), y);
+}
+
+/* par of each column, repeated for n_rows rows. */
+static void NAME(repeat_par)(ptrdiff_t n_rows, ptrdiff_t n_cols, const double *par, REAL *repeated)
+{
+    for (ptrdiff_t c = 0; c < n_cols; c++)
+        repeated[c] = (REAL)par[c];
+    for (ptrdiff_t done = n_cols; done < n_rows * n_cols; done *= 2)
+        memcpy(repeated + done, repeated, (size_t)smaller(done, n_rows * n_cols - done) * sizeof *repeated);
+}
+
+/* of_columns: 1 if each column has its own parameter. */
+#define ELEMENTWISE_LOSS(name, of_columns)                                                                   \
+    static void NAME(name##_block)(const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *S,     \
+                                   ptrdiff_t lds, const REAL *Y, ptrdiff_t ldy, const int64_t *classes,      \
+                                   double scale, REAL *dS, ptrdiff_t ldds, double *row_loss)                 \
     {                                                                                                        \
         (void)classes;                                                                                       \
-        REAL terms[STRIP], slopes[STRIP];                                                                    \
-        const REAL real_scale = (REAL)scale;                                                                 \
+        REAL terms[STRIP], slopes[STRIP], repeated[of_columns ? STRIP : 1];                                  \
+        const REAL real_scale = (REAL)scale, only = (REAL)par[0];                                            \
         for (ptrdiff_t c = 0; c < n_cols; c += STRIP) {                                                      \
             const ptrdiff_t width = smaller(STRIP, n_cols - c);                                              \
             const int flat = lds == n_cols && ldy == n_cols && (!dS || ldds == n_cols) && n_cols <= STRIP;   \
             const ptrdiff_t runs = flat ? 1 : n_rows, run = flat ? n_rows * n_cols : width;                  \
+            if (of_columns)                                                                                  \
+                NAME(repeat_par)(flat ? n_rows : 1, width, par + c, repeated);                               \
             for (ptrdiff_t r = 0; r < runs; r++) {                                                           \
                 const REAL *s = S + r * lds + c, *y = Y + r * ldy + c;                                       \
                 REAL *term = terms + r * run, *ds = dS ? dS + r * ldds + c : slopes;                         \
                 IN_PLACE                                                                                     \
                 for (ptrdiff_t i = 0; i < run; i++) {                                                        \
                     REAL slope;                                                                              \
-                    term[i] = NAME(name##_term)(s[i], y[i], &slope);                                         \
+                    term[i] = NAME(name##_term)(s[i], y[i], of_columns ? repeated[i] : only, &slope);        \
                     ds[i] = real_scale * slope;                                                              \
                 }                                                                                            \
             }                                                                                                \
             NAME(add_row_sums)(n_rows, width, terms, row_loss);                                              \
         }                                                                                                    \
     }
-ELEMENTWISE_LOSS(squared_error)
-ELEMENTWISE_LOSS(log_loss_sigmoid)
+ELEMENTWISE_LOSS(squared_error, 0)
+ELEMENTWISE_LOSS(log_loss_sigmoid, 0)
+ELEMENTWISE_LOSS(absolute_error, 0)
+ELEMENTWISE_LOSS(huber, 0)
+ELEMENTWISE_LOSS(quantile, 1)
+ELEMENTWISE_LOSS(poisson_exp, 0)
+ELEMENTWISE_LOSS(poisson_softplus, 0)
 #undef ELEMENTWISE_LOSS
 
 static inline double NAME(dot_shifted)(ptrdiff_t n, const REAL *y, const REAL *z, REAL top)
 {
     LANE_SUM(n, (double)y[i] * (double)(z[i] - top));
+}
+
+static inline double NAME(sum_shifted)(ptrdiff_t n, const REAL *z, REAL top)
+{
+    LANE_SUM(n, (double)(z[i] - top));
 }
 
 /* E = exp(Z - the row's top), NaN also where Z is -inf: an infinite score must show in the loss. */
@@ -666,13 +735,24 @@ static void NAME(add_sums_and_ones)(ptrdiff_t n_rows, ptrdiff_t n_cols, const RE
             others[r] += NAME(sum_without_ones)(n_cols, E + r * n_cols, &ones[r]);
 }
 
+/* The numerator of dz below. */
+static inline REAL NAME(softmax_numerator)(REAL e, REAL y, REAL sum_y, REAL sum_e, REAL rest)
+{
+    const REAL with = e == 1 ? sum_y - y : e * sum_y;
+    const REAL without = y * (e == 1 ? rest : sum_e);
+    return with - without;
+}
+
 /* With t = z - (the row's top), e = exp(t), rest = sum e - 1 (the sum without a largest term, added up
  * without it):  loss = log1p(rest) sum y - sum y t,  dz = (e sum y - y sum e) / sum e.
- * Where e = 1 the last numerator is (sum y - y) - y rest: no digits are lost where the loss is small. */
-static void NAME(log_loss_softmax_block)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *S, ptrdiff_t lds,
-                                         const REAL *Y, ptrdiff_t ldy, const int64_t *classes, double scale,
-                                         REAL *dS, ptrdiff_t ldds, double *row_loss)
+ * Where e = 1 the last numerator is (sum y - y) - y rest: no digits are lost where the loss is small.
+ * Smoothing makes y into keep y + base, its sum stays. */
+static void NAME(log_loss_softmax_block)(const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *S,
+                                         ptrdiff_t lds, const REAL *Y, ptrdiff_t ldy, const int64_t *classes,
+                                         double scale, REAL *dS, ptrdiff_t ldds, double *row_loss)
 {
+    const double smoothing = par[0];
+    const REAL keep = (REAL)(1 - smoothing);
     REAL E[STRIP], tops[MAX_ROWS], rest[MAX_ROWS], logs[MAX_ROWS];
     double others[MAX_ROWS], ones[MAX_ROWS], y_sum[MAX_ROWS], yt_sum[MAX_ROWS];
 
@@ -682,6 +762,9 @@ static void NAME(log_loss_softmax_block)(ptrdiff_t n_rows, ptrdiff_t n_cols, con
         tops[r] = NAME(largest)(n_cols, z);
         y_sum[r] = y ? NAME(sum)(n_cols, y) : 1;
         yt_sum[r] = y ? NAME(dot_shifted)(n_cols, y, z, tops[r]) : (double)z[classes[r]] - (double)tops[r];
+        if (smoothing != 0)
+            yt_sum[r] = (1 - smoothing) * yt_sum[r] +
+                        smoothing * y_sum[r] / (double)n_cols * NAME(sum_shifted)(n_cols, z, tops[r]);
     }
     for (ptrdiff_t c = 0; c < n_cols; c += STRIP) {
         const ptrdiff_t width = smaller(STRIP, n_cols - c);
@@ -705,21 +788,22 @@ static void NAME(log_loss_softmax_block)(ptrdiff_t n_rows, ptrdiff_t n_cols, con
             const REAL *e = E + r * width;
             REAL *ds = dS + r * ldds + c;
             const double e_sum = others[r] + ones[r];
-            const REAL factor = (REAL)(scale / e_sum);
+            const REAL factor = (REAL)(scale / e_sum), sum_e = (REAL)e_sum, sum_rest = rest[r];
+            const REAL sum_y = (REAL)y_sum[r], base = (REAL)(smoothing * y_sum[r] / (double)n_cols);
             if (Y) {
                 const REAL *y = Y + r * ldy + c;
-                const REAL sum_y = (REAL)y_sum[r], sum_e = (REAL)e_sum, sum_rest = rest[r];
-                for (ptrdiff_t k = 0; k < width; k++) {
-                    const REAL with = e[k] == 1 ? sum_y - y[k] : e[k] * sum_y;
-                    const REAL without = y[k] * (e[k] == 1 ? sum_rest : sum_e);
-                    ds[k] = (with - without) * factor;
-                }
-            } else {
                 for (ptrdiff_t k = 0; k < width; k++)
-                    ds[k] = e[k] * factor;
+                    ds[k] = NAME(softmax_numerator)(e[k], keep * y[k] + base, sum_y, sum_e, sum_rest) * factor;
+            } else {
+                if (smoothing != 0)
+                    for (ptrdiff_t k = 0; k < width; k++)
+                        ds[k] = NAME(softmax_numerator)(e[k], base, 1, sum_e, sum_rest) * factor;
+                else
+                    for (ptrdiff_t k = 0; k < width; k++)
+                        ds[k] = e[k] * factor;
                 const ptrdiff_t k = (ptrdiff_t)classes[r] - c;
                 if (0 <= k && k < width)
-                    ds[k] = (e[k] == 1 ? -rest[r] : e[k] - (REAL)e_sum) * factor;
+                    ds[k] = NAME(softmax_numerator)(e[k], keep + base, 1, sum_e, sum_rest) * factor;
             }
         }
     }
@@ -729,11 +813,14 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
                          ptrdiff_t lds, const void *Y_, ptrdiff_t ldy, const int64_t *classes,
                          const double *w, double scale, void *dS_, ptrdiff_t ldds, double *losses)
 {
-#define ROW(id, name, output, classes) NAME(id##_block),
-    static void (*const blocks[])(ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *, ptrdiff_t,
-                                  const int64_t *, double, REAL *, ptrdiff_t, double *) = {DNN_LOSSES(ROW)};
+#define ROW(id, name, output, classes, n_par, low, high) NAME(id##_block),
+    static void (*const blocks[])(const double *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *,
+                                  ptrdiff_t, const int64_t *, double, REAL *, ptrdiff_t,
+                                  double *) = {DNN_LOSSES(ROW)};
 #undef ROW
-    (void)par;
+    static const double none[1] = {0};
+    if (dnn_losses[loss].n_par == 0)
+        par = none;
     const REAL *S = S_, *Y = Y_;
     REAL *dS = dS_;
     const ptrdiff_t step = smaller(rows_within(STRIP, n_cols), MAX_ROWS);
@@ -742,7 +829,7 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
         const ptrdiff_t rows = smaller(step, n_rows - r);
         double row_loss[MAX_ROWS];
         memset(row_loss, 0, (size_t)rows * sizeof *row_loss);
-        blocks[loss](rows, n_cols, S + r * lds, lds, Y ? Y + r * ldy : NULL, ldy,
+        blocks[loss](par, rows, n_cols, S + r * lds, lds, Y ? Y + r * ldy : NULL, ldy,
                      classes ? classes + r : NULL, scale, dS ? dS + r * ldds : NULL, ldds, row_loss);
         if (losses)
             memcpy(losses + r, row_loss, (size_t)rows * sizeof *losses);
@@ -759,24 +846,36 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
 /* ---- penalty and optimizers ---- */
 
 static double NAME(penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W_, ptrdiff_t ldw, double l2,
-                            void *G_, ptrdiff_t ldg)
+                            double l1, void *G_, ptrdiff_t ldg)
 {
-    const REAL *restrict W = W_, l2_real = (REAL)l2;
+    const REAL *restrict W = W_, l2_real = (REAL)l2, l1_real = (REAL)l1;
     REAL *restrict G = G_;
-    double total = 0;
-    if (n_cols == 1)
-        total = ldw == 1 ? NAME(sum_of_squares)(n_rows, W, 1) : NAME(sum_of_squares)(n_rows, W, ldw);
-    else
-        for (ptrdiff_t r = 0; r < n_rows; r++)
-            total += NAME(sum_of_squares)(n_cols, W + r * ldw, 1);
-    if (!G)
-        return total;
-    if (ldw == n_cols && ldg == n_cols)
+    double squares = 0, magnitudes = 0;
+    if (n_cols == 1) {
+        squares = ldw == 1 ? NAME(sum_of_squares)(n_rows, W, 1) : NAME(sum_of_squares)(n_rows, W, ldw);
+        if (l1 != 0)
+            magnitudes = NAME(sum_of_magnitudes)(n_rows, W, ldw);
+    } else
+        for (ptrdiff_t r = 0; r < n_rows; r++) {
+            squares += NAME(sum_of_squares)(n_cols, W + r * ldw, 1);
+            if (l1 != 0)
+                magnitudes += NAME(sum_of_magnitudes)(n_cols, W + r * ldw, 1);
+        }
+    if (G && ldw == n_cols && ldg == n_cols)
         n_cols *= n_rows, n_rows = 1;
-    for (ptrdiff_t r = 0; r < n_rows; r++)
-        for (ptrdiff_t c = 0; c < n_cols; c++)
-            G[r * ldg + c] += l2_real * W[r * ldw + c];
-    return total;
+    for (ptrdiff_t r = 0; G && r < n_rows; r++) {
+        const REAL *restrict w = W + r * ldw;
+        REAL *restrict g = G + r * ldg;
+        if (l1 != 0)
+            for (ptrdiff_t c = 0; c < n_cols; c++) {
+                const REAL push = NAME(push)(w[c], l1_real);
+                g[c] += l2_real * w[c] + push;
+            }
+        else
+            for (ptrdiff_t c = 0; c < n_cols; c++)
+                g[c] += l2_real * w[c];
+    }
+    return l2 / 2 * squares + l1 * magnitudes;
 }
 
 /* What an update reads, in the order of dnn_scalars: see there. One row of parameters p, its gradient g and
@@ -832,6 +931,28 @@ UPDATE(adam)
         u[i] = beta1 * u[i] + one_minus_beta1 * g[i];
         v[i] = beta2 * v[i] + one_minus_beta2 * (g[i] * g[i]);
         p[i] -= a * u[i] / (NAME(root)(c * v[i] + inside) + outside);
+    }
+}
+
+/* u: the mean square. */
+UPDATE(rmsprop)
+{
+    (void)v;
+    const REAL rate = s[0], rho = s[1], one_minus_rho = s[2], epsilon = s[3];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        u[i] = rho * u[i] + one_minus_rho * (g[i] * g[i]);
+        p[i] -= rate * g[i] / (NAME(root)(u[i]) + epsilon);
+    }
+}
+
+/* u: the mean square, v: the momentum. */
+UPDATE(rmsprop_momentum)
+{
+    const REAL rate = s[0], rho = s[1], one_minus_rho = s[2], epsilon = s[3], mu = s[4];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        u[i] = rho * u[i] + one_minus_rho * (g[i] * g[i]);
+        v[i] = mu * v[i] + g[i] / (NAME(root)(u[i]) + epsilon);
+        p[i] -= rate * v[i];
     }
 }
 #undef UPDATE
@@ -952,22 +1073,57 @@ static int NAME(all_finite)(ptrdiff_t n, const void *x_)
     return sum == 0;
 }
 
+static double NAME(sum_squares)(ptrdiff_t n, const void *x)
+{
+    return NAME(sum_of_squares)(n, x, 1);
+}
+
+static void NAME(scale)(ptrdiff_t n_rows, ptrdiff_t n_cols, double factor, void *X_, ptrdiff_t ldx)
+{
+    REAL *X = X_;
+    const REAL by = (REAL)factor;
+    if (ldx == n_cols)
+        n_cols *= n_rows, n_rows = 1;
+    for (ptrdiff_t r = 0; r < n_rows; r++)
+        for (ptrdiff_t c = 0; c < n_cols; c++)
+            X[r * ldx + c] *= by;
+}
+
+static void NAME(average)(ptrdiff_t n, double rate, const void *x_, void *mean_)
+{
+    const REAL *restrict x = x_, by = (REAL)rate;
+    REAL *restrict mean = mean_;
+    for (ptrdiff_t i = 0; i < n; i++)
+        mean[i] += by * (x[i] - mean[i]);
+}
+
+static void NAME(dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *masks, ptrdiff_t ldm,
+                          uint64_t key, ptrdiff_t first_row, double rate, const void *A_, ptrdiff_t lda,
+                          void *D_, ptrdiff_t ldd)
+{
+    const REAL *A = A_, factor = (REAL)(1 / (1 - rate));
+    REAL *D = D_;
+    if (masks && ldm == n_cols && lda == n_cols && ldd == n_cols)
+        n_cols *= n_rows, n_rows = 1;
+    /* The smallest integer from rate 2^32 on. */
+    const double share = rate * 0x1p32;
+    const uint32_t whole = (uint32_t)share, first_kept = whole + (whole < share && whole < UINT32_MAX);
+    for (ptrdiff_t r = 0; r < n_rows; r++) {
+        const REAL *a = A + r * lda;
+        REAL *d = D + r * ldd;
+        if (masks) {
+            const uint8_t *mask = masks + r * ldm;
+            IN_PLACE
+            for (ptrdiff_t c = 0; c < n_cols; c++)
+                d[c] = a[c] * (mask[c] ? factor : 0);
+        } else {
+            const uint64_t row_key = next_random(key ^ next_random((uint64_t)(first_row + r)));
+            const uint32_t one = (uint32_t)row_key, two = (uint32_t)(row_key >> 32);
+            IN_PLACE
+            for (ptrdiff_t c = 0; c < n_cols; c++)
+                d[c] = a[c] * (random_bits((uint32_t)c, one, two) >= first_kept ? factor : 0);
+        }
+    }
+}
+
 #undef SIZE
-#undef REAL
-#undef BITS
-#undef NAME
-#undef C
-#undef MANTISSA
-#undef BIAS
-#undef LN2_HIGH
-#undef LN2_LOW
-#undef EXP_TAIL
-#undef LOG_TAIL
-#undef EXP_LOW
-#undef EXP_HIGH
-#undef EXPM1_LOW
-#undef TANH_HIGH
-#undef TINY
-#undef LOG2_E
-#undef ROUNDER
-#undef MANTISSA_MASK

@@ -6,14 +6,17 @@ cdef extern from "_kernels.h" nogil:
 
     ctypedef struct DnnActivation:
         const char* name
-        int row_wise, slope_from_z, relu_like, n_par
+        int row_wise, slope_from_z
+        const char* init
+        int output, n_par
         double par0
 
     ctypedef struct DnnLoss:
         const char* id
         const char* name
         const char* output
-        int classes
+        int classes, n_par
+        double low, high
 
     ctypedef struct DnnOptimizer:
         const char* name
@@ -34,7 +37,7 @@ cdef extern from "_kernels.h" nogil:
         double (*loss)(int, const double*, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t,
                        const void*, Py_ssize_t, const int64_t*, const double*, double,
                        void*, Py_ssize_t, double*) noexcept nogil
-        double (*penalty)(Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, double,
+        double (*penalty)(Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, double, double,
                           void*, Py_ssize_t) noexcept nogil
         void (*update)(int, const double*, Py_ssize_t, Py_ssize_t, void*, Py_ssize_t,
                        const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
@@ -42,8 +45,14 @@ cdef extern from "_kernels.h" nogil:
         void (*transpose)(Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
         int (*all_finite)(Py_ssize_t, const void*) noexcept nogil
         void (*map)(int, Py_ssize_t, const void*, void*) noexcept nogil
+        double (*sum_squares)(Py_ssize_t, const void*) noexcept nogil
+        void (*scale)(Py_ssize_t, Py_ssize_t, double, void*, Py_ssize_t) noexcept nogil
+        void (*average)(Py_ssize_t, double, const void*, void*) noexcept nogil
+        void (*dropout)(Py_ssize_t, Py_ssize_t, const uint8_t*, Py_ssize_t, uint64_t, Py_ssize_t, double,
+                        const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
 
     const DnnKernels* dnn_kernels(int isa, int precision)
+    uint64_t dnn_key(uint64_t seed, int64_t step, int layer)
     void dnn_scalars(int optimizer, const double* hyper, double rate, int64_t step, double* scalars)
     void dnn_gather(Py_ssize_t n_rows, Py_ssize_t row_bytes, const char* X, Py_ssize_t stride,
                     const int64_t* order, char* out, Py_ssize_t ld)
@@ -56,8 +65,8 @@ cdef extern from "_kernels.h" nogil:
 # The tables, as Python reads them
 # ---------------------------------------------------------------------------------------------------------
 
-Activation = namedtuple("Activation", "row name row_wise slope_from_z relu_like n_par par0")
-Loss = namedtuple("Loss", "row id name output classes")
+Activation = namedtuple("Activation", "row name row_wise slope_from_z init output n_par par0")
+Loss = namedtuple("Loss", "row id name output classes n_par low high")
 Optimizer = namedtuple("Optimizer", "row name n_slots n_hyper whole_gradient")
 
 ACTIVATIONS = {}
@@ -74,12 +83,14 @@ cdef void read_tables():
     while dnn_activations[i].name != NULL:
         a = dnn_activations[i]
         ACTIVATIONS[a.name.decode()] = Activation(
-            i, a.name.decode(), bool(a.row_wise), bool(a.slope_from_z), bool(a.relu_like), a.n_par, a.par0)
+            i, a.name.decode(), bool(a.row_wise), bool(a.slope_from_z), a.init.decode(), bool(a.output),
+            a.n_par, a.par0)
         i += 1
     i = 0
     while dnn_losses[i].id != NULL:
         s = dnn_losses[i]
-        LOSSES[s.id.decode()] = Loss(i, s.id.decode(), s.name.decode(), s.output.decode(), bool(s.classes))
+        LOSSES[s.id.decode()] = Loss(
+            i, s.id.decode(), s.name.decode(), s.output.decode(), bool(s.classes), s.n_par, s.low, s.high)
         i += 1
     i = 0
     while dnn_optimizers[i].name != NULL:
@@ -139,6 +150,8 @@ def kernel_addresses():
             ("penalty", <uintptr_t>k.penalty), ("update", <uintptr_t>k.update),
             ("column_sums", <uintptr_t>k.column_sums), ("transpose", <uintptr_t>k.transpose),
             ("all_finite", <uintptr_t>k.all_finite), ("map", <uintptr_t>k.map),
+            ("sum_squares", <uintptr_t>k.sum_squares), ("scale", <uintptr_t>k.scale),
+            ("average", <uintptr_t>k.average), ("dropout", <uintptr_t>k.dropout),
         ):
             addresses[name, k.size] = address
     return addresses

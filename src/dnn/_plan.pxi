@@ -15,13 +15,13 @@ cdef struct Op:
     Py_ssize_t buffers  # where its running statistics begin; a dense layer has none
     int activation
     double par[DNN_MAX_PAR]
-    int flags           # frozen, no decay: none yet
+    double dropout      # rate at which the numbers of src are dropped in training
 
 
 cdef class Plan:
     """What a network computes, as a list of operations. Knows no precision and no number of rows.
 
-    Plan(n_inputs, layers), layers: [(units, name of the activation, its parameters), ...].
+    Plan(n_inputs, layers), layers: [(units, name of the activation, its parameters, dropout before it), ...].
     Parameters stand in one vector, layer by layer: W (n_in, n_out) by rows, then b (n_out,).
     """
 
@@ -37,7 +37,7 @@ cdef class Plan:
             raise MemoryError("no memory for the plan")
         self.n_inputs = self.n_outputs = self.widest = self.width = n_inputs
         cdef Op* op
-        for units, name, par in layers:
+        for units, name, par, dropout in layers:
             op = &self.ops[self.n_ops]
             op.kind = DENSE
             op.src, op.src2, op.dst = self.n_ops, -1, self.n_ops + 1
@@ -45,6 +45,7 @@ cdef class Plan:
             op.W = self.n_params
             op.b = op.W + op.n_in * op.n_out
             op.activation = ACTIVATIONS[name].row
+            op.dropout = dropout
             for i, value in enumerate(par):
                 op.par[i] = value
             self.n_params = op.b + op.n_out
@@ -62,6 +63,11 @@ cdef class Plan:
         if not 0 <= slot <= self.n_ops:
             raise IndexError(f"slot must be in 0 .. {self.n_ops}, got {slot}")
         return self.ops[slot - 1].n_out if slot else self.n_inputs
+
+    @property
+    def dropout(self):
+        """Whether anything is dropped in training."""
+        return any(self.ops[i].dropout for i in range(self.n_ops))
 
     cdef Schedule schedule(self, int size, Py_ssize_t n_rows, int purpose):
         """The schedule of a forward pass; the last few are kept, as calls of one shape follow each other."""
@@ -82,12 +88,12 @@ cdef class Plan:
 cdef enum Purpose:
     PREDICT  # only the last outputs are wanted: two buffers of a tile's rows take turns
     CACHE    # Z and A of every layer are kept, each on its own, in a block of the caller's
+    DROPPED  # the same in training: what dropout leaves of A is kept beside what the slope needs
     TRAIN    # what a step needs: A of hidden layers, and dZ, which holds the scores until they are used
-
-PURPOSES = {"predict": PREDICT, "cache": CACHE, "train": TRAIN}
 
 cdef struct Place:  # of a slot's rows; bytes from the start of its block, -1 where it has none
     Py_ssize_t A, Z, dZ
+    Py_ssize_t V    # what the slope is computed from: A before dropout, or Z
     Py_ssize_t ld   # numbers from one row to the next
 
 cdef struct Tile:   # rows i0 .. i1 and columns o0 .. o1 of the weights of an operation
@@ -117,22 +123,24 @@ cdef class Schedule:
 
     kept: bytes of the block that holds Z and A of a forward pass for the caller (CACHE); work: bytes of
     everything else. With TRAIN: gather, rows are copied together first; outputs, the loss is computed from
-    the outputs and not from the scores; gradient, the whole gradient is wanted in one vector.
+    the outputs and not from the scores; gradient, the whole gradient is wanted in one vector; dropout, numbers are
+    dropped where the plan says so.
     """
 
     cdef Plan plan
     cdef readonly int size, purpose
     cdef readonly Py_ssize_t n_rows, tile_rows, n_row_tiles, n_weight_tiles, kept, work
-    cdef bint gather, outputs
+    cdef bint gather, outputs, dropout
     cdef Place* places
     cdef Tile* tiles
     cdef Py_ssize_t* Wt  # transposed weights of each operation
     cdef Py_ssize_t grad, dA, Y, classes, w, G, row_sums, tile_sums
 
     def __cinit__(self, Plan plan, int size, Py_ssize_t n_rows, int purpose, bint gather=False,
-                  bint outputs=False, bint gradient=False):
+                  bint outputs=False, bint gradient=False, bint dropout=False):
         self.plan, self.size, self.purpose = plan, size, purpose
         self.n_rows, self.gather, self.outputs = n_rows, gather, outputs
+        self.dropout = dropout or purpose == DROPPED
         # A tile's activations should fit a quarter of L2 (a megabyte), with rows enough for products.
         self.tile_rows = max(64, min(1024, 65536 // plan.width // 64 * 64))
         self.tile_rows = max(1, min(self.tile_rows, n_rows))
@@ -146,7 +154,7 @@ cdef class Schedule:
 
         cdef Py_ssize_t widest = leading(plan.widest, size), i
         if purpose != PREDICT:
-            for i in range(purpose == TRAIN, plan.n_ops):
+            for i in range(purpose == TRAIN, plan.n_ops):  # the gradient of the inputs is for callers only
                 self.Wt[i] = self.take(plan.ops[i].n_out * leading(plan.ops[i].n_in, size) * size)
             self.G = self.take((TILE_NUMBERS + TILE_COLUMNS) * size)
             self.tile_sums = self.take(self.n_weight_tiles * sizeof(double))
@@ -168,6 +176,10 @@ cdef class Schedule:
         self.work = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
         return start
 
+    cdef bint drops(self, int slot):
+        """Whether numbers of a slot are dropped on the way to the layer that reads it."""
+        return self.dropout and slot < self.plan.n_ops and self.plan.ops[slot].dropout > 0
+
     cdef void place_slots(self):
         cdef Plan plan = self.plan
         cdef Py_ssize_t l
@@ -180,27 +192,47 @@ cdef class Schedule:
                 turn[l] = self.take(n_rows * leading(plan.widest, self.size) * self.size)
         place = &self.places[0]
         place.ld = leading(plan.n_inputs, self.size)
-        place.A = self.take(n_rows * place.ld * self.size) if self.gather else -1
-        place.Z = place.dZ = -1
+        place.Z = place.dZ = place.V = -1
+        place.A = -1
+        if self.purpose == DROPPED and self.drops(0):
+            place.A = self.keep(n_rows * place.ld * self.size)
+        elif self.purpose == TRAIN and (self.gather or self.drops(0)):
+            place.A = self.take(n_rows * place.ld * self.size)
         for l in range(1, plan.n_ops + 1):
             place, op = &self.places[l], &self.plan.ops[l - 1]
             place.ld = leading(op.n_out, self.size)
-            n_bytes = n_rows * place.ld * self.size
-            if self.purpose == PREDICT:
-                place.A = place.Z = turn[l % 2]
-                place.dZ = -1
-                continue
-            place.dZ = self.take(n_bytes)
-            if self.purpose == CACHE:
-                place.Z = self.kept
-                place.A = self.kept + n_bytes
-                self.kept += 2 * n_bytes
-            elif l == plan.n_ops and not self.outputs:
-                place.A = place.Z = place.dZ  # the loss turns scores into their gradient in place
+            self.place_slot(place, l, n_rows * place.ld * self.size, turn[l % 2],
+                            dnn_activations[op.activation].slope_from_z, self.drops(l))
+
+    cdef void place_slot(self, Place* place, Py_ssize_t l, Py_ssize_t n_bytes, Py_ssize_t turn,
+                         bint slope_from_z, bint drops):
+        if self.purpose == PREDICT:
+            place.A = place.Z = place.V = turn
+            place.dZ = -1
+            return
+        place.dZ = self.take(n_bytes)
+        if self.purpose == TRAIN:
+            if l == self.plan.n_ops and not self.outputs:
+                place.A = place.Z = place.V = place.dZ  # the loss turns scores into their gradient in place
             else:
                 place.A = self.take(n_bytes)
-                # Z is used up by the activation, or lives in dZ until the slope has used it
-                place.Z = place.dZ if dnn_activations[op.activation].slope_from_z else place.A
+                # Z is used up by the activation. What the slope needs besides A waits in dZ, which takes its
+                # place at the end
+                place.V = place.dZ if slope_from_z or drops else place.A
+                place.Z = place.V
+            return
+        place.Z = self.keep(n_bytes)
+        place.A = self.keep(n_bytes)
+        if slope_from_z:
+            place.V = place.Z
+        else:
+            place.V = self.keep(n_bytes) if self.purpose == DROPPED and drops else place.A
+
+    cdef Py_ssize_t keep(self, Py_ssize_t n_bytes):
+        """Room in the block that is kept for the caller."""
+        cdef Py_ssize_t start = self.kept
+        self.kept = start + (n_bytes + LINE - 1) // LINE * LINE
+        return start
 
     cdef void cut_weights(self):
         """Weight matrices in tiles of about TILE_NUMBERS, row of tiles by row of tiles."""

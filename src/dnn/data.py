@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _core
+from .checks import check_real
+from .losses import LossSpec
 
 
 class Targets(NamedTuple):
-    """Targets as the core reads them: Y (N, O) in its precision or classes (N,) int64, the other None."""
+    """Targets: Y (N, O) in the core's precision, or classes (N,) int64; or any, for a loss in Python."""
 
-    Y: np.ndarray | None
-    classes: np.ndarray | None
+    Y: np.ndarray | None = None
+    classes: np.ndarray | None = None
+    any: np.ndarray | None = None
 
 
 def features(
@@ -39,9 +43,15 @@ def features(
 
 
 def targets(
-    y: Any, loss: _core.Loss, n_samples: int, n_outputs: int, dtype: np.dtype[Any], *, name: str = "y"
+    y: Any, spec: LossSpec, n_samples: int, n_outputs: int, dtype: np.dtype[Any], *, name: str = "y"
 ) -> Targets:
     """Return the targets of a loss for n_samples rows."""
+    if spec.function is not None:
+        array = np.asarray(y)
+        if array.ndim == 0 or len(array) != n_samples:
+            raise ValueError(f"{name} must have {n_samples} rows, as X has, got shape {array.shape}")
+        return Targets(any=array)
+    loss = spec.row
     array = numbers(y, name)
     if loss.classes and array.ndim == 1:
         _check_rows(array, n_samples, name)
@@ -51,8 +61,10 @@ def targets(
         wanted += f" or ({n_samples},)"
     elif loss.classes:
         wanted += f", or ({n_samples},) with classes 0 .. {n_outputs - 1}"
-    if array.ndim == 1 and n_outputs == 1:
+    if array.ndim == 1 and (n_outputs == 1 or len(spec.par) > 1):
         array = array[:, None]
+    if array.ndim == 2 and array.shape[1] == 1 and len(spec.par) > 1:  # one target, several quantiles
+        array = np.repeat(array, n_outputs, axis=1)
     if array.ndim != 2 or array.shape[1] != n_outputs or array.shape[0] != n_samples:
         hint = ""
         if array.ndim == 2 and array.shape == (n_outputs, n_samples):
@@ -62,10 +74,13 @@ def targets(
         raise ValueError(f"{wanted}, got {np.shape(y)}{hint}")
     array = np.ascontiguousarray(_convert(array, dtype, name))
     refuse_nonfinite(array, name)
-    if loss.output and array.size:
+    if array.size:
         low, high = array.min(), array.max()
-        if low < 0 or high > 1:
-            raise ValueError(f"{name} must be in [0, 1] for log_loss, got {low if low < 0 else high:g}")
+        if low < loss.low or high > loss.high:
+            wanted = f"in [{loss.low:g}, {loss.high:g}]" if loss.high < np.inf else f"at least {loss.low:g}"
+            raise ValueError(
+                f"{name} must be {wanted} for {loss.name}, got {low if low < loss.low else high:g}"
+            )
     if loss.classes and array.size:
         sums = array.sum(axis=1, dtype=np.float64)
         worst = int(np.argmax(np.abs(sums - 1)))
@@ -88,6 +103,60 @@ def weights(sample_weight: Any, n_samples: int, *, name: str = "sample_weight") 
     if not array.any():
         raise ValueError(f"{name} must not be 0 in every row")
     return array
+
+
+def class_weights(
+    class_weight: Any, targets: Targets, n_outputs: int, sample_weight: np.ndarray | None
+) -> np.ndarray:
+    """Return weights of the rows (N,) from weights of their classes, times those that the rows have."""
+    classes = targets.classes
+    if classes is None and targets.Y is not None and n_outputs == 1 and np.isin(targets.Y, (0, 1)).all():
+        classes = targets.Y[:, 0].astype(np.int64)
+    if classes is None:
+        raise ValueError(
+            "class_weight must come with class numbers: y of 0 and 1, or 0 .. O - 1 with softmax"
+        )
+    n_classes = max(n_outputs, 2)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(classes, minlength=n_classes)
+        of_class = len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    elif isinstance(class_weight, Mapping):
+        of_class = np.ones(n_classes)
+        for label, weight in class_weight.items():
+            if label not in range(n_classes):
+                raise ValueError(f"class_weight must be of classes 0 .. {n_classes - 1}, got {label!r}")
+            of_class[label] = check_real(f"class_weight of {label}", weight, 0.0)
+    else:
+        raise TypeError(f"class_weight must be 'balanced' or a dict, got {class_weight!r}")
+    found: np.ndarray = of_class[classes]
+    if sample_weight is not None:
+        found = found * sample_weight
+    if not found.any():
+        raise ValueError("class_weight must leave a row with a weight above 0")
+    return found
+
+
+def masks(
+    given: Any, rates: Sequence[float], n_inputs: Sequence[int], n_samples: int
+) -> list[np.ndarray | None] | None:
+    """Return what is kept of the inputs of each layer, (N, n_in) uint8, None where nothing is dropped."""
+    if given is None:
+        return None
+    if len(given) != len(rates):
+        raise ValueError(f"masks must be {len(rates)}, one for the inputs of each layer, got {len(given)}")
+    found: list[np.ndarray | None] = []
+    for layer, (mask, rate, n_in) in enumerate(zip(given, rates, n_inputs, strict=True)):
+        if (mask is None) != (rate == 0):
+            raise ValueError(
+                f"masks[{layer}] must be {'None' if rate == 0 else 'given'}: the rate is {rate:g}"
+            )
+        if mask is not None:
+            array = np.asarray(mask)
+            if array.shape != (n_samples, n_in):
+                raise ValueError(f"masks[{layer}] must have shape {(n_samples, n_in)}, got {array.shape}")
+            mask = np.ascontiguousarray(array != 0).view(np.uint8)
+        found.append(mask)
+    return found
 
 
 def writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], X: np.ndarray) -> np.ndarray:
@@ -120,7 +189,7 @@ def numbers(value: Any, name: str) -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray) and value.mask.any():
         raise ValueError(f"{name} must not be masked, got {int(value.mask.sum())} masked values")
     try:
-        array = np.asarray(value)
+        array = value if isinstance(value, np.memmap) else np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array, got rows of different lengths") from error
     if array.dtype == object:
@@ -144,6 +213,11 @@ def _convert(array: np.ndarray, dtype: np.dtype[Any], name: str) -> np.ndarray:
         and rows % dtype.itemsize == 0
     ):
         return array
+    if isinstance(array, np.memmap):
+        raise ValueError(
+            f"{name} is a memory map, which is read by rows and never copied whole: it must be {dtype} with "
+            f"contiguous rows, got {array.dtype} with strides {array.strides}"
+        )
     try:
         with np.errstate(over="raise"):
             return np.require(array, dtype, ["C", "A"])

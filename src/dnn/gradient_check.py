@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from . import specs
+from . import checks
+from .losses import Loss
 from .network import Network
 
 # Up to so many parameters each one is looked at; above, so many of them, drawn, and random directions.
@@ -20,12 +21,13 @@ def check_gradient(
     X: Any,
     y: Any,
     *,
-    loss: str = "auto",
+    loss: Loss = "auto",
     sample_weight: Any = None,
     alpha: float = 0.0,
+    l1: float = 0.0,
     gradient: Any = None,
     epsilon: float = 1e-6,
-    random_state: int | specs.Random | None = 0,
+    random_state: int | checks.Random | None = 0,
 ) -> float:
     """Return the relative difference ``|g - g'| / (|g| + |g'|)`` of a gradient g and finite differences g'.
 
@@ -40,8 +42,8 @@ def check_gradient(
     X : array_like (N, I)
     y : array_like
         Targets, as in `Network.fit`.
-    loss, sample_weight, alpha
-        As in `Network.fit`.
+    loss, sample_weight, alpha, l1
+        As in `Network.fit`. Dropout is off.
     gradient : array_like (P,), default None
         The gradient to check; None: the network's own.
     epsilon : float above 0, default 1e-6
@@ -62,11 +64,11 @@ def check_gradient(
     >>> check_gradient(net, rng.normal(size=(6, 4)), [0, 1, 2, 0, 1, 2]) < 1e-7
     True
     """
-    epsilon = specs.check_real("epsilon", epsilon, 0.0, above=True)
-    rng = specs.generator_of(random_state)
+    epsilon = checks.check_real("epsilon", epsilon, 0.0, above=True)
+    rng = checks.generator_of(random_state)
     twin = Network(net.n_inputs, list(net.layers), init="zeros", dtype="float64")
     twin.params[:] = net.params
-    arguments = {"loss": loss, "sample_weight": sample_weight, "alpha": alpha}
+    arguments: dict[str, Any] = {"loss": loss, "sample_weight": sample_weight, "alpha": alpha, "l1": l1}
 
     def cost(change: np.ndarray) -> float:
         kept = twin.params.copy()

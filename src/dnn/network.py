@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
 
-from . import _core, data, specs, training
+from . import _core, checks, data, initializers, lbfgs, optimizers, training
+from .cache import Cache
+from .layers import Activation, Dense, Dropout, activation_of, layers_of
+from .losses import Loss, LossSpec, loss_of
+from .predictor import Predictor
+from .summary import table
 
-_DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name) for name in ("float32", "float64")}
+_ADAM = optimizers.Adam(1e-3)
 
 
 class Network:
@@ -22,13 +28,17 @@ class Network:
         Or the number of inputs, followed by the layers: ``Network(784, [Dense(128, "relu"), Dense(10,
         "softmax")])``.
     activation : str or list of str, default "relu"
-        Of all hidden layers, or one for each: identity, sigmoid (or logistic), tanh, relu, leaky_relu.
+        Of all hidden layers, or one for each: see `Dense`.
     output : str, default "identity"
         Activation of the last layer: identity (regression), sigmoid (yes or no, one unit or several), softmax
-        (one class of several), tanh.
+        (one class of several), exp or softplus (what is positive), tanh.
+    dropout : float or list of float in [0, 1), default 0
+        Share of the numbers of each hidden layer that is dropped in training; or one rate for the inputs of
+        each layer, those of the network first.
     init : str or initializer, default "auto"
-        The first weights: "zeros", "normal" (times 0.01), "xavier", "he", or an object such as
-        ``Normal(0.1)``; "auto" is He before relu-like activations and Xavier otherwise. Biases are 0.
+        The first weights: "zeros", "normal" (times 0.01), "xavier", "he", "lecun", an object such as
+        ``Normal(0.1)``, or a list with one for each layer; "auto" is He before relu-like activations, LeCun
+        before selu, and Xavier otherwise. Biases are 0.
     dtype : "float32" or "float64", default "float32"
         Precision of parameters and of everything computed; float32 takes half the time and memory.
     random_state : None, int, Generator or RandomState, default None
@@ -42,6 +52,10 @@ class Network:
     weights, biases : tuple of ndarray
         Views of params: W (n_in, n_out) and b (n_out,) of each layer.
     layers : tuple of Dense
+    dropout : tuple of float
+        Rate before each layer.
+    frozen : tuple of bool
+        Layers that `fit` and `step` leave as they are; set by `freeze`.
     n_inputs, n_outputs, n_params : int
     dtype : numpy.dtype
 
@@ -65,35 +79,32 @@ class Network:
     def __init__(
         self,
         layers: Sequence[int] | int,
-        spec: Sequence[specs.Dense] | None = None,
+        spec: Sequence[Dense | Dropout] | None = None,
         /,
         *,
-        activation: str | Sequence[str] = "relu",
-        output: str = "identity",
-        init: str | specs.Initializer = "auto",
+        activation: Activation | Sequence[Activation] = "relu",
+        output: Activation = "identity",
+        dropout: float | Sequence[float] = 0.0,
+        init: str | initializers.Initializer | Iterable[Any] = "auto",
         dtype: str | np.dtype[Any] | type = "float32",
-        random_state: int | specs.Random | None = None,
+        random_state: int | checks.Random | None = None,
     ) -> None:
-        self.n_inputs, self.layers = specs.layers_of(layers, spec, activation, output)
+        self.n_inputs, self.layers, self.dropout = layers_of(layers, spec, activation, output, dropout)
         self.n_outputs = self.layers[-1].units
-        try:
-            self.dtype: np.dtype[Any] = _DTYPES[np.dtype(dtype).name]
-        except (KeyError, TypeError):
-            raise ValueError(f"dtype must be float32 or float64, got {dtype!r}") from None
-        self._rng = specs.generator_of(random_state)
-        initializers = [specs.initializer_of(init, layer.activation) for layer in self.layers]
+        self.dtype = checks.check_dtype(dtype)
+        self._rng = checks.generator_of(random_state)
+        self.frozen: tuple[bool, ...] = (False,) * len(self.layers)
         self._build()
-        for W, initializer in zip(self.weights, initializers, strict=True):
-            W[...] = initializer.draw(self._rng, *W.shape)
+        activations = [layer.row.name for layer in self.layers]
+        initializers.fill(init, activations, self.weights, self.biases, self._rng)
 
     def _build(self) -> None:
         """Make the plan, the parameters and their views."""
-        rows = [_core.ACTIVATIONS[layer.activation] for layer in self.layers]
         self._plan = _core.Plan(
             self.n_inputs,
             [
-                (l.units, l.activation, (row.par0,) * row.n_par)
-                for l, row in zip(self.layers, rows, strict=True)
+                (layer.units, *activation_of(layer.activation), rate)
+                for layer, rate in zip(self.layers, self.dropout, strict=True)
             ],
         )
         self._params: np.ndarray = np.zeros(self._plan.n_params, self.dtype)
@@ -131,15 +142,72 @@ class Network:
         sizes = [self.n_inputs, *(layer.units for layer in self.layers)]
         hidden = [layer.activation for layer in self.layers[:-1]]
         output = self.layers[-1].activation
-        return f"Network({sizes}, activation={hidden}, output={output!r}, dtype={self.dtype.name!r})"
+        dropout = f", dropout={list(self.dropout)}" if any(self.dropout) else ""
+        return f"Network({sizes}, activation={hidden}, output={output!r}{dropout}, dtype={self.dtype.name!r})"
 
-    # Prediction
+    def copy(self) -> Network:
+        """Return an independent copy: parameters, frozen layers, and the state of its random numbers.
+
+        Examples
+        --------
+        >>> from dnn import Network
+        >>> net = Network([2, 1], random_state=0)
+        >>> twin = net.copy()
+        >>> twin.params[:] = 0
+        >>> bool(net.params.any())
+        True
+        """
+        return copy.deepcopy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("n_inputs", "n_outputs", "layers", "dropout", "frozen", "dtype", "_rng")
+        return {name: getattr(self, name) for name in names} | {"params": self._params}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        params = state.pop("params")
+        vars(self).update(state)
+        self._build()
+        self._params[:] = params
+
+    def predictor(self) -> Predictor:
+        """Return the outputs of the network as it is now as a function of X alone: see `Predictor`.
+
+        Examples
+        --------
+        >>> from dnn import Network
+        >>> Network([2, 1], random_state=0).predictor()([[1, 2]]).shape
+        (1, 1)
+        """
+        return Predictor(self._plan, self._params.copy())
+
+    def freeze(self, *layers: int) -> None:
+        """Let `fit` and `step` leave these layers as they are, and no others; without arguments train all.
+
+        Gradients flow through frozen layers, and `backward` and `loss_and_gradient` give theirs too.
+
+        Parameters
+        ----------
+        *layers : int
+            Numbers of layers from 0; negative ones count from the end.
+
+        Examples
+        --------
+        >>> from dnn import Network
+        >>> net = Network([4, 8, 8, 1])
+        >>> net.freeze(0, 1)
+        >>> net.frozen
+        (True, True, False)
+        """
+        numbers = range(len(self.layers))
+        for layer in layers:
+            if layer not in (*numbers, *(-1 - i for i in numbers)):
+                raise ValueError(f"freeze must be given layers 0 .. {len(self.layers) - 1}, got {layer!r}")
+        self.frozen = tuple(i in layers or i - len(self.layers) in layers for i in numbers)
 
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O), output activation applied, for the rows of X (N, I).
 
-        A 1-d x (I,) is one row and gives (O,). NaN in a row gives NaN in that row only. Any number of threads
-        may call this on one network.
+        A 1-d x (I,) is one row and gives (O,). NaN in a row gives NaN in that row only. Threads may do so.
 
         Parameters
         ----------
@@ -159,19 +227,13 @@ class Network:
         >>> Network([3, 2], random_state=0)([[1, 2, 3]]).shape
         (1, 2)
         """
-        rows = data.features(X, self.dtype, self.n_inputs, finite=False)
-        shape: tuple[int, ...] = (len(rows), self.n_outputs)
-        if np.ndim(X) == 1:
-            shape = shape[1:]
-        out = np.empty(shape, self.dtype) if out is None else data.writable(out, shape, self.dtype, rows)
-        _core.predict(self._plan, self._params, rows, out.reshape(len(rows), self.n_outputs))
-        return out
+        return Predictor(self._plan, self._params)(X, out=out)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the outputs (N, O) for the rows of X (N, I): the same as ``net(X)``, never labels."""
         return self(X)
 
-    def losses(self, X: Any, y: Any, *, loss: str = "auto") -> np.ndarray:
+    def losses(self, X: Any, y: Any, *, loss: Loss = "auto") -> np.ndarray:
         """Return the loss of each example (N,), float64, without penalties. Its mean is the cost.
 
         Parameters
@@ -189,18 +251,13 @@ class Network:
         [0.5, 2.0]
         """
         kind, rows, targets = self._examples(X, y, loss)
-        return self._losses(kind, rows, targets)
-
-    def _losses(self, loss: _core.Loss, X: np.ndarray, targets: data.Targets) -> np.ndarray:
-        out = np.empty(len(X))
-        _core.losses(self._plan, self._params, X, loss.row, (), targets.Y, targets.classes, out)
-        return out
+        return training.losses(self._plan, self._params, rows, kind, targets)
 
     def _examples(
-        self, X: Any, y: Any, loss: str, suffix: str = ""
-    ) -> tuple[_core.Loss, np.ndarray, data.Targets]:
+        self, X: Any, y: Any, loss: Loss, suffix: str = ""
+    ) -> tuple[LossSpec, np.ndarray, data.Targets]:
         """Return the loss, rows and targets, checked."""
-        kind = specs.loss_of(loss, self.layers[-1].activation)
+        kind = loss_of(loss, self.layers[-1].row.name, self.n_outputs)
         rows = data.features(X, self.dtype, self.n_inputs, name="X" + suffix)
         if not len(rows):
             raise ValueError(f"X{suffix} must have at least one row, got shape {rows.shape}")
@@ -209,7 +266,9 @@ class Network:
 
     # Forward and backward: what a loop of one's own is built from
 
-    def forward(self, X: Any, *, scores: bool = False) -> tuple[np.ndarray, Cache]:
+    def forward(
+        self, X: Any, *, scores: bool = False, training: bool = False, masks: Any = None, seed: int = 0
+    ) -> tuple[np.ndarray, Cache]:
         """Return the outputs (N, O) for the rows of X (N, I), and a cache for `backward`.
 
         Parameters
@@ -219,6 +278,13 @@ class Network:
             `backward`.
         scores : bool, default False
             Return the last Z, before the output activation.
+        training : bool, default False
+            Drop numbers where the network has dropout.
+        masks : list of array_like (N, n_in) or None, default None
+            With `training`: what is kept of the inputs of each layer, True or 1; None for a layer without
+            dropout. None for all: drawn from the seed.
+        seed : int, default 0
+            With `training`: another seed, other masks. Masks are a hash of seed, layer, row and unit.
 
         Examples
         --------
@@ -228,10 +294,18 @@ class Network:
         ((1, 2), [(1, 4), (1, 2)])
         """
         rows = data.features(X, self.dtype, self.n_inputs, finite=False)
-        cache = Cache(self._plan, rows, scores, np.ndim(X) == 1, self._guard.changes)
-        _core.forward(self._plan, cache._schedule, self._params, rows, cache._kept)
-        out = cache._view(len(self.layers), scores).copy()
-        return (out[0] if cache._single else out), cache
+        if training:
+            seed = checks.check_integer("seed", seed, 0)
+            masks = data.masks(masks, self.dropout, [len(W) for W in self.weights], len(rows))
+        elif masks is not None:
+            raise ValueError("masks must come with training=True")
+        cache = Cache(
+            self._plan, rows, scores=bool(scores), single=np.ndim(X) == 1, changes=self._guard.changes,
+            training=training, masks=masks, seed=seed,
+        )  # fmt: skip
+        _core.forward(self._plan, cache.schedule, self._params, rows, cache.kept, seed, masks)
+        out = cache._view(len(self.layers), cache.scores).copy()
+        return (out[0] if cache.single else out), cache
 
     @overload
     def backward(
@@ -274,15 +348,15 @@ class Network:
         >>> grad.tolist()
         [4.0, 6.0, 2.0]
         """
-        if not isinstance(cache, Cache) or cache._plan is not self._plan:
+        if not isinstance(cache, Cache) or cache.plan is not self._plan:
             raise ValueError("cache must come from this network's forward")
-        if cache._changes != self._guard.changes:
+        if cache.changes != self._guard.changes:
             raise ValueError("cache must come from a forward after the last step or fit, got one from before")
-        specs.check_name("wrt", wrt, ("both", "params", "input"))
-        rows = cache._X
+        checks.check_name("wrt", wrt, ("both", "params", "input"))
+        rows = cache.X
         shape = (len(rows), self.n_outputs)
         d = d_out if isinstance(d_out, np.ndarray) else np.asarray(d_out)
-        if d.ndim == 1 and (cache._single or self.n_outputs == 1) and d.size == shape[0] * shape[1]:
+        if d.ndim == 1 and (cache.single or self.n_outputs == 1) and d.size == shape[0] * shape[1]:
             d = d.reshape(shape)
         if d.shape != shape:
             hint = ": did you mean y[:, None]?" if d.shape == shape[:1] * 2 and self.n_outputs == 1 else ""
@@ -292,21 +366,29 @@ class Network:
         grad = np.empty(self.n_params, self.dtype) if wrt != "input" else None
         dX = np.empty(rows.shape, self.dtype) if wrt != "params" else None
         _core.backward(
-            self._plan, cache._schedule, self._params, rows, cache._kept, d, cache._scores, grad, dX
-        )
-        return grad, (dX[0] if dX is not None and cache._single else dX)
+            self._plan, cache.schedule, self._params, rows, cache.kept, cache.seed, cache.masks, d,
+            cache.scores, grad, dX,
+        )  # fmt: skip
+        return grad, (dX[0] if dX is not None and cache.single else dX)
 
     def loss_and_gradient(
-        self, X: Any, y: Any, *, loss: str = "auto", sample_weight: Any = None, alpha: float = 0.0
+        self,
+        X: Any,
+        y: Any,
+        *,
+        loss: Loss = "auto",
+        sample_weight: Any = None,
+        alpha: float = 0.0,
+        l1: float = 0.0,
     ) -> tuple[float, np.ndarray]:
-        """Return the cost of all rows, penalties included, and its gradient (P,).
+        """Return the cost of all rows, penalties included, and its gradient (P,). Nothing is dropped.
 
         Parameters
         ----------
         X : array_like (N, I)
         y : array_like
             Targets, as in `fit`.
-        loss, sample_weight, alpha
+        loss, sample_weight, alpha, l1
             As in `fit`.
 
         Examples
@@ -318,14 +400,12 @@ class Network:
         """
         kind, rows, targets = self._examples(X, y, loss)
         weights = data.weights(sample_weight, len(rows))
-        alpha = specs.check_real("alpha", alpha, 0.0)
+        alpha, l1 = checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0)
         grad = np.empty(self.n_params, self.dtype)
-        cost = _core.cost_and_gradient(
-            self._plan, self._params, rows, kind.row, (), targets.Y, targets.classes, weights, alpha, grad
-        )
-        return cost, grad
+        problem = training.Problem(self._plan, self._params, rows, targets, weights, kind, alpha, l1)
+        return problem.cost_and_gradient(self._params, grad), grad
 
-    def optimizer(self, spec: str | specs.Optimizer) -> training.OptimizerState:
+    def optimizer(self, spec: str | optimizers.Optimizer) -> training.OptimizerState:
         """Return an optimizer with a fresh state for these parameters, whose ``step(grad)`` updates them.
 
         Parameters
@@ -343,36 +423,43 @@ class Network:
         >>> net.params.round(4).tolist()
         [0.0010000000474974513, 0.0010000000474974513, 0.0010000000474974513]
         """
-        return training.OptimizerState(specs.optimizer_of(spec), self._params, self._guard)
-
-    # Training
+        kind = optimizers.optimizer_of(spec)
+        if isinstance(kind, optimizers.LBFGS):
+            raise ValueError("optimizer must be one that takes steps, got LBFGS, which fit alone can use")
+        return training.OptimizerState(kind, self)
 
     def fit(
         self,
         X: Any,
         y: Any,
         *,
-        loss: str = "auto",
-        optimizer: str | specs.Optimizer | training.OptimizerState = specs.Adam(1e-3),
+        loss: Loss = "auto",
+        optimizer: str | optimizers.Optimizer | optimizers.LBFGS | training.OptimizerState = _ADAM,
         epochs: int = 20,
         batch_size: int | None = 128,
         sample_weight: Any = None,
+        class_weight: Any = None,
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
         alpha: float = 0.0,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+        ema: float | None = None,
         patience: int | None = None,
         min_delta: float = 0.0,
+        max_seconds: float | None = None,
         shuffle: bool = True,
         order: Callable[[int], Any] | None = None,
+        record: str = "epoch",
         callbacks: Iterable[training.Callback] = (),
-        random_state: int | specs.Random | None = None,
+        random_state: int | checks.Random | None = None,
         progress: bool = False,
     ) -> training.History:
         """Train from the present parameters, in place, and return what happened.
 
-        Each step minimises, over the rows of a batch, ``1/n sum loss + alpha/(2n) sum W^2``; with sample
-        weights w, ``1/sum w (sum w loss + alpha/2 sum W^2)``.
+        Each step lowers, over the rows of a batch, ``1/n (sum loss + alpha/2 sum W^2 + l1 sum |W|)``; with
+        sample weights w, ``1/sum w (sum w loss + alpha/2 sum W^2 + l1 sum |W|)``.
 
         Parameters
         ----------
@@ -381,11 +468,15 @@ class Network:
         y : array_like
             Targets. For squared_error (N, O). For log_loss with sigmoid (N, O) in [0, 1]; with softmax
             integer classes (N,) in 0 .. O-1, or probabilities (N, O). (N,) will do where O is 1.
-        loss : "auto", "squared_error" or "log_loss", default "auto"
-            "auto": log_loss for sigmoid and softmax outputs, otherwise squared_error, ``1/2 sum_k (out_k -
-            y_k)^2``.
+        loss : str, Huber, Quantile, LogLoss or callable, default "auto"
+            squared_error (``1/2 sum_k (out_k - y_k)^2``), absolute_error, huber, quantile (the median),
+            poisson (outputs exp and softplus), log_loss (sigmoid and softmax), summed over outputs; objects
+            have parameters. "auto": log_loss and poisson where they fit the output, otherwise squared_error.
+            A function ``f(y, scores) -> (losses (n,), d_scores (n, O))`` is called once a step, with the
+            targets of the batch and the last Z.
         optimizer : str, optimizer or OptimizerState, default Adam(1e-3)
-            A state goes on where it was; everything else starts afresh.
+            "sgd", "adam", "adamw", "rmsprop", "lbfgs", or an object. A state goes on where it was; everything
+            else starts afresh.
         epochs : int, at least 1, default 20
             Passes over all rows.
         batch_size : int or None, default 128
@@ -393,22 +484,37 @@ class Network:
             N.
         sample_weight : array_like (N,), default None
             Weights of the rows, not negative. A batch whose weights sum to 0 is skipped.
+        class_weight : dict, "balanced" or None, default None
+            For class numbers: a weight for each class, times those of the rows; "balanced": n / (number of
+            classes x rows of the class).
         X_val, y_val, sample_weight_val : default None
             A validation set, looked at after each epoch. The weights of the epoch with the lowest val_loss
             are in place when `fit` ends, however it ends.
         alpha : float, at least 0, default 0
             L2 penalty on W, never on b.
+        l1 : float, at least 0, default 0
+            L1 penalty on W, never on b.
+        clip_norm : float above 0, default None
+            The gradient, penalties included, is shortened to this norm where it is longer.
+        ema : float in [0, 1), default None
+            Keep a running average of the parameters, ``mean = ema mean + (1 - ema) params`` after each step;
+            it is what val_loss is computed with, and what is in place at the end.
         patience : int, at least 1, or None, default None
             Stop after so many epochs in a row in which val_loss did not fall by more than min_delta.
         min_delta : float, at least 0, default 0
+            By less than this is not a fall.
+        max_seconds : float above 0, default None
+            Stop after the steps that this time allows, also within an epoch.
         shuffle : bool, default True
             Visit rows in a new random order each epoch; False: as they stand.
         order : callable, default None
             ``order(epoch)`` returns the row numbers (N,) of an epoch, in place of a random order.
+        record : "epoch" or "step", default "epoch"
+            "step": the cost of each step too, in ``history.step_loss``.
         callbacks : iterable of callables, default ()
             Each is called with an `Event` (net, epoch, history, stop()) at the end of each epoch.
         random_state : None, int, Generator or RandomState, default None
-            Source of the orders; None goes on with the network's own.
+            Source of the orders and of dropout; None goes on with the network's own.
         progress : bool, default False
             Show a progress bar (needs tqdm).
 
@@ -421,7 +527,7 @@ class Network:
         DivergedError
             If a loss or a weight is not finite any more; the last good weights are then in place.
         ValueError, TypeError
-            For wrong shapes, NaN or infinity, labels out of range, a loss that does not fit the output.
+            For wrong shapes, NaN, labels out of range, a loss that does not fit the output.
         RuntimeError
             If the network is in training in another thread.
 
@@ -436,45 +542,42 @@ class Network:
         [2.0, 1.0]
         """
         kind, rows, targets = self._examples(X, y, loss)
-        if isinstance(optimizer, training.OptimizerState):
-            if optimizer.params is not self._params:
-                raise ValueError("optimizer must be a state of this network, got one of another")
-            state = optimizer
-        else:
-            state = self.optimizer(optimizer)
-        epochs = specs.check_integer("epochs", epochs, 1)
-        if batch_size is not None:
-            batch_size = specs.check_integer("batch_size", batch_size, 1)
         weights = data.weights(sample_weight, len(rows))
-        alpha = specs.check_real("alpha", alpha, 0.0)
-        min_delta = specs.check_real("min_delta", min_delta, 0.0)
-        validate = self._validation(kind, X_val, y_val, sample_weight_val)
-        if patience is not None:
-            patience = specs.check_integer("patience", patience, 1)
-            if validate is None:
-                raise ValueError("patience must come with X_val and y_val, got none")
-        if order is not None and not callable(order):
-            raise TypeError(f"order must be a function of the epoch, got {order!r}")
-        rng = self._rng if random_state is None else specs.generator_of(random_state)
+        if class_weight is not None:
+            weights = data.class_weights(class_weight, targets, self.n_outputs, weights)
+        problem = training.Problem(
+            self._plan, self._params, rows, targets, weights, kind,
+            checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
+        )  # fmt: skip
+        rules = training.Rules(
+            epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
+            min_delta=min_delta, max_seconds=max_seconds, shuffle=bool(shuffle), order=order, record=record,
+            callbacks=tuple(callbacks), progress=bool(progress),
+            validate=self._validation(loss, X_val, y_val, sample_weight_val),
+        )  # fmt: skip
+        if not isinstance(optimizer, training.OptimizerState):
+            spec = optimizers.optimizer_of(optimizer)
+            if isinstance(spec, optimizers.LBFGS):
+                with self._guard.writing("fit"):
+                    return lbfgs.minimize(self, problem, spec, rules)
+            optimizer = self.optimizer(spec)
+        elif optimizer.params is not self._params:
+            raise ValueError("optimizer must be a state of this network, got one of another")
+        rng = self._rng if random_state is None else checks.generator_of(random_state)
         with self._guard.writing("fit"):
-            return training.train(
-                self._plan, self._params, rows, targets,
-                net=self, loss=kind, optimizer=state, epochs=epochs, batch_size=batch_size, weights=weights,
-                alpha=alpha, rng=rng, shuffle=shuffle, order=order, validate=validate, patience=patience,
-                min_delta=min_delta, callbacks=callbacks, progress=progress,
-            )  # fmt: skip
+            return training.train(self, problem, optimizer, rules, rng)
 
     def _validation(
-        self, loss: _core.Loss, X_val: Any, y_val: Any, sample_weight_val: Any
+        self, loss: Loss, X_val: Any, y_val: Any, sample_weight_val: Any
     ) -> Callable[[], float] | None:
         """Return a function that computes val_loss, or None without a validation set."""
         if X_val is None and y_val is None and sample_weight_val is None:
             return None
         if X_val is None or y_val is None:
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} must be given with the validation set")
-        _, rows, targets = self._examples(X_val, y_val, loss.name, "_val")
+        kind, rows, targets = self._examples(X_val, y_val, loss, "_val")
         weights = data.weights(sample_weight_val, len(rows), name="sample_weight_val")
-        return lambda: float(np.average(self._losses(loss, rows, targets), weights=weights))
+        return training.Problem(self._plan, self._params, rows, targets, weights, kind).mean_loss
 
     # Looking at it
 
@@ -493,71 +596,4 @@ class Network:
         3 inputs, 1 output, float32, 84 bytes of parameters; flops of the products forward,
         for one example: a training step takes three times as many.
         """
-        head = ("layer", "W", "b", "Z, A", "activation", "parameters", "flops")
-        lines = [head]
-        for number, (W, b, layer) in enumerate(zip(self.weights, self.biases, self.layers, strict=True), 1):
-            lines.append(
-                (str(number), str(W.shape), str(b.shape), f"(N, {b.size})", layer.activation,
-                 f"{W.size + b.size:,}", f"{2 * W.size:,}")
-            )  # fmt: skip
-        flops = sum(2 * W.size for W in self.weights)
-        lines.append(("total", "", "", "", "", f"{self.n_params:,}", f"{flops:,}"))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        right = (0, 5, 6)
-        table = "\n".join(
-            "  ".join(
-                cell.rjust(width) if i in right else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        )
-        outputs = "1 output" if self.n_outputs == 1 else f"{self.n_outputs} outputs"
-        inputs = "1 input" if self.n_inputs == 1 else f"{self.n_inputs} inputs"
-        return (
-            f"{table}\n\n{inputs}, {outputs}, {self.dtype.name}, {self._params.nbytes:,} bytes of parameters"
-            "; flops of the products forward,\nfor one example: a training step takes three times as many."
-        )
-
-
-class Cache:
-    """What `Network.forward` keeps for `Network.backward`. Opaque but for Z and A, which are to be read.
-
-    Attributes
-    ----------
-    Z : tuple of ndarray (N, units)
-        Scores of each layer, ``A_prev @ W + b``.
-    A : tuple of ndarray (N, units)
-        Outputs of each layer, f(Z).
-    """
-
-    def __init__(self, plan: _core.Plan, X: np.ndarray, scores: bool, single: bool, changes: int) -> None:
-        self._plan = plan
-        self._X = X
-        self._scores = bool(scores)
-        self._single = single
-        self._changes = changes  # of the parameters, when it was made
-        self._schedule = _core.cache_schedule(plan, X.itemsize, len(X))
-        block = np.empty(self._schedule.kept + 64, np.uint8)
-        skip = -block.ctypes.data % 64  # a cache line: rows that begin on one are read and written faster
-        self._kept = block[skip : skip + self._schedule.kept]
-
-    def _view(self, slot: int, Z: bool) -> np.ndarray:
-        """Z or A (N, units) of layer number slot, from 1."""
-        z, a, stride = self._schedule.place(slot)
-        return np.ndarray(
-            (len(self._X), self._plan.units(slot)),
-            self._X.dtype,
-            self._kept,
-            z if Z else a,
-            (stride, self._X.itemsize),
-        )
-
-    @property
-    def Z(self) -> tuple[np.ndarray, ...]:
-        """Scores of each layer."""
-        return tuple(self._view(slot, True) for slot in range(1, self._plan.n_ops + 1))
-
-    @property
-    def A(self) -> tuple[np.ndarray, ...]:
-        """Outputs of each layer."""
-        return tuple(self._view(slot, False) for slot in range(1, self._plan.n_ops + 1))
+        return table(self)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .rate_finder import RateCurve
 from .training import History
 
 # Two of the colors of Okabe and Ito, told apart by everyone; in gray one is darker.
@@ -80,6 +81,52 @@ def learning_curve(history: History, ax: Any = None) -> Any:
     ax.margins(y=0.1)
     ax.set_xlabel("epoch", fontsize=13)
     ax.set_title(history.loss_name, fontsize=13)
+    ax.tick_params(labelsize=12)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def rate_curve(curve: RateCurve, ax: Any = None) -> Any:
+    """Draw the loss against the rate and return the axes; a dot marks the rate to train with.
+
+    The scale of the rates is logarithmic. What rises above the first loss by more than the fall is cut off.
+
+    Parameters
+    ----------
+    curve : RateCurve
+        From `find_rate`.
+    ax : matplotlib Axes, default None
+        Where to draw; None: in a new figure.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from dnn import Network, find_rate
+    >>> curve = find_rate(Network([1, 1], random_state=0), [[0.0], [1.0]], [1.0, 3.0])
+    >>> rate_curve(curve, Figure().subplots()).get_xscale()
+    'log'
+    """
+    ax = _axes(ax)
+    ax.plot(curve.rates, curve.losses, color=BLUE, linewidth=2)
+    ax.set_xscale("log")
+    low, first = curve.losses.min(), curve.losses[0]
+    fall = first - low or 1.0
+    ax.set_ylim(low - 0.15 * fall, min(curve.losses.max(), first + fall) + 0.15 * fall)
+    # The rate may lie between two steps, or before the first
+    place = curve.rate, np.interp(np.log(curve.rate), np.log(curve.rates), curve.losses)
+    ax.plot(*place, "o", color=VERMILION, markersize=8)
+    ax.annotate(
+        f"{curve.rate:.2g}",
+        place,
+        xytext=(-8, -6),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=VERMILION,
+        fontsize=13,
+    )
+    ax.set_xlabel("rate", fontsize=13)
+    ax.set_title("loss", fontsize=13)
     ax.tick_params(labelsize=12)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, specs
+from . import _core, checks, diagnosis, optimizers, schedules
 from .data import Targets
+from .losses import LossFunction, LossSpec
+
+if TYPE_CHECKING:
+    from .network import Network
 
 # Flops of a chunk: a tenth of a second at the rate of a good core. A step costs some more than its products.
 CHUNK = 5e9
@@ -40,14 +46,19 @@ class DivergedError(ValueError):
         The last finite cost of a batch; NaN where there was none.
     """
 
-    def __init__(self, epoch: int, last_loss: float, what: str) -> None:
+    def __init__(self, epoch: int, last_loss: float, what: str, findings: Sequence[str] = ()) -> None:
         self.epoch = epoch
         self.last_loss = last_loss
+        found = "".join(f"\n- {finding}" for finding in findings)
         super().__init__(
             f"training diverged in epoch {epoch}: {what}; the last finite loss of a batch was {last_loss:g}. "
             "Try a lower rate, inputs scaled to a spread of about 1, or dtype='float64'. "
-            "The last good weights are in place."
+            f"The last good weights are in place.{found and ' What can be measured:'}{found}"
         )
+
+
+class NoProgressWarning(UserWarning):
+    """Training ended without having lowered the loss; the message says what can be measured."""
 
 
 @dataclass
@@ -63,12 +74,14 @@ class History:
         For each epoch the mean loss on the validation set after it, without penalties; empty without one.
     rate : list of float
         For each epoch the rate of its first step.
+    step_loss : list of float
+        The cost of each step before its update, with ``record="step"``.
     seconds : float
         Time taken.
     best_epoch : int or None
         The epoch, counted from 0, with the lowest val_loss, whose weights are in place.
     stopped_by : str
-        "epochs", "patience" or "callback"; "" until `fit` returns.
+        "epochs", "patience", "max_seconds", "callback", or with L-BFGS "converged"; "" until `fit` returns.
     loss_name : str
         The loss that was minimised.
     """
@@ -77,6 +90,7 @@ class History:
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
+    step_loss: list[float] = field(default_factory=list)
     seconds: float = 0.0
     best_epoch: int | None = None
     stopped_by: str = ""
@@ -166,14 +180,20 @@ class OptimizerState:
     [0.5, 1.0, 0.5]
     """
 
-    def __init__(self, spec: specs.Optimizer, params: np.ndarray, guard: Guard) -> None:
+    def __init__(self, spec: optimizers.Optimizer, net: Network) -> None:
         self.spec = spec
         self.kernel = _core.OPTIMIZERS[spec.kernel]
-        self.slots = np.zeros((self.kernel.n_slots, params.size), params.dtype)
+        self.params = net.params
+        self.slots = np.zeros((self.kernel.n_slots, net.n_params), net.dtype)
         self.n_steps = 0
-        self.params = params
-        self._guard = guard
-        self._schedule = specs.schedule_of(spec.rate)
+        self.schedule = schedules.schedule_of(spec.rate).start()
+        self.seed: int | None = None  # of dropout: drawn by the first fit, so that a run in pieces is one
+        self._net = net
+
+    @property
+    def weight_decay(self) -> float:
+        """Of AdamW; 0 otherwise."""
+        return float(getattr(self.spec, "weight_decay", 0.0))
 
     def step(self, grad: np.ndarray, rate: float | None = None) -> None:
         """Do one update of the network's parameters, in place.
@@ -196,76 +216,188 @@ class OptimizerState:
         if grad.shape != params.shape:
             raise ValueError(f"grad must have shape {params.shape}, got {grad.shape}")
         if rate is None:
-            rate = float(self._schedule.rates(self.n_steps, 1, 1)[0])
+            rate = float(self.schedule.rates(self.n_steps, 1, 1)[0])
         else:
-            rate = specs.check_real("rate", rate, 0.0)
-        with self._guard.writing("step"):
-            _core.update(self.kernel.row, self.spec.hyper, rate, self.n_steps + 1, params, grad, self.slots)
+            rate = checks.check_real("rate", rate, 0.0)
+        net = self._net
+        with net._guard.writing("step"):
+            _core.update(
+                net._plan, params, grad, self.slots, self.kernel.row, self.spec.hyper, self.weight_decay,
+                rate, self.n_steps + 1, frozen_of(net),
+            )  # fmt: skip
             self.n_steps += 1
 
 
+def frozen_of(net: Network) -> np.ndarray | None:
+    """Return what the core is told of frozen layers."""
+    return np.array(net.frozen, np.uint8) if any(net.frozen) else None
+
+
+@dataclass
+class Problem:
+    """What is minimized: the mean of a loss over rows, and the penalties. Everything is checked."""
+
+    plan: _core.Plan
+    params: np.ndarray
+    X: np.ndarray
+    targets: Targets
+    weights: np.ndarray | None
+    loss: LossSpec
+    alpha: float = 0.0
+    l1: float = 0.0
+
+    def python_loss(self) -> Callable[[Any, np.ndarray], float] | None:
+        """Return what the core calls for a loss in Python: scores in, their gradient out, in place."""
+        function = self.loss.function
+        if function is None:
+            return None
+
+        def call(rows: Any, scores: np.ndarray) -> float:
+            losses, d_scores = own_loss(function, self.targets, rows, scores)
+            w = np.ones(len(scores)) if self.weights is None else self.weights[rows]
+            scores[...] = d_scores * (w / w.sum())[:, None]
+            return float(w @ losses)
+
+        return call
+
+    def cost_and_gradient(self, params: np.ndarray, grad: np.ndarray) -> float:
+        """Return the cost at params (P,), and write its gradient to grad (P,)."""
+        return _core.cost_and_gradient(
+            self.plan, params, self.X, self.loss.row.row, self.loss.par, self.targets.Y, self.targets.classes,
+            self.weights, self.python_loss(), self.alpha, self.l1, grad,
+        )  # fmt: skip
+
+    def mean_loss(self) -> float:
+        """Return the mean of the losses, with the weights of the rows, as the parameters are now."""
+        found = losses(self.plan, self.params, self.X, self.loss, self.targets)
+        return float(np.average(found, weights=self.weights))
+
+    def loss_of(self, rows: Any) -> float:
+        """Return the sum of the losses of some rows, as the parameters are now."""
+        some = Targets(*(None if t is None else np.ascontiguousarray(t[rows]) for t in self.targets))
+        return float(
+            losses(self.plan, self.params, np.ascontiguousarray(self.X[rows]), self.loss, some).sum()
+        )
+
+
+def own_loss(
+    function: LossFunction, targets: Targets, rows: Any, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a loss in Python gives for some rows: losses (n,) and d_scores (n, O), checked."""
+    assert targets.any is not None
+    found = function(targets.any[rows], scores.copy())
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise TypeError(f"loss must return (losses, d_scores), got {type(found).__name__}")
+    losses, d_scores = np.asarray(found[0], dtype=np.float64), np.asarray(found[1])
+    if losses.shape != scores.shape[:1] or d_scores.shape != scores.shape:
+        raise ValueError(
+            f"loss must return losses {scores.shape[:1]} and d_scores {scores.shape}, "
+            f"got {losses.shape} and {d_scores.shape}"
+        )
+    return losses, d_scores
+
+
+def losses(
+    plan: _core.Plan, params: np.ndarray, X: np.ndarray, loss: LossSpec, targets: Targets
+) -> np.ndarray:
+    """Return the loss of each row (N,), without penalties and dropout."""
+    out = np.empty(len(X))
+    if loss.function is None:
+        _core.losses(plan, params, X, loss.row.row, loss.par, targets.Y, targets.classes, out)
+        return out
+    for begin in range(0, len(X), 4096):
+        rows = slice(begin, begin + 4096)
+        scores = np.empty((len(X[rows]), plan.n_outputs), params.dtype)
+        _core.predict(plan, params, X[rows], scores, True)
+        out[rows] = own_loss(loss.function, targets, rows, scores)[0]
+    return out
+
+
+@dataclass
+class Rules:
+    """How long and how a training goes on; see `Network.fit`. Checked when it is made."""
+
+    epochs: int
+    batch_size: int | None
+    clip_norm: float | None
+    ema: float | None
+    patience: int | None
+    min_delta: float
+    max_seconds: float | None
+    shuffle: bool
+    order: Callable[[int], Any] | None
+    record: str
+    callbacks: tuple[Callback, ...]
+    progress: bool
+    validate: Callable[[], float] | None
+    chunk: float = CHUNK  # this and the next are for tests
+    two_sweeps: bool | None = None
+
+    def __post_init__(self) -> None:
+        checks.check_integer("epochs", self.epochs, 1)
+        if self.batch_size is not None:
+            checks.check_integer("batch_size", self.batch_size, 1)
+        if self.clip_norm is not None:
+            checks.check_real("clip_norm", self.clip_norm, 0.0, above=True)
+        if self.ema is not None:
+            checks.check_real("ema", self.ema, 0.0, 1.0)
+        checks.check_real("min_delta", self.min_delta, 0.0)
+        if self.patience is not None:
+            checks.check_integer("patience", self.patience, 1)
+            if self.validate is None:
+                raise ValueError("patience must come with X_val and y_val, got none")
+        if self.max_seconds is not None:
+            checks.check_real("max_seconds", self.max_seconds, 0.0, above=True)
+        if self.order is not None and not callable(self.order):
+            raise TypeError(f"order must be a function of the epoch, got {self.order!r}")
+        checks.check_name("record", self.record, ("epoch", "step"))
+
+
 def train(
-    plan: _core.Plan,
-    params: np.ndarray,
-    X: np.ndarray,
-    targets: Targets,
-    *,
-    net: Any,
-    loss: _core.Loss,
-    optimizer: OptimizerState,
-    epochs: int,
-    batch_size: int | None,
-    weights: np.ndarray | None,
-    alpha: float,
-    rng: specs.Random,
-    shuffle: bool,
-    order: Callable[[int], Any] | None,
-    validate: Callable[[], float] | None,
-    patience: int | None,
-    min_delta: float,
-    callbacks: Iterable[Callback],
-    progress: bool,
-    chunk: float = CHUNK,
-    two_sweeps: bool | None = None,
+    net: Network, problem: Problem, optimizer: OptimizerState, rules: Rules, rng: checks.Random
 ) -> History:
-    """Train params in place and return what happened. `chunk` and `two_sweeps` are for tests."""
+    """Train the parameters in place and return what happened."""
+    plan, params, X = problem.plan, problem.params, problem.X
     n = len(X)
-    batch = n if batch_size is None else min(batch_size, n)
-    gather = order is not None or (shuffle and batch_size is not None)
+    batch = n if rules.batch_size is None else min(rules.batch_size, n)
+    gather = rules.order is not None or (rules.shuffle and rules.batch_size is not None)
     a_epoch = -(-n // batch)
     shares = np.diff(np.append(np.arange(0, n, batch), n)) / n
     flops = 6.0 * plan.n_params * batch + STEP
-    a_chunk = max(1, int(chunk / flops))
+    a_chunk = max(1, int(rules.chunk / flops))
     epochs_ahead = max(1, ORDER_AHEAD // n)
-    schedule = _core.train_schedule(
-        plan, params.itemsize, batch, gather, loss.row, optimizer.kernel.row, two_sweeps
-    )
+    kernel, kind = optimizer.kernel.row, problem.loss.row.row
+    if plan.dropout and optimizer.seed is None:
+        optimizer.seed = int(rng.permutation(1 << 16)[:4] @ (1 << np.arange(0, 64, 16, dtype=np.uint64)))
+    two_sweeps = True if rules.clip_norm else rules.two_sweeps
+    python_loss = problem.python_loss()
+    mean = None if rules.ema is None else params.copy()
     trainer = _core.Trainer(
-        plan, schedule, params, X, loss.row, (), targets.Y, targets.classes, weights, alpha, batch,
-        optimizer.kernel.row, optimizer.spec.hyper, optimizer.slots, optimizer.n_steps,
+        plan, _core.train_schedule(plan, params.itemsize, batch, gather, kind, python_loss, kernel,
+        two_sweeps), params, X, loss=kind, par=problem.loss.par, Y=problem.targets.Y,
+        classes=problem.targets.classes, weights=problem.weights, python_loss=python_loss,
+        alpha=problem.alpha, l1=problem.l1, batch=batch, optimizer=kernel, hyper=optimizer.spec.hyper,
+        weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0, state=optimizer.slots,
+        step=optimizer.n_steps, mean=mean, mean_rate=0.0 if rules.ema is None else 1 - rules.ema,
+        frozen=frozen_of(net), seed=optimizer.seed or 0,
     )  # fmt: skip
-    rate = specs.schedule_of(optimizer.spec.rate)
-    first_step = optimizer.n_steps  # where the schedule goes on
-    history = History(loss.name)
-
-    def try_out(rows: slice | np.ndarray) -> float:
-        """Sum of the losses of some rows, as the parameters are now."""
-        Y, classes = (None if t is None else np.ascontiguousarray(t[rows]) for t in targets)
-        batch_X = np.ascontiguousarray(X[rows])
-        out = np.empty(len(batch_X))
-        _core.losses(plan, params, batch_X, loss.row, (), Y, classes, out)
-        return float(out.sum())
-
-    callbacks = tuple(callbacks)
-    watched = validate is not None or bool(callbacks) or progress
+    rate, first_step = optimizer.schedule, optimizer.n_steps  # where the schedule goes on
+    history = History(problem.loss.name)
+    watched = bool(rules.validate or rules.callbacks or rules.progress or rate.watches)
     keeper = _Keeper(params, optimizer, trainer)
+    orders = _Orders(n, rng, rules) if gather else None
     best: np.ndarray | None = None
-    orders = _Orders(n, rng, shuffle, order) if gather else None
     costs = np.zeros(0)  # of the epoch in progress
-    done, total = 0, epochs * a_epoch
-    last_loss = float("nan")
+    recent = deque[float](maxlen=64)  # costs, for a diagnosis
+    done, total = 0, rules.epochs * a_epoch
     began = time.perf_counter()
-    bar = _bar(epochs) if progress else None
+    bar = _bar(rules.epochs) if rules.progress else None
+
+    def diverged(epoch: int, what: str) -> DivergedError:
+        keeper.put_back()
+        last = next((cost for cost in reversed(recent) if np.isfinite(cost)), float("nan"))
+        return DivergedError(epoch, last, what, diagnosis.findings(net, problem, list(recent)))
+
     try:
         while done < total and not history.stopped_by:
             epoch, begun = divmod(done, a_epoch)
@@ -277,14 +409,15 @@ def train(
             rows = orders.take(epoch, -(-(begun + n_steps) // a_epoch)) if orders else None
             if keeper.due(flops):
                 first = slice(begun * batch, (begun + 1) * batch)
-                keeper.keep(try_out(first if rows is None else rows[0, first]))
+                keeper.keep(problem.loss_of(first if rows is None else rows[0, first]))
             good = trainer.steps(rows, rates, written, begun)
-            if good:
-                last_loss = float(written[good - 1])
+            recent.extend(written[: good + 1][-64:].tolist())
+            if rules.record == "step":
+                history.step_loss += written[:good].tolist()
             if good < n_steps:
-                raise DivergedError(
-                    (done + good) // a_epoch, last_loss, f"a batch had the loss {written[good]}"
-                )
+                cost = written[good]
+                what = "the gradient" if np.isfinite(cost) else f"a batch had the loss {cost}, which"
+                raise diverged((done + good) // a_epoch, f"{what} is not finite")
             keeper.steps += n_steps
             done += n_steps
 
@@ -295,48 +428,73 @@ def train(
                 means = (costs[: ended * a_epoch].reshape(ended, a_epoch) * shares).sum(axis=1)
                 history.loss += means.tolist()
                 costs = costs[ended * a_epoch :]
-                history.rate += rate.rates(first_step + (epoch * a_epoch), ended * a_epoch, a_epoch)[
-                    ::a_epoch
-                ].tolist()
+                begun_at = range(first_step + epoch * a_epoch, first_step + done - len(costs), a_epoch)
+                history.rate += [float(rate.rates(step, 1, a_epoch)[0]) for step in begun_at]
             if done == total:
                 history.stopped_by = "epochs"
+            elif rules.max_seconds is not None and time.perf_counter() - began >= rules.max_seconds:
+                history.stopped_by = "max_seconds"
             if not ended or not watched:
                 continue
 
-            if validate is not None:
-                history.val_loss.append(validate())
-                lowest = min(history.val_loss[:-1], default=np.inf)
-                if history.best_epoch is None or history.val_loss[-1] < lowest:
-                    history.best_epoch = epoch
-                    best = params.copy()
-                if patience is not None and _stale(history.val_loss, min_delta) >= patience:
+            if rules.validate is not None:
+                with _standing_in(params, mean):
+                    history.val_loss.append(rules.validate())
+                    lowest = min(history.val_loss[:-1], default=np.inf)
+                    if history.best_epoch is None or history.val_loss[-1] < lowest:
+                        history.best_epoch = epoch
+                        best = params.copy()
+                if rules.patience is not None and _stale(history.val_loss, rules.min_delta) >= rules.patience:
                     history.stopped_by = "patience"
+            rate.observe((history.val_loss or history.loss)[-1])
             event = Event(net, epoch, history)
-            for callback in callbacks:
+            for callback in rules.callbacks:
                 callback(event)
             if event.stopped:
                 history.stopped_by = "callback"
             if bar is not None:
-                bar.set_postfix(
-                    {
-                        k: f"{v[-1]:.4g}"
-                        for k, v in (("loss", history.loss), ("val_loss", history.val_loss))
-                        if v
-                    }
-                )
+                named = (("loss", history.loss), ("val_loss", history.val_loss))
+                bar.set_postfix({name: f"{figures[-1]:.4g}" for name, figures in named if figures})
                 bar.update()
-        keeper.check(history, last_loss)
+        # Weights may be wrong where no loss could tell: in the last update, or behind a relu
+        if not _core.all_finite(params):
+            raise diverged(max(len(history.loss) - 1, 0), "a weight is not finite")
     except DivergedError:
-        keeper.put_back()
+        mean = None
         raise
     finally:
         optimizer.n_steps = trainer.step
         history.seconds = time.perf_counter() - began
         if best is not None:
             params[:] = best
+        elif mean is not None:
+            params[:] = mean
         if bar is not None:
             bar.close()
+    if diagnosis.no_progress(history.loss, done) and any(history.rate):
+        found = "".join(f"\n- {finding}" for finding in diagnosis.findings(net, problem, list(recent)))
+        warnings.warn(
+            f"the loss has not fallen in {len(history.loss)} epochs: {history.loss[0]:g}, then "
+            f"{history.loss[-1]:g}. Try another rate, other first weights, or scaled inputs."
+            f"{found and ' What can be measured:'}{found}",
+            NoProgressWarning,
+            stacklevel=3,
+        )
     return history
+
+
+@contextmanager
+def _standing_in(params: np.ndarray, mean: np.ndarray | None) -> Iterator[None]:
+    """Put the running average in the place of the parameters for a while."""
+    if mean is None:
+        yield
+        return
+    kept = params.copy()
+    params[:] = mean
+    try:
+        yield
+    finally:
+        params[:] = kept
 
 
 class _Keeper:
@@ -360,11 +518,6 @@ class _Keeper:
             self.n_steps = self.trainer.step
         self.steps = 0
 
-    def check(self, history: History, last_loss: float) -> None:
-        """Raise if weights went wrong where no loss could tell: in the last update, or behind a relu."""
-        if not _core.all_finite(self.live[0]):
-            raise DivergedError(max(len(history.loss) - 1, 0), last_loss, "a weight is not finite")
-
     def put_back(self) -> None:
         for kept, live in zip(self.kept, self.live, strict=True):
             live[...] = kept
@@ -374,11 +527,11 @@ class _Keeper:
 class _Orders:
     """The order of the rows in each epoch, drawn when an epoch is first asked for."""
 
-    def __init__(self, n: int, rng: specs.Random, shuffle: bool, order: Callable[[int], Any] | None) -> None:
+    def __init__(self, n: int, rng: checks.Random, rules: Rules) -> None:
         self.n = n
         self.rng = rng
-        self.shuffle = shuffle
-        self.order = order
+        self.shuffle = rules.shuffle
+        self.order = rules.order
         self.first = 0
         self.drawn = np.zeros((0, n), np.int64)
 

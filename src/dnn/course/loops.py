@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from ..specs import check_name
+from ..checks import check_name
 
 Matrix: TypeAlias = list[list[float]]
 LinearCache: TypeAlias = tuple[Matrix, Matrix, Matrix]

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy.special import xlogy
 
-from ..specs import check_name
+from ..checks import check_name
 
 LinearCache: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 Cache: TypeAlias = tuple[LinearCache, np.ndarray]

@@ -1,0 +1,61 @@
+"""What a forward pass keeps for the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import _core
+
+
+class Cache:
+    """What `Network.forward` keeps for `Network.backward`. Opaque but for Z and A, which are to be read.
+
+    Attributes
+    ----------
+    Z : tuple of ndarray (N, units)
+        Scores of each layer, ``A_prev @ W + b``.
+    A : tuple of ndarray (N, units)
+        Outputs of each layer, f(Z); in training after dropout.
+    """
+
+    def __init__(
+        self,
+        plan: _core.Plan,
+        X: np.ndarray,
+        *,
+        scores: bool,
+        single: bool,
+        changes: int,
+        training: bool,
+        masks: Sequence[np.ndarray | None] | None,
+        seed: int,
+    ) -> None:
+        self.plan = plan
+        self.X = X
+        self.scores = scores  # whether the scores were asked for
+        self.single = single  # whether one row was given
+        self.changes = changes  # of the parameters, when it was made
+        self.masks = masks
+        self.seed = seed
+        self.schedule = _core.cache_schedule(plan, X.itemsize, len(X), training)
+        block = np.empty(self.schedule.kept + 64, np.uint8)
+        skip = -block.ctypes.data % 64  # a cache line: rows that begin on one are read and written faster
+        self.kept = block[skip : skip + self.schedule.kept]
+
+    def _view(self, slot: int, Z: bool) -> np.ndarray:
+        """Return Z or A (N, units) of layer number slot, from 1."""
+        z, a, stride = self.schedule.place(slot)
+        shape = (len(self.X), self.plan.units(slot))
+        return np.ndarray(shape, self.X.dtype, self.kept, z if Z else a, (stride, self.X.itemsize))
+
+    @property
+    def Z(self) -> tuple[np.ndarray, ...]:
+        """Scores of each layer."""
+        return tuple(self._view(slot, True) for slot in range(1, self.plan.n_ops + 1))
+
+    @property
+    def A(self) -> tuple[np.ndarray, ...]:
+        """Outputs of each layer."""
+        return tuple(self._view(slot, False) for slot in range(1, self.plan.n_ops + 1))

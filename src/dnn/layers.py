@@ -1,0 +1,207 @@
+"""Layers, dropout and activations: what a network is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from . import _core
+from .checks import check_integer, check_name, check_real
+
+
+@dataclass(frozen=True, slots=True)
+class LeakyReLU:
+    """The activation leaky_relu, ``z`` above 0 and ``slope z`` below, with a slope of one's own.
+
+    Parameters
+    ----------
+    slope : float, at least 0, default 0.01, as in the paper
+
+    References
+    ----------
+    Maas, Hannun and Ng (2013), Rectifier nonlinearities improve neural network acoustic models, section 2.
+
+    Examples
+    --------
+    >>> from dnn import Dense, LeakyReLU
+    >>> Dense(64, LeakyReLU(0.2)).activation
+    LeakyReLU(slope=0.2)
+    """
+
+    slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_real("slope", self.slope, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ELU:
+    """The activation elu, ``z`` above 0 and ``alpha (exp(z) - 1)`` below, with an alpha of one's own.
+
+    Parameters
+    ----------
+    alpha : float, at least 0, default 1, as in the paper
+
+    References
+    ----------
+    Clevert, Unterthiner and Hochreiter (2016), Fast and accurate deep network learning by exponential linear
+    units, equation 15.
+
+    Examples
+    --------
+    >>> from dnn import ELU, Dense
+    >>> Dense(64, ELU(0.5)).activation
+    ELU(alpha=0.5)
+    """
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_real("alpha", self.alpha, 0.0)
+
+
+Activation: TypeAlias = str | LeakyReLU | ELU
+
+
+def activation_of(activation: Any) -> tuple[str, tuple[float, ...]]:
+    """Return the name of an activation in the table, and its parameters."""
+    if isinstance(activation, LeakyReLU):
+        return "leaky_relu", (float(activation.slope),)
+    if isinstance(activation, ELU):
+        return "elu", (float(activation.alpha),)
+    row = _core.ACTIVATIONS[check_name("activation", activation, _core.ACTIVATIONS)]
+    return row.name, (row.par0,) * row.n_par
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Drops numbers on their way to the next layer, in training only; what is left is divided by 1 - rate.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+        Share of the numbers that are dropped.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014), Dropout: a simple way to prevent
+    neural networks from overfitting, section 4, in the inverted form of the course.
+
+    Examples
+    --------
+    >>> from dnn import Dense, Dropout, Network
+    >>> Network(8, [Dense(64, "relu"), Dropout(0.2), Dense(1)]).dropout
+    (0.0, 0.2)
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        check_real("rate", self.rate, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A dense layer: ``A = f(A_prev @ W + b)``.
+
+    Parameters
+    ----------
+    units : int, at least 1
+        Number of outputs of the layer.
+    activation : str, LeakyReLU or ELU, default "identity"
+        The function f: identity, sigmoid (or logistic), tanh, relu, leaky_relu, elu, selu, gelu, gelu_tanh,
+        silu, mish, softplus, exp, softmax.
+
+    Examples
+    --------
+    >>> from dnn import Dense, Network
+    >>> Network(8, [Dense(64, "relu"), Dense(1)]).n_params
+    641
+    """
+
+    units: int
+    activation: Activation = "identity"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "units", check_integer("units", self.units, 1))
+        if not isinstance(self.activation, (LeakyReLU, ELU)):
+            object.__setattr__(self, "activation", activation_of(self.activation)[0])
+
+    @property
+    def row(self) -> _core.Activation:
+        """The activation's row in the table of the core."""
+        return _core.ACTIVATIONS[activation_of(self.activation)[0]]
+
+
+OUTPUTS = tuple(row.name for row in _core.ACTIVATIONS.values() if row.output)
+
+
+def layers_of(
+    sizes: Any, spec: Any, activation: Any, output: Any, dropout: Any
+) -> tuple[int, tuple[Dense, ...], tuple[float, ...]]:
+    """Return the number of inputs, the layers, and the rate of dropout before each."""
+    if spec is not None:
+        if activation != "relu" or output != "identity" or dropout != 0.0:
+            raise ValueError("activation, output and dropout must not be given where the layers say them")
+        n_inputs = check_integer("the number of inputs", sizes, 1)
+        layers, rates = _layers_and_dropout(spec)
+    else:
+        n_inputs, layers = _layers_of_sizes(sizes, activation, output)
+        rates = _dropout_rates(dropout, len(layers))
+    for layer in layers[:-1]:
+        if layer.row.row_wise:
+            raise ValueError(f"the activation of a hidden layer must not be {layer.activation!r}")
+    last = layers[-1]
+    check_name("output", last.row.name, OUTPUTS)
+    if last.activation == "softmax" and last.units == 1:
+        raise ValueError("output softmax must have at least 2 units, got 1: one unit wants output='sigmoid'")
+    return n_inputs, layers, rates
+
+
+def _layers_of_sizes(sizes: Any, activation: Any, output: Any) -> tuple[int, tuple[Dense, ...]]:
+    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, (Sequence, np.ndarray)) or len(sizes) < 2:
+        raise TypeError(
+            "layers must be a list of sizes, inputs first and outputs last, such as [64, 100, 10], "
+            f"got {sizes!r}"
+        )
+    n_inputs, *units = (check_integer("a size in layers", size, 1) for size in sizes)
+    n_hidden = len(units) - 1
+    if isinstance(activation, Activation):
+        activation = [activation] * n_hidden
+    elif not isinstance(activation, Sequence) or len(activation) != n_hidden:
+        raise ValueError(
+            f"activation must be one name, or {n_hidden} for {n_hidden} hidden layers, got {activation!r}"
+        )
+    return n_inputs, tuple(Dense(u, a) for u, a in zip(units, [*activation, output], strict=True))
+
+
+def _dropout_rates(dropout: Any, n_layers: int) -> tuple[float, ...]:
+    """Return the rate before each layer: one for all hidden layers, or one for each, inputs first."""
+    if not isinstance(dropout, (Sequence, np.ndarray)) or isinstance(dropout, str):
+        return (0.0, *(check_real("dropout", dropout, 0.0, 1.0),) * (n_layers - 1))
+    if len(dropout) != n_layers:
+        raise ValueError(
+            f"dropout must be one rate, or {n_layers}, of the inputs and of {n_layers - 1} hidden layers, "
+            f"got {dropout!r}"
+        )
+    return tuple(check_real("dropout", rate, 0.0, 1.0) for rate in dropout)
+
+
+def _layers_and_dropout(spec: Any) -> tuple[tuple[Dense, ...], tuple[float, ...]]:
+    if isinstance(spec, (Dense, Dropout)) or not isinstance(spec, Sequence) or not spec:
+        raise TypeError(f"layers must be a list of Dense and Dropout, at least one Dense, got {spec!r}")
+    layers: list[Dense] = []
+    rates: list[float] = []
+    for i, layer in enumerate(spec):
+        if isinstance(layer, Dense):
+            before = spec[i - 1] if i else None
+            layers.append(layer)
+            rates.append(float(before.rate) if isinstance(before, Dropout) else 0.0)
+        elif not isinstance(layer, Dropout):
+            raise TypeError(f"layers must be a list of Dense and Dropout, got {layer!r}")
+        elif i + 1 == len(spec) or not isinstance(spec[i + 1], Dense):
+            raise ValueError("Dropout must be followed by a Dense layer, whose inputs it drops")
+    return tuple(layers), tuple(rates)

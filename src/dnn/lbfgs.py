@@ -1,0 +1,109 @@
+"""Limited-memory BFGS by SciPy, over the cost that the core computes, in float64."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from .data import Targets
+from .optimizers import LBFGS
+from .training import DivergedError, Event, History, Problem, Rules
+
+if TYPE_CHECKING:
+    from .network import Network
+
+
+class _Stop(Exception):
+    """Ends SciPy's loop from within."""
+
+
+def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> History:
+    """Train the parameters in place for at most `rules.epochs` iterations and return what happened."""
+    from scipy import optimize
+
+    for name, default in (("clip_norm", None), ("ema", None), ("order", None)):
+        if getattr(rules, name) != default:
+            raise ValueError(f"{name} must not be given with L-BFGS, which has no batches")
+    if any(net.dropout):
+        raise ValueError("a network with dropout must have an optimizer that takes steps, got LBFGS")
+    wide = np.float64
+    problem = replace(
+        problem,
+        X=problem.X.astype(wide, copy=False),
+        targets=Targets(
+            *(t if t is None or t.dtype.kind != "f" else t.astype(wide) for t in problem.targets)
+        ),
+    )
+    history = History(problem.loss.name)
+    start = net.params.astype(wide)
+    free = np.repeat(
+        [not frozen for frozen in net.frozen],
+        [W.size + b.size for W, b in zip(net.weights, net.biases, strict=True)],
+    )
+    grad = np.empty_like(start)
+    costs: list[float] = []  # of the points that SciPy has asked for
+    best: np.ndarray | None = None
+    began = time.perf_counter()
+
+    def full(p: np.ndarray) -> np.ndarray:
+        whole = start.copy()
+        whole[free] = p
+        return whole
+
+    def cost(p: np.ndarray) -> tuple[float, np.ndarray]:
+        value = problem.cost_and_gradient(full(p), grad)
+        if not costs:
+            if not np.isfinite(value):
+                raise DivergedError(0, float("nan"), f"the cost of the first weights is {value}")
+            history.loss.append(value)  # as of an epoch: the cost before its step
+        costs.append(value)
+        return value, grad[free]
+
+    def iterated(intermediate_result: Any) -> None:
+        nonlocal best
+        net.params[:] = full(intermediate_result.x)
+        epoch = len(history.loss) - 1
+        history.rate.append(1.0)
+        if rules.validate is not None:
+            history.val_loss.append(rules.validate())
+            if history.best_epoch is None or history.val_loss[-1] < history.val_loss[history.best_epoch]:
+                history.best_epoch, best = epoch, net.params.copy()
+            if rules.patience is not None and epoch - history.best_epoch >= rules.patience:
+                history.stopped_by = "patience"
+        if rules.max_seconds is not None and time.perf_counter() - began >= rules.max_seconds:
+            history.stopped_by = "max_seconds"
+        event = Event(net, epoch, history)
+        for callback in rules.callbacks:
+            callback(event)
+        if event.stopped:
+            history.stopped_by = "callback"
+        if history.stopped_by:
+            raise _Stop
+        history.loss.append(float(intermediate_result.fun))
+
+    try:
+        result = optimize.minimize(
+            cost, start[free], jac=True, method="L-BFGS-B", callback=iterated,
+            options={"maxiter": rules.epochs, "maxcor": spec.history, "gtol": spec.gtol, "ftol": spec.ftol,
+                     "maxfun": 100 * rules.epochs, "maxls": 50},
+        )  # fmt: skip
+        net.params[:] = full(result.x)
+        history.stopped_by = "epochs" if result.nit >= rules.epochs else "converged"
+    except _Stop:
+        pass
+    finally:
+        history.seconds = time.perf_counter() - began
+        if best is not None:
+            net.params[:] = best
+    if len(history.loss) > 1:
+        history.loss.pop()  # the cost after the last iteration: nothing was done with it
+    if rules.record == "step":
+        history.step_loss = costs
+    if not _core.all_finite(net.params):
+        net.params[:] = start
+        raise DivergedError(len(history.loss) - 1, costs[-1], "a weight is not finite")
+    return history

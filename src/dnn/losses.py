@@ -1,0 +1,153 @@
+"""Losses: what is minimized."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from . import _core
+from .checks import check_name, check_real
+
+
+@dataclass(frozen=True, slots=True)
+class Huber:
+    """The loss huber: ``r^2 / 2`` for residuals r within delta, ``delta (|r| - delta / 2)`` outside.
+
+    Parameters
+    ----------
+    delta : float above 0, default 1
+        In units of the target.
+
+    References
+    ----------
+    Huber (1964), Robust estimation of a location parameter, section 4.
+
+    Examples
+    --------
+    >>> from dnn import Huber, Network
+    >>> Network([1, 1], init="zeros").losses([[0], [0]], [0.5, 3], loss=Huber(1.0)).tolist()
+    [0.125, 2.5]
+    """
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_real("delta", self.delta, 0.0, above=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """The pinball loss: outputs become quantiles of the target; with several levels, one output for each.
+
+    ``max(level (y - z), (level - 1) (y - z))``, summed over outputs. The target may be one column for all
+    levels. Outputs may cross where data are few: ``np.sort(net(X), axis=1)`` puts them in order and never
+    raises the loss.
+
+    Parameters
+    ----------
+    levels : float or tuple of float in (0, 1), rising, default 0.5, the median
+
+    References
+    ----------
+    Koenker and Bassett (1978), Regression quantiles, equation 2.1.
+
+    Examples
+    --------
+    >>> from dnn import Network, Quantile
+    >>> net = Network([1, 2], init="zeros")
+    >>> net.losses([[0]], [2.0], loss=Quantile((0.25, 0.75))).tolist()
+    [2.0]
+    """
+
+    levels: float | tuple[float, ...] = 0.5
+
+    def __post_init__(self) -> None:
+        given = self.levels if isinstance(self.levels, Sequence) else (self.levels,)
+        levels = tuple(check_real("a level of Quantile", level, 0.0, 1.0, above=True) for level in given)
+        if not levels or any(a >= b for a, b in pairwise(levels)):
+            raise ValueError(f"levels must rise, got {self.levels!r}")
+        object.__setattr__(self, "levels", levels)
+
+
+@dataclass(frozen=True, slots=True)
+class LogLoss:
+    """The loss log_loss with targets drawn towards equal ones: ``(1 - s) y + s / K`` (K = 2 for sigmoid).
+
+    Parameters
+    ----------
+    label_smoothing : float in [0, 1), default 0
+        The share s.
+
+    References
+    ----------
+    Szegedy, Vanhoucke, Ioffe, Shlens and Wojna (2016), Rethinking the inception architecture for computer
+    vision, section 7.
+
+    Examples
+    --------
+    >>> from dnn import LogLoss, Network
+    >>> net = Network([1, 2], output="softmax", init="zeros")
+    >>> net.losses([[0]], [1], loss=LogLoss(label_smoothing=0.1)).round(4).tolist()
+    [0.6931]
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_real("label_smoothing", self.label_smoothing, 0.0, 1.0)
+
+
+LossFunction: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Loss: TypeAlias = str | Huber | Quantile | LogLoss | LossFunction
+
+
+class LossSpec(NamedTuple):
+    """A loss for an output: its row in the table and its parameters, or a function in Python."""
+
+    name: str
+    row: _core.Loss
+    par: tuple[float, ...]
+    function: LossFunction | None = None
+
+
+def loss_of(loss: Any, output: str, n_outputs: int) -> LossSpec:
+    """Return what a loss is on these outputs."""
+    table = _core.LOSSES.values()
+    par: tuple[float, ...] | None = None
+    if isinstance(loss, Huber):
+        loss, par = "huber", (float(loss.delta),)
+    elif isinstance(loss, LogLoss):
+        loss, par = "log_loss", (float(loss.label_smoothing),)
+    elif isinstance(loss, Quantile):
+        assert isinstance(loss.levels, tuple)
+        loss, par = "quantile", loss.levels
+    elif callable(loss):
+        return LossSpec(getattr(loss, "__name__", "function"), _core.LOSSES["squared_error"], (), loss)
+    name = check_name("loss", loss, ["auto", *dict.fromkeys(row.name for row in table)])
+    if name == "auto":
+        fitting = [row.name for row in table if row.output == output]
+        name = fitting[0] if fitting else "squared_error"
+    wanted = []
+    for row in table:
+        if row.name == name:
+            if row.output == output or (not row.output and not _core.ACTIVATIONS[output].row_wise):
+                return LossSpec(name, row, _loss_par(row, par, n_outputs))
+            wanted.append(row.output or "an element-wise activation")
+    raise ValueError(f"loss {name!r} must have an output of {' or '.join(wanted)}, got {output!r}")
+
+
+def _loss_par(row: _core.Loss, given: tuple[float, ...] | None, n_outputs: int) -> tuple[float, ...]:
+    """Return the parameters of a loss, its defaults where none are given."""
+    defaults = {"huber": (Huber().delta,), "log_loss": (LogLoss().label_smoothing,), "quantile": (0.5,)}
+    par = defaults.get(row.name, ()) if given is None else given
+    if row.n_par < 0:
+        if len(par) not in (1, n_outputs):
+            raise ValueError(
+                f"Quantile must have 1 level, or {n_outputs} for {n_outputs} outputs, got {len(par)}"
+            )
+        par = par * (n_outputs // len(par))
+    return par

@@ -1,0 +1,266 @@
+"""Optimizers: how parameters follow their gradient. `kernel` names the row of the core's table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from .checks import check_integer, check_name, check_real
+from .schedules import Rate, schedule_of
+
+
+@dataclass(frozen=True, slots=True)
+class SGD:
+    """Gradient descent: ``p -= rate * g``, or with a momentum mu ``v = mu v - rate g; p += v``.
+
+    Parameters
+    ----------
+    rate : float or schedule, default 0.01
+    momentum : float in [0, 1), default 0
+    nesterov : bool, default False
+        ``p += mu v - rate g`` after the same v, as scikit-learn and Keras.
+    averaged : bool, default False
+        The course's form, an exponential average of the gradients: ``v = mu v + (1 - mu) g; p -= rate v``.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl and Hinton (2013), On the importance of initialization and momentum in deep
+    learning, equations 1 to 4.
+
+    Examples
+    --------
+    >>> from dnn import SGD, StepDecay
+    >>> SGD(0.1, momentum=0.9, nesterov=True).kernel
+    'nesterov'
+    >>> SGD(StepDecay(0.1)).rate.every
+    10
+    """
+
+    rate: Rate = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    averaged: bool = False
+
+    def __post_init__(self) -> None:
+        schedule_of(self.rate)
+        check_real("momentum", self.momentum, 0.0, 1.0)
+        if self.nesterov and self.averaged:
+            raise ValueError(
+                "nesterov and averaged must not both be True: the averaged form has no Nesterov step"
+            )
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov must have a momentum above 0, got 0")
+
+    @property
+    def kernel(self) -> str:
+        """Name of the update in the core."""
+        if self.nesterov:
+            return "nesterov"
+        if self.averaged:
+            return "averaged"
+        return "momentum" if self.momentum else "sgd"
+
+    @property
+    def hyper(self) -> tuple[float, ...]:
+        """Hyper-parameters of the update, the rate apart."""
+        return () if self.kernel == "sgd" else (float(self.momentum),)
+
+
+@dataclass(frozen=True, slots=True)
+class Adam:
+    """Adaptive moments: a rate for each parameter from averages m of its gradient g and v of g^2.
+
+    With m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t), ``p -= rate m' / (sqrt(v') + epsilon)``.
+
+    Parameters
+    ----------
+    rate : float or schedule, default 0.001, as in the paper
+    beta1, beta2 : float in [0, 1), default 0.9 and 0.999, as in the paper
+    epsilon : float, at least 0, default 1e-8, as in the paper
+    epsilon_form : "paper", "uncorrected" or "inside", default "paper"
+        Where epsilon stands. "uncorrected": beside the root of v before its correction, ``p -= rate
+        sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)``, the paper's "epsilon hat", used by
+        scikit-learn. "inside": ``sqrt(v' + epsilon)``, used by the course.
+
+    References
+    ----------
+    Kingma and Ba (2015), Adam: a method for stochastic optimization, algorithm 1 and section 2.
+
+    Examples
+    --------
+    >>> from dnn import Adam
+    >>> Adam().rate
+    0.001
+    """
+
+    rate: Rate = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    epsilon_form: str = "paper"
+
+    def __post_init__(self) -> None:
+        schedule_of(self.rate)
+        check_real("beta1", self.beta1, 0.0, 1.0)
+        check_real("beta2", self.beta2, 0.0, 1.0)
+        check_real("epsilon", self.epsilon, 0.0)
+        check_name("epsilon_form", self.epsilon_form, EPSILON_FORMS)
+
+    @property
+    def kernel(self) -> str:
+        """Name of the update in the core."""
+        return "adam"
+
+    @property
+    def hyper(self) -> tuple[float, ...]:
+        """Hyper-parameters of the update, the rate apart."""
+        form = EPSILON_FORMS.index(self.epsilon_form)
+        return (float(self.beta1), float(self.beta2), float(self.epsilon), float(form))
+
+
+EPSILON_FORMS = ("paper", "uncorrected", "inside")
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW:
+    """Adam with decoupled weight decay: ``W -= rate * weight_decay * W`` before each step, never on b.
+
+    Parameters
+    ----------
+    rate, beta1, beta2, epsilon
+        As of Adam.
+    weight_decay : float, at least 0, default 0.01, as in PyTorch
+
+    References
+    ----------
+    Loshchilov and Hutter (2019), Decoupled weight decay regularization, algorithm 2; the decay is multiplied
+    by the rate, as everywhere in practice.
+
+    Examples
+    --------
+    >>> from dnn import AdamW
+    >>> AdamW(1e-3, weight_decay=0.1).kernel
+    'adam'
+    """
+
+    rate: Rate = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        Adam(self.rate, self.beta1, self.beta2, self.epsilon)  # checks
+        check_real("weight_decay", self.weight_decay, 0.0)
+
+    @property
+    def kernel(self) -> str:
+        """Name of the update in the core."""
+        return "adam"
+
+    @property
+    def hyper(self) -> tuple[float, ...]:
+        """Hyper-parameters of the update, the rate apart."""
+        return (float(self.beta1), float(self.beta2), float(self.epsilon), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RMSprop:
+    """Gradients divided by the root of their mean square: ``v = rho v + (1 - rho) g^2``.
+
+    ``p -= rate g / (sqrt(v) + epsilon)``; with a momentum mu ``u = mu u + g / (sqrt(v) + epsilon); p -= rate
+    u``.
+
+    Parameters
+    ----------
+    rate : float or schedule, default 0.001
+    rho : float in [0, 1), default 0.9, as in the lecture
+    epsilon : float, at least 0, default 1e-7, as Keras
+    momentum : float in [0, 1), default 0
+
+    References
+    ----------
+    Hinton, Srivastava and Swersky (2012), Neural networks for machine learning, lecture 6e.
+
+    Examples
+    --------
+    >>> from dnn import RMSprop
+    >>> RMSprop(1e-3, momentum=0.9).kernel
+    'rmsprop_momentum'
+    """
+
+    rate: Rate = 1e-3
+    rho: float = 0.9
+    epsilon: float = 1e-7
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        schedule_of(self.rate)
+        check_real("rho", self.rho, 0.0, 1.0)
+        check_real("epsilon", self.epsilon, 0.0)
+        check_real("momentum", self.momentum, 0.0, 1.0)
+
+    @property
+    def kernel(self) -> str:
+        """Name of the update in the core."""
+        return "rmsprop_momentum" if self.momentum else "rmsprop"
+
+    @property
+    def hyper(self) -> tuple[float, ...]:
+        """Hyper-parameters of the update, the rate apart."""
+        return (float(self.rho), float(self.epsilon), float(self.momentum))[: 3 if self.momentum else 2]
+
+
+@dataclass(frozen=True, slots=True)
+class LBFGS:
+    """Limited-memory BFGS by `scipy.optimize`, always in float64 and over all rows: for small data and nets.
+
+    `fit` takes at most `epochs` iterations. There are no batches, rates, dropout or clipping.
+
+    Parameters
+    ----------
+    history : int, at least 1, default 10
+        Corrections that stand for the curvature.
+    gtol : float, at least 0, default 1e-5
+        Stop where no component of the gradient is larger.
+    ftol : float, at least 0, default 1e-12
+        Stop where an iteration lowers the cost by less, relatively.
+
+    References
+    ----------
+    Byrd, Lu, Nocedal and Zhu (1995), A limited memory algorithm for bound constrained optimization.
+
+    Examples
+    --------
+    >>> from dnn import LBFGS, Network
+    >>> net = Network([1, 1], dtype="float64", random_state=0)
+    >>> history = net.fit([[0], [1], [2]], [1, 3, 5], optimizer=LBFGS(), epochs=100)
+    >>> net.params.round(4).tolist()
+    [2.0, 1.0]
+    """
+
+    history: int = 10
+    gtol: float = 1e-5
+    ftol: float = 1e-12
+
+    def __post_init__(self) -> None:
+        check_integer("history", self.history, 1)
+        check_real("gtol", self.gtol, 0.0)
+        check_real("ftol", self.ftol, 0.0)
+
+
+Optimizer: TypeAlias = SGD | Adam | AdamW | RMSprop
+OPTIMIZERS: dict[str, Optimizer | LBFGS] = {
+    "sgd": SGD(),
+    "adam": Adam(),
+    "adamw": AdamW(),
+    "rmsprop": RMSprop(),
+    "lbfgs": LBFGS(),
+}
+
+
+def optimizer_of(optimizer: Any) -> Optimizer | LBFGS:
+    """Return the optimizer that a name or an object stands for."""
+    if isinstance(optimizer, (Optimizer, LBFGS)):
+        return optimizer
+    return OPTIMIZERS[check_name("optimizer", optimizer, OPTIMIZERS)]
