@@ -433,22 +433,29 @@ def train_schedule(Plan plan, int size, Py_ssize_t batch, bint gather, int loss,
 def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_decay, double rate, int64_t step,
            frozen):
     """Update number `step` (1, 2, ...) of params (P,) by grad (P,); state (slots, P) in place."""
-    cdef Bound p = Bound(params, b"fd")
-    cdef Run run = Run(plan, plan.schedule(p.size, 1, PREDICT), params, True)
-    cdef Job* job = &run.job
+    cdef Bound p = Bound(params, b"fd", True), g, s, f
+    cdef bytes format = b"f" if p.size == 4 else b"d"
+    cdef Job job
     cdef unsigned mode
-    job.grad = run.bind(grad, plan.n_params, 1)
+    memset(&job, 0, sizeof(Job))
+    job.ops, job.n_ops, job.n_params, job.size = plan.ops, plan.n_ops, plan.n_params, p.size
+    job.kernels = KERNELS[p.size == 8]
+    p = bind(params, plan.n_params, 1, format, True)
+    g = bind(grad, plan.n_params, 1, format)
+    job.params, job.grad = p.at, g.at
     job.optimizer, job.rate, job.weight_decay = optimizer, rate, weight_decay
     for i, value in enumerate(hyper):
         job.hyper[i] = value
     if dnn_optimizers[optimizer].n_slots:
-        job.state = run.bind(state, dnn_optimizers[optimizer].n_slots, plan.n_params, True)
+        s = bind(state, dnn_optimizers[optimizer].n_slots, plan.n_params, format, True)
+        job.state = s.at
     if frozen is not None:
-        job.frozen = run.bind(frozen, plan.n_ops, 1, False, b"B")
+        f = bind(frozen, plan.n_ops, 1, b"B")
+        job.frozen = f.at
     with nogil:
         mode = dnn_flush_subnormals()
         dnn_scalars(optimizer, job.hyper, rate, step, job.scalars)
-        update_phase(job)
+        update_phase(&job)
         dnn_flush_restore(mode)
 
 

@@ -68,4 +68,5 @@ def check_dtype(dtype: Any) -> np.dtype[Any]:
         name = ""
     if name not in ("float32", "float64"):
         raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
-    return np.dtype(name)
+    found: np.dtype[Any] = np.dtype(name)
+    return found

@@ -472,14 +472,15 @@ def train(
         if bar is not None:
             bar.close()
     if diagnosis.no_progress(history.loss, done) and any(history.rate):
-        found = "".join(f"\n- {finding}" for finding in diagnosis.findings(net, problem, list(recent)))
-        warnings.warn(
-            f"the loss has not fallen in {len(history.loss)} epochs: {history.loss[0]:g}, then "
-            f"{history.loss[-1]:g}. Try another rate, other first weights, or scaled inputs."
-            f"{found and ' What can be measured:'}{found}",
-            NoProgressWarning,
-            stacklevel=3,
-        )
+        found = diagnosis.findings(net, problem, list(recent))
+        if found:  # else it may as well have been trained already
+            listed = "".join(f"\n- {finding}" for finding in found)
+            warnings.warn(
+                f"the loss has not fallen in {len(history.loss)} epochs: {history.loss[0]:g}, then "
+                f"{history.loss[-1]:g}. What can be measured:{listed}",
+                NoProgressWarning,
+                stacklevel=3,
+            )
     return history
 
 
