@@ -15,6 +15,8 @@ from sklearn.datasets import make_circles, make_moons
 from dnn import SGD, Adam, He, Network, Normal, Zeros, check_gradient
 
 # Cases that wait for dropout and for an initializer of variance 1/n_in.
+pytestmark = pytest.mark.long
+
 LATER = {"dropout_forward", "reg_model_none", "reg_model_dropout"}
 
 TESTED = set()

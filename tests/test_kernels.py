@@ -50,6 +50,7 @@ def every_float32(step):
         yield bits.astype(np.uint32).view(np.float32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(_core.FUNCTIONS))
 def test_accuracy_over_all_float32(isa, name):
     worst = 0

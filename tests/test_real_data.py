@@ -8,6 +8,8 @@ import pytest
 
 from dnn import SGD, Adam, Network, StepDecay
 
+pytestmark = pytest.mark.long
+
 INCOME = 7  # column of median_income
 
 
