@@ -218,6 +218,14 @@ def test_patience():
     assert len(history.loss) == 4  # falls, but by less than min_delta
 
 
+def test_a_val_loss_that_is_not_a_number_is_never_the_best(monkeypatch):
+    X, y = examples(40, [7, 1], "squared_error", "identity")
+    net = dnn.Network([7, 1], dtype="float64", random_state=0)
+    figures = iter([np.nan, 3.0, np.nan, 2.0, 4.0])
+    monkeypatch.setattr(training.Problem, "mean_loss", lambda self: next(figures))
+    assert net.fit(X, y, X_val=X, y_val=y, epochs=5).best_epoch == 3
+
+
 def test_callbacks_stop_write_and_raise():
     X, y = examples(40, SIZES, "log_loss", "softmax")
     net = small()

@@ -11,7 +11,7 @@ import numpy as np
 from . import _core
 from .data import Targets
 from .optimizers import LBFGS
-from .training import DivergedError, Event, History, Problem, Rules
+from .training import DivergedError, Event, History, Problem, Rules, stale
 
 if TYPE_CHECKING:
     from .network import Network
@@ -47,6 +47,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
     grad = np.empty_like(start)
     costs: list[float] = []  # of the points that SciPy has asked for
     best: np.ndarray | None = None
+    lowest = np.inf  # val_loss of the best
     began = time.perf_counter()
 
     def full(p: np.ndarray) -> np.ndarray:
@@ -64,15 +65,16 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
         return value, grad[free]
 
     def iterated(intermediate_result: Any) -> None:
-        nonlocal best
+        nonlocal best, lowest
         net.params[:] = full(intermediate_result.x)
         epoch = len(history.loss) - 1
         history.rate.append(1.0)
         if rules.validate is not None:
             history.val_loss.append(rules.validate())
-            if history.best_epoch is None or history.val_loss[-1] < history.val_loss[history.best_epoch]:
+            if best is None or history.val_loss[-1] < lowest:
                 history.best_epoch, best = epoch, net.params.copy()
-            if rules.patience is not None and epoch - history.best_epoch >= rules.patience:
+                lowest = np.nan_to_num(history.val_loss[-1], nan=np.inf)
+            if rules.patience is not None and stale(history.val_loss, rules.min_delta) >= rules.patience:
                 history.stopped_by = "patience"
         if rules.max_seconds is not None and time.perf_counter() - began >= rules.max_seconds:
             history.stopped_by = "max_seconds"

@@ -368,7 +368,7 @@ def train(
     epochs_ahead = max(1, ORDER_AHEAD // n)
     kernel, kind = optimizer.kernel.row, problem.loss.row.row
     if plan.dropout and optimizer.seed is None:
-        optimizer.seed = int(rng.permutation(1 << 16)[:4] @ (1 << np.arange(0, 64, 16, dtype=np.uint64)))
+        optimizer.seed = int.from_bytes(rng.bytes(8), "little")
     two_sweeps = True if rules.clip_norm else rules.two_sweeps
     python_loss = problem.python_loss()
     mean = None if rules.ema is None else params.copy()
@@ -386,7 +386,7 @@ def train(
     watched = bool(rules.validate or rules.callbacks or rules.progress or rate.watches)
     keeper = _Keeper(params, optimizer, trainer)
     orders = _Orders(n, rng, rules) if gather else None
-    best: np.ndarray | None = None
+    best, lowest = None, np.inf  # parameters, and their val_loss
     costs = np.zeros(0)  # of the epoch in progress
     recent = deque[float](maxlen=64)  # costs, for a diagnosis
     done, total = 0, rules.epochs * a_epoch
@@ -428,8 +428,8 @@ def train(
                 means = (costs[: ended * a_epoch].reshape(ended, a_epoch) * shares).sum(axis=1)
                 history.loss += means.tolist()
                 costs = costs[ended * a_epoch :]
-                begun_at = range(first_step + epoch * a_epoch, first_step + done - len(costs), a_epoch)
-                history.rate += [float(rate.rates(step, 1, a_epoch)[0]) for step in begun_at]
+                of_steps = rate.rates(first_step + epoch * a_epoch, ended * a_epoch, a_epoch)
+                history.rate += of_steps[::a_epoch].tolist()
             if done == total:
                 history.stopped_by = "epochs"
             elif rules.max_seconds is not None and time.perf_counter() - began >= rules.max_seconds:
@@ -440,11 +440,10 @@ def train(
             if rules.validate is not None:
                 with _standing_in(params, mean):
                     history.val_loss.append(rules.validate())
-                    lowest = min(history.val_loss[:-1], default=np.inf)
-                    if history.best_epoch is None or history.val_loss[-1] < lowest:
-                        history.best_epoch = epoch
-                        best = params.copy()
-                if rules.patience is not None and _stale(history.val_loss, rules.min_delta) >= rules.patience:
+                    if best is None or history.val_loss[-1] < lowest:
+                        history.best_epoch, best = epoch, params.copy()
+                        lowest = np.nan_to_num(history.val_loss[-1], nan=np.inf)
+                if rules.patience is not None and stale(history.val_loss, rules.min_delta) >= rules.patience:
                     history.stopped_by = "patience"
             rate.observe((history.val_loss or history.loss)[-1])
             event = Event(net, epoch, history)
@@ -558,7 +557,7 @@ class _Orders:
         return rows.astype(np.int64)
 
 
-def _stale(val_loss: list[float], min_delta: float) -> int:
+def stale(val_loss: list[float], min_delta: float) -> int:
     """Epochs since val_loss last fell by more than min_delta below the best before it."""
     best, since = np.inf, 0
     for value in val_loss:
