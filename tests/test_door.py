@@ -278,6 +278,7 @@ def laid_out(array):
     yield "reversed columns", np.ascontiguousarray(array[:, ::-1])[:, ::-1]
     yield "Fortran", np.asfortranarray(array)
     yield "broadcast rows", np.broadcast_to(array[:1], array.shape)
+    yield "little-endian, said so", array.astype(array.dtype.newbyteorder("<"))
     yield "big-endian", array.astype(array.dtype.newbyteorder(">"))
     yield "float64", array.astype(np.float64)
     yield "list", array.tolist()

@@ -92,7 +92,8 @@ def read_idx(path):
     return np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes).reshape(shape)
 
 
-def test_handwritten_digits(data_folder):
+def digits(data_folder):
+    """MNIST: X (N, 784) between 0 and 1 and y, for training and for the test."""
     folder = data_folder / "mnist_idx"
     X, X_test = (
         read_idx(folder / f"{part}-images-idx3-ubyte.gz").reshape(-1, 784) / np.float32(255)
@@ -100,7 +101,11 @@ def test_handwritten_digits(data_folder):
     )
     y, y_test = (read_idx(folder / f"{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k"))
     assert X.shape == (60000, 784) and X_test.shape == (10000, 784) and X.dtype == np.float32
+    return X, y, X_test, y_test
 
+
+def test_handwritten_digits(data_folder):
+    X, y, X_test, y_test = digits(data_folder)
     net = Network([784, 128, 10], activation="relu", output="softmax", random_state=0)
     history = net.fit(X, y, optimizer=Adam(1e-3), epochs=10, batch_size=128)
     assert history.loss[-1] < 0.05 < 0.3 < history.loss[0]

@@ -17,6 +17,7 @@ calls, the bits of the result are the same; sums over tiles are taken in the ord
 """
 
 import os
+import sys
 from collections import namedtuple
 
 import numpy as np

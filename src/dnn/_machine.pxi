@@ -188,7 +188,6 @@ def load_blas():
     if BLAS is not None:
         return BLAS
     import ctypes
-    import sys
 
     from scipy.linalg import cython_blas
 

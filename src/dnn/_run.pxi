@@ -1,6 +1,7 @@
 # What Python calls, part of _core.pyx: arrays bound to a Job, a pass over rows, a training.
 
 cdef bytes INT64 = b"lq"
+cdef bytes NATIVE = b"@=<" if sys.byteorder == "little" else b"@=>"
 
 
 cdef class Bound:
@@ -15,8 +16,10 @@ cdef class Bound:
         cdef Py_buffer view
         PyObject_GetBuffer(array, &view, PyBUF_FORMAT | PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
         try:
-            # One letter, native byte order; int64 is "l" or "q" by platform, and either must have 8 bytes
-            if len(<bytes>view.format) != 1 or <bytes>view.format not in formats or not 1 <= view.ndim <= 2 \
+            # One letter, behind a mark of the native byte order or none; int64 is "l" or "q" by platform, and
+            # either must have 8 bytes
+            letter = (<bytes>view.format).lstrip(NATIVE)
+            if len(letter) != 1 or letter not in formats or not 1 <= view.ndim <= 2 \
                     or (formats == INT64 and view.itemsize != 8):
                 raise TypeError(f"an array of {formats!r} with 1 or 2 axes is wanted, got {view.format!r}")
             self.array, self.at, self.size = array, <char*>view.buf, view.itemsize
