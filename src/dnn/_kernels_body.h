@@ -108,11 +108,12 @@ static inline uint64_t next_random(uint64_t state)
     return state ^ (state >> 31);
 }
 
-/* 32 random bits from a counter and the two halves of a row's key. The second half comes in between: rows
- * that share the first would otherwise repeat each other. Rounds of C. Wellons' hash (prospector). */
-static inline uint32_t random_bits(uint32_t counter, uint32_t one, uint32_t two)
+/* 32 random bits of a column, from the two halves of its row's key. The second half comes in between: rows
+ * whose first halves are a few columns apart would otherwise repeat each other. Rounds of C. Wellons' lowbias32;
+ * without the factor before them neighboring columns are correlated (3e-4). */
+static inline uint32_t random_bits(uint32_t column, uint32_t one, uint32_t two)
 {
-    uint32_t x = counter ^ one;
+    uint32_t x = column * 0x9e3779b9 + one;
     x = (x ^ (x >> 16)) * 0x7feb352d;
     x = (x ^ (x >> 15) ^ two) * 0x846ca68b;
     return x ^ (x >> 16);
