@@ -277,6 +277,8 @@ def test_progress_bar(capsys):
     assert capsys.readouterr() == ("", "")  # silent unless asked
     small().fit(X, y, epochs=2, progress=True)
     assert "2/2" in capsys.readouterr().err
+    small().fit(X, y, epochs=2, progress=True, optimizer="lbfgs")
+    assert "2/2" in capsys.readouterr().err
 
 
 # Divergence: the last good weights stay

@@ -11,7 +11,7 @@ import numpy as np
 from . import _core
 from .data import Targets
 from .optimizers import LBFGS
-from .training import DivergedError, Event, History, Problem, Rules, stale
+from .training import DivergedError, Event, History, Problem, Rules, progress_bar, show, stale
 
 if TYPE_CHECKING:
     from .network import Network
@@ -30,6 +30,8 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
             raise ValueError(f"{name} must not be given with L-BFGS, which has no batches")
     if any(net.dropout):
         raise ValueError("a network with dropout must have an optimizer that takes steps, got LBFGS")
+    if isinstance(problem.X, np.memmap) and problem.X.dtype != np.float64:
+        raise ValueError("X is a memory map of float32: L-BFGS computes in float64, and would copy it whole")
     wide = np.float64
     problem = replace(
         problem,
@@ -49,6 +51,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
     best: np.ndarray | None = None
     lowest = np.inf  # val_loss of the best
     began = time.perf_counter()
+    bar = progress_bar(rules.epochs) if rules.progress else None
 
     def full(p: np.ndarray) -> np.ndarray:
         whole = start.copy()
@@ -83,6 +86,8 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
             callback(event)
         if event.stopped:
             history.stopped_by = "callback"
+        if bar is not None:
+            show(bar, history)
         if history.stopped_by:
             raise _Stop
         history.loss.append(float(intermediate_result.fun))
@@ -101,6 +106,8 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
         history.seconds = time.perf_counter() - began
         if best is not None:
             net.params[:] = best
+        if bar is not None:
+            bar.close()
     if len(history.loss) > 1:
         history.loss.pop()  # the cost after the last iteration: nothing was done with it
     if rules.record == "step":

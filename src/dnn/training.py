@@ -391,7 +391,7 @@ def train(
     recent = deque[float](maxlen=64)  # costs, for a diagnosis
     done, total = 0, rules.epochs * a_epoch
     began = time.perf_counter()
-    bar = _bar(rules.epochs) if rules.progress else None
+    bar = progress_bar(rules.epochs) if rules.progress else None
 
     def diverged(epoch: int, what: str) -> DivergedError:
         keeper.put_back()
@@ -452,9 +452,7 @@ def train(
             if event.stopped:
                 history.stopped_by = "callback"
             if bar is not None:
-                named = (("loss", history.loss), ("val_loss", history.val_loss))
-                bar.set_postfix({name: f"{figures[-1]:.4g}" for name, figures in named if figures})
-                bar.update()
+                show(bar, history)
         # Weights may be wrong where no loss could tell: in the last update, or behind a relu
         if not _core.all_finite(params):
             raise diverged(max(len(history.loss) - 1, 0), "a weight is not finite")
@@ -568,9 +566,17 @@ def stale(val_loss: list[float], min_delta: float) -> int:
     return since
 
 
-def _bar(epochs: int) -> Any:
+def progress_bar(epochs: int) -> Any:
+    """Return a bar of tqdm."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError("progress=True needs tqdm: pip install tqdm") from None
     return tqdm(total=epochs, unit="epoch")
+
+
+def show(bar: Any, history: History) -> None:
+    """Let a bar take in the epoch that has ended."""
+    named = (("loss", history.loss), ("val_loss", history.val_loss))
+    bar.set_postfix({name: f"{figures[-1]:.4g}" for name, figures in named if figures})
+    bar.update()
