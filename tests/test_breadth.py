@@ -423,3 +423,19 @@ def test_a_memory_map_is_read_by_rows(tmp_path):
     np.testing.assert_array_equal(a(X), a(np.array(X)))
     with pytest.raises(ValueError, match=r"X is a memory map, .* must be float64 .* got float32"):
         Network([40, 1], dtype="float64").fit(X, y)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "elu"])
+@pytest.mark.parametrize("batch_size", [None, 60])
+def test_a_step_with_dropout_is_forward_backward_and_step(activation, batch_size):
+    """The masks of the first step of a fit are those of its seed: `fit` and a loop are one thing."""
+    X, y = problem()
+    nets = [Network(SIZES, activation=activation, output="softmax", dropout=[0.1, 0.4, 0.3], dtype="float64",
+                    random_state=0) for _ in range(2)]  # fmt: skip
+    state = nets[0].optimizer(SGD(0.1))
+    nets[0].fit(X, y, optimizer=state, epochs=1, batch_size=batch_size, shuffle=False)
+    P, cache = nets[1].forward(X, training=True, seed=state.seed, scores=True)
+    P = np.exp(P - P.max(axis=1, keepdims=True))
+    d_scores = (P / P.sum(axis=1, keepdims=True) - np.eye(3)[y]) / len(X)
+    nets[1].optimizer(SGD(0.1)).step(nets[1].backward(cache, d_scores, wrt="params")[0])
+    np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=0, atol=1e-14)

@@ -309,3 +309,53 @@ def test_check_gradient_finds_a_planted_fault():
     assert dnn.check_gradient(net, X, y, gradient=grad) < 1e-7
     grad[10:40] *= -1
     assert dnn.check_gradient(net, X, y, gradient=grad) > 1e-3
+
+
+def affine(output, scores, y, loss, dtype="float64"):
+    """Losses, and the gradient of their sum by the scores: the biases of a network whose weights are 0."""
+    scores = np.asarray(scores, dtype)
+    net = dnn.Network([1, len(scores)], output=output, init="zeros", dtype=dtype)
+    net.biases[0][:] = scores
+    X = np.zeros((1, 1), dtype)
+    return net.losses(X, y, loss=loss)[0], net.loss_and_gradient(X, y, loss=loss)[1][len(scores) :]
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", dnn.Quantile((0.2, 0.9))])
+def test_a_residual_of_zero_has_no_slope(loss):
+    value, slope = affine("identity", [1.5, -2], [[1.5, -2]], loss)
+    assert value == 0 and not slope.any()
+
+
+def test_slopes_at_zero_are_those_from_below():
+    for activation, slope in ((dnn.LeakyReLU(0.2), 0.2), (dnn.ELU(0.5), 0.5)):
+        net = dnn.Network([1, 1, 1], activation=activation, init="zeros", dtype="float64")
+        for W in net.weights:
+            W[:] = 1
+        _, cache = net.forward(np.zeros((1, 1)))
+        assert net.backward(cache, np.ones((1, 1)), wrt="input")[1] == slope
+
+
+def test_poisson_is_accurate_where_it_is_small_or_its_mean_vanishes():
+    t = 1e-6
+    value, slope = affine("exp", [np.log(3) + t], [[3.0]], "poisson")
+    np.testing.assert_allclose(value, 3 * (t**2 / 2 + t**3 / 6), rtol=1e-8)
+    np.testing.assert_allclose(slope, 3 * np.expm1(t), rtol=1e-8)
+    for dtype, z in (("float32", -200.0), ("float64", -800.0)):
+        value, slope = affine("softplus", [z], [[2.0]], "poisson", dtype)
+        np.testing.assert_allclose(value, -2 + 2 * (np.log(2) - z), rtol=1e-6)
+        np.testing.assert_allclose(slope, [-2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [3, 20, 35])
+@pytest.mark.parametrize("best", [0, -1])
+def test_a_small_log_loss_of_softmax_keeps_its_digits(n, best):
+    scores = np.full(n, -60.0)
+    scores[best] = 0
+    value, slope = affine("softmax", scores, [np.arange(n)[best]], "log_loss")
+    np.testing.assert_allclose(value, (n - 1) * np.exp(-60), rtol=1e-12)
+    np.testing.assert_allclose(slope[best], -(n - 1) * np.exp(-60), rtol=1e-12)
+    # the highest score twice
+    value, slope = affine("softmax", [3.0] * 2 + [1.0] * (n - 2), [0], "log_loss")
+    total = 2 + (n - 2) * np.exp(-2)
+    np.testing.assert_allclose(value, np.log(total), rtol=1e-12)
+    np.testing.assert_allclose(slope[:2], [1 / total - 1, 1 / total], rtol=1e-12)
