@@ -443,7 +443,8 @@ def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_d
     memset(&job, 0, sizeof(Job))
     job.ops, job.n_ops, job.n_params, job.size = plan.ops, plan.n_ops, plan.n_params, p.size
     job.kernels = KERNELS[p.size == 8]
-    p = bind(params, plan.n_params, 1, format, True)
+    if p.n_rows != plan.n_params or p.n_cols != 1:
+        raise ValueError(f"params must have shape ({plan.n_params},), got ({p.n_rows}, {p.n_cols})")
     g = bind(grad, plan.n_params, 1, format)
     job.params, job.grad = p.at, g.at
     job.optimizer, job.rate, job.weight_decay = optimizer, rate, weight_decay

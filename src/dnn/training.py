@@ -183,17 +183,14 @@ class OptimizerState:
     def __init__(self, spec: optimizers.Optimizer, net: Network) -> None:
         self.spec = spec
         self.kernel = _core.OPTIMIZERS[spec.kernel]
+        self.hyper = spec.hyper
+        self.weight_decay = float(getattr(spec, "weight_decay", 0.0))
         self.params = net.params
         self.slots = np.zeros((self.kernel.n_slots, net.n_params), net.dtype)
         self.n_steps = 0
         self.schedule = schedules.schedule_of(spec.rate).start()
         self.seed: int | None = None  # of dropout: drawn by the first fit, so that a run in pieces is one
         self._net = net
-
-    @property
-    def weight_decay(self) -> float:
-        """Of AdamW; 0 otherwise."""
-        return float(getattr(self.spec, "weight_decay", 0.0))
 
     def step(self, grad: np.ndarray, rate: float | None = None) -> None:
         """Do one update of the network's parameters, in place.
@@ -222,7 +219,7 @@ class OptimizerState:
         net = self._net
         with net._guard.writing("step"):
             _core.update(
-                net._plan, params, grad, self.slots, self.kernel.row, self.spec.hyper, self.weight_decay,
+                net._plan, params, grad, self.slots, self.kernel.row, self.hyper, self.weight_decay,
                 rate, self.n_steps + 1, frozen_of(net),
             )  # fmt: skip
             self.n_steps += 1
@@ -376,7 +373,7 @@ def train(
         plan, _core.train_schedule(plan, params.itemsize, batch, gather, kind, python_loss, kernel,
         two_sweeps), params, X, loss=kind, par=problem.loss.par, Y=problem.targets.Y,
         classes=problem.targets.classes, weights=problem.weights, python_loss=python_loss,
-        alpha=problem.alpha, l1=problem.l1, batch=batch, optimizer=kernel, hyper=optimizer.spec.hyper,
+        alpha=problem.alpha, l1=problem.l1, batch=batch, optimizer=kernel, hyper=optimizer.hyper,
         weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0, state=optimizer.slots,
         step=optimizer.n_steps, mean=mean, mean_rate=0.0 if rules.ema is None else 1 - rules.ema,
         frozen=frozen_of(net), seed=optimizer.seed or 0,
