@@ -11,6 +11,7 @@ from typing import Any
 
 from .cache import Cache
 from .gradient_check import check_gradient
+from .history import DivergedError, Event, History, NoProgressWarning
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
 from .layers import ELU, Dense, Dropout, LeakyReLU
 from .losses import Huber, LogLoss, Quantile
@@ -29,7 +30,7 @@ from .schedules import (
     StepDecay,
     WarmUp,
 )
-from .training import DivergedError, Event, History, NoProgressWarning, OptimizerState
+from .training import OptimizerState
 
 __all__ = [
     "ELU",

@@ -18,6 +18,13 @@ class Cache:
         Scores of each layer, ``A_prev @ W + b``.
     A : tuple of ndarray (N, units)
         Outputs of each layer, f(Z); in training after dropout.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> _, cache = Network([2, 3, 1], random_state=0).forward([[1, 2]])
+    >>> [A.shape for A in cache.A]
+    [(1, 3), (1, 1)]
     """
 
     def __init__(

@@ -10,8 +10,9 @@ import numpy as np
 
 from . import _core
 from .data import Targets
+from .history import DivergedError, Event, History
 from .optimizers import LBFGS
-from .training import DivergedError, Event, History, Problem, Rules, progress_bar, show, stale
+from .training import Problem, Rules, progress_bar, show, stale
 
 if TYPE_CHECKING:
     from .network import Network

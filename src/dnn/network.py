@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _core, checks, data, initializers, lbfgs, optimizers, training
 from .cache import Cache
+from .history import History
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss, LossSpec, loss_of
 from .predictor import Predictor
@@ -455,7 +456,7 @@ class Network:
         callbacks: Iterable[training.Callback] = (),
         random_state: int | checks.Random | None = None,
         progress: bool = False,
-    ) -> training.History:
+    ) -> History:
         """Train from the present parameters, in place, and return what happened.
 
         Each step lowers, over the rows of a batch, ``1/n (sum loss + alpha/2 sum W^2 + l1 sum |W|)``; with

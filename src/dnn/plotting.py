@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .history import History
 from .rate_finder import RateCurve
-from .training import History
 
 # Two of the colors of Okabe and Ito, told apart by everyone; in gray one is darker.
 BLUE, VERMILION = "#0072B2", "#D55E00"

@@ -1,4 +1,4 @@
-"""The loop: order, rates, chunks, history, callbacks. Knows specs, a plan and arrays, not Network.
+"""The loop: order, rates, chunks, history, callbacks. Knows a plan and arrays, not Network.
 
 The core does a chunk of steps a call, as many as take about a tenth of a second, over as many epochs as that
 is; a chunk ends at an epoch only where something has to be done there. Where chunks end never changes a bit.
@@ -10,15 +10,16 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core, checks, diagnosis, optimizers, schedules
 from .data import Targets
+from .history import DivergedError, Event, History, NoProgressWarning
 from .losses import LossFunction, LossSpec
 
 if TYPE_CHECKING:
@@ -33,103 +34,6 @@ FLOPS_A_BYTE = 400
 STEPS_A_COPY = 20
 # Row numbers drawn ahead for a chunk of several epochs (2 MB).
 ORDER_AHEAD = 1 << 18
-
-
-class DivergedError(ValueError):
-    """Training came to a loss or to weights that are not finite; the last good weights are in place.
-
-    Attributes
-    ----------
-    epoch : int
-        The epoch, counted from 0, in which it was noticed.
-    last_loss : float
-        The last finite cost of a batch; NaN where there was none.
-    """
-
-    def __init__(self, epoch: int, last_loss: float, what: str, findings: Sequence[str] = ()) -> None:
-        self.epoch = epoch
-        self.last_loss = last_loss
-        found = "".join(f"\n- {finding}" for finding in findings)
-        super().__init__(
-            f"training diverged in epoch {epoch}: {what}; the last finite loss of a batch was {last_loss:g}. "
-            "Try a lower rate, inputs scaled to a spread of about 1, or dtype='float64'. "
-            f"The last good weights are in place.{found and ' What can be measured:'}{found}"
-        )
-
-
-class NoProgressWarning(UserWarning):
-    """Training ended without having lowered the loss; the message says what can be measured."""
-
-
-@dataclass
-class History:
-    """What happened in a `fit`.
-
-    Attributes
-    ----------
-    loss : list of float
-        For each epoch the sum over its batches of (cost of the batch before its step, penalties included) x
-        rows / N.
-    val_loss : list of float
-        For each epoch the mean loss on the validation set after it, without penalties; empty without one.
-    rate : list of float
-        For each epoch the rate of its first step.
-    step_loss : list of float
-        The cost of each step before its update, with ``record="step"``.
-    seconds : float
-        Time taken.
-    best_epoch : int or None
-        The epoch, counted from 0, with the lowest val_loss, whose weights are in place.
-    stopped_by : str
-        "epochs", "patience", "max_seconds", "callback", or with L-BFGS "converged"; "" until `fit` returns.
-    loss_name : str
-        The loss that was minimised.
-    """
-
-    loss_name: str
-    loss: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    rate: list[float] = field(default_factory=list)
-    step_loss: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    best_epoch: int | None = None
-    stopped_by: str = ""
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the learning curve on matplotlib axes `ax`, on new ones if None, and return them."""
-        from . import plotting
-
-        return plotting.learning_curve(self, ax)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything in a dict of plain numbers and lists, as JSON takes it."""
-        return {
-            name: value.copy() if isinstance(value, list) else value for name, value in vars(self).items()
-        }
-
-
-class Event:
-    """What a callback is given at the end of an epoch.
-
-    Attributes
-    ----------
-    net : Network
-        The network in training; its parameters may be read and written.
-    epoch : int
-        The epoch that has ended, counted from 0.
-    history : History
-        The history so far.
-    """
-
-    def __init__(self, net: Any, epoch: int, history: History) -> None:
-        self.net = net
-        self.epoch = epoch
-        self.history = history
-        self.stopped = False
-
-    def stop(self) -> None:
-        """End the training after this epoch."""
-        self.stopped = True
 
 
 Callback = Callable[[Event], object]
