@@ -359,3 +359,30 @@ def test_a_small_log_loss_of_softmax_keeps_its_digits(n, best):
     total = 2 + (n - 2) * np.exp(-2)
     np.testing.assert_allclose(value, np.log(total), rtol=1e-12)
     np.testing.assert_allclose(slope[:2], [1 / total - 1, 1 / total], rtol=1e-12)
+
+
+def test_softmax_of_large_scores_is_finite(isa):
+    net = dnn.Network([1, 3], output="softmax", init="zeros", dtype="float32")
+    net.biases[0][:] = [1000, 999, -1000]
+    np.testing.assert_allclose(net([[0.0]]), [[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1)), 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "probabilities", "quantile"])
+def test_many_outputs(isa, loss):
+    """More outputs than a kernel takes at a time."""
+    n, n_outputs = 3, 4999
+    rng = np.random.default_rng(0)
+    output = "identity" if loss == "quantile" else "softmax"
+    net = make([4, n_outputs], "relu", output)
+    X, y = rng.normal(size=(n, 4)), rng.integers(0, n_outputs, n)
+    spec, oracle_loss = "auto", "log_loss"
+    if loss == "probabilities":
+        y = rng.dirichlet(np.ones(n_outputs), n)
+    if loss == "quantile":
+        y, levels = rng.normal(size=(n, n_outputs)), tuple(np.linspace(0.001, 0.999, n_outputs))
+        spec, oracle_loss = dnn.Quantile(levels), ("quantile", levels)
+    cost, grad = net.loss_and_gradient(X, y, loss=spec)
+    expected = reference.cost_and_gradient(*oracle(net), X, y, oracle_loss)
+    np.testing.assert_allclose(cost, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(grad, expected[1], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(net(X), reference.forward(*oracle(net), X)[-1][1], rtol=1e-11)

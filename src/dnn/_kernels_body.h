@@ -311,7 +311,7 @@ static inline REAL NAME(selu_slope)(REAL a, const REAL *par)
 
 /* With Phi the normal distribution function and phi its density, a = |z|:
  * z Phi(z) = max(z, 0) - a Phi(-a),  Phi(z) + z phi(z) = 1 - p or p, where p = Phi(-a) - a phi(a). Both tails
- * are products with exp(-a^2 / 2), exact in relative terms. */
+ * are products with exp(-a^2 / 2): no digits are lost in them. */
 static inline REAL NAME(gelu_value)(REAL z, const REAL *par)
 {
     (void)par;
