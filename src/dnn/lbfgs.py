@@ -10,9 +10,9 @@ import numpy as np
 
 from . import _core
 from .data import Targets
-from .history import DivergedError, Event, History
+from .history import DivergedError, History
 from .optimizers import LBFGS
-from .training import Problem, Rules, progress_bar, show, stale
+from .training import Problem, Rules, Watch
 
 if TYPE_CHECKING:
     from .network import Network
@@ -49,10 +49,8 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
     )
     grad = np.empty_like(start)
     costs: list[float] = []  # of the points that SciPy has asked for
-    best: np.ndarray | None = None
-    lowest = np.inf  # val_loss of the best
     began = time.perf_counter()
-    bar = progress_bar(rules.epochs) if rules.progress else None
+    watch = Watch(net, rules, history)
 
     def full(p: np.ndarray) -> np.ndarray:
         whole = start.copy()
@@ -69,26 +67,12 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
         return value, grad[free]
 
     def iterated(intermediate_result: Any) -> None:
-        nonlocal best, lowest
         net.params[:] = full(intermediate_result.x)
-        epoch = len(history.loss) - 1
         history.rate.append(1.0)
-        if rules.validate is not None:
-            history.val_loss.append(rules.validate())
-            if best is None or history.val_loss[-1] < lowest:
-                history.best_epoch, best = epoch, net.params.copy()
-                lowest = np.nan_to_num(history.val_loss[-1], nan=np.inf)
-            if rules.patience is not None and stale(history.val_loss, rules.min_delta) >= rules.patience:
-                history.stopped_by = "patience"
+        watch.validate()
         if rules.max_seconds is not None and time.perf_counter() - began >= rules.max_seconds:
             history.stopped_by = "max_seconds"
-        event = Event(net, epoch, history)
-        for callback in rules.callbacks:
-            callback(event)
-        if event.stopped:
-            history.stopped_by = "callback"
-        if bar is not None:
-            show(bar, history)
+        watch.tell()
         if history.stopped_by:
             raise _Stop
         history.loss.append(float(intermediate_result.fun))
@@ -105,10 +89,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
         pass
     finally:
         history.seconds = time.perf_counter() - began
-        if best is not None:
-            net.params[:] = best
-        if bar is not None:
-            bar.close()
+        watch.close()
     if len(history.loss) > 1:
         history.loss.pop()  # the cost after the last iteration: nothing was done with it
     if rules.record == "step":

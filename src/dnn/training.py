@@ -254,6 +254,50 @@ class Rules:
         checks.check_name("record", self.record, ("epoch", "step"))
 
 
+class Watch:
+    """What is done at the end of an epoch: validation, the best weights, patience, callbacks, the bar."""
+
+    def __init__(self, net: Network, rules: Rules, history: History) -> None:
+        self.net = net
+        self.rules = rules
+        self.history = history
+        self.best: np.ndarray | None = None
+        self.lowest = np.inf  # val_loss of the best
+        self.bar = _progress_bar(rules.epochs) if rules.progress else None
+
+    def validate(self) -> None:
+        """Look at the validation set, keep the best weights, and end the training where patience ends."""
+        rules, history = self.rules, self.history
+        if rules.validate is None:
+            return
+        history.val_loss.append(rules.validate())
+        if self.best is None or history.val_loss[-1] < self.lowest:
+            history.best_epoch, self.best = len(history.val_loss) - 1, self.net.params.copy()
+            self.lowest = np.nan_to_num(history.val_loss[-1], nan=np.inf)
+        if rules.patience is not None and _stale(history.val_loss, rules.min_delta) >= rules.patience:
+            history.stopped_by = "patience"
+
+    def tell(self) -> None:
+        """Tell the callbacks and the bar of the epoch that has ended."""
+        history = self.history
+        event = Event(self.net, len(history.loss) - 1, history)
+        for callback in self.rules.callbacks:
+            callback(event)
+        if event.stopped:
+            history.stopped_by = "callback"
+        if self.bar is not None:
+            named = (("loss", history.loss), ("val_loss", history.val_loss))
+            self.bar.set_postfix({name: f"{figures[-1]:.4g}" for name, figures in named if figures})
+            self.bar.update()
+
+    def close(self) -> None:
+        """Put the best weights in place, however the training ended."""
+        if self.best is not None:
+            self.net.params[:] = self.best
+        if self.bar is not None:
+            self.bar.close()
+
+
 def train(
     net: Network, problem: Problem, optimizer: OptimizerState, rules: Rules, rng: checks.Random
 ) -> History:
@@ -287,12 +331,11 @@ def train(
     watched = bool(rules.validate or rules.callbacks or rules.progress or rate.watches)
     keeper = _Keeper(params, optimizer, trainer)
     orders = _Orders(n, rng, rules) if gather else None
-    best, lowest = None, np.inf  # parameters, and their val_loss
     costs = np.zeros(0)  # of the epoch in progress
     recent = deque[float](maxlen=64)  # costs, for a diagnosis
     done, total = 0, rules.epochs * a_epoch
     began = time.perf_counter()
-    bar = progress_bar(rules.epochs) if rules.progress else None
+    watch = Watch(net, rules, history)
 
     def diverged(epoch: int, what: str) -> DivergedError:
         keeper.put_back()
@@ -340,20 +383,9 @@ def train(
 
             if rules.validate is not None:
                 with _standing_in(params, mean):
-                    history.val_loss.append(rules.validate())
-                    if best is None or history.val_loss[-1] < lowest:
-                        history.best_epoch, best = epoch, params.copy()
-                        lowest = np.nan_to_num(history.val_loss[-1], nan=np.inf)
-                if rules.patience is not None and stale(history.val_loss, rules.min_delta) >= rules.patience:
-                    history.stopped_by = "patience"
+                    watch.validate()
             rate.observe((history.val_loss or history.loss)[-1])
-            event = Event(net, epoch, history)
-            for callback in rules.callbacks:
-                callback(event)
-            if event.stopped:
-                history.stopped_by = "callback"
-            if bar is not None:
-                show(bar, history)
+            watch.tell()
         # Weights may be wrong where no loss could tell: in the last update, or behind a relu
         if not _core.all_finite(params):
             raise diverged(max(len(history.loss) - 1, 0), "a weight is not finite")
@@ -363,12 +395,9 @@ def train(
     finally:
         optimizer.n_steps = trainer.step
         history.seconds = time.perf_counter() - began
-        if best is not None:
-            params[:] = best
-        elif mean is not None:
+        if watch.best is None and mean is not None:
             params[:] = mean
-        if bar is not None:
-            bar.close()
+        watch.close()
     if diagnosis.no_progress(history.loss, done) and any(history.rate):
         found = diagnosis.findings(net, problem, list(recent))
         if found:  # else it may as well have been trained already
@@ -456,7 +485,7 @@ class _Orders:
         return rows.astype(np.int64)
 
 
-def stale(val_loss: list[float], min_delta: float) -> int:
+def _stale(val_loss: list[float], min_delta: float) -> int:
     """Epochs since val_loss last fell by more than min_delta below the best before it."""
     best, since = np.inf, 0
     for value in val_loss:
@@ -467,17 +496,10 @@ def stale(val_loss: list[float], min_delta: float) -> int:
     return since
 
 
-def progress_bar(epochs: int) -> Any:
+def _progress_bar(epochs: int) -> Any:
     """Return a bar of tqdm."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError("progress=True needs tqdm: pip install tqdm") from None
     return tqdm(total=epochs, unit="epoch")
-
-
-def show(bar: Any, history: History) -> None:
-    """Let a bar take in the epoch that has ended."""
-    named = (("loss", history.loss), ("val_loss", history.val_loss))
-    bar.set_postfix({name: f"{figures[-1]:.4g}" for name, figures in named if figures})
-    bar.update()
