@@ -171,6 +171,10 @@ cdef class Run:
         job.row_sums = <double*>(work + schedule.row_sums)
         job.grad = work + schedule.grad if schedule.grad >= 0 else NULL
         job.parts = work + schedule.parts if schedule.private else NULL
+        job.lying = schedule.lying
+        if job.lying:
+            for i in range(job.n_ops):
+                self.fill(row(job, job.slots[i].A, self.plan.units(i)), schedule.n_rows)
 
     cdef void aim_scratch(self, Job* job, char* scratch):
         """Point into the scratch of a member."""
@@ -191,6 +195,15 @@ cdef class Run:
         job.classes_tile = <int64_t*>(scratch + schedule.classes)
         job.w_tile = <double*>(scratch + schedule.w)
         job.row_table = <const void**>(scratch + schedule.rows)
+
+    cdef void fill(self, char* at, Py_ssize_t n):
+        """Ones."""
+        cdef Py_ssize_t i
+        for i in range(n):
+            if self.job.size == 4:
+                (<float*>at)[i] = 1
+            else:
+                (<double*>at)[i] = 1
 
     cdef void aim_slot(self, Job* job, int i, char* block):
         cdef Place* place = &self.schedule.places[i]
@@ -589,7 +602,7 @@ cdef class Trainer:
         self.run.read(X)
         if not 1 <= batch <= schedule.n_rows:
             raise ValueError(f"batch must be in 1 .. {schedule.n_rows}, got {batch}")
-        if clip_norm > 0 and job.grad == NULL and not schedule.private:
+        if clip_norm > 0 and job.grad == NULL and not schedule.private and not schedule.lying:
             raise ValueError("clip_norm must have a schedule of two sweeps")
         self.run.want(loss, par, Y, classes, weights, python_loss)
         job.alpha, job.l1, job.batch, job.optimizer, job.step = alpha, l1, batch, optimizer, step
@@ -625,6 +638,8 @@ cdef class Trainer:
             n = <int>min((n + N_TEAMS) // (N_TEAMS + 1), 1 + flops / 1e6)
         if not schedule.kernels.lanes and CALL_LIMIT == INFINITY:
             return 1  # a BLAS that was never measured has threads of its own
+        if schedule.lying:
+            return 1
         return max(1, min(n, N_PARTS if schedule.private else max(schedule.n_row_tiles, schedule.n_weight_tiles)))
 
     @property
