@@ -38,7 +38,13 @@ KERNELS = {
         "-mprefer-vector-width=512",
     ],
 }
-HEADERS = ["src/dnn/_kernels.h", "src/dnn/_kernels_math.h", "src/dnn/_kernels_body.h", "src/dnn/_products.h", "src/dnn/_team.h"]
+HEADERS = [
+    "src/dnn/_kernels.h",
+    "src/dnn/_kernels_math.h",
+    "src/dnn/_kernels_body.h",
+    "src/dnn/_products.h",
+    "src/dnn/_team.h",
+]
 
 
 class BuildKernels(build_ext):

@@ -1,4 +1,4 @@
-"""Teams of threads: the same bits whatever their number, nothing left running, fork, Ctrl-C, the environment."""
+"""Teams of threads: the same bits whatever their number, nothing left running, fork, Ctrl-C, environment."""
 
 import multiprocessing
 import os
@@ -13,8 +13,8 @@ import pytest
 import dnn
 from dnn import Adam, Network, _core, threads
 
-# Shapes of every kind that the core knows: tiny, narrow behind wide, small (one barrier a step), large; batches
-# that do not divide the rows.
+# Shapes of every kind that the core knows: tiny, narrow behind wide, small (one barrier a step), large.
+# Batches do not divide the rows.
 WORK = {
     "tiny": ([2, 4, 1], 400, None),
     "narrow": ([1200, 20, 7, 5, 1], 209, None),
@@ -175,7 +175,9 @@ def test_many_fits_at_once():
     assert found == [expected] * 4
 
 
-@pytest.mark.parametrize("n_threads, error", [(0, ValueError), (65, ValueError), (1.5, TypeError), ("all", TypeError)])
+@pytest.mark.parametrize(
+    "n_threads, error", [(0, ValueError), (65, ValueError), (1.5, TypeError), ("all", TypeError)]
+)
 def test_n_threads_at_the_door(n_threads, error):
     with pytest.raises(error, match="n_threads must be"):
         trained(*WORK["tiny"], n_threads)
@@ -208,8 +210,11 @@ def test_a_long_fit_on_a_team_hears_ctrl_c():
         import _thread, threading, time, numpy as np, dnn
         X, y = np.zeros((2048, 1000), "float32"), np.zeros(2048)
         net = dnn.Network([1000, 1500, 1500, 1])
-        heard = threading.Timer(0.5, lambda: (_thread.interrupt_main(), globals().update(at=time.perf_counter())))
-        heard.start()
+        def interrupt():
+            global at
+            at = time.perf_counter()
+            _thread.interrupt_main()
+        threading.Timer(0.5, interrupt).start()
         try:
             net.fit(X, y, epochs=10**6, batch_size=2048, n_threads=2)
         except KeyboardInterrupt:

@@ -104,7 +104,8 @@ static double signal_wait(Signal *s, unsigned seen)
 static double barrier(DnnTeam *team)
 {
     const unsigned phase = atomic_load_explicit(&team->phases.number, memory_order_relaxed);
-    if (atomic_fetch_add(&team->arrived, 1) + 1 < team->n_active)
+    const int n_active = team->n_active; /* before the others may leave, and the leader write it for the next run */
+    if (atomic_fetch_add(&team->arrived, 1) + 1 < n_active)
         return signal_wait(&team->phases, phase);
     atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
     signal_grow(&team->phases);

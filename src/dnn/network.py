@@ -298,8 +298,8 @@ class Network:
         elif masks is not None:
             raise ValueError("masks must come with training=True")
         cache = Cache(
-            self._plan, rows, scores=bool(scores), single=rows is not X and np.ndim(X) == 1, changes=self._guard.changes,
-            training=training, masks=masks, seed=seed,
+            self._plan, rows, scores=bool(scores), single=rows is not X and np.ndim(X) == 1,
+            changes=self._guard.changes, training=training, masks=masks, seed=seed,
         )  # fmt: skip
         _core.forward(self._plan, cache.schedule, self._params, rows, cache.kept, seed, masks)
         out = cache._view(len(self.layers), cache.scores).copy()
@@ -550,7 +550,8 @@ class Network:
             weights = data.class_weights(class_weight, targets, self.n_outputs, weights)
         problem = training.Problem(
             self._plan, self._params, rows, targets, weights, kind,
-            checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0), threads.asked(n_threads),
+            checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
+            threads.asked(n_threads),
         )  # fmt: skip
         rules = training.Rules(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,

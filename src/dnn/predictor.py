@@ -33,7 +33,16 @@ class Predictor:
         return self.answer(X) if out is None else self.into(X, out)
 
     def into(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """Return the outputs, written to `out` where it is given: any X that can be converted."""
+        """Return the outputs, written to `out` where it is given: any X that can be converted.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dnn import Network
+        >>> out = np.zeros((1, 1), "float32")
+        >>> Network([2, 1], init="zeros").predictor().into([[1, 2]], out) is out
+        True
+        """
         plan, dtype = self._plan, self._params.dtype
         rows = data.features(X, dtype, plan.n_inputs, finite=False)
         shape: tuple[int, ...] = (len(rows), plan.n_outputs)

@@ -1,0 +1,93 @@
+/* The products at edge shapes, on memory that ends where the matrices end, against sums in double. Run under
+ * AddressSanitizer. */
+#include "_kernels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double get(const void *x, ptrdiff_t i, int size)
+{
+    return size == 4 ? ((const float *)x)[i] : ((const double *)x)[i];
+}
+
+static void *make(ptrdiff_t n, int size)
+{
+    void *x = malloc((size_t)(n > 0 ? n : 1) * (size_t)size);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double v = (double)(rand() % 2000 - 1000) / 1000;
+        if (size == 4)
+            ((float *)x)[i] = (float)v;
+        else
+            ((double *)x)[i] = v;
+    }
+    return x;
+}
+
+static long compare(const char *what, double found, double wanted, int size, ptrdiff_t depth)
+{
+    const double bound = (size == 4 ? 2e-6 : 4e-15) * (double)(depth + 4);
+    if (found - wanted <= bound && wanted - found <= bound)
+        return 0;
+    printf("%s: %g, not %g\n", what, found, wanted);
+    return 1;
+}
+
+static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K)
+{
+    const int size = k->size;
+    long wrong = 0;
+    void *A = make(M * K, size), *B = make(K * N, size), *T = make(N * K, size), *bias = make(N, size);
+    void *S = make(M * N, size), *C = make(M * N, size), *D = make(M * N, size), *G = make(K * N, size);
+    void **rows = malloc((size_t)(M + 1) * sizeof *rows);
+    for (ptrdiff_t r = 0; r < M; r++)
+        rows[r] = (char *)A + r * K * size;
+    k->product(DNN_RELU, M, N, K, A, K, NULL, B, N, bias, NULL, 0, C, N);
+    k->dots(DNN_PLAIN, M, N, K, NULL, 0, (const void *const *)rows, T, K, bias, D, N);
+    for (ptrdiff_t m = 0; m < M; m++)
+        for (ptrdiff_t n = 0; n < N; n++) {
+            double c = get(bias, n, size), d = c;
+            for (ptrdiff_t i = 0; i < K; i++) {
+                c += get(A, m * K + i, size) * get(B, i * N + n, size);
+                d += get(A, m * K + i, size) * get(T, n * K + i, size);
+            }
+            wrong += compare("product", get(C, m * N + n, size), c < 0 ? 0 : c, size, K);
+            wrong += compare("dots", get(D, m * N + n, size), d, size, K);
+        }
+    k->product(DNN_RELU_SLOPE, M, N, K, NULL, 0, (const void *const *)rows, B, N, NULL, S, N, C, N);
+    k->gradient(M, K, N, NULL, 0, (const void *const *)rows, 0, C, N, NULL, 0, G, N);
+    for (ptrdiff_t i = 0; i < K; i++)
+        for (ptrdiff_t n = 0; n < N; n++) {
+            double g = 0;
+            for (ptrdiff_t m = 0; m < M; m++) {
+                g += get(A, m * K + i, size) * get(C, m * N + n, size);
+                if (i == 0 && get(S, m * N + n, size) <= 0)
+                    wrong += compare("slope", get(C, m * N + n, size), 0, size, K);
+            }
+            wrong += compare("gradient", get(G, i * N + n, size), g, size, M * (K + 1));
+        }
+    free(A), free(B), free(T), free(bias), free(S), free(C), free(D), free(G), free(rows);
+    return wrong;
+}
+
+int main(void)
+{
+    static const ptrdiff_t some[] = {1, 2, 3, 5, 8, 13, 16, 17, 31, 48, 65};
+    const int n = sizeof some / sizeof *some;
+    long wrong = 0, tables = 0;
+    for (int isa = 1; isa < DNN_N_ISA; isa++)
+        for (int precision = 0; precision < 2; precision++) {
+            const DnnKernels *k = dnn_kernels(isa, precision);
+            if (!k || !k->lanes)
+                continue;
+            tables++;
+            for (int m = 0; m < n; m++)
+                for (int c = 0; c < n; c++)
+                    for (int d = 0; d < n; d += 3)
+                        wrong += try_shape(k, some[m], some[c], some[(d + m + c) % n]);
+            wrong += try_shape(k, 13, 70, 1100) + try_shape(k, 1100, 70, 13) + try_shape(k, 3, 5, 4100);
+            wrong += try_shape(k, 1, 300, 600) + try_shape(k, 5, 9, 0);
+        }
+    printf("%ld wrong in %ld tables\n", wrong, tables);
+    return wrong != 0 || tables == 0;
+}
