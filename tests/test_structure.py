@@ -46,6 +46,7 @@ MAY_IMPORT = {
         *SPECS,
     },
     "gradient_check": {"checks", "losses", "network"},
+    "explanation": {"layers", "network"},
     "rate_finder": {"checks", "network", "optimizers"},
     "__init__": {
         "cache",
@@ -59,7 +60,12 @@ MAY_IMPORT = {
     },
 }
 # What is optional may import all of these; nothing of these imports it, but inside a method, by name.
-INSIDE_A_METHOD = {("history", "plotting"), ("rate_finder", "plotting")}
+INSIDE_A_METHOD = {
+    ("history", "plotting"),
+    ("rate_finder", "plotting"),
+    ("network", "drawing"),
+    ("gradient_check", "explanation"),
+}
 # For types alone, under TYPE_CHECKING
 FOR_TYPES = {
     ("training", "network"),
