@@ -47,6 +47,7 @@ MAY_IMPORT = {
     },
     "gradient_check": {"checks", "losses", "network"},
     "explanation": {"layers", "network"},
+    "drawing": {"explanation", "losses", "network"},
     "rate_finder": {"checks", "network", "optimizers"},
     "__init__": {
         "cache",
@@ -63,7 +64,7 @@ MAY_IMPORT = {
 INSIDE_A_METHOD = {
     ("history", "plotting"),
     ("rate_finder", "plotting"),
-    ("network", "drawing"),
+    ("summary", "drawing"),
     ("gradient_check", "explanation"),
 }
 # For types alone, under TYPE_CHECKING
@@ -73,6 +74,7 @@ FOR_TYPES = {
     ("diagnosis", "network"),
     ("diagnosis", "training"),
     ("summary", "network"),
+    ("summary", "drawing"),
 }
 
 
