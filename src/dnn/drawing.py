@@ -14,9 +14,9 @@ from .network import Network
 
 # Of Okabe and Ito, told apart by everyone; what is negative is dashed too, for print
 BLUE, VERMILION, GRAY = "#0072B2", "#D55E00", "#777777"
-FONT = 15
-RADIUS = 21
-COLUMN, ROW, TOP = 165, 62, 62
+FONT = 17
+RADIUS = 25
+COLUMN, ROW, TOP = 178, 76, 66
 
 
 class Drawing:
@@ -102,6 +102,7 @@ class Drawing:
     def on(self, ax: Any) -> Any:
         """Draw it on matplotlib axes, and return them."""
         from matplotlib.patches import Circle, Rectangle
+        from matplotlib.patheffects import withStroke
 
         ax.set_xlim(0, self.width)
         ax.set_ylim(self.height, 0)
@@ -128,6 +129,7 @@ class Drawing:
                 ax.text(
                     x, y, item["words"], fontsize=item["size"] * scale, color=item["color"],
                     fontweight=weight, ha="center", va="center", zorder=z,
+                    path_effects=[withStroke(linewidth=4 * scale, foreground="white")],
                 )  # fmt: skip
         return ax
 
@@ -155,7 +157,8 @@ def _svg(item: dict[str, Any]) -> str:
     weight = ' font-weight="bold"' if item["bold"] else ""
     return (
         f'<text x="{x:.1f}" y="{y + 0.35 * item["size"]:.1f}" font-size="{item["size"]:g}" '
-        f'fill="{item["color"]}" text-anchor="middle"{weight}>{escape(item["words"])}</text>'
+        f'fill="{item["color"]}" text-anchor="middle" stroke="white" stroke-width="4" '
+        f'paint-order="stroke"{weight}>{escape(item["words"])}</text>'
     )
 
 
@@ -197,18 +200,18 @@ def draw_network(
                 continue
             drawing.circle(cx, cy, RADIUS)
             if values:
-                drawing.text(cx, cy, short(values[column][unit]), size=FONT - 2)
+                drawing.text(cx, cy, short(values[column][unit]), size=FONT - 1)
             if slopes:
                 words = "∂ " + short(slopes[column][unit])
-                drawing.text(cx, cy + RADIUS + 9, words, size=FONT - 2, color=VERMILION)
+                drawing.text(cx, cy + RADIUS + 11, words, size=FONT - 1, color=VERMILION)
         name = "X" if not column else f"A{column} = {net.layers[column - 1].row.name}(Z{column})"
         head = COLUMN * (column + 0.5)
         drawing.text(head, 18, name, bold=True)
         unit_word = "input" if not column else "unit"
-        drawing.text(head, 38, f"{sizes[column]:,} {unit_word}{'s' if sizes[column] > 1 else ''}", color=GRAY)
-    foot = "weights: blue above 0, dashed orange below; the wider, the larger"
+        drawing.text(head, 40, f"{sizes[column]:,} {unit_word}{'s' if sizes[column] > 1 else ''}", color=GRAY)
+    foot = "weights: blue above 0, dashed below"
     if slopes:
-        foot = f"in the circles: values; ∂: slopes of the cost J = {cost:.4g}"
+        foot = f"∂: slopes of the cost J = {cost:.4g}"
     drawing.text(drawing.width / 2, drawing.height - 14, foot, size=FONT - 2, color=GRAY)
     return drawing
 

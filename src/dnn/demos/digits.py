@@ -1,4 +1,4 @@
-"""Handwritten digits: a network learns to read them, and one training step is done in three ways."""
+"""Handwritten digits: a network reads them; a step done in three ways; what the hidden layer sees."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import SGD, Adam, History, Network, plotting
 from ..course import loops, vectorized
+from . import STYLE, sheet
 
 LAYERS = [64, 200, 10]
 EPOCHS = 30
@@ -143,7 +144,7 @@ def _flat(cost: float, parameters: dict[str, Any]) -> np.ndarray:
 
 
 def run(folder: Path, progress: bool = False) -> None:
-    """Train, test, compare and draw: print what happened, and write ``dnn-demo.png``.
+    """Train, test, compare and draw: print what happened, write ``dnn-demo.png`` and ``dnn-digits.png``.
 
     Parameters
     ----------
@@ -152,6 +153,8 @@ def run(folder: Path, progress: bool = False) -> None:
     progress : bool, default False
         Show a progress bar.
     """
+    from matplotlib import rc_context
+
     pictures, validation, test = load()
     n = len(pictures.y)
     print("A network learns to read digits: 1797 pictures of 8 x 8 pixels, which come with scikit-learn.")
@@ -195,6 +198,11 @@ def run(folder: Path, progress: bool = False) -> None:
     path = folder / "dnn-demo.png"
     _draw(path, history, test, predictions)
     print(f"Picture: {path}")
+    inside = measure()
+    path = folder / "dnn-digits.png"
+    with rc_context(STYLE):
+        draw(inside).savefig(path, dpi=150)
+    print(f"         {path}, which says:\n\n{tell(inside)}")
 
 
 def _draw(path: Path, history: History, test: Part, predictions: np.ndarray) -> None:
@@ -210,3 +218,95 @@ def _draw(path: Path, history: History, test: Part, predictions: np.ndarray) -> 
     plotting.digits(test.X[shown].reshape(-1, 8, 8), predictions[shown], test.y[shown], right)
     right.set_title(f"{wrong.size - wrong.sum()} of {wrong.size} read right")
     figure.savefig(path, dpi=150)
+
+
+# Inside the network: the page of the gallery
+
+UNITS = 24
+
+
+class Inside(NamedTuple):
+    """A small net, the test pictures, and their places in the plane where the hidden layer spreads most."""
+
+    net: Network
+    test: Part
+    places: np.ndarray
+    share: float  # of the spread that lies in this plane
+    of_pixels: float  # the same for the pixels
+    near: float  # pictures whose nearest other one in the plane shows the same digit, in percent
+    near_of_pixels: float
+    accuracy: float
+
+
+def plane(A: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the rows' places (N, 2) in the plane of most spread, and the share of the spread there.
+
+    Examples
+    --------
+    >>> places, share = plane(np.array([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0]]))
+    >>> places.shape, float(share)
+    ((2, 2), 1.0)
+    """
+    centred = A - A.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
+    return centred @ axes[:2].T, float((sizes[:2] ** 2).sum() / (sizes**2).sum())
+
+
+def same_as_nearest(A: np.ndarray, y: np.ndarray) -> float:
+    """Return how many rows, in percent, have the class of the row nearest to them.
+
+    Examples
+    --------
+    >>> same_as_nearest(np.array([[0.0], [0.1], [5.0], [5.1]]), np.array([1, 1, 2, 3]))
+    50.0
+    """
+    distance = ((A[:, None] - A[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(distance, np.inf)
+    return 100 * float(np.mean(y[distance.argmin(axis=1)] == y))
+
+
+def measure(quick: bool = False) -> Inside:
+    """Return a net with few hidden units, and what they make of the test pictures."""
+    pictures, _, test = load()
+    net = Network([64, UNITS, 10], activation="tanh", output="softmax", random_state=1)
+    seen = shifted(pictures)
+    net.fit(*seen, optimizer=Adam(RATE), epochs=1 if quick else EPOCHS, batch_size=BATCH_SIZE, alpha=1.0)
+    out, cache = net.forward(test.X)
+    hidden = np.asarray(cache.A[0], np.float64)
+    places, share = plane(hidden)
+    return Inside(
+        net, test, places, share, plane(test.X)[1], same_as_nearest(places, test.y),
+        same_as_nearest(plane(test.X)[0], test.y), 100 * float(np.mean(out.argmax(axis=1) == test.y)),
+    )  # fmt: skip
+
+
+def tell(m: Inside) -> str:
+    """Return the numbers in words."""
+    share, of_pixels = 100 * m.share, 100 * m.of_pixels
+    return (
+        f"A net of {UNITS} hidden units reads {m.accuracy:.1f} % of the test pictures. Its units look for\n"
+        "strokes and for where there is none: ink on purple speaks for the unit, ink on orange against it.\n"
+        f"Together they make {UNITS} numbers of a picture. The plane where these spread most holds\n"
+        f"{share:.0f} % of their spread (of the pixels': {of_pixels:.0f} %), and there digits lie with\n"
+        f"their like: next to {m.near:.0f} % of the pictures lies one of the same digit (in the plane of the\n"
+        f"pixels: {m.near_of_pixels:.0f} %)."
+    )
+
+
+def draw(m: Inside) -> Any:
+    """Return the picture: the units' weights, and the hidden layer's plane."""
+    figure, (left, right) = sheet(4.4, 1, 2, width_ratios=[1, 1.2])
+    plotting.weights(m.net, left, shape=(8, 8), columns=4)
+    left.set_title("what hidden units look for")
+    for digit in range(10):
+        color = plotting.COLORS[digit % 6]
+        for x, y in m.places[m.test.y == digit]:
+            right.text(x, y, str(digit), color=color, fontsize=11, ha="center", va="center")
+    low, high = m.places.min(axis=0), m.places.max(axis=0)
+    margin = 0.04 * (high - low)
+    right.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    right.set_ylim(low[1] - margin[1], high[1] + margin[1])
+    right.set_xticks([])
+    right.set_yticks([])
+    right.set_title("what the hidden layer sees")
+    return figure
