@@ -147,7 +147,9 @@ def draw(m: Measured) -> Any:
         ha="right", va="center", fontweight="bold",
     )  # fmt: skip
     left.text(m.bits[-1], m.deep[-1] * 0.45, "deep", color=BLUE, ha="right", fontweight="bold")
-    left.text(m.bits[len(m.bits) // 2], 38, "one layer, trained", color=COLORS[7], fontweight="bold")
+    left.text(
+        m.bits[len(m.bits) // 2], m.deep[-1] * 1.4, "one layer, trained", color=COLORS[7], fontweight="bold"
+    )
     left.set_xlabel("bits")
     left.set_title("hidden units for parity")
     blue = np.array([0.0, 0.447, 0.698])

@@ -287,9 +287,9 @@ def tell(m: Inside) -> str:
         f"A net of {UNITS} hidden units reads {m.accuracy:.1f} % of the test pictures. Its units look for\n"
         "strokes and for where there is none: ink on purple speaks for the unit, ink on orange against it.\n"
         f"Together they make {UNITS} numbers of a picture. The plane where these spread most holds\n"
-        f"{share:.0f} % of their spread (of the pixels': {of_pixels:.0f} %), and there digits lie with\n"
-        f"their like: next to {m.near:.0f} % of the pictures lies one of the same digit (in the plane of the\n"
-        f"pixels: {m.near_of_pixels:.0f} %)."
+        f"{share:.0f} % of their spread (of the pixels': {of_pixels:.0f} %), and there digits lie\n"
+        f"with their like: next to {m.near:.0f} % of the pictures lies one of the same digit (in the\n"
+        f"plane of the pixels: {m.near_of_pixels:.0f} %)."
     )
 
 
