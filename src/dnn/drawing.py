@@ -76,12 +76,21 @@ class Drawing:
         self.items.append({"kind": "box", "x": x, "y": y, "width": width, "height": height, "fill": fill})
 
     def text(
-        self, x: float, y: float, words: str, *, size: float = FONT, color: str = "black", bold: bool = False
+        self,
+        x: float,
+        y: float,
+        words: str,
+        *,
+        size: float = FONT,
+        color: str = "black",
+        bold: bool = False,
+        halo: bool = False,
     ) -> None:
-        """Write words, centred on a point."""
+        """Write words, centred on a point; a white halo sets them off from lines behind them."""
         self.items.append(
-            {"kind": "text", "x": x, "y": y, "words": words, "size": size, "color": color, "bold": bold}
-        )
+            {"kind": "text", "x": x, "y": y, "words": words, "size": size, "color": color, "bold": bold,
+             "halo": halo}
+        )  # fmt: skip
 
     def svg(self) -> str:
         """Return the drawing as SVG."""
@@ -126,10 +135,11 @@ class Drawing:
                 ax.add_patch(Rectangle(corner, w, h, fc=item["fill"], ec="black", lw=1.5 * scale, zorder=z))
             else:
                 weight = "bold" if item["bold"] else "normal"
+                halo = [withStroke(linewidth=4 * scale, foreground="white")] if item["halo"] else []
                 ax.text(
                     x, y, item["words"], fontsize=item["size"] * scale, color=item["color"],
                     fontweight=weight, ha="center", va="center", zorder=z,
-                    path_effects=[withStroke(linewidth=4 * scale, foreground="white")],
+                    path_effects=halo,
                 )  # fmt: skip
         return ax
 
@@ -154,11 +164,13 @@ def _svg(item: dict[str, Any]) -> str:
             f'<rect x="{x - w / 2:.1f}" y="{y - h / 2:.1f}" width="{w:.1f}" height="{h:.1f}" rx="5" '
             f'fill="{item["fill"]}" stroke="black" stroke-width="1.5"/>'
         )
-    weight = ' font-weight="bold"' if item["bold"] else ""
+    more = ' font-weight="bold"' if item["bold"] else ""
+    if item["halo"]:
+        more += ' stroke="white" stroke-width="4" paint-order="stroke"'
     return (
         f'<text x="{x:.1f}" y="{y + 0.35 * item["size"]:.1f}" font-size="{item["size"]:g}" '
-        f'fill="{item["color"]}" text-anchor="middle" stroke="white" stroke-width="4" '
-        f'paint-order="stroke"{weight}>{escape(item["words"])}</text>'
+        f'fill="{item["color"]}" text-anchor="middle"{more}>'
+        f"{escape(item['words'])}</text>"
     )
 
 
@@ -203,7 +215,7 @@ def draw_network(
                 drawing.text(cx, cy, short(values[column][unit]), size=FONT - 1)
             if slopes:
                 words = "∂ " + short(slopes[column][unit])
-                drawing.text(cx, cy + RADIUS + 11, words, size=FONT - 1, color=VERMILION)
+                drawing.text(cx, cy + RADIUS + 11, words, size=FONT - 1, color=VERMILION, halo=True)
         name = "X" if not column else f"A{column} = {net.layers[column - 1].row.name}(Z{column})"
         head = COLUMN * (column + 0.5)
         drawing.text(head, 18, name, bold=True)

@@ -86,5 +86,5 @@ def draw(m: Measured) -> Any:
     below.set_yscale("log")
     below.set_xlabel("epoch")
     below.set_title("above: tanh outputs at the start; below: cost while learning")
-    below.legend(title="first weights", loc="center", ncols=3, fontsize=15)
+    below.legend(title="first weights", loc="upper right", ncols=3, fontsize=15)
     return figure
