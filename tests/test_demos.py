@@ -170,7 +170,9 @@ def test_cats_from_files(tmp_path):
         with h5py.File(paths[-1], "w") as file:
             file[f"{part}_set_x"] = rng.integers(0, 255, (n, 64, 64, 3), dtype=np.uint8)
             file[f"{part}_set_y"] = np.arange(n) % 2
-    measured = demos.demo("logistic").measure(*paths, quick=True)
+    measured = demos.demo("logistic").measure(*paths[::-1], quick=True)
+    with pytest.raises(ValueError, match="twice test_set_x"):
+        demos.demo("logistic").measure(paths[1], paths[1], quick=True)
     assert measured.what == "is it a cat?" and measured.picture.shape == (64, 64)
     demos.picture("logistic", measured)
 

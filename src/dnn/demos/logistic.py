@@ -37,12 +37,17 @@ def load(train: Path | None, test: Path | None) -> tuple[str, list[np.ndarray], 
             raise ValueError("the cats must come as two files, to train with and to test, got one")
         import h5py
 
-        parts = []
-        for path, part in ((train, "train"), (test, "test")):
+        found = {}
+        for path in (train, test):  # in whichever order they were named
             with h5py.File(path) as file:
+                part = next((part for part in ("train", "test") if f"{part}_set_x" in file), None)
+                if part is None:
+                    raise ValueError(f"{path} must have train_set_x or test_set_x, as the course's cats have")
                 X, y = file[f"{part}_set_x"][:], file[f"{part}_set_y"][:]
-            parts += [X.reshape(len(X), -1) / 255, y]
-        return "is it a cat?", parts, (64, 64, 3)
+            found[part] = [X.reshape(len(X), -1) / 255, y]
+        if len(found) < 2:
+            raise ValueError(f"the cats must be train_set_x and test_set_x, got twice {part}_set_x")
+        return "is it a cat?", found["train"] + found["test"], (64, 64, 3)
     from .digits import load as load_digits
 
     pictures, validation, tested = load_digits()
@@ -84,8 +89,8 @@ def tell(m: Measured) -> str:
     lines.append(
         f"\nEach took {len(m.costs[slow])} steps. At {slow:g} the cost creeps; at {fast:g} it "
         f"{'jumps about first' if wild else 'falls fastest'}.\n"
-        "The weights have a place for every pixel, and so are a picture themselves: ink on purple speaks\n"
-        "for yes, ink on orange for no."
+        "The weights have a place for every pixel, and so are a picture themselves: high pixels on purple\n"
+        "speak for yes, those on orange for no."
     )
     return "\n".join(lines)
 
