@@ -30,7 +30,7 @@ def what():
 
 def fast():
     """A training step of the course's deep net on its 209 pictures, three times."""
-    with vectorization.one_thread():
+    with demos.one_thread():
         taken = vectorization.step(12288, np.random.default_rng(0))
     figure = Figure(figsize=(9, 2.9), layout="constrained")
     ax = figure.subplots()

@@ -527,6 +527,19 @@ def test_a_softmax_model_and_its_classes():
     assert np.array_equal(classes[0], classes[1]) and np.array_equal(classes[2], classes[1])
 
 
+@pytest.mark.parametrize(("lambd", "keep_prob"), [(0.5, 1.0), (0.0, 0.7), (0.5, 0.7)])
+def test_backward_with_a_penalty_and_with_dropout(lambd, keep_prob):
+    parameters, X, Y = example((3, 4, 2, 1), "sigmoid")
+    found = []
+    for way in map(Handed, WAYS.values()):
+        AL, caches = way.L_model_forward(X, parameters, "tanh", "sigmoid", keep_prob, 5)
+        grads = way.L_model_backward(np.array(AL), Y, caches, "tanh", lambd, keep_prob)
+        assert len(grads["dA2"]) == 2
+        found.append((AL, grads))
+    same(found[0], found[1], **CLOSE)
+    same(found[2], found[1], **CLOSE)
+
+
 def test_caches_of_another_pass_go_backward_too():
     """NumPy's caches in the core's backward, and another activation than that of the pass."""
     parameters, X, Y = example((3, 4, 2, 1), "sigmoid")

@@ -4,7 +4,6 @@ import doctest
 import importlib
 import re
 import struct
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -207,10 +206,3 @@ def test_names_of_demonstrations(capsys):
         cli.main(["demo", "--help"])
     printed = capsys.readouterr().out
     assert all(f"  {name} " in printed for name in demos.DEMOS)
-
-
-def test_nothing_is_left_to_warn_of(quick):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for name in ("symmetry", "saturation", "depth", "hyperparameters"):
-            demos.demo(name).measure(quick=True)

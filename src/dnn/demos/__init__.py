@@ -7,6 +7,9 @@ which files of the user's a demonstration can take. ``extra``, where there is on
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -82,6 +85,34 @@ def run(name: str, folder: Path, files: list[Path]) -> None:
     print(f"\nPicture: {path}")
     for more in module.extra(measured, folder) if hasattr(module, "extra") else ():
         print(f"         {more}")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let NumPy's products and dnn have one thread each while it lasts: times are then of the work alone.
+
+    NumPy's BLAS would take all cores, and be many times slower where they are busy.
+
+    Examples
+    --------
+    >>> with one_thread():
+    ...     "DNN_NUM_THREADS" in os.environ
+    True
+    """
+    try:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:  # scikit-learn brings it
+        threadpool_limits = nullcontext
+    before = os.environ.get("DNN_NUM_THREADS")
+    os.environ["DNN_NUM_THREADS"] = "1"
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        if before is None:
+            del os.environ["DNN_NUM_THREADS"]
+        else:
+            os.environ["DNN_NUM_THREADS"] = before
 
 
 def sheet(height: float, rows: int = 1, columns: int = 1, **settings: Any) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import SGD, Adam, History, Network, plotting
 from ..course import loops, vectorized
-from . import STYLE, sheet
+from . import STYLE, one_thread, sheet
 
 LAYERS = [64, 200, 10]
 EPOCHS = 30
@@ -121,12 +121,8 @@ def compare(pictures: Part) -> Comparison:
     if not difference <= TOLERANCE:
         raise AssertionError(f"loops, NumPy and compiled differ by {difference:g}, more than {TOLERANCE:g}")
 
-    # scikit-learn brings it.
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     seconds: dict[Callable[[int], Any], list[float]] = {numpy_steps: [], compiled_steps: []}
-    # One thread for both: NumPy's BLAS would take all cores, and be many times slower where they are busy.
-    with threadpool_limits(1):
+    with one_thread():
         # In turns, so that what else the machine does falls on both.
         for _ in range(RUNS):
             for way, taken in seconds.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 from .. import SGD, Network
 from ..course import compiled, loops, vectorized
 from ..plotting import BLUE, COLORS, VERMILION
-from . import sheet
+from . import one_thread, sheet
 
 WAYS = ("loops", "NumPy", "compiled")
 PICTURES = 209  # of the course's cats
@@ -30,15 +29,6 @@ class Measured(NamedTuple):
     layer: dict[str, list[float]]
     step_sizes: list[int]
     step: dict[str, list[float]]
-
-
-def one_thread() -> Any:
-    """Return a context in which NumPy's products take one thread, as the compiled step does."""
-    try:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        return nullcontext()
-    return threadpool_limits(1)
 
 
 def seconds(work: Callable[[], object], least: float = 0.02, runs: int = 5) -> float:
@@ -170,8 +160,9 @@ def tell(m: Measured) -> str:
         a, b, c = (taken[way][-1] for way in WAYS)
         lines.append(f"{name:50}{said(a):>9}{said(b):>9}{said(c):>10}{a / c:10,.0f}{b / c:10.1f}")
     lines.append(
-        "\nA dot product is one product of NumPy's already: there is nothing left to gain. A step is many\n"
-        "products and what lies between them; compiled, all of it and all steps are one call.\n"
+        "\nA dot product and a layer are one product of NumPy's already: there is nothing left to gain,\n"
+        "and a call costs what it costs. A step is many products and what lies between them; compiled,\n"
+        "all of it and all steps are one call.\n"
         f"(Loops are timed with {LOOPED} of the 209 pictures, and counted for all.)"
     )
     return "\n".join(lines)

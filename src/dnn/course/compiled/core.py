@@ -10,6 +10,7 @@ import numpy as np
 from ... import _core
 from ...cache import Cache
 from ...layers import activation_of
+from ...optimizers import Optimizer
 
 
 @lru_cache(maxsize=256)
@@ -55,6 +56,24 @@ def predict(plan: _core.Plan, params: np.ndarray, X: np.ndarray) -> np.ndarray:
     out = np.empty((len(X), plan.n_outputs), X.dtype)
     _core.predict(plan, params, X, out)
     return out
+
+
+def losses(plan: _core.Plan, params: np.ndarray, X: np.ndarray, Y: np.ndarray, output: str) -> np.ndarray:
+    """Return the log loss (m,), float64, of each of the rows X (m, n_x) with the targets Y (m, n_y)."""
+    found = np.empty(len(X))
+    X, Y = np.ascontiguousarray(X, np.float64), np.ascontiguousarray(Y, np.float64)
+    _core.losses(plan, params, X, _core.LOSSES[f"log_loss_{output}"].row, (), Y, None, found)
+    return found
+
+
+def update(
+    params: np.ndarray, grad: np.ndarray, slots: np.ndarray, spec: Optimizer, rate: float, t: int
+) -> None:
+    """Do step number t of an optimizer on parameters (P,) and its state (slots, P), in place."""
+    # An update goes element by element: any plan will do that has so many parameters.
+    plan = plan_of(params.size - 1, (1,), ("identity",))
+    kernel = _core.OPTIMIZERS[spec.kernel].row
+    _core.update(plan, params, grad, slots, kernel, spec.hyper, 0.0, rate, t, None)
 
 
 def forward(

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ... import _core
 from ...cache import Cache as CoreCache
 from ...checks import check_name
 from ..shapes import check_layer, check_network, check_same
@@ -15,7 +14,7 @@ from ..shapes import check_layer, check_network, check_same
 # What is kept is drawn in NumPy, as the course draws it; `L_model_forward` hands it to the core.
 from ..vectorized.layers import dropout, dropout_backward
 from .activations import BACKWARD
-from .core import backward, dtype_of, forward, matrices, plan_of, predict, rows, vector
+from .core import backward, dtype_of, forward, losses, matrices, plan_of, predict, rows, vector
 
 __all__ = ["dropout", "dropout_backward"]
 
@@ -202,15 +201,12 @@ def compute_cost(
         Z = np.log(AL) - np.log1p(-AL) if output == "sigmoid" else np.log(AL)
     Z = np.clip(Z, -FAR, FAR)
     if output == "sigmoid":
-        plan, params, X, targets = plan_of(1, (1,), ("sigmoid",)), np.array([1.0, 0.0]), Z, Y
+        one = np.array([1.0, 0.0])
+        found = losses(plan_of(1, (1,), ("sigmoid",)), one, Z.reshape(-1, 1), Y.reshape(-1, 1), output)
     else:
-        plan, params = plan_of(n, (n,), ("softmax",)), np.append(np.eye(n), np.zeros(n))
-        X, targets = Z.T, Y.T
-    losses = np.empty(X.size // plan.n_outputs)
-    loss = _core.LOSSES[f"log_loss_{output}"].row
-    X, targets = (np.ascontiguousarray(P, np.float64).reshape(len(losses), -1) for P in (X, targets))
-    _core.losses(plan, params, X, loss, (), targets, None, losses)
-    total = float(losses.sum())
+        identity = np.append(np.eye(n), np.zeros(n))
+        found = losses(plan_of(n, (n,), ("softmax",)), identity, Z.T, Y.T, output)
+    total = float(found.sum())
     cost: float = (total if total < FAR / 2 else np.inf) / m
     if lambd and parameters is not None:
         L = len(parameters) // 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ... import _core, optimizers
+from ... import optimizers
 from ...checks import check_name
 from ...initializers import He, Initializer, LeCun, Normal, Zeros
 from ...network import Network
@@ -12,7 +12,7 @@ from ..shapes import check_layer, check_network, check_same
 
 # These make arrays, and compute nothing; in `model` the core reads a mini-batch where it is.
 from ..vectorized.training import initialize_adam, initialize_velocity, random_mini_batches
-from .core import dtype_of, plan_of, rows, vector
+from .core import dtype_of, plan_of, rows, update, vector
 from .core import predict as predict_rows
 from .layers import HIDDEN, compute_cost
 
@@ -83,10 +83,7 @@ def _step(
     slots = np.zeros((len(states), params.size), params.dtype)
     for slot, state in zip(slots, states, strict=True):
         slot[:] = vector((state["d" + name].T for name in parameters), params.dtype)
-    # An update goes element by element: any plan will do that has so many parameters.
-    plan = plan_of(params.size - 1, (1,), ("identity",))
-    kernel = _core.OPTIMIZERS[spec.kernel].row
-    _core.update(plan, params, grad, slots, kernel, spec.hyper, 0.0, rate, t, None)
+    update(params, grad, slots, spec, rate, t)
 
     def parts(flat: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
         cuts = np.cumsum([P.size for P in parameters.values()])[:-1]
