@@ -90,10 +90,11 @@ def draw(m: Measured) -> Any:
     return figure
 
 
-def frames(m: Measured) -> list[bytes]:
-    """Return the film's frames as PNG."""
+def frames(m: Measured) -> list[Any]:
+    """Return the film's frames, pictures of few colors: a file of them is then a fifth as large."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from PIL import Image  # comes with matplotlib
 
     net = start(FILMED)
     found = []
@@ -104,9 +105,9 @@ def frames(m: Measured) -> list[bytes]:
             plotting.boundary(net, m.X, m.y, figure.subplots(), resolution=100)
             right = 100 * float(np.mean((net(m.X)[:, 0] > 0.5) == m.y))
             figure.axes[0].set_title(f"step {step}: cost {cost:.3f}, {right:.0f} %")
-            sheet_of_bytes = io.BytesIO()
-            figure.savefig(sheet_of_bytes, dpi=100, format="png")
-        found.append(sheet_of_bytes.getvalue())
+            written = io.BytesIO()
+            figure.savefig(written, dpi=100, format="png")
+        found.append(Image.open(written).convert("RGB").quantize(48))
     return found
 
 
@@ -137,13 +138,16 @@ show();
 
 def extra(m: Measured, folder: Path) -> list[Path]:
     """Write the film, as a GIF and as one HTML file that plays by itself, and return where they are."""
-    from PIL import Image  # comes with matplotlib
-
-    every = frames(m)
-    pictures = [Image.open(io.BytesIO(each)).convert("P", palette=Image.Palette.ADAPTIVE) for each in every]
+    pictures = frames(m)
     gif, page = folder / "dnn-planar.gif", folder / "dnn-planar.html"
     times = [150] * (len(pictures) - 1) + [2000]
     pictures[0].save(gif, save_all=True, append_images=pictures[1:], duration=times, loop=0)
-    listed = json.dumps([base64.b64encode(each).decode() for each in every])
-    page.write_text(PLAYER.format(units=FILMED, last=len(every) - 1, frames=listed), encoding="utf-8")
+    listed = []
+    for picture in pictures:
+        written = io.BytesIO()
+        picture.save(written, format="png", optimize=True)
+        listed.append(base64.b64encode(written.getvalue()).decode())
+    page.write_text(
+        PLAYER.format(units=FILMED, last=len(listed) - 1, frames=json.dumps(listed)), encoding="utf-8"
+    )
     return [gif, page]
