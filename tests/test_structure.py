@@ -20,6 +20,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "dnn"
 SPECS = {"layers", "losses", "initializers", "schedules", "optimizers"}
 MAY_IMPORT = {
     "checks": set(),
+    "threads": {"checks"},
     "schedules": {"checks"},
     "initializers": {"_core", "checks", "data"},
     "layers": {"_core", "checks"},
@@ -42,6 +43,7 @@ MAY_IMPORT = {
         "lbfgs",
         "predictor",
         "summary",
+        "threads",
         "training",
         *SPECS,
     },

@@ -146,6 +146,7 @@ class Problem:
     loss: LossSpec
     alpha: float = 0.0
     l1: float = 0.0
+    n_threads: int = 0  # 0: as many as help
 
     def python_loss(self) -> Callable[[Any, np.ndarray], float] | None:
         """Return what the core calls for a loss in Python: scores in, their gradient out, in place."""
@@ -165,7 +166,7 @@ class Problem:
         """Return the cost at params (P,), and write its gradient to grad (P,)."""
         return _core.cost_and_gradient(
             self.plan, params, self.X, self.loss.row.row, self.loss.par, self.targets.Y, self.targets.classes,
-            self.weights, self.python_loss(), self.alpha, self.l1, grad,
+            self.weights, self.python_loss(), self.alpha, self.l1, grad, self.n_threads,
         )  # fmt: skip
 
     def mean_loss(self) -> float:
@@ -324,7 +325,7 @@ def train(
         alpha=problem.alpha, l1=problem.l1, batch=batch, optimizer=kernel, hyper=optimizer.hyper,
         weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0, state=optimizer.slots,
         step=optimizer.n_steps, mean=mean, mean_rate=0.0 if rules.ema is None else 1 - rules.ema,
-        frozen=frozen_of(net), seed=optimizer.seed or 0,
+        frozen=frozen_of(net), seed=optimizer.seed or 0, n_threads=problem.n_threads,
     )  # fmt: skip
     rate, first_step = optimizer.schedule, optimizer.n_steps  # where the schedule goes on
     history = History(problem.loss.name)
@@ -393,6 +394,7 @@ def train(
         mean = None
         raise
     finally:
+        trainer.close()
         optimizer.n_steps = trainer.step
         history.seconds = time.perf_counter() - began
         if watch.best is None and mean is not None:
