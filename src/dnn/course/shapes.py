@@ -96,11 +96,12 @@ def check_network(X: Any, parameters: Mapping[str, Any]) -> None:
 
 
 def check_same(wanted: Any, A: Any, names: tuple[str, str] = ("AL", "Y")) -> None:
-    """Raise ValueError where A does not have the shape of another matrix.
+    """Raise ValueError where A does not have the shape of another matrix (n, m).
 
     Parameters
     ----------
-    wanted : array or list of rows (n, m)
+    wanted : array, list of rows, or tuple of int
+        The other matrix, or its shape.
     A : array or list of rows
         What must be of that shape.
     names : tuple of str, default ("AL", "Y")
@@ -112,7 +113,8 @@ def check_same(wanted: Any, A: Any, names: tuple[str, str] = ("AL", "Y")) -> Non
     Traceback (most recent call last):
     ValueError: Y has shape (2, 1) and AL (1, 2): examples in rows? dnn.course wants them in columns: Y.T
     """
-    right, found = shape(wanted), shape(A)
+    right = wanted if isinstance(wanted, tuple) else shape(wanted)
+    found = shape(A)
     if found == right:
         return
     said = f"{names[1]} has shape {found} and {names[0]} {right}"

@@ -404,7 +404,7 @@ def model(
         ),
     }
     m = X.shape[1]
-    check_same(np.empty((layer_dims[-1], m)), Y, ("the output", "Y"))
+    check_same((layer_dims[-1], m), Y, ("AL", "Y"))
     if keep_prob < 1:
         return trained, _with_dropout(net, specs[optimizer], X, Y, num_iterations, mini_batch_size, lambd)
 

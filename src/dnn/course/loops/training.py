@@ -257,7 +257,7 @@ def random_mini_batches(
     [2, 1]
     """
     m = len(X[0])
-    check_same([[0.0] * m] * len(Y), Y, ("one row of X for each of Y", "Y"))
+    check_same((len(Y), m), Y, ("the examples of X have", "Y"))
     order = np.random.RandomState(seed).permutation(m).tolist()
     batches = []
     for first in range(0, m, mini_batch_size):

@@ -237,7 +237,7 @@ def random_mini_batches(
     [(1, 2), (1, 1)]
     """
     m = X.shape[1]
-    check_same(np.empty((len(Y), m)), Y, ("one row of X for each of Y", "Y"))
+    check_same((len(Y), m), Y, ("the examples of X have", "Y"))
     order = np.random.RandomState(seed).permutation(m)
     cuts = [order[first : first + mini_batch_size] for first in range(0, m, mini_batch_size)]
     return [(X[:, columns], Y[:, columns]) for columns in cuts]
