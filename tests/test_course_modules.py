@@ -600,7 +600,9 @@ def test_shape_errors_name_the_slip(way):
     check("Y has shape (6, 1) and AL (1, 6): examples in rows?", c.compute_cost, np.array(AL), Y.T)
     check("dnn.course wants one row: Y[None, :]", c.compute_cost, np.array(AL), Y[0])
     check("Y.T", c.L_model_backward, np.array(AL), Y.T, caches)
-    check("Y", c.random_mini_batches, X, Y[:, :-1])
+    check("as many columns", c.random_mini_batches, X, Y[:, :-1])
+    check("Y has shape (6, 1) and X (3, 6): examples in rows?", c.random_mini_batches, X, Y.T)
+    check("X (3, 6): dnn.course wants one row: Y[None, :]", c.random_mini_batches, X, Y[0])
     check("dW1 has shape (3, 4) and W1 (4, 3)", c.update_parameters, parameters,
           {"d" + name: P.T for name, P in parameters.items()}, 0.1)  # fmt: skip
     check("dZ has shape (6, 4)", c.linear_backward, np.zeros((6, 4)),

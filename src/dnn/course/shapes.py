@@ -123,3 +123,23 @@ def check_same(wanted: Any, A: Any, names: tuple[str, str] = ("AL", "Y")) -> Non
     if len(right) == 2 and right[0] == 1 and found == right[1:]:
         raise ValueError(f"{said}: dnn.course wants one row: {names[1]}[None, :]")
     raise ValueError(f"{said}: they must be the same")
+
+
+def check_examples(X: Any, Y: Any) -> None:
+    """Raise ValueError where Y (n_y, m) does not have a column for each of those of X (n_x, m).
+
+    Examples
+    --------
+    >>> check_examples([[1.0, 2.0, 3.0]], [[0], [1], [0]])
+    Traceback (most recent call last):
+    ValueError: Y has shape (3, 1) and X (1, 3): examples in rows? dnn.course wants them in columns: Y.T
+    """
+    m, found = shape(X)[1], shape(Y)
+    if len(found) == 2 and found[1] == m:
+        return
+    said = f"Y has shape {found} and X {shape(X)}"
+    if found == (m,):
+        raise ValueError(f"{said}: dnn.course wants one row: Y[None, :]")
+    if found[:1] == (m,):
+        raise ValueError(f"{said}: examples in rows? dnn.course wants them in columns: Y.T")
+    raise ValueError(f"{said}: they must have as many columns, one for each example")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...checks import check_name
-from ..shapes import check_layer, check_network, check_same
+from ..shapes import check_examples, check_layer, check_network, check_same
 from .activations import Matrix, sigmoid, zeros
 from .layers import L_model_backward, L_model_forward, compute_cost
 
@@ -257,7 +257,7 @@ def random_mini_batches(
     [2, 1]
     """
     m = len(X[0])
-    check_same((len(Y), m), Y, ("the examples of X have", "Y"))
+    check_examples(X, Y)
     order = np.random.RandomState(seed).permutation(m).tolist()
     batches = []
     for first in range(0, m, mini_batch_size):

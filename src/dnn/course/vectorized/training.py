@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...checks import check_name
-from ..shapes import check_layer, check_network, check_same
+from ..shapes import check_examples, check_layer, check_network, check_same
 from .activations import sigmoid
 from .layers import L_model_backward, L_model_forward, compute_cost
 
@@ -237,7 +237,7 @@ def random_mini_batches(
     [(1, 2), (1, 1)]
     """
     m = X.shape[1]
-    check_same((len(Y), m), Y, ("the examples of X have", "Y"))
+    check_examples(X, Y)
     order = np.random.RandomState(seed).permutation(m)
     cuts = [order[first : first + mini_batch_size] for first in range(0, m, mini_batch_size)]
     return [(X[:, columns], Y[:, columns]) for columns in cuts]
