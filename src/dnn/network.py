@@ -383,9 +383,7 @@ class Network:
         Parameters
         ----------
         X : array_like (N, I)
-        y : array_like
-            Targets, as in `fit`.
-        loss, sample_weight, alpha, l1
+        y, loss, sample_weight, alpha, l1
             As in `fit`.
 
         Examples
