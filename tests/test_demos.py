@@ -122,6 +122,11 @@ def test_more_rows_and_units_read_better(quick):
     assert wrong[-1, -1] < wrong[0, 0] and wrong[-1, -1] < wrong[-1, 0]
 
 
+def test_digits_move_together():
+    pixels, first, second = demos.demo("digits").measure().between
+    assert pixels < first < second
+
+
 def test_a_film_is_written(quick, tmp_path):
     planar = demos.demo("planar")
     gif, page = planar.extra(quick("planar"), tmp_path)

@@ -218,34 +218,47 @@ def _draw(path: Path, history: History, test: Part, predictions: np.ndarray) -> 
 
 # Inside the network: the page of the gallery
 
-UNITS = 24
+INSIDE = [64, 24, 12, 10]
 
 
 class Inside(NamedTuple):
-    """A small net, the test pictures, and their places in the plane where the hidden layer spreads most."""
+    """A small net, the test pictures, and their places where its last hidden layer spreads most."""
 
     net: Network
     test: Part
     places: np.ndarray
-    share: float  # of the spread that lies in this plane
-    of_pixels: float  # the same for the pixels
+    between: list[float]  # share of the spread that lies between digits, in percent: of pixels, of each layer
     near: float  # pictures whose nearest other one in the plane shows the same digit, in percent
     near_of_pixels: float
     accuracy: float
 
 
-def plane(A: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the rows' places (N, 2) in the plane of most spread, and the share of the spread there.
+def plane(A: np.ndarray) -> np.ndarray:
+    """Return the rows' places (N, 2) in the plane of most spread.
 
     Examples
     --------
-    >>> places, share = plane(np.array([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0]]))
-    >>> places.shape, float(share)
-    ((2, 2), 1.0)
+    >>> np.abs(plane(np.array([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0]]))).tolist()
+    [[1.0, 0.0], [1.0, 0.0]]
     """
     centred = A - A.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    return centred @ axes[:2].T, float((sizes[:2] ** 2).sum() / (sizes**2).sum())
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    places: np.ndarray = centred @ axes[:2].T
+    return places
+
+
+def between_classes(A: np.ndarray, y: np.ndarray) -> float:
+    """Return how much of the rows' spread, in percent, is that of the means of their classes.
+
+    Examples
+    --------
+    >>> between_classes(np.array([[0.0], [0.0], [5.0], [5.0]]), np.array([1, 1, 2, 2]))
+    100.0
+    """
+    centred = A - A.mean(axis=0)
+    means = np.array([centred[y == k].mean(axis=0) for k in np.unique(y)])
+    of_row = means[np.searchsorted(np.unique(y), y)]
+    return 100 * float((of_row**2).sum() / (centred**2).sum())
 
 
 def same_as_nearest(A: np.ndarray, y: np.ndarray) -> float:
@@ -262,30 +275,31 @@ def same_as_nearest(A: np.ndarray, y: np.ndarray) -> float:
 
 
 def measure(quick: bool = False) -> Inside:
-    """Return a net with few hidden units, and what they make of the test pictures."""
+    """Return a net with few hidden units, and what its layers make of the test pictures."""
     pictures, _, test = load()
-    net = Network([64, UNITS, 10], activation="tanh", output="softmax", random_state=1)
+    net = Network(INSIDE, activation="tanh", output="softmax", random_state=1)
     seen = shifted(pictures)
     net.fit(*seen, optimizer=Adam(RATE), epochs=1 if quick else EPOCHS, batch_size=BATCH_SIZE, alpha=1.0)
     out, cache = net.forward(test.X)
-    hidden = np.asarray(cache.A[0], np.float64)
-    places, share = plane(hidden)
+    layers = [np.asarray(A, np.float64) for A in (test.X, *cache.A[:-1])]
+    places = plane(layers[-1])
     return Inside(
-        net, test, places, share, plane(test.X)[1], same_as_nearest(places, test.y),
-        same_as_nearest(plane(test.X)[0], test.y), 100 * float(np.mean(out.argmax(axis=1) == test.y)),
+        net, test, places, [between_classes(A, test.y) for A in layers], same_as_nearest(places, test.y),
+        same_as_nearest(plane(test.X), test.y), 100 * float(np.mean(out.argmax(axis=1) == test.y)),
     )  # fmt: skip
 
 
 def tell(m: Inside) -> str:
     """Return the numbers in words."""
-    share, of_pixels = 100 * m.share, 100 * m.of_pixels
+    pixels, first, second = m.between
+    sizes = "-".join(map(str, INSIDE))
     return (
-        f"A net of {UNITS} hidden units reads {m.accuracy:.1f} % of the test pictures. Its units look for\n"
+        f"A net of {sizes} reads {m.accuracy:.1f} % of the test pictures. Its first units look for\n"
         "strokes and for where there is none: ink on purple speaks for the unit, ink on orange against it.\n"
-        f"Together they make {UNITS} numbers of a picture. The plane where these spread most holds\n"
-        f"{share:.0f} % of their spread (of the pixels': {of_pixels:.0f} %), and there digits lie\n"
-        f"with their like: next to {m.near:.0f} % of the pictures lies one of the same digit (in the\n"
-        f"plane of the pixels: {m.near_of_pixels:.0f} %)."
+        "Layer by layer pictures of the same digit move together: of the spread of the pixels\n"
+        f"{pixels:.0f} % lie between digits, the rest within them; of the first hidden layer {first:.0f} %,\n"
+        f"of the second {second:.0f} %. In the plane where the second spreads most, next to {m.near:.0f} % of\n"
+        f"the pictures lies one of the same digit (in that of the pixels: {m.near_of_pixels:.0f} %)."
     )
 
 
@@ -293,7 +307,7 @@ def draw(m: Inside) -> Any:
     """Return the picture: the units' weights, and the hidden layer's plane."""
     figure, (left, right) = sheet(4.4, 1, 2, width_ratios=[1, 1.2])
     plotting.weights(m.net, left, shape=(8, 8), columns=4)
-    left.set_title("what hidden units look for")
+    left.set_title("what first units look for")
     for digit in range(10):
         color = plotting.COLORS[digit % 6]
         for x, y in m.places[m.test.y == digit]:
@@ -304,5 +318,5 @@ def draw(m: Inside) -> Any:
     right.set_ylim(low[1] - margin[1], high[1] + margin[1])
     right.set_xticks([])
     right.set_yticks([])
-    right.set_title("what the hidden layer sees")
+    right.set_title("what the last hidden layer sees")
     return figure
