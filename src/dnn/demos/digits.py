@@ -298,7 +298,7 @@ def tell(m: Inside) -> str:
         "strokes and for where there is none: ink on purple speaks for the unit, ink on orange against it.\n"
         "Layer by layer pictures of the same digit move together: of the spread of the pixels\n"
         f"{pixels:.0f} % lie between digits, the rest within them; of the first hidden layer {first:.0f} %,\n"
-        f"of the second {second:.0f} %. In the plane where the second spreads most, next to {m.near:.0f} % of\n"
+        f"of the second {second:.0f} %. Where the second spreads most, next to {m.near:.0f} % of\n"
         f"the pictures lies one of the same digit (in that of the pixels: {m.near_of_pixels:.0f} %)."
     )
 
