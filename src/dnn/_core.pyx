@@ -321,17 +321,20 @@ cdef double loss_tile(const Job* job, Py_ssize_t r, Py_ssize_t n, double scale, 
     cdef const double* w = NULL
     cdef Py_ssize_t y_bytes = op.n_out * job.size, first = job.begin + r if order == NULL else 0
     cdef double total
-    if order != NULL:
-        order += r
-    if job.Y != NULL:
-        dnn_gather(n, y_bytes, job.Y + first * y_bytes, y_bytes, order, job.Y_tile, y_bytes)
-        Y = job.Y_tile
+    if order == NULL:  # where they stand
+        Y = NULL if job.Y == NULL else job.Y + first * y_bytes
+        classes = NULL if job.classes == NULL else job.classes + first
+        w = NULL if job.weights == NULL else job.weights + first
     else:
-        dnn_gather(n, 8, <const char*>(job.classes + first), 8, order, <char*>job.classes_tile, 8)
-        classes = job.classes_tile
-    if job.weights != NULL:
-        dnn_gather(n, 8, <const char*>(job.weights + first), 8, order, <char*>job.w_tile, 8)
-        w = job.w_tile
+        if job.Y != NULL:
+            dnn_gather(n, y_bytes, job.Y, y_bytes, order + r, job.Y_tile, y_bytes)
+            Y = job.Y_tile
+        else:
+            dnn_gather(n, 8, <const char*>job.classes, 8, order + r, <char*>job.classes_tile, 8)
+            classes = job.classes_tile
+        if job.weights != NULL:
+            dnn_gather(n, 8, <const char*>job.weights, 8, order + r, <char*>job.w_tile, 8)
+            w = job.w_tile
     if not job.outputs:
         return job.kernels.loss(job.loss, job.loss_par, n, op.n_out, row(job, out.Z, r), out.Z.ld,
                                 Y, op.n_out, classes, w, scale,
