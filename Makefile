@@ -9,7 +9,7 @@ BUILT := $(VENV)/.built
 SOURCES := setup.py $(wildcard src/dnn/*.pyx src/dnn/*.px[di] src/dnn/*.h src/dnn/*.c)
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test build lint bench clean FORCE
+.PHONY: help demo test build lint bench docs clean FORCE
 
 help:
 	@echo "make demo    train on scikit-learn's digits, print what happened, draw a picture"
@@ -17,6 +17,7 @@ help:
 	@echo "make build   compile src/dnn/_core again, if its sources changed"
 	@echo "make lint    ruff check, ruff format --check, mypy"
 	@echo "make bench   run the benchmarks"
+	@echo "make docs    make the pages, build/docs/index.html; a warning is an error"
 	@echo "make clean   remove what was built, but not $(VENV)"
 	@echo "Each makes $(VENV) first if there is none: PYTHON=/path/to/python says with which Python."
 
@@ -42,8 +43,14 @@ bench: build
 	@echo "bench: benchmarks/run.py, in $(VENV) ($$($(PY) -V))"
 	@$(PY) benchmarks/run.py $(ARGS)
 
+# In the environment that the tests have: nothing is fetched.
+docs: build
+	@echo "docs: sphinx, in $(VENV) ($$($(PY) -V)): half a minute, for the demonstrations are run"
+	@$(PY) -m sphinx -q -W --keep-going -b html docs build/docs $(ARGS)
+	@echo "docs: build/docs/index.html"
+
 clean:
-	rm -rf build dist src/*.egg-info src/dnn/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/generated docs/gallery src/*.egg-info src/dnn/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml
 	@$(PY) -c '$(NEW_ENOUGH)' 2>/dev/null || { \

@@ -1,6 +1,5 @@
-"""The demonstration from the command line to the picture, the course's functions, and the README's code."""
+"""The demonstration from the command line to the picture, and the README's code."""
 
-import doctest
 import importlib
 import importlib.util
 import re
@@ -9,14 +8,13 @@ import sys
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dnn import SGD, History, Network, cli, plotting
-from dnn.course import loops, vectorized
+from dnn import History, cli, plotting
+from dnn.course import loops
 from dnn.demos import digits
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -175,142 +173,6 @@ def test_wrong_digits_are_marked():
     ax = plotting.digits(np.ones((7, 8, 8)), [0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 9, 5, 6], axes())
     assert [text.get_text() for text in ax.texts] == ["0", "1", "2", "3", "4, is 9", "5", "6"]
     assert len(ax.patches) == 1 and len(ax.images) == 7
-
-
-# The course's functions: loops and NumPy against each other, the compiled core, and finite differences
-
-SIZES = [(1, 1, 1), (3, 4, 1), (5, 7, 3, 2), (4, 2)]
-
-
-def example(sizes, output, m=6, seed=1):
-    """Parameters, X and Y as arrays in the course's shapes."""
-    rng = np.random.default_rng(seed)
-    parameters = {}
-    for layer, (n_prev, n) in enumerate(pairwise(sizes), 1):
-        parameters[f"W{layer}"] = rng.normal(size=(n, n_prev))
-        parameters[f"b{layer}"] = rng.normal(size=(n, 1))
-    X = rng.normal(size=(sizes[0], m))
-    if output == "softmax":
-        return parameters, X, np.eye(sizes[-1])[:, rng.integers(sizes[-1], size=m)]
-    return parameters, X, rng.integers(2, size=(sizes[-1], m)).astype(float)
-
-
-def step(course, parameters, X, Y, activation, output, rate=0.1):
-    AL, caches = course.L_model_forward(X, parameters, activation, output)
-    cost = course.compute_cost(AL, Y, output)
-    grads = course.L_model_backward(AL, Y, caches, activation)
-    return AL, cost, grads, course.update_parameters(parameters, grads, rate)
-
-
-def as_lists(parameters):
-    return {name: P.tolist() for name, P in parameters.items()}
-
-
-CASES = [
-    (sizes, activation, output)
-    for sizes in SIZES
-    for activation in ("relu", "sigmoid", "tanh")
-    for output in ("sigmoid", "softmax")
-    if output == "sigmoid" or sizes[-1] > 1
-]
-
-
-@pytest.mark.parametrize(("sizes", "activation", "output"), CASES)
-def test_three_ways_agree(sizes, activation, output):
-    parameters, X, Y = example(sizes, output)
-    AL, cost, grads, updated = step(vectorized, parameters, X, Y, activation, output)
-    in_lists = step(loops, as_lists(parameters), X.tolist(), Y.tolist(), activation, output)
-
-    close = {"rtol": 0, "atol": 1e-12}
-    np.testing.assert_allclose(in_lists[0], AL, **close)
-    np.testing.assert_allclose(in_lists[1], cost, **close)
-    for ours, theirs in zip(in_lists[2:], (grads, updated), strict=True):
-        assert ours.keys() == theirs.keys()
-        for name in ours:
-            np.testing.assert_allclose(ours[name], theirs[name], **close, err_msg=name)
-
-    net = Network(list(sizes), activation=activation, output=output, dtype="float64")
-    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
-        W[:], b[:] = parameters[f"W{layer}"].T, parameters[f"b{layer}"][:, 0]
-    _, cache = net.forward(X.T, scores=True)
-    np.testing.assert_allclose(net(X.T).T, AL, **close)
-    # The course's dA0 is m times the derivative of the cost.
-    _, dX = net.backward(cache, (AL - Y).T)
-    np.testing.assert_allclose(dX.T, grads["dA0"], **close)
-    history = net.fit(X.T, Y.T, optimizer=SGD(0.1), epochs=1, batch_size=None)
-    np.testing.assert_allclose(history.loss, [cost], **close)
-    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
-        np.testing.assert_allclose(W.T, updated[f"W{layer}"], **close)
-        np.testing.assert_allclose(b[:, None], updated[f"b{layer}"], **close)
-
-
-@pytest.mark.parametrize(("sizes", "activation", "output"), CASES)
-def test_gradients_are_those_of_the_cost(sizes, activation, output):
-    parameters, X, Y = example(sizes, output)
-    _, _, grads, _ = step(vectorized, parameters, X, Y, activation, output)
-
-    def cost():
-        return vectorized.compute_cost(
-            vectorized.L_model_forward(X, parameters, activation, output)[0], Y, output
-        )
-
-    e = 1e-6
-    for name, P in parameters.items():
-        for index in np.ndindex(P.shape):
-            kept = P[index]
-            P[index] = kept + e
-            above = cost()
-            P[index] = kept - e
-            below = cost()
-            P[index] = kept
-            assert grads["d" + name][index] == pytest.approx((above - below) / (2 * e), abs=1e-7)
-
-
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "softmax"])
-def test_activations_agree_far_out(name):
-    """Also where e^z would overflow."""
-    Z = np.array([[-1e4, -800.0, -1.0, 0.0, 3.0, 800.0], [1e4, 0.0, 2.0, 0.0, -3.0, 799.0]])
-    A, _ = getattr(vectorized, name)(Z)
-    np.testing.assert_allclose(getattr(loops, name)(Z.tolist())[0], A, rtol=1e-14, atol=0)
-    assert np.isfinite(A).all()
-    if name != "softmax":
-        dA = np.arange(12.0).reshape(2, 6)
-        backward = f"{name}_backward"
-        dZ = getattr(vectorized, backward)(dA, Z)
-        np.testing.assert_allclose(getattr(loops, backward)(dA.tolist(), Z.tolist()), dZ, rtol=1e-14, atol=0)
-
-
-@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
-def test_the_cost_of_a_sure_and_right_answer_is_0(output):
-    AL = [[1.0, 0.0], [0.0, 1.0]]
-    assert loops.compute_cost(AL, AL, output) == 0
-    assert vectorized.compute_cost(np.array(AL), np.array(AL), output) == 0
-
-
-@pytest.mark.parametrize("course", [loops, vectorized])
-def test_names_are_checked(course):
-    parameters, X, Y = example((2, 3, 1), "sigmoid")
-    with pytest.raises(ValueError, match="did you mean 'relu'"):
-        course.L_model_forward(X, parameters, "rellu")
-    with pytest.raises(ValueError, match="output must be one of sigmoid, softmax"):
-        course.compute_cost(Y, Y, "tanh")
-
-
-@pytest.mark.parametrize("name", ["dnn.course.loops", "dnn.course.vectorized", "dnn.demos.digits"])
-def test_examples_run(name):
-    failed, _ = doctest.testmod(importlib.import_module(name))
-    assert not failed
-
-
-def test_loops_and_numpy_have_the_same_functions():
-    def functions(module):
-        return {
-            name
-            for name, thing in vars(module).items()
-            if getattr(thing, "__module__", "") == module.__name__
-        }
-
-    assert functions(loops) - {"zeros"} == functions(vectorized)
 
 
 # The README

@@ -48,6 +48,8 @@ MAY_IMPORT = {
         *SPECS,
     },
     "gradient_check": {"checks", "losses", "network"},
+    "explanation": {"layers", "network"},
+    "drawing": {"explanation", "losses", "network"},
     "rate_finder": {"checks", "network", "optimizers"},
     "__init__": {
         "cache",
@@ -61,7 +63,12 @@ MAY_IMPORT = {
     },
 }
 # What is optional may import all of these; nothing of these imports it, but inside a method, by name.
-INSIDE_A_METHOD = {("history", "plotting"), ("rate_finder", "plotting")}
+INSIDE_A_METHOD = {
+    ("history", "plotting"),
+    ("rate_finder", "plotting"),
+    ("summary", "drawing"),
+    ("gradient_check", "explanation"),
+}
 # For types alone, under TYPE_CHECKING
 FOR_TYPES = {
     ("training", "network"),
@@ -69,6 +76,7 @@ FOR_TYPES = {
     ("diagnosis", "network"),
     ("diagnosis", "training"),
     ("summary", "network"),
+    ("summary", "drawing"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``dnn demo``, or ``python -m dnn demo``."""
+"""The command line: ``dnn demo NAME``, or ``python -m dnn demo NAME``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import dnn
+
+from .demos import DEMOS, WITH_SKLEARN, demo, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> from dnn.cli import main
-    >>> main(["demo", "--out", "pictures"])  # doctest: +SKIP
+    >>> main(["demo", "planar", "--out", "pictures"])  # doctest: +SKIP
     0
     """
     parser = argparse.ArgumentParser(
@@ -30,17 +32,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="command")
-    demo = commands.add_parser(
+    listed = "\n".join(f"  {name:18} {what}" for name, what in DEMOS.items())
+    command = commands.add_parser(
         "demo",
-        help="learn to read digits: train, test, compare with loops and NumPy, draw",
-        description="Train on the handwritten digits that come with scikit-learn (nothing is downloaded), "
-        "test, time a training step against Python loops and NumPy, and draw a picture.",
+        help="show what a first course on neural networks claims: measure, explain, draw",
+        description="Measures, explains in a few lines, and draws a picture. Nothing is downloaded.\n\n"
+        + listed,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    demo.add_argument(
+    command.add_argument(
+        "name", nargs="?", default="digits", choices=DEMOS, metavar="NAME", help="which; default: digits"
+    )
+    command.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="files of yours, for housing (a CSV) and logistic"
+    )
+    command.add_argument(
         "--out", type=Path, default=Path(), metavar="FOLDER", help="where the picture goes; default: here"
     )
-    demo.add_argument(
-        "--no-progress", action="store_true", help="no progress bar (there is one in a terminal)"
+    command.add_argument(
+        "--no-progress", action="store_true", help="no progress bar (digits has one, in a terminal)"
     )
     arguments = parser.parse_args(argv)
 
@@ -50,18 +60,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help()
         return 0
-    progress = sys.stderr.isatty() and not arguments.no_progress
-    needed = ["sklearn", "matplotlib", *(["tqdm"] if progress else [])]
-    missing = [name for name in needed if find_spec(name) is None]
+    return _demo(arguments.name, arguments.files, arguments.out, not arguments.no_progress)
+
+
+def _demo(name: str, files: list[Path], folder: Path, progress: bool) -> int:
+    """Run a demonstration; what is missing is said in one line."""
+    progress = progress and name == "digits" and sys.stderr.isatty()
+    needed = ["sklearn"] if name in WITH_SKLEARN and not files else []
+    needed += ["matplotlib", *(["tqdm"] if progress else [])]
+    missing = [package for package in needed if find_spec(package) is None]
     if missing:
         print(f"dnn demo needs {' and '.join(missing)}: pip install 'dnn[all]'", file=sys.stderr)
         return 1
     try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        print(f"dnn demo cannot write to {arguments.out}: {error.strerror}", file=sys.stderr)
+        print(f"dnn demo cannot write to {folder}: {error.strerror}", file=sys.stderr)
         return 1
-    from .demos import digits
-
-    digits.run(arguments.out, progress=progress)
+    takes: tuple[str, ...] = getattr(demo(name), "FILES", ())
+    if len(files) > len(takes):
+        print(
+            f"dnn demo {name} takes {', '.join(takes) or 'no files'}, got {len(files)} files", file=sys.stderr
+        )
+        return 1
+    if name == "digits":
+        demo(name).run(folder, progress=progress)
+        return 0
+    try:
+        run(name, folder, files)
+    except (OSError, ValueError, ImportError) as error:
+        if not files:
+            raise
+        print(f"dnn demo {name}: {error}", file=sys.stderr)
+        return 1
     return 0

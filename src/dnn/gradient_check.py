@@ -28,6 +28,7 @@ def check_gradient(
     gradient: Any = None,
     epsilon: float = 1e-6,
     random_state: int | checks.Random | None = 0,
+    explain: bool = False,
 ) -> float:
     """Return the relative difference ``|g - g'| / (|g| + |g'|)`` of a gradient g and finite differences g'.
 
@@ -50,6 +51,9 @@ def check_gradient(
         The step e; smaller ones lose to rounding, larger ones to curvature.
     random_state : None, int, Generator or RandomState, default 0
         Source of the drawn parameters and directions.
+    explain : bool, default False
+        Print one forward and backward pass, a line a formula with shapes and values; and of a gradient that
+        is off which parameter is, and the slip that most likely was made: * for @, a missing 1/m, ...
 
     References
     ----------
@@ -92,4 +96,9 @@ def check_gradient(
     exact = np.array([d @ g for d in directions])
     found = np.array([(cost(epsilon * d) - cost(-epsilon * d)) / (2 * epsilon) for d in directions])
     size = float(np.linalg.norm(exact) + np.linalg.norm(found))
-    return float(np.linalg.norm(exact - found)) / size if size else 0.0
+    difference = float(np.linalg.norm(exact - found)) / size if size else 0.0
+    if explain:
+        from . import explanation
+
+        print(explanation.explain(explanation.Pass.of(twin, X, y, arguments), g, difference))
+    return difference

@@ -14,7 +14,7 @@ from .history import History
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss, LossSpec, loss_of
 from .predictor import Predictor
-from .summary import table
+from .summary import draw, table
 
 _ADAM = optimizers.Adam(1e-3)
 
@@ -241,9 +241,7 @@ class Network:
         Parameters
         ----------
         X : array_like (N, I)
-        y : array_like
-            Targets, as in `fit`.
-        loss : str, default "auto"
+        y, loss
             As in `fit`.
 
         Examples
@@ -385,9 +383,7 @@ class Network:
         Parameters
         ----------
         X : array_like (N, I)
-        y : array_like
-            Targets, as in `fit`.
-        loss, sample_weight, alpha, l1
+        y, loss, sample_weight, alpha, l1
             As in `fit`.
 
         Examples
@@ -584,6 +580,8 @@ class Network:
         return training.Problem(self._plan, self._params, rows, targets, weights, kind).mean_loss
 
     # Looking at it
+
+    draw = draw  # a method, which has its place with the table
 
     def summary(self) -> str:
         """Return a table of all dimensions: W, b, Z and A of each layer, parameters, flops an example.

@@ -1,11 +1,41 @@
-"""The table of all dimensions of a network."""
+"""The table of all dimensions of a network, and the drawing of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .drawing import Drawing
     from .network import Network
+
+
+def draw(self: Network, x: Any = None, y: Any = None, *, loss: Any = "auto", most: int = 10) -> Drawing:
+    """Return a drawing of the network: layers, units, weights. A notebook shows it; ``save(path)`` is SVG.
+
+    A weight is a line, blue above 0, orange and dashed below; the larger, the wider.
+
+    Parameters
+    ----------
+    x : array_like (I,), default None
+        An example: its values stand in the units, as in a computation graph.
+    y : int, float or array_like (O,), default None
+        Its target: the slopes of its cost stand at the units too, with respect to what they put out, and at
+        the last layer with respect to Z.
+    loss : default "auto"
+        As in `fit`.
+    most : int, default 10
+        Units of a layer that are drawn; of more, the first and the last.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> drawing = Network([2, 3, 1], output="sigmoid", random_state=0).draw([1.0, -1.0], 1)
+    >>> drawing.svg()[:4]
+    '<svg'
+    """
+    from . import drawing
+
+    return drawing.draw_network(self, x, y, loss=loss, most=most)
 
 
 def table(net: Network) -> str:

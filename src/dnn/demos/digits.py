@@ -1,4 +1,4 @@
-"""Handwritten digits: a network learns to read them, and one training step is done in three ways."""
+"""Handwritten digits: a network reads them; a step done in three ways; what the hidden layer sees."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import SGD, Adam, History, Network, plotting
 from ..course import loops, vectorized
+from . import STYLE, one_thread, sheet
 
 LAYERS = [64, 200, 10]
 EPOCHS = 30
@@ -120,12 +121,8 @@ def compare(pictures: Part) -> Comparison:
     if not difference <= TOLERANCE:
         raise AssertionError(f"loops, NumPy and compiled differ by {difference:g}, more than {TOLERANCE:g}")
 
-    # scikit-learn brings it.
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     seconds: dict[Callable[[int], Any], list[float]] = {numpy_steps: [], compiled_steps: []}
-    # One thread for both: NumPy's BLAS would take all cores, and be many times slower where they are busy.
-    with threadpool_limits(1):
+    with one_thread():
         # In turns, so that what else the machine does falls on both.
         for _ in range(RUNS):
             for way, taken in seconds.items():
@@ -143,7 +140,7 @@ def _flat(cost: float, parameters: dict[str, Any]) -> np.ndarray:
 
 
 def run(folder: Path, progress: bool = False) -> None:
-    """Train, test, compare and draw: print what happened, and write ``dnn-demo.png``.
+    """Train, test, compare and draw: print what happened, write ``dnn-demo.png`` and ``dnn-digits.png``.
 
     Parameters
     ----------
@@ -152,6 +149,8 @@ def run(folder: Path, progress: bool = False) -> None:
     progress : bool, default False
         Show a progress bar.
     """
+    from matplotlib import rc_context
+
     pictures, validation, test = load()
     n = len(pictures.y)
     print("A network learns to read digits: 1797 pictures of 8 x 8 pixels, which come with scikit-learn.")
@@ -195,6 +194,11 @@ def run(folder: Path, progress: bool = False) -> None:
     path = folder / "dnn-demo.png"
     _draw(path, history, test, predictions)
     print(f"Picture: {path}")
+    inside = measure()
+    path = folder / "dnn-digits.png"
+    with rc_context(STYLE):
+        draw(inside).savefig(path, dpi=150)
+    print(f"         {path}, which says:\n\n{tell(inside)}")
 
 
 def _draw(path: Path, history: History, test: Part, predictions: np.ndarray) -> None:
@@ -210,3 +214,109 @@ def _draw(path: Path, history: History, test: Part, predictions: np.ndarray) -> 
     plotting.digits(test.X[shown].reshape(-1, 8, 8), predictions[shown], test.y[shown], right)
     right.set_title(f"{wrong.size - wrong.sum()} of {wrong.size} read right")
     figure.savefig(path, dpi=150)
+
+
+# Inside the network: the page of the gallery
+
+INSIDE = [64, 24, 12, 10]
+
+
+class Inside(NamedTuple):
+    """A small net, the test pictures, and their places where its last hidden layer spreads most."""
+
+    net: Network
+    test: Part
+    places: np.ndarray
+    between: list[float]  # share of the spread that lies between digits, in percent: of pixels, of each layer
+    near: float  # pictures whose nearest other one in the plane shows the same digit, in percent
+    near_of_pixels: float
+    accuracy: float
+
+
+def plane(A: np.ndarray) -> np.ndarray:
+    """Return the rows' places (N, 2) in the plane of most spread.
+
+    Examples
+    --------
+    >>> np.abs(plane(np.array([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0]]))).tolist()
+    [[1.0, 0.0], [1.0, 0.0]]
+    """
+    centred = A - A.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    places: np.ndarray = centred @ axes[:2].T
+    return places
+
+
+def between_classes(A: np.ndarray, y: np.ndarray) -> float:
+    """Return how much of the rows' spread, in percent, is that of the means of their classes.
+
+    Examples
+    --------
+    >>> between_classes(np.array([[0.0], [0.0], [5.0], [5.0]]), np.array([1, 1, 2, 2]))
+    100.0
+    """
+    centred = A - A.mean(axis=0)
+    means = np.array([centred[y == k].mean(axis=0) for k in np.unique(y)])
+    of_row = means[np.searchsorted(np.unique(y), y)]
+    return 100 * float((of_row**2).sum() / (centred**2).sum())
+
+
+def same_as_nearest(A: np.ndarray, y: np.ndarray) -> float:
+    """Return how many rows, in percent, have the class of the row nearest to them.
+
+    Examples
+    --------
+    >>> same_as_nearest(np.array([[0.0], [0.1], [5.0], [5.1]]), np.array([1, 1, 2, 3]))
+    50.0
+    """
+    distance = ((A[:, None] - A[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(distance, np.inf)
+    return 100 * float(np.mean(y[distance.argmin(axis=1)] == y))
+
+
+def measure(quick: bool = False) -> Inside:
+    """Return a net with few hidden units, and what its layers make of the test pictures."""
+    pictures, _, test = load()
+    net = Network(INSIDE, activation="tanh", output="softmax", random_state=1)
+    seen = shifted(pictures)
+    net.fit(*seen, optimizer=Adam(RATE), epochs=1 if quick else EPOCHS, batch_size=BATCH_SIZE, alpha=1.0)
+    out, cache = net.forward(test.X)
+    layers = [np.asarray(A, np.float64) for A in (test.X, *cache.A[:-1])]
+    places = plane(layers[-1])
+    return Inside(
+        net, test, places, [between_classes(A, test.y) for A in layers], same_as_nearest(places, test.y),
+        same_as_nearest(plane(test.X), test.y), 100 * float(np.mean(out.argmax(axis=1) == test.y)),
+    )  # fmt: skip
+
+
+def tell(m: Inside) -> str:
+    """Return the numbers in words."""
+    pixels, first, second = m.between
+    sizes = "-".join(map(str, INSIDE))
+    return (
+        f"A net of {sizes} reads {m.accuracy:.1f} % of the test pictures. Its first units look for\n"
+        "strokes and for where there is none: ink on purple speaks for the unit, ink on orange against it.\n"
+        "Layer by layer pictures of the same digit move together: of the spread of the pixels\n"
+        f"{pixels:.0f} % lie between digits, the rest within them; of the first hidden layer {first:.0f} %,\n"
+        f"of the second {second:.0f} %. Where the second spreads most, next to {m.near:.0f} % of\n"
+        f"the pictures lies one of the same digit (in that of the pixels: {m.near_of_pixels:.0f} %)."
+    )
+
+
+def draw(m: Inside) -> Any:
+    """Return the picture: the units' weights, and the hidden layer's plane."""
+    figure, (left, right) = sheet(4.4, 1, 2, width_ratios=[1, 1.2])
+    plotting.weights(m.net, left, shape=(8, 8), columns=4)
+    left.set_title("what first units look for")
+    for digit in range(10):
+        color = plotting.COLORS[digit % 6]
+        for x, y in m.places[m.test.y == digit]:
+            right.text(x, y, str(digit), color=color, fontsize=11, ha="center", va="center")
+    low, high = m.places.min(axis=0), m.places.max(axis=0)
+    margin = 0.04 * (high - low)
+    right.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    right.set_ylim(low[1] - margin[1], high[1] + margin[1])
+    right.set_xticks([])
+    right.set_yticks([])
+    right.set_title("what the last hidden layer sees")
+    return figure

@@ -1,114 +1,19 @@
-"""The training step in NumPy: a matrix is one array, and a layer one product.
-
-`dnn.course.loops` has the same functions with every index visible; m is the number of examples.
-"""
+"""Layers in NumPy: one and all of them, forward and backward, the cost, dropout. m examples."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.special import xlogy
 
-from ..checks import check_name
+from ...checks import check_name
+from ..shapes import check_layer, check_network, check_same
+from .activations import BACKWARD, FORWARD
 
 LinearCache: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
-Cache: TypeAlias = tuple[LinearCache, np.ndarray]
-
-
-# Activations: A = g(Z), and the cache is Z
-
-
-def sigmoid(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return A (n, m), ``A = 1 / (1 + e^-Z)``, and the cache Z (n, m).
-
-    Examples
-    --------
-    >>> A, cache = sigmoid(np.array([[0.0, 2.0]]))
-    >>> A.round(4).tolist()
-    [[0.5, 0.8808]]
-    """
-    # e^-z overflows below -709; e^-|z| never does: for z < 0, 1 / (1 + e^-z) = e^z / (1 + e^z).
-    e = np.exp(-np.abs(Z))
-    return np.where(Z >= 0, 1.0, e) / (1.0 + e), Z
-
-
-def sigmoid_backward(dA: np.ndarray, cache: np.ndarray) -> np.ndarray:
-    """Return dZ (n, m), ``dZ = dA * A * (1 - A)``, from dA (n, m) and the cache Z (n, m).
-
-    Examples
-    --------
-    >>> sigmoid_backward(np.array([[1.0, 2.0]]), np.zeros((1, 2))).tolist()
-    [[0.25, 0.5]]
-    """
-    A, _ = sigmoid(cache)
-    dZ: np.ndarray = dA * A * (1.0 - A)
-    return dZ
-
-
-def tanh(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return A (n, m), ``A = tanh Z``, and the cache Z (n, m).
-
-    Examples
-    --------
-    >>> A, cache = tanh(np.array([[0.0, 1.0]]))
-    >>> A.round(4).tolist()
-    [[0.0, 0.7616]]
-    """
-    return np.tanh(Z), Z
-
-
-def tanh_backward(dA: np.ndarray, cache: np.ndarray) -> np.ndarray:
-    """Return dZ (n, m), ``dZ = dA * (1 - A^2)``, from dA (n, m) and the cache Z (n, m).
-
-    Examples
-    --------
-    >>> tanh_backward(np.array([[1.0, 2.0]]), np.zeros((1, 2))).tolist()
-    [[1.0, 2.0]]
-    """
-    A, _ = tanh(cache)
-    return dA * (1.0 - A**2)
-
-
-def relu(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return A (n, m), ``A = max(0, Z)``, and the cache Z (n, m).
-
-    Examples
-    --------
-    >>> A, cache = relu(np.array([[-1.0, 2.0]]))
-    >>> A.tolist()
-    [[0.0, 2.0]]
-    """
-    return np.maximum(0.0, Z), Z
-
-
-def relu_backward(dA: np.ndarray, cache: np.ndarray) -> np.ndarray:
-    """Return dZ (n, m), ``dZ = dA where Z > 0, else 0``, from dA (n, m) and the cache Z (n, m).
-
-    Examples
-    --------
-    >>> relu_backward(np.array([[3.0, 4.0]]), np.array([[-1.0, 2.0]])).tolist()
-    [[0.0, 4.0]]
-    """
-    return np.where(cache > 0, dA, 0.0)
-
-
-def softmax(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return A (n, m), ``A = e^Z / sum(e^Z)``, each column a distribution, and the cache Z (n, m).
-
-    Examples
-    --------
-    >>> A, cache = softmax(np.ones((2, 1)))
-    >>> A.tolist()
-    [[0.5], [0.5]]
-    """
-    # The same number taken off every z of a column leaves a as it is, and keeps e^z from overflowing.
-    e = np.exp(Z - Z.max(axis=0, keepdims=True))
-    return e / e.sum(axis=0, keepdims=True), Z
-
-
-FORWARD = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh, "softmax": softmax}
-BACKWARD = {"relu": relu_backward, "sigmoid": sigmoid_backward, "tanh": tanh_backward}
+# ((A_prev, W, b), Z), and D after a layer with dropout
+Cache: TypeAlias = tuple[Any, ...]
 
 
 # Forward
@@ -132,6 +37,7 @@ def linear_forward(A: np.ndarray, W: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     >>> Z.tolist()
     [[13.5, 24.5]]
     """
+    check_layer(A, W, b)
     return W @ A + b, (A, W, b)
 
 
@@ -145,7 +51,7 @@ def linear_activation_forward(
     A_prev : ndarray (n_prev, m)
     W : ndarray (n, n_prev)
     b : ndarray (n, 1)
-    activation : "relu", "sigmoid", "tanh" or "softmax"
+    activation : "relu", "leaky_relu", "sigmoid", "tanh" or "softmax"
         The name of g.
 
     Examples
@@ -162,7 +68,12 @@ def linear_activation_forward(
 
 
 def L_model_forward(
-    X: np.ndarray, parameters: dict[str, np.ndarray], activation: str = "relu", output: str = "sigmoid"
+    X: np.ndarray,
+    parameters: dict[str, np.ndarray],
+    activation: str = "relu",
+    output: str = "sigmoid",
+    keep_prob: float = 1.0,
+    seed: int | None = None,
 ) -> tuple[np.ndarray, list[Cache]]:
     """Return AL (n_y, m), the output of all L layers one after the other, and their caches.
 
@@ -171,10 +82,14 @@ def L_model_forward(
     X : ndarray (n_x, m)
     parameters : dict of ndarray
         "W1" (n_1, n_x), "b1" (n_1, 1), ..., "WL" (n_y, n_L-1), "bL" (n_y, 1).
-    activation : "relu", "sigmoid" or "tanh", default "relu"
+    activation : "relu", "leaky_relu", "sigmoid" or "tanh", default "relu"
         Of the hidden layers.
     output : "sigmoid" or "softmax", default "sigmoid"
         Of the last layer.
+    keep_prob : float in (0, 1], default 1
+        Share of the outputs of each hidden layer that is kept (`dropout`); below 1 its cache has D too.
+    seed : int, default None
+        Of the draws of what is kept.
 
     Examples
     --------
@@ -184,20 +99,32 @@ def L_model_forward(
     >>> AL.tolist(), len(caches)
     ([[0.5]], 2)
     """
+    check_network(X, parameters)
+    rng = np.random.RandomState(seed) if keep_prob < 1 else None
     L = len(parameters) // 2
     A = X
-    caches = []
+    caches: list[Cache] = []
     for layer in range(1, L + 1):
         g = activation if layer < L else output
         A, cache = linear_activation_forward(A, parameters[f"W{layer}"], parameters[f"b{layer}"], g)
+        if rng is not None and layer < L:
+            A, D = dropout(A, keep_prob, rng)
+            cache = (*cache, D)
         caches.append(cache)
     return A, caches
 
 
-def compute_cost(AL: np.ndarray, Y: np.ndarray, output: str = "sigmoid") -> float:
-    """Return the cost, the mean of the losses of the examples.
+def compute_cost(
+    AL: np.ndarray,
+    Y: np.ndarray,
+    output: str = "sigmoid",
+    parameters: dict[str, np.ndarray] | None = None,
+    lambd: float = 0.0,
+) -> float:
+    """Return the cost, the mean of the losses of the examples, and with lambd the L2 penalty.
 
-    ``J = -1/m sum(Y log AL + (1 - Y) log(1 - AL))`` for a sigmoid; ``J = -1/m sum(Y log AL)`` for a softmax.
+    ``J = -1/m sum(Y log AL + (1 - Y) log(1 - AL))`` for a sigmoid; ``J = -1/m sum(Y log AL)`` for a softmax;
+    the penalty is ``lambd/(2m) sum(W^2)`` over all W.
 
     Parameters
     ----------
@@ -206,6 +133,10 @@ def compute_cost(AL: np.ndarray, Y: np.ndarray, output: str = "sigmoid") -> floa
     Y : ndarray (n_y, m)
         What is right.
     output : "sigmoid" or "softmax", default "sigmoid"
+    parameters : dict of ndarray, default None
+        "W1", ...: needed with lambd.
+    lambd : float, at least 0, default 0
+        lambda, which is a word of Python's.
 
     Examples
     --------
@@ -213,26 +144,37 @@ def compute_cost(AL: np.ndarray, Y: np.ndarray, output: str = "sigmoid") -> floa
     0.279777
     """
     check_name("output", output, ("sigmoid", "softmax"))
+    check_same(AL, Y)
     m = Y.shape[1]
     losses = xlogy(Y, AL)  # Y log AL; 0 log a counts as 0, also where a has come to 0
     if output == "sigmoid":
         losses += xlogy(1 - Y, 1 - AL)
-    return float(-losses.sum() / m)
+    cost = float(-losses.sum() / m)
+    if lambd and parameters is not None:
+        L = len(parameters) // 2
+        cost += (
+            lambd / (2 * m) * sum(float(np.sum(parameters[f"W{layer}"] ** 2)) for layer in range(1, L + 1))
+        )
+    return cost
 
 
 # Backward: dA stands for the derivative of the cost with respect to A, times m, as in the course
 
 
-def linear_backward(dZ: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def linear_backward(
+    dZ: np.ndarray, cache: LinearCache, lambd: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return dA_prev (n_prev, m), dW (n, n_prev) and db (n, 1).
 
-    ``dW = 1/m dZ A_prev'``, ``db = 1/m sum of the columns of dZ``, ``dA_prev = W' dZ``.
+    ``dW = 1/m (dZ A_prev' + lambd W)``, ``db = 1/m sum of the columns of dZ``, ``dA_prev = W' dZ``.
 
     Parameters
     ----------
     dZ : ndarray (n, m)
     cache : (A_prev, W, b)
         From `linear_forward`.
+    lambd : float, at least 0, default 0
+        Of the L2 penalty.
 
     Examples
     --------
@@ -244,14 +186,17 @@ def linear_backward(dZ: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, np.
     """
     A_prev, W, _ = cache
     m = A_prev.shape[1]
+    check_same((len(W), m), dZ, ("Z", "dZ"))
     dW = dZ @ A_prev.T / m
+    if lambd:
+        dW += lambd / m * W
     db = dZ.sum(axis=1, keepdims=True) / m
     dA_prev = W.T @ dZ
     return dA_prev, dW, db
 
 
 def linear_activation_backward(
-    dA: np.ndarray, cache: Cache, activation: str
+    dA: np.ndarray, cache: Cache, activation: str, lambd: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return dA_prev (n_prev, m), dW (n, n_prev) and db (n, 1): ``dZ = dA * g'(Z)``, then `linear_backward`.
 
@@ -260,8 +205,10 @@ def linear_activation_backward(
     dA : ndarray (n, m)
     cache : ((A_prev, W, b), Z)
         From `linear_activation_forward`.
-    activation : "relu", "sigmoid" or "tanh"
+    activation : "relu", "leaky_relu", "sigmoid" or "tanh"
         The name of g.
+    lambd : float, at least 0, default 0
+        Of the L2 penalty.
 
     Examples
     --------
@@ -271,13 +218,18 @@ def linear_activation_backward(
     >>> dA_prev.tolist(), dW.tolist(), db.tolist()
     ([[3.0, 0.0]], [[0.5]], [[0.5]])
     """
-    linear_cache, activation_cache = cache
+    linear_cache, activation_cache = cache[:2]
     dZ = BACKWARD[check_name("activation", activation, BACKWARD)](dA, activation_cache)
-    return linear_backward(dZ, linear_cache)
+    return linear_backward(dZ, linear_cache, lambd)
 
 
 def L_model_backward(
-    AL: np.ndarray, Y: np.ndarray, caches: list[Cache], activation: str = "relu"
+    AL: np.ndarray,
+    Y: np.ndarray,
+    caches: list[Cache],
+    activation: str = "relu",
+    lambd: float = 0.0,
+    keep_prob: float = 1.0,
 ) -> dict[str, np.ndarray]:
     """Return the gradients: "dW1", "db1", ..., "dWL", "dbL", and "dA0", ..., "dA(L-1)".
 
@@ -289,8 +241,12 @@ def L_model_backward(
     AL, Y : ndarray (n_y, m)
     caches : list
         From `L_model_forward`, one for each layer.
-    activation : "relu", "sigmoid" or "tanh", default "relu"
+    activation : "relu", "leaky_relu", "sigmoid" or "tanh", default "relu"
         Of the hidden layers.
+    lambd : float, at least 0, default 0
+        Of the L2 penalty.
+    keep_prob : float in (0, 1], default 1
+        As in `L_model_forward`.
 
     Examples
     --------
@@ -301,34 +257,51 @@ def L_model_backward(
     >>> grads["dW1"].tolist(), grads["dW2"].tolist()
     ([[-1.0], [0.0]], [[-1.0, 0.0]])
     """
+    check_same(AL, Y)
     L = len(caches)
-    dA, dW, db = linear_backward(AL - Y, caches[L - 1][0])
+    dA, dW, db = linear_backward(AL - Y, caches[L - 1][0], lambd)
     grads = {f"dA{L - 1}": dA, f"dW{L}": dW, f"db{L}": db}
     for layer in range(L - 1, 0, -1):
-        dA, dW, db = linear_activation_backward(dA, caches[layer - 1], activation)
+        if keep_prob < 1:
+            dA = dropout_backward(dA, caches[layer - 1][2], keep_prob)
+            grads[f"dA{layer}"] = dA
+        dA, dW, db = linear_activation_backward(dA, caches[layer - 1], activation, lambd)
         grads |= {f"dA{layer - 1}": dA, f"dW{layer}": dW, f"db{layer}": db}
     return grads
 
 
-def update_parameters(
-    parameters: dict[str, np.ndarray], grads: dict[str, np.ndarray], learning_rate: float
-) -> dict[str, np.ndarray]:
-    """Return the parameters after one step of gradient descent, ``W - learning_rate dW``; the old ones stay.
+# Dropout
+
+
+def dropout(A: np.ndarray, keep_prob: float, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    """Return A (n, m) with a share of its numbers dropped, ``A * D / keep_prob``, and D (n, m), what is kept.
+
+    D is 1 with the probability keep_prob, and otherwise 0; dividing leaves the expected A as it was.
 
     Parameters
     ----------
-    parameters : dict of ndarray
-        "W1", "b1", ...
-    grads : dict of ndarray
-        "dW1", "db1", ..., from `L_model_backward`.
-    learning_rate : float, at least 0
+    A : ndarray (n, m)
+    keep_prob : float in (0, 1]
+    rng : numpy RandomState
+        Source of the draws, one number for each of A, row by row.
 
     Examples
     --------
-    >>> parameters = {"W1": np.array([[1.0]]), "b1": np.array([[0.0]])}
-    >>> grads = {"dW1": np.array([[2.0]]), "db1": np.array([[4.0]])}
-    >>> parameters = update_parameters(parameters, grads, 0.25)
-    >>> parameters["W1"].item(), parameters["b1"].item()
-    (0.5, -1.0)
+    >>> A, D = dropout(np.ones((1, 3)), 0.5, np.random.RandomState(1))
+    >>> A.tolist(), D.tolist()
+    ([[2.0, 0.0, 2.0]], [[1.0, 0.0, 1.0]])
     """
-    return {name: P - learning_rate * grads["d" + name] for name, P in parameters.items()}
+    D = (rng.random_sample(A.shape) < keep_prob).astype(A.dtype)
+    return dropout_backward(A, D, keep_prob), D
+
+
+def dropout_backward(dA: np.ndarray, D: np.ndarray, keep_prob: float) -> np.ndarray:
+    """Return dA (n, m) of what was before `dropout`, ``dA * D / keep_prob``.
+
+    Examples
+    --------
+    >>> dropout_backward(np.array([[1.0, 3.0]]), np.array([[0.0, 1.0]]), 0.5).tolist()
+    [[0.0, 6.0]]
+    """
+    dropped: np.ndarray = dA * D / keep_prob
+    return dropped

@@ -1,0 +1,101 @@
+"""The way into the core: plans of one layer or of all, parameters in one vector, rows out of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from ... import _core
+from ...cache import Cache
+from ...layers import activation_of
+from ...optimizers import Optimizer
+
+
+@lru_cache(maxsize=256)
+def plan_of(
+    n_inputs: int, units: tuple[int, ...], activations: tuple[str, ...], drop: float = 0.0
+) -> _core.Plan:
+    """Return the plan of a net; made once, for a plan is never written. `drop` is for the hidden layers."""
+    return _core.Plan(
+        n_inputs,
+        [
+            (n, *activation_of(name), drop if layer else 0.0)
+            for layer, (n, name) in enumerate(zip(units, activations, strict=True))
+        ],
+    )
+
+
+def dtype_of(A: np.ndarray) -> np.dtype[np.float32] | np.dtype[np.float64]:
+    """Return float32 for float32, and float64 for all else."""
+    return np.dtype(np.float32) if A.dtype == np.float32 else np.dtype(np.float64)
+
+
+def rows(A: np.ndarray) -> np.ndarray:
+    """Return A.T (m, n), a view where that is C-contiguous, otherwise a copy."""
+    return np.ascontiguousarray(A.T, dtype_of(A))
+
+
+def vector(arrays: Iterable[np.ndarray], dtype: np.dtype[np.float32] | np.dtype[np.float64]) -> np.ndarray:
+    """Return arrays in one vector, each transposed: W (n, n_prev) is (n_in, n_out) there."""
+    return np.concatenate([np.ravel(A.T) for A in arrays]).astype(dtype, copy=False)
+
+
+def matrices(flat: np.ndarray, shapes: Iterable[tuple[int, ...]]) -> list[np.ndarray]:
+    """Return views (n, n_prev), (n, 1), ... of a vector: the way back."""
+    found, begin = [], 0
+    for n, n_prev in shapes:
+        found.append(flat[begin : begin + n * n_prev].reshape(n_prev, n).T)
+        begin += n * n_prev
+    return found
+
+
+def predict(plan: _core.Plan, params: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Return the outputs (m, n_y) for rows X (m, n_x)."""
+    out = np.empty((len(X), plan.n_outputs), X.dtype)
+    _core.predict(plan, params, X, out)
+    return out
+
+
+def losses(plan: _core.Plan, params: np.ndarray, X: np.ndarray, Y: np.ndarray, output: str) -> np.ndarray:
+    """Return the log loss (m,), float64, of each of the rows X (m, n_x) with the targets Y (m, n_y)."""
+    found = np.empty(len(X))
+    X, Y = np.ascontiguousarray(X, np.float64), np.ascontiguousarray(Y, np.float64)
+    _core.losses(plan, params, X, _core.LOSSES[f"log_loss_{output}"].row, (), Y, None, found)
+    return found
+
+
+def update(
+    params: np.ndarray, grad: np.ndarray, slots: np.ndarray, spec: Optimizer, rate: float, t: int
+) -> None:
+    """Do step number t of an optimizer on parameters (P,) and its state (slots, P), in place."""
+    # An update goes element by element: any plan will do that has so many parameters.
+    plan = plan_of(params.size - 1, (1,), ("identity",))
+    kernel = _core.OPTIMIZERS[spec.kernel].row
+    _core.update(plan, params, grad, slots, kernel, spec.hyper, 0.0, rate, t, None)
+
+
+def forward(
+    plan: _core.Plan, params: np.ndarray, X: np.ndarray, masks: Sequence[np.ndarray | None] | None = None
+) -> Cache:
+    """Return what a forward pass over rows X (m, n_x) comes to: Z and A of each layer, (m, n)."""
+    cache = Cache(
+        plan, X, scores=True, single=False, changes=0, training=masks is not None, masks=masks, seed=0
+    )
+    _core.forward(plan, cache.schedule, params, X, cache.kept, 0, masks)
+    return cache
+
+
+def backward(
+    cache: Cache, params: np.ndarray, d_out: np.ndarray, scores: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradients of the parameters (P,), summed over rows, and of the rows (m, n_x).
+
+    d_out (m, n_y) is the gradient of the last Z, or with scores=False that of the last A.
+    """
+    grad, dX = np.empty_like(params), np.empty_like(cache.X)
+    _core.backward(
+        cache.plan, cache.schedule, params, cache.X, cache.kept, 0, cache.masks, d_out, scores, grad, dX
+    )
+    return grad, dX
