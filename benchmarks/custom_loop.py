@@ -1,0 +1,91 @@
+"""What does a loop of one's own cost over fit?
+
+A loop of forward, d_out in NumPy, backward and step against fit, in the same process by turns, on 8-64-64-1
+with batches of 64 (of 8 and 512 too, to tell what a call costs from what its work does). squared_error, whose
+d_out is the shortest: what is left is dnn's.
+
+    python benchmarks/custom_loop.py [--quick] [--json FILE]
+"""
+
+import argparse
+import inspect
+import statistics
+import sys
+import time
+from typing import Any
+
+import measuring
+import numpy as np
+
+NAME = "custom_loop"
+SIZES = [8, 64, 64, 1]
+BATCHES = (8, 64, 512)
+
+
+def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
+    import dnn
+
+    rng = np.random.default_rng(0)
+    figures = []
+    for batch in BATCHES:
+        steps = 60 if options.quick else 300
+        X = rng.standard_normal((steps * batch, SIZES[0]), dtype=np.float32)
+        y = rng.standard_normal((len(X), 1), dtype=np.float32)
+        first = dnn.Network(SIZES, random_state=0).params.copy()
+        by_hand, by_fit = dnn.Network(SIZES), dnn.Network(SIZES)
+        how = {"optimizer": dnn.Adam(1e-3), "epochs": 1, "batch_size": batch, "shuffle": False}
+        one = {"n_threads": 1} if "n_threads" in inspect.signature(by_fit.fit).parameters else {}
+
+        def loop(net=by_hand, X=X, y=y, batch=batch) -> float:
+            state = net.optimizer(dnn.Adam(1e-3))
+            begin = time.perf_counter()
+            for i in range(0, len(X), batch):
+                out, cache = net.forward(X[i : i + batch])
+                d_out = (out - y[i : i + batch]) / batch
+                grad, _ = net.backward(cache, d_out, wrt="params")
+                state.step(grad)
+            return time.perf_counter() - begin
+
+        def numpy_alone(X=X, y=y, batch=batch) -> float:
+            out = y[:batch].copy()
+            begin = time.perf_counter()
+            for i in range(0, len(X), batch):
+                X[i : i + batch]
+                (out - y[i : i + batch]) / batch
+            return time.perf_counter() - begin
+
+        def fit(net=by_fit, X=X, y=y, how=how, one=one) -> float:
+            begin = time.perf_counter()
+            net.fit(X, y, **how, **one)
+            return time.perf_counter() - begin
+
+        times: dict[str, list[float]] = {"fit": [], "loop": [], "NumPy": []}
+        for repeat in range(4 * options.repeats + 1):
+            by_hand.params[:], by_fit.params[:] = first, first
+            for name, run in zip(times, (fit, loop, numpy_alone), strict=True):
+                seconds = run()
+                if repeat:  # the first warms up
+                    times[name].append(seconds / steps)
+            if not repeat:
+                np.testing.assert_allclose(by_hand.params, by_fit.params, rtol=0, atol=1e-4)
+        median = {name: statistics.median(values) for name, values in times.items()}
+        figures.append({"batch": batch, "steps": steps, **median, "over": median["loop"] - median["fit"]})
+    return figures
+
+
+def table(figures: list[dict[str, Any]]) -> str:
+    body = [
+        [str(f["batch"]), *(measuring.duration(f[name]) for name in ("fit", "loop", "over", "NumPy"))]
+        for f in figures
+    ]
+    return measuring.markdown(
+        ["8-64-64-1, batch", "fit, a step", "loop, a step", "loop over fit", "of it slices and d_out"], body
+    )
+
+
+def draw(figures: list[dict[str, Any]]) -> dict[str, Any]:
+    return {}
+
+
+if __name__ == "__main__":
+    measuring.main(sys.modules[__name__])
