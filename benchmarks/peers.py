@@ -45,6 +45,8 @@ class Run:
 class NumPy:
     """Vectorised NumPy: every line over a whole batch, the update over all parameters at once."""
 
+    corrected = True  # Adam adds epsilon to the corrected root, as its paper has it
+
     def __init__(self, threads: int) -> None:
         pass  # by the environment: see `environment`
 
@@ -107,7 +109,8 @@ class NumPy:
                     np.add(v, gradient, out=v)
                     np.multiply(v, 1 / (1 - BETA2**t), out=spare)
                     np.sqrt(spare, out=spare)
-                    np.add(spare, EPSILON, out=spare)
+                    epsilon = EPSILON if self.corrected else EPSILON / math.sqrt(1 - BETA2**t)
+                    np.add(spare, epsilon, out=spare)
                     np.divide(m, spare, out=spare)
                     np.multiply(spare, RATE / (1 - BETA1**t), out=spare)
                     np.subtract(params, spare, out=params)
