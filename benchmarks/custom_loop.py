@@ -12,6 +12,7 @@ import inspect
 import statistics
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import measuring
@@ -34,7 +35,7 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
         first = dnn.Network(SIZES, random_state=0).params.copy()
         by_hand, by_fit = dnn.Network(SIZES), dnn.Network(SIZES)
         how = {"optimizer": dnn.Adam(1e-3), "epochs": 1, "batch_size": batch, "shuffle": False}
-        one = {"n_threads": 1} if "n_threads" in inspect.signature(by_fit.fit).parameters else {}
+        one = {"n_threads": 1} if "n_threads" in inspect.signature(by_fit.fit).parameters else None
 
         def loop(net=by_hand, X=X, y=y, batch=batch) -> float:
             state = net.optimizer(dnn.Adam(1e-3))
@@ -54,33 +55,43 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
                 (out - y[i : i + batch]) / batch
             return time.perf_counter() - begin
 
-        def fit(net=by_fit, X=X, y=y, how=how, one=one) -> float:
+        def fit(net=by_fit, X=X, y=y, how=how) -> float:
             begin = time.perf_counter()
-            net.fit(X, y, **how, **one)
+            net.fit(X, y, **how)
             return time.perf_counter() - begin
 
-        times: dict[str, list[float]] = {"fit": [], "loop": [], "NumPy": []}
+        runs = {"fit": fit, "loop": loop, "NumPy": numpy_alone}
+        if one:
+            runs["fit, 1 thread"] = partial(fit, how=how | one)
+        times: dict[str, list[float]] = {name: [] for name in runs}
         for repeat in range(4 * options.repeats + 1):
-            by_hand.params[:], by_fit.params[:] = first, first
-            for name, run in zip(times, (fit, loop, numpy_alone), strict=True):
+            by_hand.params[:] = first
+            for name, run in runs.items():
+                if name.startswith("fit"):
+                    by_fit.params[:] = first
                 seconds = run()
                 if repeat:  # the first warms up
                     times[name].append(seconds / steps)
             if not repeat:
                 np.testing.assert_allclose(by_hand.params, by_fit.params, rtol=0, atol=1e-4)
         median = {name: statistics.median(values) for name, values in times.items()}
-        figures.append({"batch": batch, "steps": steps, **median, "over": median["loop"] - median["fit"]})
+        # Within a round: what else the machine does cancels out.
+        over = statistics.median(a - b for a, b in zip(times["loop"], times["fit"], strict=True))
+        figures.append({"batch": batch, "steps": steps, **median, "over": over, "all": times})
     return figures
 
 
 def table(figures: list[dict[str, Any]]) -> str:
-    body = [
-        [str(f["batch"]), *(measuring.duration(f[name]) for name in ("fit", "loop", "over", "NumPy"))]
-        for f in figures
-    ]
-    return measuring.markdown(
-        ["8-64-64-1, batch", "fit, a step", "loop, a step", "loop over fit", "of it slices and d_out"], body
-    )
+    columns = {
+        "fit": "fit, a step",
+        "fit, 1 thread": "on one thread",
+        "loop": "loop, a step",
+        "over": "loop over fit",
+        "NumPy": "of it slices and d_out",
+    }
+    columns = {key: head for key, head in columns.items() if key in figures[0]}
+    body = [[str(f["batch"]), *(measuring.duration(f[key]) for key in columns)] for f in figures]
+    return measuring.markdown(["8-64-64-1, batch", *columns.values()], body)
 
 
 def draw(figures: list[dict[str, Any]]) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def expected(task: str, work: Work) -> Any:
     found = {}
     for batch in {work.batch or work.rows, 4}:
         few = dataclasses.replace(exact, batch=batch if work.batch else None)
-        for corrected in (True, False):
+        for corrected in (True, False) if work.optimizer == "Adam" else (True,):
             numpy = peers.NumPy(1)
             numpy.corrected = corrected
             run = numpy.training(few, rows_of_check(few) if work.batch else batch)
@@ -199,7 +199,7 @@ def check(worker: Worker, task: str, work: Work, reference: Any) -> float:
         worker.ask("make", task, few, rows_of_check(few) if work.batch else batch)
         parts = worker.ask("result", 1 if work.batch else 3)
         # scikit-learn adds Adam's epsilon to the root before that is corrected for the first steps.
-        exact = reference[batch, worker.name != "scikit-learn"]
+        exact = reference[batch, worker.name != "scikit-learn" or work.optimizer != "Adam"]
         first = [p.astype("float64") for part in start(work) for p in part]
         ours = [p for part in parts for p in part]
         way = math.sqrt(sum(((p - q) ** 2).sum() for p, q in zip(exact, first, strict=True)))
@@ -313,6 +313,20 @@ def left_out(figures: list[dict[str, Any]]) -> str:
     return "Left out: " + "; ".join(parts) + "." if parts else ""
 
 
+def spread(figures: Iterable[dict[str, Any]]) -> str:
+    """Return how far runs of the same differed, as a sentence: it tells what the figures are worth."""
+    found = []
+    for figure in figures:
+        for cases in figure["times"].values():
+            for case in cases.values():
+                low, middle, high = (float(np.quantile(case["all"], q)) for q in (0.25, 0.5, 0.75))
+                found.append((high - low) / middle)
+    if not found:
+        return ""
+    usual, bad = (round(100 * float(np.quantile(found, q))) for q in (0.5, 1))
+    return f"Between the quartiles of a contender's runs: {usual} % of its median, usually; {bad} % at worst."
+
+
 def scaled(figures: Iterable[dict[str, Any]]) -> str:
     """Return which figures are scaled from a part of the rows, as a sentence or nothing."""
     parts = [f"{f['network']}: {f['part']} of {f['rows']} rows" for f in figures if f["part"]]
@@ -343,6 +357,7 @@ def machine(pool: Pool) -> dict[str, Any]:
         "instruction sets": ", ".join(f for f in ("avx2", "avx512f") if f in flags),
         "system": platform.platform(),
         "date": time.strftime("%Y-%m-%d"),
+        "load before": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
         "versions": versions,
     }
     if "dnn" in pool.names:

@@ -55,7 +55,7 @@ def table(figures: list[dict[str, Any]]) -> str:
         parts.append(single)
     parts.append("Against the number of rows:")
     parts.append(measuring.times_table(swept(figures), describe, "a call, float32"))
-    parts.append(measuring.left_out(figures))
+    parts += [measuring.left_out(figures), measuring.spread(figures)]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -66,7 +66,7 @@ def table(figures: list[dict[str, Any]]) -> str:
         part = [figure for figure in figures if figure["sweep"] == sweep]
         parts.append(TITLES[sweep][0].upper() + TITLES[sweep][1:] + ".")
         parts.append(measuring.times_table(part, lambda figure: f"{figure['value']:,}", LABELS[sweep]))
-    parts.append(measuring.left_out(figures))
+    parts += [measuring.left_out(figures), measuring.spread(figures)]
     return "\n\n".join(part for part in parts if part)
 
 

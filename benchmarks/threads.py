@@ -9,6 +9,7 @@ two; beside the neighbour, nothing takes over 1.3 times what one thread takes be
 import argparse
 import copy
 import dataclasses
+import statistics
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -64,16 +65,21 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
 
 def row(figure: dict[str, Any]) -> list[str]:
     """Return times on 1, 2, "auto" threads, and the last two over what they are held against."""
-    times = {t: case["median"] for t, case in figure["times"].get("dnn", {}).items()}
-    one, two, auto = (times.get(t) for t in ("1", "2", "auto"))
-    cells = [measuring.duration(t) if t else "-" for t in (one, two, auto)]
+    cases = figure["times"].get("dnn", {})
+    cells = [measuring.duration(cases[t]["median"]) if t in cases else "-" for t in ("1", "2", "auto")]
     if figure["neighbour"]:
-        against = one
-        cells.append(measuring.digits(two / against) if two and against else "-")
+        ratios = [over(cases, "2", "1"), over(cases, "auto", "1")]
     else:
-        against = min(t for t in (one, two) if t) if one or two else None
-    cells.append(measuring.digits(auto / against) if auto and against else "-")
-    return cells
+        found = [value for value in (over(cases, "auto", "1"), over(cases, "auto", "2")) if value]
+        ratios = [max(found, default=None)]
+    return cells + [measuring.digits(value) if value else "-" for value in ratios]
+
+
+def over(cases: dict[str, Any], some: str, others: str) -> float | None:
+    """Return the median of the ratios within a round: what else the machine does cancels out."""
+    if some not in cases or others not in cases:
+        return None
+    return statistics.median(a / b for a, b in zip(cases[some]["all"], cases[others]["all"], strict=True))
 
 
 def table(figures: list[dict[str, Any]]) -> str:
@@ -85,7 +91,7 @@ def table(figures: list[dict[str, Any]]) -> str:
         part = [figure for figure in figures if figure["neighbour"] is busy]
         describe = {"training": training.describe, "prediction": prediction.describe}
         parts.append(measuring.markdown(head, ([describe[f["task"]](f), *row(f)] for f in part)))
-    parts.append(measuring.left_out(figures))
+    parts += [measuring.left_out(figures), measuring.spread(figures)]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -60,6 +60,7 @@ def table(figures: list[dict[str, Any]]) -> str:
             measuring.table(figures, describe, f"an epoch, {figures[0]['dtype']}"),
             measuring.scaled(figures),
             measuring.left_out(figures),
+            measuring.spread(figures),
         )
         if part
     )
