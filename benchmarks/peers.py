@@ -674,7 +674,7 @@ def environment(threads: int | None, isa: str | None = None) -> dict[str, str]:
             "DNN_ISA": "avx2", "OPENBLAS_CORETYPE": "HASWELL", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
             "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
             "XLA_FLAGS": f"{variables.get('XLA_FLAGS', '')} --xla_cpu_max_isa=AVX2",
-            "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",
+            "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_SKX AVX512_ICL AVX512_SPR",
         }  # fmt: skip
     return variables
 

@@ -49,7 +49,8 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
 
 
 def describe(figure: dict[str, Any]) -> str:
-    batch = f"batch {figure['batch']}, {figure['optimizer']}" if figure["batch"] else "full batch"
+    name = "gradient descent" if figure["optimizer"] == "descent" else figure["optimizer"]
+    batch = f"batch {figure['batch']}, {name}" if figure["batch"] else "full batch"
     return f"{figure['network']}, {figure['rows']} rows, {batch}"
 
 
