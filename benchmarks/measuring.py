@@ -215,7 +215,8 @@ def check(worker: Worker, task: str, work: Work, reference: Any) -> float:
 
 def calibrate(worker: Worker, seconds: float, most: int) -> int:
     """Return how many epochs, steps or calls take about so long."""
-    worker.ask("run", 1)  # warms up, compiles
+    if worker.ask("run", 1) > 5 * seconds:  # warms up, compiles
+        return 1
     count = 1
     while True:
         taken = worker.ask("run", count)
@@ -369,7 +370,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=doc.splitlines()[0])
     found.add_argument("--quick", action="store_true", help="short runs, few of them: does it work?")
     found.add_argument("--full", action="store_true", help="all rows, also where an epoch takes seconds")
-    found.add_argument("--repeats", type=int, help="runs of each contender (5; 2 if --quick, 9 if --full)")
+    found.add_argument("--repeats", type=int, help="runs of each contender (5; 3 if --quick, 9 if --full)")
     found.add_argument("--seconds", type=float, help="of a run, about (0.2; 0.03 if --quick)")
     found.add_argument("--contenders", help=f"some of {', '.join(peers.CONTENDERS)}; comma between")
     found.add_argument("--compile", action="store_true", help="PyTorch with torch.compile as well")
@@ -381,7 +382,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 def options_of(found: argparse.ArgumentParser) -> argparse.Namespace:
     options = found.parse_args()
-    options.repeats = options.repeats or (2 if options.quick else 9 if options.full else 5)
+    options.repeats = options.repeats or (3 if options.quick else 9 if options.full else 5)
     options.seconds = options.seconds or (0.03 if options.quick else 0.2)
     return options
 
