@@ -16,7 +16,7 @@ help:
 	@echo "make test    run the tests                      (ARGS='-k adam' for some of them)"
 	@echo "make build   compile src/dnn/_core again, if its sources changed"
 	@echo "make lint    ruff check, ruff format --check, mypy"
-	@echo "make bench   run the benchmarks"
+	@echo "make bench   run the benchmarks                 (ARGS=--quick for a first look)"
 	@echo "make docs    make the pages, build/docs/index.html; a warning is an error"
 	@echo "make clean   remove what was built, but not $(VENV)"
 	@echo "Each makes $(VENV) first if there is none: PYTHON=/path/to/python says with which Python."

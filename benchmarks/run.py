@@ -1,164 +1,127 @@
-"""How long does an epoch take? dnn, vectorised NumPy and scikit-learn on the same work.
+"""All questions, one after the other: tables to read, a JSON file, pictures, and the page in docs.
 
-float32, ReLU hidden layers, log loss, rows in the order given, Adam where rows come in batches and plain
-gradient descent where they come as one. dnn works on one thread; the peers at their better of one and two
-threads of BLAS. Runs are interleaved, figures are medians, and dnn and NumPy agree on the parameters after
-three steps, or it stops. A peer that is not installed is named and left out.
+Into the folder go benchmarks.json (for each question: machine, versions, options, figures with every single
+time) and the pictures. A question that is asked again replaces its former answer there, the others stay.
 
-    python benchmarks/run.py [--repeats 5] [--json FILE]
+    python benchmarks/run.py [--quick] [--full] [--questions training,memory] [--folder build/benchmarks]
+    python benchmarks/run.py --page               measure, then write tables and pictures into docs
+    python benchmarks/run.py --page --no-measuring    write what the folder holds into docs
 """
 
+from __future__ import annotations
+
 import argparse
+import copy
 import json
-import platform
-import statistics
+import re
 import time
-import warnings
-from functools import partial
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from threadpoolctl import threadpool_limits
+import custom_loop
+import measuring
+import memory
+import prediction
+import scaling
+import start
+import threads
+import training
 
-import dnn
-from dnn import _core
-
-WORK = [  # sizes, rows, batch (None: all), epochs a run
-    ([2, 4, 1], 400, None, 1000),
-    ([12288, 20, 7, 5, 1], 209, None, 10),
-    ([8, 64, 64, 1], 20480, 64, 1),
-    ([64, 100, 10], 1600, 200, 10),
-    ([784, 128, 10], 12800, 128, 1),
-    ([784, 512, 512, 10], 12800, 128, 1),
-]
-RATE = 1e-3
-
-
-def vectorized(weights, biases, X, Y, batch, epochs):
-    """Train in NumPy, in place: every line over a whole batch."""
-    params = [*weights, *biases]
-    m, v = ([np.zeros_like(p) for p in params] for _ in range(2))
-    t, n_layers, one_unit = 0, len(weights), Y.shape[1] == 1
-    for _ in range(epochs):
-        for begin in range(0, len(X), batch):
-            A = [X[begin : begin + batch]]
-            for W, b in zip(weights, biases, strict=True):
-                Z = A[-1] @ W
-                Z += b
-                A.append(np.maximum(Z, 0) if len(A) < n_layers else Z)
-            if one_unit:
-                P = 1 / (1 + np.exp(-A[-1]))
-            else:
-                P = np.exp(A[-1] - A[-1].max(axis=1, keepdims=True))
-                P /= P.sum(axis=1, keepdims=True)
-            dZ = (P - Y[begin : begin + batch]) / len(P)
-            gradients = [None] * (2 * n_layers)
-            for l in reversed(range(n_layers)):
-                gradients[l] = A[l].T @ dZ
-                gradients[n_layers + l] = dZ.sum(axis=0)
-                if l:
-                    dZ = dZ @ weights[l].T
-                    dZ *= A[l] > 0
-            t += 1
-            for p, g, first, second in zip(params, gradients, m, v, strict=True):
-                if batch == len(X):
-                    p -= RATE * g
-                    continue
-                first *= 0.9
-                first += 0.1 * g
-                second *= 0.999
-                second += 0.001 * g * g
-                p -= (RATE / (1 - 0.9**t)) * first / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+QUESTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "training": (training, {}),
+    "training_float64": (training, {"float64": True, "contenders": "dnn,scikit-learn,PyTorch,JAX,NumPy"}),
+    "training_avx2": (training, {"isa": "avx2", "contenders": "dnn,scikit-learn,PyTorch,JAX,NumPy"}),
+    "prediction": (prediction, {}),
+    "scaling": (scaling, {}),
+    "threads": (threads, {}),
+    "custom_loop": (custom_loop, {}),
+    "memory": (memory, {}),
+    "start": (start, {}),
+}
+PICTURES = ("training", "prediction", "scaling")  # the variants of training would overwrite its picture
 
 
-def contenders(sizes, n, batch, epochs):
-    """Functions that train for some epochs, by name, after a check that they do the same."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((n, sizes[0]), dtype=np.float32)
-    one_unit = sizes[-1] == 1
-    y = rng.integers(0, 2 if one_unit else sizes[-1], n)
-    Y = y[:, None].astype(np.float32) if one_unit else np.eye(sizes[-1], dtype=np.float32)[y]
-    optimizer = dnn.SGD(RATE) if batch is None else dnn.Adam(RATE)
-
-    def network():
-        return dnn.Network(sizes, output="sigmoid" if one_unit else "softmax", random_state=0)
-
-    def parts(net):
-        return [W.copy() for W in net.weights], [b.copy() for b in net.biases]
-
-    few = slice(0, n if batch is None else batch)
-    net, (weights, biases) = network(), parts(network())
-    net.fit(X[few], y[few], optimizer=optimizer, epochs=3, batch_size=batch, shuffle=False)
-    vectorized(weights, biases, X[few], Y[few], len(X[few]), 3) if batch is None else vectorized_batches(
-        weights, biases, X[few], Y[few], 3
-    )
-    for ours, theirs in zip((*net.weights, *net.biases), (*weights, *biases), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-4)
-
-    net, (weights, biases) = network(), parts(network())
-    fit = partial(net.fit, X, y, optimizer=optimizer, epochs=epochs, batch_size=batch, shuffle=False)
-    found = {"dnn": fit, "NumPy": partial(vectorized, weights, biases, X, Y, batch or n, epochs)}
-    try:
-        from sklearn.neural_network import MLPClassifier
-    except ImportError:
-        print("scikit-learn is not installed: left out")
-        return found
-    peer = MLPClassifier(
-        sizes[1:-1], solver="sgd" if batch is None else "adam", alpha=0, batch_size=batch or n, momentum=0,
-        nesterovs_momentum=False, learning_rate_init=RATE, max_iter=epochs, n_iter_no_change=10**9, tol=0,
-        shuffle=False, random_state=0,
-    )  # fmt: skip
-    found["scikit-learn"] = partial(peer.fit, X, y)
-    return found
+def ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    question, changes = QUESTIONS[name]
+    options = copy.copy(options)
+    for key, value in changes.items():
+        # What the user asked for goes before; without contenders of his own, a variant has fewer of them.
+        if getattr(options, key, None) is None or key != "contenders":
+            setattr(options, key, value)
+    with measuring.Pool(options) as pool:
+        about = measuring.machine(pool)
+        print(f"{name}: {measuring.describe_machine(about)}", flush=True)
+        figures = question.measure(pool, options)
+    used = {key: getattr(options, key) for key in ("quick", "full", "repeats", "seconds", "isa")}
+    return {"machine": about, "options": used, "figures": figures}
 
 
-def vectorized_batches(weights, biases, X, Y, epochs):
-    """Adam also where a batch is all rows: what the check needs."""
-    vectorized(weights, biases, np.concatenate([X] * epochs), np.concatenate([Y] * epochs), len(X), 1)
+def ratio(answers: dict[str, Any]) -> str:
+    """What double precision costs: dnn's time in float64 over that in float32, both of this folder."""
+    single, double = (answers.get(name, {}).get("figures", []) for name in ("training", "training_float64"))
+    body = []
+    for f in single:
+        for g in double:
+            ours, theirs = measuring.best(f, "dnn"), measuring.best(g, "dnn")
+            if f["network"] == g["network"] and ours and theirs:
+                body.append([training.describe(f), measuring.digits(theirs[0] / ours[0])])
+    return measuring.markdown(["dnn", "float64 / float32"], body) if body else ""
 
 
-def measure(run, threads):
-    with threadpool_limits(threads, user_api="blas"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn says that it has not converged
-        begin = time.perf_counter()
-        run()
-        return time.perf_counter() - begin
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", help="write the figures to this file as well")
-    options = parser.parse_args()
-    blas = _core.load_blas()
-    machine = {
-        "processor": platform.processor() or platform.machine(), "python": platform.python_version(),
-        "numpy": np.__version__, "dnn": dnn.__version__, "isa": _core.isa(), "blas": blas["name"],
-    }  # fmt: skip
-    print(", ".join(f"{key} {value}" for key, value in machine.items()))
-    print(f"{'network':22}{'rows':>7}{'batch':>7}{'dnn ms/epoch':>14}   time of the peer / dnn's")
-    figures = []
-    for sizes, n, batch, epochs in WORK:
-        runs = contenders(sizes, n, batch, epochs)
-        cases = [(name, t) for name in runs for t in ((1,) if name == "dnn" else (1, 2))]
-        times = {case: [] for case in cases}
-        for repeat in range(options.repeats + 1):
-            for case in cases:
-                seconds = measure(runs[case[0]], case[1])
-                if repeat:  # the first warms up
-                    times[case].append(seconds / epochs)
-        best = {
-            name: min(statistics.median(times[case]) for case in cases if case[0] == name) for name in runs
-        }
-        ratios = {name: best[name] / best["dnn"] for name in runs if name != "dnn"}
-        name = "-".join(map(str, sizes))
-        print(
-            f"{name:22}{n:7}{batch or 'all':>7}{best['dnn'] * 1e3:14.3f}   "
-            + ", ".join(f"{peer} {ratio:.1f}" for peer, ratio in ratios.items())
+def write_page(answers: dict[str, Any]) -> None:
+    page = PAGE.read_text()
+    texts = {name: QUESTIONS[name][0].table(answer["figures"]) for name, answer in answers.items()}
+    if "training_float64" in texts:
+        texts["training_float64"] += "\n\n" + ratio(answers)
+    if answers:
+        first = answers.get("training") or next(iter(answers.values()))
+        texts["machine"] = "\n".join(
+            f"- {key}: "
+            + (", ".join(f"{k} {v}" for k, v in value.items()) if key == "versions" else str(value))
+            for key, value in first["machine"].items()
         )
-        figures.append({"network": name, "rows": n, "batch": batch, "seconds": best, "ratios": ratios})
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"machine": machine, "figures": figures}, file, indent=1)
+    for name, text in texts.items():
+        page, found = re.subn(
+            rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)",
+            lambda match, text=text: f"{match[1]}{text.strip()}\n{match[2]}",
+            page,
+            flags=re.DOTALL,
+        )
+        if found != 1:
+            raise SystemExit(f"{PAGE} has no place for {name}")
+    PAGE.write_text(page)
+
+
+def main() -> None:
+    parser = measuring.parser(__doc__)
+    parser.add_argument("--questions", help=f"some of {', '.join(QUESTIONS)}; comma between")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks")
+    parser.add_argument("--page", action="store_true", help="write tables and pictures into docs")
+    parser.add_argument("--no-measuring", action="store_true", help="use what the folder holds")
+    options = measuring.options_of(parser)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    file = options.json or options.folder / "benchmarks.json"
+    answers = json.loads(file.read_text()) if file.exists() else {}
+    names = options.questions.split(",") if options.questions else list(QUESTIONS)
+    for name in names if not options.no_measuring else []:
+        if name not in QUESTIONS:
+            raise SystemExit(f"--questions: {name!r} is none of {', '.join(QUESTIONS)}")
+        begin = time.perf_counter()
+        answers[name] = ask(name, options)
+        file.write_text(json.dumps(answers, indent=1))
+        print(f"\n{QUESTIONS[name][0].table(answers[name]['figures'])}\n")
+        print(f"{name} took {measuring.duration(time.perf_counter() - begin)}\n", flush=True)
+    folders = [options.pictures or options.folder] + [ROOT / "docs" / "pictures"] * options.page
+    for folder in folders:
+        for name in PICTURES:
+            if name in answers:
+                measuring.draw(QUESTIONS[name][0], answers[name]["figures"], folder)
+    print(f"figures: {file}; pictures: {', '.join(map(str, folders))}")
+    if options.page:
+        write_page(answers)
+        print(f"page: {PAGE}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""How long does `import dnn` take over `import numpy`, and how large is the package on disk?
+
+python benchmarks/start.py [--quick] [--json FILE]
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import measuring
+
+NAME = "start"
+TIMED = """
+import time
+begin = time.perf_counter()
+import numpy
+middle = time.perf_counter()
+import dnn
+print(middle - begin, time.perf_counter() - middle)
+"""
+# What an installed package consists of; a checkout has its sources in the same folder.
+INSTALLED = {".py", ".pyi", ".typed", ".so", ".pyd"}
+
+
+def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
+    import dnn
+
+    times = []
+    for repeat in range(4 * options.repeats + 1):
+        done = subprocess.run([sys.executable, "-c", TIMED], capture_output=True, text=True, check=True)
+        if repeat:  # the first fills the file cache, and may compile
+            times.append([float(value) for value in done.stdout.split()])
+    files = [path for path in Path(dnn.__file__).parent.rglob("*") if path.suffix in INSTALLED]
+    return [
+        {
+            "numpy": statistics.median(numpy for numpy, _ in times),
+            "dnn": statistics.median(dnn for _, dnn in times),
+            "all": times,
+            "bytes": sum(os.path.getsize(path) for path in files),
+        }
+    ]
+
+
+def table(figures: list[dict[str, Any]]) -> str:
+    (f,) = figures
+    return measuring.markdown(
+        ["", "measured"],
+        [
+            ["import numpy", measuring.duration(f["numpy"])],
+            ["import dnn, after it", measuring.duration(f["dnn"])],
+            ["the installed package, without its dependencies", f"{f['bytes'] / 1e6:.2f} MB"],
+        ],
+    )
+
+
+def draw(figures: list[dict[str, Any]]) -> dict[str, Any]:
+    return {}
+
+
+if __name__ == "__main__":
+    measuring.main(sys.modules[__name__])
