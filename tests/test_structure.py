@@ -30,8 +30,10 @@ MAY_IMPORT = {
     "predictor": {"_core", "data"},
     "diagnosis": set(),
     "history": set(),
+    "rows": set(),
+    "trainers": {"rows"},
     "summary": set(),
-    "training": {"_core", "checks", "data", "diagnosis", "history", *SPECS},
+    "training": {"_core", "checks", "data", "diagnosis", "history", "rows", "trainers", *SPECS},
     "lbfgs": {"_core", "data", "history", "optimizers", "training"},
     "network": {
         "_core",
@@ -66,6 +68,7 @@ FOR_TYPES = {
     ("lbfgs", "network"),
     ("diagnosis", "network"),
     ("diagnosis", "training"),
+    ("trainers", "training"),
     ("summary", "network"),
 }
 

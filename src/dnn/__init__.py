@@ -7,7 +7,7 @@
 (2, 3)
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .cache import Cache
 from .gradient_check import check_gradient
@@ -31,6 +31,9 @@ from .schedules import (
     WarmUp,
 )
 from .training import OptimizerState
+
+if TYPE_CHECKING:
+    from .estimators import MLPClassifier, MLPRegressor  # noqa: F401
 
 __all__ = [
     "ELU",
@@ -76,9 +79,25 @@ __all__ = [
 ]
 
 
+# Not in __all__: ``from dnn import *`` must work without scikit-learn.
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor")
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":  # read on demand: importlib.metadata takes longer to import than all of dnn
         from importlib.metadata import version
 
         return version("dnn")
+    if name in _ESTIMATORS:  # imported on first use: scikit-learn is an extra, and takes half a second
+        try:
+            from . import estimators
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "sklearn":
+                raise
+            raise ImportError(f"{name} needs scikit-learn: pip install dnn[sklearn]") from error
+        return getattr(estimators, name)
     raise AttributeError(f"module 'dnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ESTIMATORS, "__version__"})

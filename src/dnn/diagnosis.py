@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SPREAD = 100.0  # inputs or targets of a larger spread, or mean, are called unscaled
 EPOCHS, STEPS = 5, 100  # so many without a fall are no progress
-LOOKED_AT = 1000  # rows
+LOOKED_AT, NUMBERS = 1000, 1 << 21  # rows, and no more numbers of theirs: a sparse X may be wide
 
 
 def no_progress(losses: list[float], n_steps: int) -> bool:
@@ -24,7 +24,7 @@ def no_progress(losses: list[float], n_steps: int) -> bool:
 
 def findings(net: Network, problem: Problem, costs: list[float]) -> list[str]:
     """Return what stands out in inputs, targets, costs of the last steps, and hidden layers, a line each."""
-    step = max(1, len(problem.X) // LOOKED_AT)
+    step = max(1, len(problem.X) // max(1, min(LOOKED_AT, NUMBERS // problem.plan.n_inputs)))
     X = np.asarray(problem.X[::step], dtype=np.float64)
     found = []
     spreads = np.maximum(X.std(axis=0), np.abs(X.mean(axis=0)))
