@@ -422,7 +422,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         return self._labels.n_outputs
 
     def _loss(self) -> Loss:
-        return LogLoss(self.label_smoothing)
+        # scikit-learn keeps probabilities eps away from 0 in its figures; with several labels at once it does
+        # so for each, which the core cannot
+        plain = self.label_smoothing == 0 and self._labels.kind != "multilabel-indicator"
+        return LogLoss(self.label_smoothing, float(-np.log(np.finfo(self._net.dtype).eps)) if plain else None)
 
     def _default_scoring(self) -> str:
         return "accuracy"
