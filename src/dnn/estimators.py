@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import log_expit, log_softmax
+from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from . import data
 from .checks import check_name
 from .labels import Labels
-from .losses import Huber, Loss, LogLoss, Quantile
-from .perceptron import Answers, Perceptron
+from .losses import Huber, LogLoss, Loss, Quantile
+from .perceptron import Answers, Perceptron, only_by_steps
 
 REGRESSION_LOSSES = ("squared_error", "poisson", "absolute_error", "huber", "quantile")
 
@@ -39,8 +39,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     batch_size : int or "auto", default "auto"
         Rows a step; "auto": 200, or all if there are fewer.
     learning_rate : "constant", "invscaling" or "adaptive", default "constant"
-        With "sgd" alone: the rate as it is, divided by ``(rows seen + 1) ** power_t``, or divided by 5 whenever
-        the training would end, down to 1e-6.
+        With "sgd" alone: the rate as it is, divided by ``(rows seen + 1) ** power_t``, or divided by 5 when the
+        training would end otherwise, down to 1e-6.
     learning_rate_init : float above 0, default 0.001
         The first rate.
     power_t : float, at least 0, default 0.5
@@ -101,7 +101,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Threads of the training.
     class_weight : dict, "balanced" or None, default None
         A weight for each class, times those of the rows; "balanced": n / (number of classes x rows of the
-        class).
+        class). For several labels at once a list of dicts, as everywhere in scikit-learn.
     label_smoothing : float in [0, 1), default 0
         Targets are drawn towards equal ones by this share.
 
@@ -256,7 +256,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
         return self
 
-    @available_if(lambda self: self._check_solver())
+    @only_by_steps
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Do one iteration over these rows, with the solver's state as the last call left it; return self.
 
@@ -313,11 +313,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         >>> clf.predict_proba([[0.0]]).round(2).tolist()
         [[0.5, 0.5]]
         """
-        outputs = self._ask(X)
-        return np.hstack([1 - outputs, outputs]) if self._known().kind == "binary" else outputs
+        if self._known().kind != "binary":
+            return self._ask(X)
+        return _both(self._ask(X, scores=True))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Return the logarithm of each probability (n_samples, n_classes), from the scores: exact where it is 0.
+        """Return the logarithm of each probability (n_samples, n_classes); finite where that is 0 in its dtype.
 
         Parameters
         ----------
@@ -330,17 +331,22 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         >>> bool((clf.predict_log_proba([[0.0], [1e3]]) <= 0).all())
         True
         """
-        scores = self._ask(X, scores=True)
-        kind = self._known().kind
-        if kind == "binary":
-            scores = np.hstack([-scores, scores])
-        found: np.ndarray = log_softmax(scores, axis=1) if kind == "multiclass" else log_expit(scores)
+        proba = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            found: np.ndarray = np.log(proba)
+        if (proba <= np.finfo(proba.dtype).tiny).any():
+            scores = self._ask(X, scores=True)
+            kind = self._known().kind
+            if kind == "binary":
+                scores = np.hstack([-scores, scores])
+            exact = log_softmax(scores, axis=1) if kind == "multiclass" else log_expit(scores)
+            found = np.where(proba > np.finfo(proba.dtype).tiny, found, exact)
         return found
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return the scores before the last activation: (n_samples,) for two classes, or (n_samples, n_classes).
+        """Return the scores before the last activation (n_samples, n_classes).
 
-        For two classes it is the log-odds of the second.
+        For two classes (n_samples,), the log-odds of the second.
 
         Parameters
         ----------
@@ -359,7 +365,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def predictor(self, method: str = "predict") -> Answers:
         """Return a method of the classifier as it is now as a quick function of X alone.
 
-        It takes rows of numbers (n_samples, n_features), does not look for NaN or names of columns, and is the
+        It takes rows of numbers (n_samples, n_features), does not look for NaN or names of columns, and is
         quickest on an array of the network's precision in C order.
 
         Parameters
@@ -380,7 +386,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             return Answers(net, labels.decode, False)
         if labels.kind != "binary":
             return Answers(net, _as_it_is, method != "predict_proba")
-        return Answers(net, _both if method == "predict_proba" else _first_column, method != "predict_proba")
+        return Answers(net, _both if method == "predict_proba" else _first_column, True)
 
     # What the base asks
 
@@ -404,8 +410,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             classes = unique_labels(y)
             if set(classes) != set(self.classes_):
                 raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self.classes_}, `y` has {classes}"
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit."
+                    f" Previously got {self.classes_}, `y` has {classes}"
                 )
         return X, self._encode(y)
 
@@ -442,7 +448,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         if self.class_weight is None:
             return None
         if self._labels.kind == "multilabel-indicator":
-            raise ValueError("class_weight must be None for several labels at once")
+            found: np.ndarray = compute_sample_weight(self.class_weight, y.astype(np.int64))
+            return found
         numbers = y[:, 0].astype(np.int64) if y.ndim == 2 else y
         weights: Any = self.class_weight
         if isinstance(weights, str):
@@ -473,9 +480,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     Parameters
     ----------
     loss : str, Huber or Quantile, default "squared_error"
-        squared_error (its half), poisson (outputs are then exp), absolute_error, huber, quantile (the median),
-        or an object with parameters: ``Huber(2.0)``, ``Quantile((0.1, 0.5, 0.9))``. Several quantiles are
-        columns of `predict`, in rising order.
+        squared_error (its half), poisson (outputs are then exp), absolute_error, huber, quantile (the
+        median), or an object with parameters: ``Huber(2.0)``, ``Quantile((0.1, 0.5, 0.9))``. Several quantiles
+        are columns of `predict`, in rising order.
     hidden_layer_sizes : int or list of int, default (100,)
         Units of each hidden layer; an empty list is linear or logistic regression.
     activation : str, LeakyReLU, ELU or a list of these, default "relu"
@@ -489,8 +496,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     batch_size : int or "auto", default "auto"
         Rows a step; "auto": 200, or all if there are fewer.
     learning_rate : "constant", "invscaling" or "adaptive", default "constant"
-        With "sgd" alone: the rate as it is, divided by ``(rows seen + 1) ** power_t``, or divided by 5 whenever
-        the training would end, down to 1e-6.
+        With "sgd" alone: the rate as it is, divided by ``(rows seen + 1) ** power_t``, or divided by 5 when the
+        training would end otherwise, down to 1e-6.
     learning_rate_init : float above 0, default 0.001
         The first rate.
     power_t : float, at least 0, default 0.5
@@ -696,7 +703,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
         return self
 
-    @available_if(lambda self: self._check_solver())
+    @only_by_steps
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Do one iteration over these rows, with the solver's state as the last call left it; return self.
 
@@ -728,7 +735,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     def predictor(self) -> Answers:
         """Return `predict` of the regressor as it is now as a quick function of X alone.
 
-        It takes rows of numbers (n_samples, n_features), does not look for NaN or names of columns, and is the
+        It takes rows of numbers (n_samples, n_features), does not look for NaN or names of columns, and is
         quickest on an array of the network's precision in C order.
 
         Examples
@@ -744,7 +751,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return Answers(net, self._answer(), False)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R2 of `predict`; for several quantiles the mean over them of D2, the share of the loss explained.
+        """Return R2 of `predict`; for several quantiles the mean of their D2, the share of the loss explained.
 
         Parameters
         ----------
@@ -785,8 +792,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         elif not isinstance(self.loss, (Huber, Quantile)):
             raise TypeError(f"loss must be a name, Huber or Quantile, got {self.loss!r}")
         X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=dtype, order="C",
-            reset=first,
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=dtype,
+            order="C", reset=first,
         )  # fmt: skip
         return X, self._encode(y)
 
@@ -817,6 +824,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = len(self._levels()) < 2
+        tags.target_tags.positive_only = self.loss == "poisson"
         return tags
 
 
@@ -828,8 +836,10 @@ def _first_column(outputs: np.ndarray) -> np.ndarray:
     return outputs[:, 0]
 
 
-def _both(outputs: np.ndarray) -> np.ndarray:
-    return np.hstack([1 - outputs, outputs])
+def _both(scores: np.ndarray) -> np.ndarray:
+    # Not 1 - p, which is 0 where p is nearly 1
+    found: np.ndarray = expit(np.hstack([-scores, scores]))
+    return found
 
 
 def _rising(outputs: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
-"""What both estimators share: a network behind scikit-learn's door, its training, and what can be asked of it."""
+"""What both estimators share: a network behind scikit-learn's door, its training, what can be asked of it."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, update_wrapper
 from importlib.metadata import version
 from operator import is_
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -117,8 +118,45 @@ class Answers:
         return type(self), (self._net, self._answer, self._scores)
 
 
+class NotByStepsError(AttributeError, ValueError):
+    """There is no `partial_fit`, so that `hasattr` says so; a ValueError too, as scikit-learn raises.
+
+    Examples
+    --------
+    >>> from dnn import MLPRegressor
+    >>> hasattr(MLPRegressor(solver="lbfgs"), "partial_fit")
+    False
+    """
+
+
+class only_by_steps:  # noqa: N801
+    """A method that is there only where the parameters allow steps by hand.
+
+    Examples
+    --------
+    >>> from dnn import MLPRegressor
+    >>> hasattr(MLPRegressor(), "partial_fit")
+    True
+    """
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.method = method
+        update_wrapper(self, method)  # type: ignore[arg-type]
+
+    def __get__(self, est: Any, kind: Any = None) -> Any:
+        if est is None:
+            return self.method
+        if est._is_lbfgs():
+            raise NotByStepsError("partial_fit does not support solver='lbfgs', which needs all rows at once")
+        if est.early_stopping:
+            raise NotByStepsError(
+                "partial_fit does not support early_stopping=True: its caller has the epochs"
+            )
+        return MethodType(self.method, est)
+
+
 class Perceptron(BaseEstimator):
-    """A network behind scikit-learn's interface; `MLPClassifier` and `MLPRegressor` say what is asked of it."""
+    """A network behind scikit-learn's interface; `MLPClassifier` and `MLPRegressor` say what it is for."""
 
     # What a kind of estimator says
 
@@ -197,12 +235,6 @@ class Perceptron(BaseEstimator):
 
     def _is_lbfgs(self) -> bool:
         return isinstance(self.solver, LBFGS) or self.solver == "lbfgs"
-
-    def _check_solver(self) -> bool:
-        """Return True, or raise the error that hides `partial_fit` where a solver needs all rows at once."""
-        if self._is_lbfgs():
-            raise AttributeError("partial_fit must have a solver that takes steps, got lbfgs")
-        return True
 
     def _descent(self) -> Descent:
         """Return the optimizer that the parameters ask for, with a fresh state."""
@@ -302,8 +334,6 @@ class Perceptron(BaseEstimator):
         """Train; what `fit` and `partial_fit` say."""
         hidden = self._check_parameters()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        if incremental and self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True: the caller has the epochs")
         dtype: Any = (np.float64, np.float32)
         if not first:
             dtype = self._bound().dtype
