@@ -825,6 +825,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = len(self._levels()) < 2
         tags.target_tags.positive_only = self.loss == "poisson"
+        # R2 is what squared_error serves
+        tags.regressor_tags.poor_score = self.loss != "squared_error"
         return tags
 
 

@@ -346,8 +346,6 @@ class Perceptron(BaseEstimator):
         if sample_weight is not None:
             weights = data.weights(_check_sample_weight(sample_weight, X), n_samples)
         of_classes = self._class_weights(y, incremental)
-        if of_classes is not None:
-            weights = of_classes if weights is None else weights * of_classes
         rng = check_random_state(self.random_state)
         if first:
             net = self._network([X.shape[1], *hidden, n_outputs], X.dtype, rng)
@@ -378,11 +376,16 @@ class Perceptron(BaseEstimator):
                     f"The validation set is too small, {len(val)} row: validation_fraction must be larger, "
                     f"got {self.validation_fraction} of {n_samples} rows"
                 )
-            some = None if weights is None else weights[val]
-            checked = (_rows_of(rows, val), y[val], _labels_of(raw_y, val), some)
-            rows, y = _rows_of(rows, train), y[train]
-            weights = None if weights is None else weights[train]
-        problem = self._problem(net, rows, y, weights, spec)
+            checked = (
+                _some(rows, val),
+                y[val],
+                _labels_of(raw_y, val),
+                _some(weights, val),
+                _some(of_classes, val),
+            )
+            rows, y = _some(rows, train), y[train]
+            weights, of_classes = _some(weights, train), _some(of_classes, train)
+        problem = self._problem(net, rows, y, _product(weights, of_classes), spec)
         watched = None if checked is None else self._validation(net, spec, *checked)
         if self._is_lbfgs():
             self._fit_lbfgs(net, problem, watched)
@@ -412,7 +415,7 @@ class Perceptron(BaseEstimator):
         self.n_iter_ = 0
 
     def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> tuple[Any, ...] | None:
-        """Return a validation set that was handed in: rows, targets, targets as given, weights."""
+        """Return a validation set that was handed in: rows, targets, as given too, weights, those of classes."""
         X, y, weights = validation
         if X is None and y is None and weights is None:
             return None
@@ -424,13 +427,21 @@ class Perceptron(BaseEstimator):
         if len(encoded) != len(rows):
             raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
         weights = data.weights(weights, len(rows), name="sample_weight_val")
-        return rows, encoded, y, weights
+        return rows, encoded, y, weights, self._class_weights(encoded, False)
 
     def _validation(
-        self, net: Network, spec: LossSpec, X: Any, y: np.ndarray, raw_y: Any, weights: np.ndarray | None
+        self,
+        net: Network,
+        spec: LossSpec,
+        X: Any,
+        y: np.ndarray,
+        raw_y: Any,
+        weights: np.ndarray | None,
+        of_classes: np.ndarray | None,
     ) -> Validation:
-        """Return the loss and the score on a validation set."""
-        loss = self._problem(net, X, y, weights, spec).mean_loss
+        """Return the loss and the score on a validation set; a scorer that was asked for ignores class_weight."""
+        both = _product(weights, of_classes)
+        loss = self._problem(net, X, y, both, spec).mean_loss
         scoring = self._default_scoring() if self.scoring is None else self.scoring
         if isinstance(scoring, str) and scoring == "loss":
             return Validation("loss", loss, None)
@@ -438,7 +449,7 @@ class Perceptron(BaseEstimator):
 
             def score() -> float:
                 outputs = self._forward(net, X)
-                return self._score_of(outputs, y, weights) if np.isfinite(outputs).all() else np.nan
+                return self._score_of(outputs, y, both) if np.isfinite(outputs).all() else np.nan
 
             return Validation(scoring, loss, score)
         scorer = get_scorer(scoring)
@@ -704,9 +715,18 @@ class Perceptron(BaseEstimator):
 _SKLEARN_NAMES = {"sigmoid": "logistic"}
 
 
-def _rows_of(rows: Any, which: np.ndarray) -> Any:
-    """Return some rows of an array or of Rows, as the same."""
+def _some(rows: Any, which: np.ndarray) -> Any:
+    """Return some rows of an array or of Rows, as the same; None of None."""
+    if rows is None:
+        return None
     return Rows(rows.matrix[which], rows.dtype) if isinstance(rows, Rows) else rows[which]
+
+
+def _product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+    """Return the product of weights, None standing for ones."""
+    if a is None or b is None:
+        return b if a is None else a
+    return data.weights(a * b, len(a))
 
 
 def _labels_of(y: Any, which: np.ndarray) -> Any:
