@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its perceptrons, on ours: its module from the installed package, two names changed.
+"""scikit-learn's own tests of its perceptrons, on ours: its module as installed, two names changed.
 
 `test_gradient` calls a private method of scikit-learn's, and is left out.
 """

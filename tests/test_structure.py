@@ -47,6 +47,27 @@ MAY_IMPORT = {
         "training",
         *SPECS,
     },
+    "labels": set(),
+    "by_steps": set(),
+    "convergence": {"history", "optimizers", "schedules", "training"},
+    "parameters": {"checks", "convergence", "optimizers", "schedules"},
+    "perceptron": {
+        "_core",
+        "checks",
+        "convergence",
+        "data",
+        "diagnosis",
+        "history",
+        "lbfgs",
+        "network",
+        "parameters",
+        "rows",
+        "trainers",
+        "training",
+        *SPECS,
+    },
+    "classifier": {"by_steps", "checks", "data", "labels", "losses", "perceptron", "predictor"},
+    "regressor": {"by_steps", "checks", "losses", "perceptron", "predictor"},
     "gradient_check": {"checks", "losses", "network"},
     "rate_finder": {"checks", "network", "optimizers"},
     "__init__": {
@@ -70,6 +91,11 @@ FOR_TYPES = {
     ("diagnosis", "training"),
     ("trainers", "training"),
     ("summary", "network"),
+    ("predictor", "network"),
+    ("convergence", "network"),
+    ("convergence", "perceptron"),
+    ("__init__", "classifier"),
+    ("__init__", "regressor"),
 }
 
 
@@ -134,7 +160,7 @@ def test_examples_run(name):
 
 def public():
     """Every public name, and the public methods of every public class."""
-    for name in dnn.__all__:
+    for name in (*dnn.__all__, "MLPClassifier", "MLPRegressor"):
         thing = getattr(dnn, name)
         yield name, thing
         if inspect.isclass(thing):

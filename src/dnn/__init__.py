@@ -7,6 +7,7 @@
 (2, 3)
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .cache import Cache
@@ -33,7 +34,8 @@ from .schedules import (
 from .training import OptimizerState
 
 if TYPE_CHECKING:
-    from .estimators import MLPClassifier, MLPRegressor  # noqa: F401
+    from .classifier import MLPClassifier  # noqa: F401
+    from .regressor import MLPRegressor  # noqa: F401
 
 __all__ = [
     "ELU",
@@ -80,7 +82,7 @@ __all__ = [
 
 
 # Not in __all__: ``from dnn import *`` must work without scikit-learn.
-_ESTIMATORS = ("MLPClassifier", "MLPRegressor")
+_ESTIMATORS = {"MLPClassifier": "classifier", "MLPRegressor": "regressor"}
 
 
 def __getattr__(name: str) -> Any:
@@ -90,12 +92,11 @@ def __getattr__(name: str) -> Any:
         return version("dnn")
     if name in _ESTIMATORS:  # imported on first use: scikit-learn is an extra, and takes half a second
         try:
-            from . import estimators
+            return getattr(import_module(f".{_ESTIMATORS[name]}", __name__), name)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "sklearn":
                 raise
             raise ImportError(f"{name} needs scikit-learn: pip install dnn[sklearn]") from error
-        return getattr(estimators, name)
     raise AttributeError(f"module 'dnn' has no attribute {name!r}")
 
 

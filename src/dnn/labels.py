@@ -59,11 +59,12 @@ class Labels:
                 raise ValueError(
                     f"y must have shape (n_samples, {self.n_outputs}), as before, got {columns.shape}"
                 )
-            return columns.astype(np.float64)
+            several: np.ndarray = columns.astype(np.float64)
+            return several
         y = np.asarray(y)
         if y.ndim != 1:
             raise ValueError(f"y must be one label a row, as before, got shape {y.shape}")
-        numbers = np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
+        numbers: np.ndarray = np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
         unknown = self.classes[numbers] != y
         if unknown.any():
             raise ValueError(
@@ -73,12 +74,14 @@ class Labels:
         if self.kind == "multiclass":
             return numbers
         # As one class alone is the first of two that may come, it is no.
-        return (numbers == 1).astype(np.float64)[:, None]
+        second: np.ndarray = numbers == 1
+        return second.astype(np.float64)[:, None]
 
     def numbers(self, outputs: np.ndarray) -> np.ndarray:
         """Return class numbers (N,), or for several at once 0 and 1 (N, K), for outputs (N, O)."""
         if self.kind == "multiclass":
-            return outputs.argmax(axis=1)
+            largest: np.ndarray = outputs.argmax(axis=1)
+            return largest
         above: np.ndarray = outputs > 0.5
         return above.astype(np.int64) if self.kind == "multilabel-indicator" else above[:, 0].astype(np.intp)
 

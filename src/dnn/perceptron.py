@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from functools import cache, update_wrapper
+from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from operator import is_
-from types import MethodType
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
@@ -19,19 +17,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import _core, checks, data, diagnosis, lbfgs, training
-from .convergence import Convergence, Descent, Pace, Validation
+from .convergence import Convergence, Pace, Validation
 from .history import DivergedError, History
-from .initializers import Initializer
+from .initializers import Glorot
 from .layers import ELU, LeakyReLU
 from .losses import Loss, LossSpec, loss_of
 from .network import Network
-from .optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, RMSprop
+from .optimizers import LBFGS
+from .parameters import Parameters
 from .rows import Rows
-from .schedules import Schedule
 from .trainers import penalty
 
-SOLVERS = ("lbfgs", "sgd", "adam", "adamw", "rmsprop")
-RATES = ("constant", "invscaling", "adaptive")
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
     "preprocessed."
@@ -40,123 +36,24 @@ NOT_FINITE = (
 PIECE = 4096
 
 
-class Glorot(Initializer):
-    """scikit-learn's first weights: even in +-sqrt(factor / (n_in + n_out)), biases too, in its order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> Glorot(6.0).draw(np.random.RandomState(0), 3, 2).round(2).tolist()
-    [[0.11, 0.47], [0.23, 0.1], [-0.17, 0.32]]
-    """
-
-    __slots__ = ("factor",)
-
-    def __init__(self, factor: float) -> None:
-        self.factor = factor
-
-    def draw(self, rng: Any, n_in: int, n_out: int) -> np.ndarray:
-        """Return W (n_in, n_out)."""
-        bound = np.sqrt(self.factor / (n_in + n_out))
-        W: np.ndarray = rng.uniform(-bound, bound, (n_in, n_out))
-        return W
-
-    def draw_biases(self, rng: Any, n_in: int, n_out: int) -> np.ndarray:
-        """Return b (n_out,), drawn after W of the same layer."""
-        bound = np.sqrt(self.factor / (n_in + n_out))
-        b: np.ndarray = rng.uniform(-bound, bound, n_out)
-        return b
-
-
 @cache
 def _version() -> str:
     return version("dnn")
 
 
-class Answers:
-    """What an estimator answered when `predictor` was called, for small inputs: no check is done twice.
-
-    Parameters
-    ----------
-    net : Network
-        Copied.
-    answer : callable
-        From outputs (N, O), or scores, to what is returned.
-    scores : bool
-        Whether it wants the last Z.
-
-    Examples
-    --------
-    >>> from dnn import Network
-    >>> ask = Answers(Network([2, 1], init="zeros", dtype="float64"), lambda out: out[:, 0], False)
-    >>> ask([[1.0, 2.0]]).tolist()
-    [0.0]
-    """
-
-    def __init__(self, net: Network, answer: Callable[[np.ndarray], np.ndarray], scores: bool) -> None:
-        self._net = net.copy()
-        self._plan, self._params = self._net._plan, self._net.params
-        self._dtype, self._n_inputs, self._n_outputs = net.dtype, net.n_inputs, net.n_outputs
-        self._answer = answer
-        self._scores = scores
-
-    def __call__(self, X: Any) -> np.ndarray:
-        """Return the answer for the rows of X (n_samples, n_features)."""
-        if (
-            type(X) is not np.ndarray
-            or X.dtype != self._dtype
-            or X.ndim != 2
-            or X.shape[1] != self._n_inputs
-            or not X.flags.c_contiguous
-        ):
-            X = data.features(X, self._dtype, self._n_inputs, finite=False)
-        out = np.empty((len(X), self._n_outputs), self._dtype)
-        _core.predict(self._plan, self._params, X, out, self._scores)
-        return self._answer(out)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._net, self._answer, self._scores)
-
-
-class NotByStepsError(AttributeError, ValueError):
-    """There is no `partial_fit`, so that `hasattr` says so; a ValueError too, as scikit-learn raises.
-
-    Examples
-    --------
-    >>> from dnn import MLPRegressor
-    >>> hasattr(MLPRegressor(solver="lbfgs"), "partial_fit")
-    False
-    """
-
-
-class only_by_steps:  # noqa: N801
-    """A method that is there only where the parameters allow steps by hand.
-
-    Examples
-    --------
-    >>> from dnn import MLPRegressor
-    >>> hasattr(MLPRegressor(), "partial_fit")
-    True
-    """
-
-    def __init__(self, method: Callable[..., Any]) -> None:
-        self.method = method
-        update_wrapper(self, method)  # type: ignore[arg-type]
-
-    def __get__(self, est: Any, kind: Any = None) -> Any:
-        if est is None:
-            return self.method
-        if est._is_lbfgs():
-            raise NotByStepsError("partial_fit does not support solver='lbfgs', which needs all rows at once")
-        if est.early_stopping:
-            raise NotByStepsError(
-                "partial_fit does not support early_stopping=True: its caller has the epochs"
-            )
-        return MethodType(self.method, est)
-
-
-class Perceptron(BaseEstimator):
+class Perceptron(Parameters):
     """A network behind scikit-learn's interface; `MLPClassifier` and `MLPRegressor` say what it is for."""
+
+    classes_: np.ndarray
+    coefs_: list[Any]
+    intercepts_: list[Any]
+    loss_curve_: list[float]
+    validation_scores_: Any
+    best_validation_score_: Any
+    best_loss_: Any
+    loss_: float
+    n_iter_: int
+    t_: int
 
     # What a kind of estimator says
 
@@ -196,65 +93,6 @@ class Perceptron(BaseEstimator):
         """Return weights of rows from those of their classes."""
         return None
 
-    # Parameters
-
-    def _check_parameters(self) -> list[int]:
-        """Check all parameters that nothing else checks; return the sizes of the hidden layers."""
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if hasattr(sizes, "__iter__") and not isinstance(sizes, str) else [sizes]
-        sizes = [checks.check_integer("hidden_layer_sizes", size, 1) for size in sizes]
-        if not isinstance(self.solver, (Optimizer, LBFGS)):
-            checks.check_name("solver", self.solver, SOLVERS)
-        checks.check_name("learning_rate", self.learning_rate, RATES)
-        for name, low, below, above in (
-            ("alpha", 0.0, np.inf, False), ("l1", 0.0, np.inf, False), ("learning_rate_init", 0.0, np.inf, True),
-            ("power_t", 0.0, np.inf, False), ("tol", 0.0, np.inf, False),
-            ("validation_fraction", 0.0, 1.0, False), ("beta_1", 0.0, 1.0, False), ("beta_2", 0.0, 1.0, False),
-            ("epsilon", 0.0, np.inf, True), ("momentum", 0.0, np.nextafter(1, 2), False),
-        ):  # fmt: skip
-            checks.check_real(name, getattr(self, name), low, float(below), above=above)
-        checks.check_integer("max_iter", self.max_iter, 1)
-        checks.check_integer("max_fun", self.max_fun, 1)
-        if self.n_iter_no_change != np.inf:
-            checks.check_integer("n_iter_no_change", self.n_iter_no_change, 1)
-        if not isinstance(self.batch_size, str) or self.batch_size != "auto":
-            checks.check_integer("batch_size", self.batch_size, 1)
-        for name in ("shuffle", "nesterovs_momentum", "early_stopping", "progress"):
-            checks.check_boolean(name, getattr(self, name))
-        if self.warm_start != "optimizer":
-            checks.check_boolean("warm_start", self.warm_start)
-        if self.weight_decay is not None:
-            checks.check_real("weight_decay", self.weight_decay, 0.0)
-        if self.schedule is not None and not isinstance(self.schedule, Schedule):
-            raise TypeError(f"schedule must be a schedule or None, got {self.schedule!r}")
-        if self.schedule is not None and isinstance(self.solver, (Optimizer, LBFGS)):
-            raise ValueError("schedule must be None where solver is an optimizer, which has its own rate")
-        if self.dtype != "auto":
-            checks.check_dtype(self.dtype)
-        return sizes
-
-    def _is_lbfgs(self) -> bool:
-        return isinstance(self.solver, LBFGS) or self.solver == "lbfgs"
-
-    def _descent(self) -> Descent:
-        """Return the optimizer that the parameters ask for, with a fresh state."""
-        if isinstance(self.solver, Optimizer):
-            return Descent(self.solver, self.weight_decay)
-        kind = self.learning_rate if self.solver == "sgd" else "constant"
-        rate = self.schedule or Pace(kind, self.learning_rate_init, self.power_t)
-        spec: Optimizer
-        if self.solver == "sgd":
-            # scikit-learn takes a momentum of 1 too: the nearest below differs by less than rounding
-            momentum = min(float(self.momentum), float(np.nextafter(1, 0)))
-            spec = SGD(rate, momentum, nesterov=bool(self.nesterovs_momentum and momentum))
-        elif self.solver == "adam":
-            spec = Adam(rate, self.beta_1, self.beta_2, self.epsilon, "uncorrected")
-        elif self.solver == "adamw":
-            spec = AdamW(rate, self.beta_1, self.beta_2, self.epsilon)
-        else:
-            spec = RMSprop(rate)
-        return Descent(spec, self.weight_decay)
-
     # The network
 
     def _network(self, sizes: list[int], dtype: Any, rng: Any) -> Network:
@@ -285,7 +123,7 @@ class Perceptron(BaseEstimator):
 
     def _bound(self) -> Network:
         """Return the network, with what the user has put in coefs_ and intercepts_ in place."""
-        state = vars(self)
+        state = self.__dict__
         if "coefs_" not in state:
             check_is_fitted(self)
         net: Network | None = state.get("_net")
@@ -403,7 +241,7 @@ class Perceptron(BaseEstimator):
 
     def _begin(self, first: bool, stopping: bool, validated: bool) -> None:
         """Set the curves and counts that a training writes; only a first one empties them."""
-        state = vars(self)
+        state = self.__dict__
         for name, value in (("t_", 0), ("loss_curve_", []), ("_no_improvement_count", 0)):
             if first or name not in state:
                 state[name] = value
@@ -415,7 +253,7 @@ class Perceptron(BaseEstimator):
         self.n_iter_ = 0
 
     def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> tuple[Any, ...] | None:
-        """Return a validation set that was handed in: rows, targets, as given too, weights, those of classes."""
+        """Return a validation set that was handed in: rows, targets, as given too, weights of both kinds."""
         X, y, weights = validation
         if X is None and y is None and weights is None:
             return None
@@ -439,7 +277,7 @@ class Perceptron(BaseEstimator):
         weights: np.ndarray | None,
         of_classes: np.ndarray | None,
     ) -> Validation:
-        """Return the loss and the score on a validation set; a scorer that was asked for ignores class_weight."""
+        """Return loss and score on a validation set; a scorer that was asked for ignores class_weight."""
         both = _product(weights, of_classes)
         loss = self._problem(net, X, y, both, spec).mean_loss
         scoring = self._default_scoring() if self.scoring is None else self.scoring
@@ -455,8 +293,8 @@ class Perceptron(BaseEstimator):
         scorer = get_scorer(scoring)
         # The rows are checked and have no names any more: a scorer is given an estimator that expects none
         view = object.__new__(type(self))
-        vars(view).update(vars(self))
-        vars(view).pop("feature_names_in_", None)
+        view.__dict__.update(self.__dict__)
+        view.__dict__.pop("feature_names_in_", None)
         extra = {} if weights is None else {"sample_weight": weights}
         matrix = X.matrix if isinstance(X, Rows) else X
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
@@ -526,17 +364,14 @@ class Perceptron(BaseEstimator):
             rule.restore_best()
         self.history_ = history
         if history.stopped_by == "epochs" and not incremental:
-            recent = history.loss[-self._span() :]
+            recent = history.loss[-10:]
             self._warn(
                 net, problem,
-                f"max_iter={self.max_iter} iterations were done before the training had converged; in the last "
-                f"{len(recent)} the loss went from {recent[0]:g} to {recent[-1]:g}. Try a larger max_iter"
-                + (" or learning_rate_init" if recent[-1] < recent[0] else ", or a smaller learning_rate_init")
-                + f", or a larger tol than {self.tol:g}.",
+                f"max_iter={self.max_iter} iterations were done before the training had converged; in the "
+                f"last {len(recent)} the loss went from {recent[0]:g} to {recent[-1]:g}. Try a larger "
+                f"max_iter, a {'larger' if recent[-1] < recent[0] else 'smaller'} learning_rate_init, or a "
+                f"larger tol than {self.tol:g}.",
             )  # fmt: skip
-
-    def _span(self) -> int:
-        return int(min(self.n_iter_no_change, self.max_iter))
 
     def _warn(self, net: Network, problem: training.Problem, what: str) -> None:
         """Warn that a training has not converged, with what can be measured."""
@@ -580,7 +415,7 @@ class Perceptron(BaseEstimator):
     # What can be asked of it
 
     def _rows(self, X: Any, net: Network) -> Any:
-        """Return X as the core reads it. What is so already passes; all else goes through scikit-learn's door."""
+        """Return X as the core reads it: unchanged where it is so, else through scikit-learn's door."""
         if (
             type(X) is np.ndarray
             and X.dtype == net.dtype
@@ -588,7 +423,7 @@ class Perceptron(BaseEstimator):
             and X.shape[1] == net.n_inputs
             and len(X)
             and X.flags.c_contiguous
-            and "feature_names_in_" not in vars(self)
+            and "feature_names_in_" not in self.__dict__
             and _core.all_finite(X)
         ):
             return X
@@ -651,8 +486,8 @@ class Perceptron(BaseEstimator):
     def input_gradient(self, X: Any) -> np.ndarray:
         """Return by how much each input moves the outputs, at each row.
 
-        Of a regressor the gradient of `predict` (of the outputs as trained, for quantiles before sorting), of a
-        classifier that of `decision_function`.
+        Of a regressor the gradient of `predict`, for quantiles before they are sorted; of a classifier that
+        of `decision_function`.
 
         Parameters
         ----------
@@ -702,8 +537,8 @@ class Perceptron(BaseEstimator):
         before = state.pop("_dnn_version", "another version")
         if before != _version():
             warnings.warn(
-                f"this {type(self).__name__} was pickled by dnn {before} and is loaded by {_version()}: what it "
-                "predicts may differ. Fit it again, or load it with the version that wrote it",
+                f"this {type(self).__name__} was pickled by dnn {before} and is loaded by {_version()}: what "
+                "it predicts may differ. Fit it again, or load it with the version that wrote it",
                 UserWarning,
                 stacklevel=2,
             )
