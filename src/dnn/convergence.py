@@ -158,7 +158,8 @@ class Validation:
     def look(self) -> tuple[float, float]:
         """Return loss and score."""
         loss = self.loss()
-        return loss, -loss if self.score is None else self.score()
+        with np.errstate(over="ignore", invalid="ignore"):  # of a training that is about to diverge
+            return loss, -loss if self.score is None else self.score()
 
 
 class Convergence:
