@@ -90,5 +90,6 @@ class Labels:
         numbers = self.numbers(outputs)
         if self.kind == "multilabel-indicator":
             return numbers
-        found: np.ndarray = self.classes.take(numbers, mode="clip")
+        # Where one class is all there is, a number of the second that may come is cut
+        found: np.ndarray = self.classes[numbers if len(self.classes) > 1 else numbers * 0]
         return found

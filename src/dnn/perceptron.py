@@ -376,7 +376,7 @@ class Perceptron(Parameters):
     def _warn(self, net: Network, problem: training.Problem, what: str) -> None:
         """Warn that a training has not converged, with what can be measured."""
         with np.errstate(all="ignore"):
-            found = diagnosis.findings(net, problem, [])
+            found = diagnosis.findings(net, problem, [], 100)  # quickly: a search warns often
         listed = "".join(f"\n- {finding}" for finding in found)
         measured = f" What can be measured:{listed}" if found else ""
         warnings.warn(what + measured, ConvergenceWarning, stacklevel=5)
