@@ -2,8 +2,8 @@
 
 Whole calls of `fit` with the same parameters, X of the same dtype, the same iterations; `predict` of one row;
 a grid search. Each at its better of one and two threads, runs interleaved, medians. With --scores a table of
-scores on test rows instead: each solver, a whole `fit`, the mean of five seeds; California too, where DNN_DATA
-names the folder of data.
+scores on test rows instead: each solver, a whole `fit`, the mean of five seeds; California too, where
+DNN_DATA names the folder of data.
 
     python benchmarks/estimators.py [--repeats 5] [--only fit] [--scores [DATA ...]]
 """

@@ -368,6 +368,7 @@ def test_precision(iris):
         ({"clip_norm": 0.0}, ValueError, "clip_norm must"),
         ({"max_seconds": -1.0}, ValueError, "max_seconds must"),
         ({"weight_decay": -1.0}, ValueError, "weight_decay must"),
+        ({"callbacks": print}, TypeError, "callbacks must be a list of functions"),
         ({"n_threads": 0}, ValueError, "n_threads must be at least 1"),
     ],
     ids=str,

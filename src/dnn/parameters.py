@@ -51,6 +51,8 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
             raise ValueError("schedule must be None where solver is an optimizer, which has its own rate")
         if self.dtype != "auto":
             checks.check_dtype(self.dtype)
+        if callable(self.callbacks):
+            raise TypeError(f"callbacks must be a list of functions, got {self.callbacks!r}")
         if self.n_threads != "auto":
             checks.check_integer("n_threads", self.n_threads, 1)
         return sizes

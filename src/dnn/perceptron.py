@@ -99,16 +99,13 @@ class Perceptron(Parameters):
         """Return a fresh network."""
         activation, init = self._activations(len(sizes) - 2), self.init
         if isinstance(init, str) and init == "auto":
-            # As there, the last layer is drawn as the last hidden one
-            names = [*activation, *(activation[-1:] or [self._one_activation()])]
+            # As there, the last layer is drawn as the last hidden one, were there one
+            names = [*activation, activation[-1] if activation else self.activation]
             init = [Glorot(2.0 if name in ("logistic", "sigmoid") else 6.0) for name in names]
         return Network(
             sizes, activation=activation, output=self._output(), dropout=self.dropout, init=init, dtype=dtype,
             random_state=rng,
         )  # fmt: skip
-
-    def _one_activation(self) -> Any:
-        return self.activation if isinstance(self.activation, (str, LeakyReLU, ELU)) else "relu"
 
     def _activations(self, n_hidden: int) -> list[Any]:
         """Return the activation of each hidden layer."""
@@ -242,7 +239,7 @@ class Perceptron(Parameters):
     def _begin(self, first: bool, stopping: bool, validated: bool) -> None:
         """Set the curves and counts that a training writes; only a first one empties them."""
         state = self.__dict__
-        for name, value in (("t_", 0), ("loss_curve_", []), ("_no_improvement_count", 0)):
+        for name, value in (("t_", 0), ("loss_", np.nan), ("loss_curve_", []), ("_no_improvement_count", 0)):
             if first or name not in state:
                 state[name] = value
         if first or state.get("best_loss_") is None:
@@ -566,5 +563,7 @@ def _product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
 
 def _labels_of(y: Any, which: np.ndarray) -> Any:
     """Return some targets as they were given."""
-    y = y if hasattr(y, "tocsr") else np.asarray(y)
-    return y[which]
+    if hasattr(y, "tocsr"):
+        return y.tocsr()[which]
+    found = np.asarray(y)[which]
+    return found.ravel() if found.ndim == 2 and found.shape[1] == 1 else found
