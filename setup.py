@@ -27,6 +27,7 @@ COMMON = [
 KERNELS = {
     "src/dnn/_kernels_base.c": [],
     "src/dnn/_kernels_avx2.c": ["-mavx2", "-mfma"],
+    "src/dnn/_team.c": ["-pthread"],
     "src/dnn/_kernels_avx512.c": [
         "-mavx512f",
         "-mavx512dq",
@@ -36,7 +37,7 @@ KERNELS = {
         "-mprefer-vector-width=512",
     ],
 }
-HEADERS = ["src/dnn/_kernels.h", "src/dnn/_kernels_math.h", "src/dnn/_kernels_body.h"]
+HEADERS = ["src/dnn/_kernels.h", "src/dnn/_kernels_math.h", "src/dnn/_kernels_body.h", "src/dnn/_products.h", "src/dnn/_team.h"]
 
 
 class BuildKernels(build_ext):

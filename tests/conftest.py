@@ -7,6 +7,10 @@ import pytest
 
 from dnn import _core
 
+# DNN_TEST_THREADS=3: every test on teams of three, however little the work. With DNN_ISA, CI thus runs all of them on each
+# instruction set and on one, two and three threads.
+_core.assume_threads(int(os.environ.get("DNN_TEST_THREADS", "0")))
+
 
 @pytest.fixture(scope="session")
 def data_folder():

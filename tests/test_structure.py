@@ -20,6 +20,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "dnn"
 SPECS = {"layers", "losses", "initializers", "schedules", "optimizers"}
 MAY_IMPORT = {
     "checks": set(),
+    "threads": {"checks"},
     "schedules": {"checks"},
     "initializers": {"_core", "checks", "data"},
     "layers": {"_core", "checks"},
@@ -44,13 +45,14 @@ MAY_IMPORT = {
         "lbfgs",
         "predictor",
         "summary",
+        "threads",
         "training",
         *SPECS,
     },
     "labels": set(),
     "by_steps": set(),
     "convergence": {"history", "optimizers", "schedules", "training"},
-    "parameters": {"checks", "convergence", "optimizers", "schedules"},
+    "parameters": {"checks", "convergence", "optimizers", "schedules", "threads"},
     "perceptron": {
         "_core",
         "checks",
@@ -62,6 +64,7 @@ MAY_IMPORT = {
         "network",
         "parameters",
         "rows",
+        "threads",
         "trainers",
         "training",
         *SPECS,

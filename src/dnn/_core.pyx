@@ -7,13 +7,18 @@ A `Job` holds every pointer of a run. A step of gradient descent is two phases o
     rows      for each tile of rows, all layers: forward, the loss and its gradient, back to the inputs
     weights   for each tile of a weight matrix: dW = A_prev' dZ over all rows of the batch, then the update
 
-Arithmetic is in two places only: products are calls of BLAS (`product`), everything else is a kernel of
-`_kernels.h`. What is left here is addresses and order. Numbers are addressed as bytes, `size` apart, so that
-one code serves both precisions. Nothing below `nogil` allocates or touches a Python object; what is checked
-is checked by the callers (`network.py`, `training.py`), and in `_run.pxi` as far as memory safety needs it.
+A team of threads walks the grid (`_team.h`): each member has a Job of its own, which shares what is worked on and
+owns its scratch, and runs the same code; barriers stand between the phases. A small net takes another way, with one
+barrier a step (`private_step`).
 
-The grid is a function of shapes, precision and BLAS. Whoever does a tile, and wherever a run is cut into
-calls, the bits of the result are the same; sums over tiles are taken in the order of the tiles.
+Arithmetic is in C: products in `_products.h` (or BLAS, on an instruction set that these are not written for),
+everything else in `_kernels_body.h`. What is left here is addresses and order. Numbers are addressed as bytes,
+`size` apart, so that one code serves both precisions. Nothing below `nogil` allocates or touches a Python object;
+what is checked is checked by the callers (`network.py`, `training.py`), and in `_run.pxi` as far as memory safety
+needs it.
+
+The grid is a function of shapes, precision, instruction set and BLAS. Whoever does a tile, and wherever a run is
+cut into calls, the bits of the result are the same; sums over tiles are taken in the order of the tiles.
 """
 
 import os
@@ -21,6 +26,8 @@ import sys
 from collections import namedtuple
 
 import numpy as np
+
+from . import threads
 
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
@@ -30,15 +37,17 @@ from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.math cimport INFINITY, isfinite, sqrt
 from libc.stdint cimport int64_t, uint64_t, uint8_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 include "_machine.pxi"  # KERNELS, GEMM, CALL_LIMIT; the tables
 include "_plan.pxi"     # Plan, Schedule
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Job: every pointer of a run
+# Job: every pointer of a run, for one member of the team
 # ---------------------------------------------------------------------------------------------------------
+
+cdef class Run  # _run.pxi: a job with its memory
 
 cdef struct Matrix:
     char* at
@@ -49,14 +58,32 @@ cdef struct Slot:
     Matrix V        # what the slope is computed from: A before dropout, or Z
     Matrix dZ
 
+cdef struct Job
+
+cdef struct Shared:  # what the members of a team tell each other
+    DnnTeam* team
+    const Job* leader           # member 0's
+    void* run                   # the Run, where Python is called
+    bint stop                   # a signal's handler, or a loss in Python, has raised: leave at the next barrier
+    # the steps to do
+    const int64_t* order
+    const double* rates
+    double* costs
+    Py_ssize_t first, n_steps
+    Py_ssize_t done             # steps that were good
+    double cost                 # of a pass over all rows
+
 cdef struct Job:
+    Shared* shared
+    int me, n_members
     const Op* ops
+    const Way* ways
     int n_ops
     const DnnKernels* kernels
     gemm_t gemm
     int size                    # bytes of a number
     # the grid
-    Py_ssize_t tile_rows, n_weight_tiles
+    Py_ssize_t tile_rows, block_rows, n_weight_tiles
     const Tile* tiles
     # parameters and what belongs to them
     char* params
@@ -71,6 +98,9 @@ cdef struct Job:
     const int64_t* order        # rows of X in the order of the batch; NULL: as they stand,
     Py_ssize_t begin            # from this one on
     bint copied                 # rows are copied together for the first layer, not read where they stand
+    bint fresh                  # what is derived from the parameters is to be made anew
+    const void** row_table      # a pointer to each row of the batch, where they are read where they stand;
+    const void** rows           # this table, or NULL where the batch is a block of X or was copied
     # what is wanted of the outputs
     int loss
     double* loss_par
@@ -101,46 +131,68 @@ cdef struct Job:
     double* losses              # (n_rows,)
     Matrix d_out                # (n_rows, n_outputs), with respect to the outputs; NULL: to the scores
     char* dX                    # (n_rows, n_inputs) where it is wanted, else NULL
-    # the work space
+    # the work space that all share
     Slot* slots
-    char** Wt
-    char* dA                    # scratch: rows of a tile
+    char** Wt                   # W' of each operation, where it is kept
+    char* parts                 # (2, N_PARTS, P): gradients of parts of a batch, by turns
+    double* row_sums            # a number a tile of rows
+    double* tile_sums           # two numbers a weight tile: of the penalty, of the squared gradient
+    # scratch of this member
+    char* dA                    # rows of a block
     char* Y_tile
     int64_t* classes_tile
     double* w_tile
-    char* G                     # scratch: a weight tile, then a bias
-    double* row_sums            # a number a tile of rows
-    double* tile_sums           # a number a weight tile
+    char* G                     # a weight tile and a bias, or all parameters
+    char* turned                # the same transposed
     # when the last signal was looked for
     double unheard, heard
+
+cdef enum Status:
+    GOOD, NOT_FINITE, STOPPED
 
 
 cdef inline Py_ssize_t n_tiles(const Job* job, Py_ssize_t n_rows) noexcept nogil:
     return (n_rows + job.tile_rows - 1) // job.tile_rows
 
 
+cdef inline Py_ssize_t share(const Job* job, Py_ssize_t n, int member) noexcept nogil:
+    """Where a member's share of n things begins; the next member's begins where it ends."""
+    return n * member // job.n_members
+
+
 cdef inline char* row(const Job* job, Matrix M, Py_ssize_t r) noexcept nogil:
     return M.at + r * M.ld * job.size
 
 
-cdef int listen(Job* job, double flops) except -1 nogil:
+cdef inline void barrier(const Job* job) noexcept nogil:
+    if job.n_members > 1:
+        dnn_team_barrier(job.shared.team, job.me)
+
+
+cdef void listen(Job* job, double flops) noexcept nogil:
     """Let Python's signal handlers run, so that Ctrl-C ends a call: every 0.05 s, counted first in flops as
-    that costs nothing. Called only where a step can be abandoned with the parameters whole."""
+    that costs nothing. Called where a step can be abandoned with the parameters whole, and before a barrier."""
+    cdef double now
+    if job.me > 0:
+        return
     job.unheard += flops
     if job.unheard < 5e7:
-        return 0
+        return
     job.unheard = 0
-    cdef double now = dnn_seconds()
+    now = dnn_seconds()
     if now - job.heard < 0.05:
-        return 0
+        return
     job.heard = now
     with gil:
-        PyErr_CheckSignals()
-    return 0
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            (<Run>job.shared.run).raised = error
+            job.shared.stop = True
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Products
+# Products by BLAS
 # ---------------------------------------------------------------------------------------------------------
 
 cdef void product(const Job* job, char* C, Py_ssize_t ldc, bint transposed, const char* A, Py_ssize_t lda,
@@ -203,11 +255,13 @@ cdef void drop(const Job* job, int slot, Py_ssize_t r, Py_ssize_t n, const char*
                         A, lda, D, ldd)
 
 
-cdef void read_tile(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
-    """Rows r .. r + n of a batch, as the first layer reads them; rows that stay as they stand are not copied."""
+cdef void read_block(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+    """Rows r .. r + n of a batch, as the first layer reads them; rows that stay where they stand are not copied."""
     cdef Py_ssize_t n_in = job.ops[0].n_in
     cdef Matrix A = job.slots[0].A
     cdef char* to = row(job, A, r)
+    if not job.copied:
+        return
     if job.order != NULL:
         dnn_gather(n, n_in * job.size, job.X, job.ldx * job.size, job.order + r, to, A.ld * job.size)
         if drops(job, 0):
@@ -216,22 +270,40 @@ cdef void read_tile(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
         drop(job, 0, r, n, job.X + (job.begin + r) * job.ldx * job.size, job.ldx, to, A.ld)
 
 
-cdef void forward_tile(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+cdef inline const void** rows_of(const Job* job, int slot, Py_ssize_t r) noexcept nogil:
+    """Pointers to the rows of a slot from r on, or NULL where they stand in order."""
+    return job.rows + r if slot == 0 and job.rows != NULL else NULL
+
+
+cdef void forward_block(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     """Rows r .. r + n through all layers: Z = A_prev W + b, A = f(Z), dropout."""
-    cdef int i
+    cdef int i, activation, finish
     cdef const Op* op
     cdef Slot src, dst
     cdef Matrix f
-    cdef bint scores
+    cdef char* Z
+    cdef char* W
+    cdef char* b
     for i in range(job.n_ops):
         op = &job.ops[i]
         src, dst = job.slots[op.src], job.slots[op.dst]
-        product(job, row(job, dst.Z, r), dst.Z.ld, False, row(job, src.A, r), src.A.ld,
-                job.params + op.W * job.size, op.n_out, n, op.n_out, op.n_in)
-        scores = i == job.n_ops - 1 and not job.outputs
+        W, b = job.params + op.W * job.size, job.params + op.b * job.size
         f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
-        job.kernels.activate(IDENTITY if scores else op.activation, op.par, n, op.n_out,
-                             job.params + op.b * job.size, row(job, dst.Z, r), dst.Z.ld, row(job, f, r), f.ld)
+        activation = IDENTITY if i == job.n_ops - 1 and not job.outputs else op.activation
+        Z = row(job, dst.Z, r)
+        if not job.ways[i].own:
+            product(job, Z, dst.Z.ld, False, row(job, src.A, r), src.A.ld, W, op.n_out, n, op.n_out, op.n_in)
+        else:
+            finish = DNN_RELU if activation == RELU and f.at == dst.Z.at else DNN_PLAIN
+            if job.ways[i].dots:
+                job.kernels.dots(finish, n, op.n_out, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r),
+                                 job.Wt[i], leading(op.n_in, job.size), b, Z, dst.Z.ld)
+            else:
+                job.kernels.product(finish, n, op.n_out, op.n_in, row(job, src.A, r), src.A.ld,
+                                    rows_of(job, op.src, r), W, op.n_out, b, NULL, 0, Z, dst.Z.ld)
+            b = NULL
+        if b != NULL or f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
+            job.kernels.activate(activation, op.par, n, op.n_out, b, Z, dst.Z.ld, row(job, f, r), f.ld)
         if drops(job, op.dst):
             drop(job, op.dst, r, n, row(job, f, r), f.ld, row(job, dst.A, r), dst.A.ld)
 
@@ -287,35 +359,70 @@ cdef int lowest(const Job* job) noexcept nogil:
     return i + 1
 
 
-cdef void backward_tile(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+cdef void backward_block(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     """From dZ of the last layer, rows r .. r + n: dA_prev = dZ W', dZ_prev = dA_prev f'(Z_prev)."""
     cdef int i
     cdef const Op* op
     cdef Matrix dZ, dA
+    cdef Slot src
+    cdef bint fused
     for i in range(job.n_ops - 1, lowest(job) - 1, -1):
         op = &job.ops[i]
-        dZ = job.slots[op.dst].dZ
-        if op.src == 0:
+        dZ, src = job.slots[op.dst].dZ, job.slots[op.src]
+        # The slope at once: unless dropout comes between, or writing dZ would destroy what it is computed from
+        fused = job.ways[i].own and op.src > 0 and job.ops[op.src - 1].activation == RELU \
+            and not drops(job, op.src) and src.V.at != src.dZ.at
+        if fused:
+            dA = Matrix(row(job, src.dZ, r), src.dZ.ld)
+        elif op.src == 0:
             dA = Matrix(job.dX + r * op.n_in * job.size, op.n_in)
         else:
             dA = Matrix(job.dA, leading(op.n_in, job.size))
-        product(job, dA.at, dA.ld, False, row(job, dZ, r), dZ.ld, job.Wt[i], leading(op.n_in, job.size),
-                n, op.n_in, op.n_out)
+        if job.ways[i].own:
+            job.kernels.product(DNN_RELU_SLOPE if fused else DNN_PLAIN, n, op.n_in, op.n_out, row(job, dZ, r), dZ.ld,
+                                NULL, job.Wt[i], leading(op.n_in, job.size), NULL, row(job, src.V, r), src.V.ld,
+                                dA.at, dA.ld)
+        else:
+            product(job, dA.at, dA.ld, False, row(job, dZ, r), dZ.ld, job.Wt[i], leading(op.n_in, job.size),
+                    n, op.n_in, op.n_out)
         if drops(job, op.src):
             drop(job, op.src, r, n, dA.at, dA.ld, dA.at, dA.ld)
-        if op.src > 0:
+        if op.src > 0 and not fused:
             slope_tile(job, &job.ops[op.src - 1], r, n, dA.at, dA.ld)
 
 
-cdef void transpose_weights(const Job* job) noexcept nogil:
-    """W' of every layer that something is propagated through: products with W' in place are several times
-    slower. Made anew for every pass: parameters may be written at any time between two."""
+cdef inline bint keeps_transposed(const Job* job, int i) noexcept nogil:
+    """Whether W' of a layer is read: something is propagated back through it, or it is computed by dots."""
+    return job.ways[i].dots or (job.ways[i].Wt >= 0 and i >= lowest(job))
+
+
+cdef void transpose_part(const Job* job, int i, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t o0,
+                         Py_ssize_t o1) noexcept nogil:
+    """Rows i0 .. i1, columns o0 .. o1 of a layer's W into its W'."""
+    cdef const Op* op = &job.ops[i]
+    cdef Py_ssize_t ld = leading(op.n_in, job.size)
+    job.kernels.transpose(i1 - i0, o1 - o0, job.params + (op.W + i0 * op.n_out + o0) * job.size, op.n_out,
+                          job.Wt[i] + (o0 * ld + i0) * job.size, ld)
+
+
+cdef void derive(const Job* job) noexcept nogil:
+    """What a call from Python derives from the parameters, anew, as they may have been written since the last: W'
+    of every layer that needs it, as products with W' in place are several times slower, and the copies of
+    members that have their own. Within a call the updates keep all this."""
     cdef int i
-    cdef const Op* op
-    for i in range(lowest(job), job.n_ops):
-        op = &job.ops[i]
-        job.kernels.transpose(op.n_in, op.n_out, job.params + op.W * job.size, op.n_out,
-                              job.Wt[i], leading(op.n_in, job.size))
+    cdef Py_ssize_t n, slots = dnn_optimizers[job.optimizer].n_slots
+    cdef const Job* leader
+    if job.parts != NULL and job.me > 0:
+        leader = job.shared.leader
+        memcpy(job.params, leader.params, job.n_params * job.size)
+        memcpy(job.state, leader.state, slots * job.n_params * job.size)
+    for i in range(job.n_ops):
+        if keeps_transposed(job, i):
+            n = job.ops[i].n_in
+            if job.parts != NULL:
+                transpose_part(job, i, 0, n, 0, job.ops[i].n_out)
+            else:
+                transpose_part(job, i, share(job, n, job.me), share(job, n, job.me + 1), 0, job.ops[i].n_out)
 
 
 cdef double flops_a_row(const Job* job) noexcept nogil:
@@ -330,48 +437,98 @@ cdef double flops_a_row(const Job* job) noexcept nogil:
 # Phase 2: weights
 # ---------------------------------------------------------------------------------------------------------
 
+cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize_t n, char* dW, Py_ssize_t ld,
+                        char* db) noexcept nogil:
+    """A tile of dW = A_prev' dZ over rows r .. r + n, and db (NULL: not wanted), the sum of its columns of dZ."""
+    cdef const Op* op = &job.ops[tile.op]
+    cdef Matrix A = job.slots[op.src].A, dZ = job.slots[op.dst].dZ
+    cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0
+    cdef const char* dZ_at = row(job, dZ, r)
+    cdef const char* A_at = row(job, A, r)
+    cdef char* turned
+    if not job.ways[tile.op].own:
+        product(job, dW, ld, True, A_at + tile.i0 * job.size, A.ld, dZ_at + tile.o0 * job.size, dZ.ld, rows, columns, n)
+    elif not job.ways[tile.op].across:
+        job.kernels.gradient(n, rows, columns, A_at, A.ld, rows_of(job, op.src, r), tile.i0, dZ_at, dZ.ld, NULL, tile.o0,
+                             dW, ld)
+    else:  # lanes along the inputs: dW' = dZ' A_prev
+        turned = dW if columns == 1 and ld == 1 else job.turned
+        job.kernels.gradient(n, columns, rows, dZ_at, dZ.ld, NULL, tile.o0, A_at, A.ld, rows_of(job, op.src, r), tile.i0,
+                             turned, rows)
+        if turned != dW:
+            job.kernels.transpose(columns, rows, turned, rows, dW, ld)
+    if db != NULL:
+        job.kernels.column_sums(n, columns, dZ_at + tile.o0 * job.size, dZ.ld, db)
+
+
 cdef void update_part(const Job* job, const Op* op, Py_ssize_t at, Py_ssize_t rows, Py_ssize_t columns,
                       Py_ssize_t ld, const char* G, Py_ssize_t ldg) noexcept nogil:
     """The optimizer on rows x columns parameters of an operation, from number `at` on, ld apart."""
+    cdef Py_ssize_t r
     if job.weight_decay > 0 and at < op.b:
         job.kernels.scale(rows, columns, 1 - job.rate * job.weight_decay, job.params + at * job.size, ld)
     job.kernels.update(job.optimizer, job.scalars, rows, columns, job.params + at * job.size, ld, G, ldg,
                        job.state + at * job.size, job.n_params)
+    if job.mean != NULL:
+        for r in range(rows):
+            job.kernels.average(columns, job.mean_rate, job.params + (at + r * ld) * job.size,
+                                job.mean + (at + r * ld) * job.size)
+
+
+cdef inline bint is_frozen(const Job* job, int i) noexcept nogil:
+    return job.frozen != NULL and job.frozen[i]
 
 
 cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total) noexcept nogil:
-    """A tile of dW = A_prev' dZ over n rows, with the first tile of a column of tiles db = sum of dZ; into the
-    gradient where it is wanted whole, else straight into the optimizer while they are in the cache.
+    """A tile of dW over the n rows of the batch, with the first tile of a column of tiles db; into the gradient
+    where it is wanted whole, else straight into the optimizer while they are in the cache.
 
-    total: sum of the sample weights; tile_sums[t] is the tile's part of the penalty.
+    total: sum of the sample weights; tile_sums[t] becomes the tile's part of the penalty and the sum of its
+    squared gradient, where that is asked for.
     """
-    cdef Tile tile = job.tiles[t]
+    cdef const Tile* tile = &job.tiles[t]
     cdef const Op* op = &job.ops[tile.op]
-    cdef Matrix A = job.slots[op.src].A, dZ = job.slots[op.dst].dZ
-    cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0
+    cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0, r
     cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, b = op.b + tile.o0
-    cdef const char* dZ_columns = dZ.at + tile.o0 * job.size
-    cdef bint frozen = job.frozen != NULL and job.frozen[tile.op]
     cdef bint fused = job.grad == NULL
     cdef char* dW = job.G if fused else job.grad + W * job.size
     cdef char* db = job.G + TILE_NUMBERS * job.size if fused else job.grad + b * job.size
     cdef Py_ssize_t ld = columns if fused else op.n_out
-    if frozen:
+    cdef double* sums = job.tile_sums + 2 * t
+    cdef int k
+    sums[0] = sums[1] = 0
+    if is_frozen(job, tile.op):
         dW = NULL
     else:
-        product(job, dW, ld, True, A.at + tile.i0 * job.size, A.ld, dZ_columns, dZ.ld, rows, columns, n)
-    job.tile_sums[t] = 0
+        if fused:  # while the product runs
+            dnn_fetch(rows, columns * job.size, job.params + W * job.size, op.n_out * job.size)
+            for k in range(dnn_optimizers[job.optimizer].n_slots):
+                dnn_fetch(rows, columns * job.size, job.state + (k * job.n_params + W) * job.size, op.n_out * job.size)
+        gradient_part(job, tile, 0, n, dW, ld, db if tile.i0 == 0 else NULL)
     if job.alpha != 0 or job.l1 != 0:
-        job.tile_sums[t] = job.kernels.penalty(rows, columns, job.params + W * job.size, op.n_out,
-                                               job.alpha / total, job.l1 / total, dW, ld)
-    if frozen:
+        sums[0] = job.kernels.penalty(rows, columns, job.params + W * job.size, op.n_out,
+                                      job.alpha / total, job.l1 / total, dW, ld)
+    if dW == NULL:
         return
+    if job.clip_norm > 0:
+        for r in range(rows):
+            sums[1] += job.kernels.sum_squares(columns, dW + r * ld * job.size)
+        if tile.i0 == 0:
+            sums[1] += job.kernels.sum_squares(columns, db)
     if fused:
-        update_part(job, op, W, rows, columns, op.n_out, dW, ld)
+        update_tile(job, tile, dW, ld, db)
+
+
+cdef void update_tile(const Job* job, const Tile* tile, const char* dW, Py_ssize_t ld,
+                      const char* db) noexcept nogil:
+    """The optimizer on a tile of W and, with the first of a column of tiles, of b; then W' follows W."""
+    cdef const Op* op = &job.ops[tile.op]
+    cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0
+    update_part(job, op, op.W + tile.i0 * op.n_out + tile.o0, rows, columns, op.n_out, dW, ld)
     if tile.i0 == 0:
-        job.kernels.column_sums(n, columns, dZ_columns, dZ.ld, db)
-        if fused:
-            update_part(job, op, b, 1, columns, columns, db, columns)
+        update_part(job, op, op.b + tile.o0, 1, columns, columns, db, columns)
+    if keeps_transposed(job, tile.op):
+        transpose_part(job, tile.op, tile.i0, tile.i1, tile.o0, tile.o1)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -396,124 +553,257 @@ cdef void aim_at_rows(Job* job, Py_ssize_t begin) noexcept nogil:
         job.slots[0].A = Matrix(<char*>job.X + begin * job.ldx * job.size, job.ldx)
 
 
-cdef int rows_phase(Job* job, Py_ssize_t n, double total, double* cost) except -1 nogil:
-    """Forward, loss and backward for the n rows of a batch; total: the sum of their weights."""
-    cdef Py_ssize_t t, r, rows
+cdef void aim_at_order(Job* job, const int64_t* order, Py_ssize_t n) noexcept nogil:
+    """Read the n rows of X that an order names."""
+    cdef Py_ssize_t r
+    job.order = order
+    if not job.copied:
+        job.rows = job.row_table
+        for r in range(n):
+            job.rows[r] = job.X + order[r] * job.ldx * job.size
+
+
+cdef void rows_tiles(Job* job, Py_ssize_t n, double total, bint forward, bint backward) noexcept nogil:
+    """This member's share of the tiles of the n rows of a batch, as many at once as a block holds."""
+    cdef Py_ssize_t t, last = share(job, n_tiles(job, n), job.me + 1), some, r, rows, tile
+    cdef Py_ssize_t a_block = job.block_rows // job.tile_rows
     cdef double flops = 2 * flops_a_row(job)
-    transpose_weights(job)
-    cost[0] = 0
-    if job.python_loss != NULL:
-        return python_rows_phase(job, n, total, cost)
-    for t in range(n_tiles(job, n)):
+    t = share(job, n_tiles(job, n), job.me)
+    while t < last and not job.shared.stop:
+        some = min(a_block, last - t)
         r = t * job.tile_rows
-        rows = min(job.tile_rows, n - r)
-        read_tile(job, r, rows)
-        forward_tile(job, r, rows)
-        job.row_sums[t] = loss_tile(job, r, rows, 1 / total, True, NULL)
-        backward_tile(job, r, rows)
+        rows = min(some * job.tile_rows, n - r)
+        if forward:
+            read_block(job, r, rows)
+            forward_block(job, r, rows)
+        if forward and backward:
+            for tile in range(t, t + some):
+                job.row_sums[tile] = loss_tile(job, tile * job.tile_rows, min(job.tile_rows, n - tile * job.tile_rows),
+                                               1 / total, True, NULL)
+        if backward:
+            backward_block(job, r, rows)
+        t += some
         listen(job, flops * rows)
+
+
+cdef void rows_phase(Job* job, Py_ssize_t n, double total, double* cost) noexcept nogil:
+    """Forward, loss and backward for the n rows of a batch; total: the sum of their weights."""
+    cdef Py_ssize_t t
+    cost[0] = 0
+    if job.python_loss != NULL:  # called once, between forward and backward
+        rows_tiles(job, n, total, True, False)
+        barrier(job)
+        if job.me == 0:
+            job.row_sums[0] = 0
+            if not job.shared.stop:
+                with gil:
+                    job.row_sums[0] = call_python_loss(job, n)
+        barrier(job)
+        rows_tiles(job, n, total, False, True)
+        barrier(job)
+        cost[0] = job.row_sums[0] / total
+        return
+    rows_tiles(job, n, total, True, True)
+    barrier(job)
     for t in range(n_tiles(job, n)):
         cost[0] += job.row_sums[t]
     cost[0] /= total
-    return 0
 
 
-cdef int python_rows_phase(Job* job, Py_ssize_t n, double total, double* cost) except -1 nogil:
-    """The same with a loss in Python, which is called once, between forward and backward."""
-    cdef Py_ssize_t t, r
-    for t in range(n_tiles(job, n)):
-        r = t * job.tile_rows
-        read_tile(job, r, min(job.tile_rows, n - r))
-        forward_tile(job, r, min(job.tile_rows, n - r))
-    with gil:
-        cost[0] = call_python_loss(job, n) / total
-    for t in range(n_tiles(job, n)):
-        r = t * job.tile_rows
-        backward_tile(job, r, min(job.tile_rows, n - r))
-    return 0
-
-
-cdef double call_python_loss(Job* job, Py_ssize_t n) except? -1:
+cdef double call_python_loss(Job* job, Py_ssize_t n) noexcept:
     """Hand rows and scores to the function, which turns the scores into their gradient in place."""
     cdef Matrix S = job.slots[job.n_ops].dZ
     cdef Py_ssize_t n_out = job.ops[job.n_ops - 1].n_out
     cdef char[::1] memory = <char[:n * S.ld * job.size]>S.at
-    scores = np.ndarray((n, n_out), f"f{job.size}", memory, 0, (S.ld * job.size, job.size))
-    if job.order == NULL:
-        rows = slice(job.begin, job.begin + n)
-    else:
-        rows = np.asarray(<int64_t[:n]>(<int64_t*>job.order)).copy()
-    return (<object>job.python_loss)(rows, scores)
+    try:
+        scores = np.ndarray((n, n_out), f"f{job.size}", memory, 0, (S.ld * job.size, job.size))
+        if job.order == NULL:
+            rows = slice(job.begin, job.begin + n)
+        else:
+            rows = np.asarray(<int64_t[:n]>(<int64_t*>job.order)).copy()
+        return (<object>job.python_loss)(rows, scores)
+    except BaseException as error:
+        (<Run>job.shared.run).raised = error
+        job.shared.stop = True
+        return 0
 
 
-cdef int weights_phase(Job* job, Py_ssize_t n, double total, double* cost) except -1 nogil:
-    """dW and db of every layer, into the gradient or the optimizer; the penalty is added to the cost."""
+cdef Py_ssize_t tile_share(const Job* job, int member) noexcept nogil:
+    """Where a member's share of the weight tiles begins. Tiles stand in order of their cost summed up, so that
+    shares are equal in cost, and a member has the same weights in every step."""
+    cdef double wanted = <double>job.tiles[job.n_weight_tiles].before * member / job.n_members
+    cdef Py_ssize_t low = 0, high = job.n_weight_tiles, middle
+    while low < high:
+        middle = (low + high) // 2
+        if job.tiles[middle].before < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef double sum_tiles(const Job* job, int which) noexcept nogil:
+    cdef double total = 0
     cdef Py_ssize_t t
     for t in range(job.n_weight_tiles):
-        weights_tile(job, t, n, total)
-        if job.grad != NULL:
-            listen(job, 2.0 * n * (job.tiles[t].i1 - job.tiles[t].i0) * (job.tiles[t].o1 - job.tiles[t].o0))
-    for t in range(job.n_weight_tiles):
-        cost[0] += job.tile_sums[t]
-    return 0
+        total += job.tile_sums[2 * t + which]
+    return total
 
 
-cdef int update_phase(const Job* job) noexcept nogil:
-    """The optimizer, after the whole gradient is known. Returns 1 where its norm is not finite."""
+cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, double* cost) noexcept nogil:
+    """dW and db of every layer, into the gradient or the optimizer; the penalty is added to the cost."""
+    cdef Py_ssize_t t, first = tile_share(job, job.me), last = tile_share(job, job.me + 1)
+    cdef const Tile* tile
     cdef const Op* op
     cdef double norm
-    cdef int i
+    cdef Py_ssize_t W, b, columns
+    for t in range(first, last):
+        tile = &job.tiles[t]
+        weights_tile(job, t, n, total)
+        if job.grad != NULL:
+            if job.shared.stop:
+                break
+            listen(job, 2.0 * n * (tile.i1 - tile.i0) * (tile.o1 - tile.o0))
+    barrier(job)
+    cost[0] += sum_tiles(job, 0)
+    if job.grad == NULL or not update:
+        return GOOD
+    if job.shared.stop:
+        return STOPPED
+    norm = 0
     if job.clip_norm > 0:
-        norm = sqrt(job.kernels.sum_squares(job.n_params, job.grad))
+        norm = sqrt(sum_tiles(job, 1))
         if not isfinite(norm):
-            return 1
+            return NOT_FINITE
+    for t in range(first, last):
+        tile = &job.tiles[t]
+        op = &job.ops[tile.op]
+        columns = tile.o1 - tile.o0
+        W, b = op.W + tile.i0 * op.n_out + tile.o0, op.b + tile.o0
+        if is_frozen(job, tile.op):
+            continue
         if norm > job.clip_norm:
-            job.kernels.scale(1, job.n_params, job.clip_norm / norm, job.grad, job.n_params)
-    for i in range(job.n_ops):
-        op = &job.ops[i]
-        if job.frozen == NULL or not job.frozen[i]:
-            update_part(job, op, op.W, 1, op.b - op.W, op.b - op.W, job.grad + op.W * job.size, op.b - op.W)
-            update_part(job, op, op.b, 1, op.n_out, op.n_out, job.grad + op.b * job.size, op.n_out)
-    return 0
+            job.kernels.scale(tile.i1 - tile.i0, columns, job.clip_norm / norm, job.grad + W * job.size, op.n_out)
+            if tile.i0 == 0:
+                job.kernels.scale(1, columns, job.clip_norm / norm, job.grad + b * job.size, columns)
+        update_tile(job, tile, job.grad + W * job.size, op.n_out, job.grad + b * job.size)
+    barrier(job)
+    return GOOD
 
 
-cdef int one_step(Job* job, Py_ssize_t n, double rate, double* cost) except -1 nogil:
-    """One step of the optimizer on a batch of n rows. Returns 1 where its cost is not finite."""
+cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept nogil:
+    """One step of the optimizer on a batch of n rows."""
     cdef double total = weight_of(job, n)
+    cdef Status status
     cost[0] = 0
     if total == 0:
-        return 0  # nobody asked for anything: the batch is skipped
+        return GOOD  # nobody asked for anything: the batch is skipped
+    if job.parts != NULL:
+        return private_step(job, n, total, rate, cost)
     rows_phase(job, n, total, cost)
+    if job.shared.stop:
+        return STOPPED
     if not isfinite(cost[0]):
-        return 1  # nothing was changed
+        return NOT_FINITE  # nothing was changed
     dnn_scalars(job.optimizer, job.hyper, rate, job.step + 1, job.scalars)
     job.rate = rate
-    weights_phase(job, n, total, cost)
-    if job.grad != NULL and update_phase(job):
-        return 1
-    if job.mean != NULL:
-        job.kernels.average(job.n_params, job.mean_rate, job.params, job.mean)
+    status = weights_phase(job, n, total, True, cost)
+    if status != GOOD:
+        return status
     job.step += 1
-    return not isfinite(cost[0])
+    return GOOD if isfinite(cost[0]) else NOT_FINITE
 
 
-cdef Py_ssize_t run_steps(Job* job, const int64_t* order, const double* rates, double* costs,
-                          Py_ssize_t first, Py_ssize_t n_steps) except -1 nogil:
-    """Steps number first .. first + n_steps of an endless row of epochs. Returns how many were good."""
+cdef Status private_step(Job* job, Py_ssize_t n, double total, double rate, double* cost) noexcept nogil:
+    """The same with one barrier, for a net whose weights are few: the batch is cut into N_PARTS parts, whatever the
+    number of members, each with a gradient of its own. Every member adds these up and updates parameters
+    and state of its own: to do it twice takes less time than to hand the results over."""
+    cdef Py_ssize_t half = (n + N_PARTS - 1) // N_PARTS, r, rows, P = job.n_params
+    cdef char* parts = job.parts + (job.step % 2) * N_PARTS * P * job.size
+    cdef char* part
+    cdef Tile tile
+    cdef const Op* op
+    cdef double norm = 0
+    cdef int p, i
+    for p in range(N_PARTS):
+        if p % job.n_members != job.me:
+            continue
+        r = min(p * half, n)
+        rows = min(half, n - r)
+        part = parts + p * P * job.size
+        read_block(job, r, rows)
+        forward_block(job, r, rows)
+        job.row_sums[2 * p + job.step % 2] = loss_tile(job, r, rows, 1 / total, True, NULL)
+        backward_block(job, r, rows)
+        for i in range(job.n_ops):
+            op = &job.ops[i]
+            if not is_frozen(job, i):
+                tile = Tile(i, 0, op.n_in, 0, op.n_out, 0)
+                gradient_part(job, &tile, r, rows, part + op.W * job.size, op.n_out, part + op.b * job.size)
+    listen(job, 3 * flops_a_row(job) * n + 1e4)  # a step of the smallest net costs about that
+    barrier(job)
+    if job.shared.stop:
+        return STOPPED
+    for p in range(N_PARTS):
+        cost[0] += job.row_sums[2 * p + job.step % 2]
+    cost[0] /= total
+    if not isfinite(cost[0]):
+        return NOT_FINITE
+    dnn_scalars(job.optimizer, job.hyper, rate, job.step + 1, job.scalars)
+    job.rate = rate
+    # G: the sum, from the parts that this member can write without disturbing another
+    for p in range(1, N_PARTS):
+        job.kernels.add(P, parts if p == 1 else job.G, parts + p * P * job.size, job.G)
+    for i in range(job.n_ops):
+        op = &job.ops[i]
+        if job.alpha != 0 or job.l1 != 0:
+            cost[0] += job.kernels.penalty(op.n_in, op.n_out, job.params + op.W * job.size, op.n_out, job.alpha / total,
+                                           job.l1 / total, NULL if is_frozen(job, i) else job.G + op.W * job.size, op.n_out)
+        if is_frozen(job, i):
+            memset(job.G + op.W * job.size, 0, (op.n_in + 1) * op.n_out * job.size)
+    if job.clip_norm > 0:
+        norm = sqrt(job.kernels.sum_squares(P, job.G))
+        if not isfinite(norm):
+            return NOT_FINITE
+    if norm > job.clip_norm:
+        job.kernels.scale(1, P, job.clip_norm / norm, job.G, P)
+    for i in range(job.n_ops):
+        op = &job.ops[i]
+        if not is_frozen(job, i):
+            tile = Tile(i, 0, op.n_in, 0, op.n_out, 0)
+            update_tile(job, &tile, job.G + op.W * job.size, op.n_out, job.G + op.b * job.size)
+    job.step += 1
+    return GOOD if isfinite(cost[0]) else NOT_FINITE
+
+
+cdef void run_steps(void* arg, int me) noexcept nogil:
+    """Steps number first .. first + n_steps of an endless row of epochs, by each member of a team."""
+    cdef Job* job = (<Job**>arg)[me]
+    cdef Shared* shared = job.shared
     cdef Py_ssize_t a_epoch = (job.n_rows + job.batch - 1) // job.batch
     cdef Py_ssize_t s, epoch, begin, n
-    for s in range(n_steps):
-        epoch = (first + s) // a_epoch
-        begin = (first + s) % a_epoch * job.batch
+    cdef double cost
+    cdef Status status = GOOD
+    cdef unsigned mode = dnn_flush_subnormals()
+    if job.fresh:
+        derive(job)
+    barrier(job)
+    for s in range(shared.n_steps):
+        epoch = (shared.first + s) // a_epoch
+        begin = (shared.first + s) % a_epoch * job.batch
         n = min(job.batch, job.n_rows - begin)
-        if order == NULL:
+        if shared.order == NULL:
             aim_at_rows(job, begin)
         else:
-            job.order = order + epoch * job.n_rows + begin
-        if one_step(job, n, rates[s], &costs[s]):
-            return s
-        listen(job, 1e4)  # a step of the smallest net costs about that
-    return n_steps
+            aim_at_order(job, shared.order + epoch * job.n_rows + begin, n)
+        status = one_step(job, n, shared.rates[s], &cost)
+        if me == 0 and status != STOPPED:
+            shared.costs[s] = cost
+        if status != GOOD:
+            break
+        if me == 0:
+            shared.done = s + 1
+    dnn_flush_restore(mode)
 
 
 include "_run.pxi"  # what Python calls: predict, losses, forward, backward, cost_and_gradient, Trainer, update

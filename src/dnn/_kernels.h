@@ -79,6 +79,11 @@
     ROW(erfc)              \
     ROW(log)
 
+/* What `product` and `dots` do with a number before they let go of it. */
+#define DNN_PLAIN 0      /* nothing */
+#define DNN_RELU 1
+#define DNN_RELU_SLOPE 2 /* 0 where the slope's number is not above 0 */
+
 #define DNN_MAX_PAR 2     /* parameters of an activation */
 #define DNN_MAX_HYPER 4   /* hyper-parameters of an optimizer, the rate apart */
 #define DNN_MAX_SCALARS 8 /* scalars of an update */
@@ -162,6 +167,9 @@ typedef struct {
     /* X *= factor. */
     void (*scale)(ptrdiff_t n_rows, ptrdiff_t n_cols, double factor, void *X, ptrdiff_t ldx);
 
+    /* sum = x + y, n numbers; sum may be x. */
+    void (*add)(ptrdiff_t n, const void *x, const void *y, void *sum);
+
     /* mean += rate (x - mean), n numbers. */
     void (*average)(ptrdiff_t n, double rate, const void *x, void *mean);
 
@@ -170,6 +178,27 @@ typedef struct {
      * row (first_row for the first one here) and column. 0 <= rate < 1. */
     void (*dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *masks, ptrdiff_t ldm, uint64_t key,
                     ptrdiff_t first_row, double rate, const void *A, ptrdiff_t lda, void *D, ptrdiff_t ldd);
+
+    /* Products: see _products.h. lanes: numbers of a vector; 0: this table has none of them, use BLAS.
+     * A matrix is given by its first number and the numbers from row to row; or, where `rows` is not NULL, by
+     * a pointer to each row. bias (n_cols,) or NULL. */
+    int lanes;
+
+    /* C (n_rows, n_cols) = finish(A (n_rows, depth) B (depth, n_cols) + bias). S (n_rows, n_cols): what
+     * DNN_RELU_SLOPE looks at. C is none of the others. */
+    void (*product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
+                    ptrdiff_t lda, const void *const *rows, const void *B, ptrdiff_t ldb, const void *bias,
+                    const void *S, ptrdiff_t lds, void *C, ptrdiff_t ldc);
+
+    /* C (n_rows, n_cols) = finish(A (n_rows, depth) T' + bias), T (n_cols, depth). */
+    void (*dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A, ptrdiff_t lda,
+                 const void *const *rows, const void *T, ptrdiff_t ldt, const void *bias, void *C,
+                 ptrdiff_t ldc);
+
+    /* C (n_rows, n_cols) = A' B: columns i0 on of A (n, ..), columns j0 on of B (n, ..). */
+    void (*gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
+                     const void *const *rows_a, ptrdiff_t i0, const void *B, ptrdiff_t ldb,
+                     const void *const *rows_b, ptrdiff_t j0, void *C, ptrdiff_t ldc);
 } DnnKernels;
 
 #define DNN_FLOAT32 0
@@ -197,6 +226,13 @@ uint64_t dnn_key(uint64_t seed, int64_t step, int layer);
  * the other, ld bytes apart. */
 void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride, const int64_t *order,
                 char *out, ptrdiff_t ld);
+
+/* Rows of row_bytes each, stride bytes apart, that will be read and written soon are fetched into the cache. */
+void dnn_fetch(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride);
+
+/* Memory of its own pages, large ones where the system gives them, so that far apart places are found fast. NULL: there
+ * is none left. To be freed by free. */
+void *dnn_pages(size_t n_bytes);
 
 /* Subnormal numbers become zero on this thread until dnn_flush_restore; returns what to restore. */
 unsigned dnn_flush_subnormals(void);

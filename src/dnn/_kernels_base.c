@@ -1,13 +1,16 @@
 /* The kernels for any processor of the platform, and what is needed once: the tables of names, the choice of
  * a table at run time, and the small functions that need no vectors.
  */
-#define _POSIX_C_SOURCE 200112L /* clock_gettime */
+#define _DEFAULT_SOURCE /* clock_gettime, madvise */
 
 #include "_kernels.h"
+
+#include <stdlib.h>
 
 #if defined(_WIN32)
 #include <windows.h>
 #else
+#include <sys/mman.h>
 #include <time.h>
 #endif
 #if defined(__x86_64__)
@@ -114,6 +117,28 @@ void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t 
 {
     for (ptrdiff_t r = 0; r < n_rows; r++)
         memcpy(out + r * ld, X + (order ? (ptrdiff_t)order[r] : r) * stride, (size_t)row_bytes);
+}
+
+void dnn_fetch(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride)
+{
+    for (ptrdiff_t r = 0; r < n_rows; r++)
+        for (ptrdiff_t at = 0; at < row_bytes; at += 64)
+            __builtin_prefetch(X + r * stride + at, 1, 2);
+}
+
+#define LARGE_PAGE ((size_t)1 << 21)
+
+void *dnn_pages(size_t n_bytes)
+{
+#if defined(MADV_HUGEPAGE)
+    if (n_bytes >= 2 * LARGE_PAGE) {
+        char *pages = aligned_alloc(LARGE_PAGE, (n_bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE);
+        if (pages)
+            madvise(pages, n_bytes, MADV_HUGEPAGE);
+        return pages;
+    }
+#endif
+    return malloc(n_bytes);
 }
 
 unsigned dnn_flush_subnormals(void)

@@ -54,7 +54,14 @@ _Static_assert(DNN_MAX_PAR == 2, "ELEMENTWISE_0 copies two parameters");
 #define KERNELS(isa, suffix, size)                                                                          \
     {isa, size, activate_##suffix, slope_##suffix, loss_##suffix, penalty_##suffix, update_##suffix,        \
      column_sums_##suffix, transpose_##suffix, all_finite_##suffix, map_##suffix, sum_squares_##suffix,     \
-     scale_##suffix, average_##suffix, dropout_##suffix}
+     scale_##suffix, add_##suffix, average_##suffix, dropout_##suffix, PRODUCTS(suffix, size)}
+#if defined(__AVX512F__)
+#define PRODUCTS(suffix, size) 64 / size, product_##suffix, dots_##suffix, gradient_##suffix
+#elif defined(__AVX2__)
+#define PRODUCTS(suffix, size) 32 / size, product_##suffix, dots_##suffix, gradient_##suffix
+#else
+#define PRODUCTS(suffix, size) 0, NULL, NULL, NULL
+#endif
 
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
@@ -122,6 +129,10 @@ static inline uint32_t random_bits(uint32_t column, uint32_t one, uint32_t two)
 #endif
 
 #include "_kernels_math.h"
+
+#if defined(__AVX2__)
+#include "_products.h"
+#endif
 
 #define ROW(name)                                                                                            \
     static void NAME(map_##name)(ptrdiff_t n, const REAL *x, REAL *y)                                        \
@@ -1097,6 +1108,15 @@ static void NAME(scale)(ptrdiff_t n_rows, ptrdiff_t n_cols, double factor, void 
     for (ptrdiff_t r = 0; r < n_rows; r++)
         for (ptrdiff_t c = 0; c < n_cols; c++)
             X[r * ldx + c] *= by;
+}
+
+static void NAME(add)(ptrdiff_t n, const void *x_, const void *y_, void *sum_)
+{
+    const REAL *x = x_, *y = y_;
+    REAL *sum = sum_;
+    IN_PLACE
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum[i] = x[i] + y[i];
 }
 
 static void NAME(average)(ptrdiff_t n, double rate, const void *x_, void *mean_)

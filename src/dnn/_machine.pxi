@@ -2,7 +2,7 @@
 # the BLAS.
 
 cdef extern from "_kernels.h" nogil:
-    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA
+    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_PLAIN, DNN_RELU, DNN_RELU_SLOPE
 
     ctypedef struct DnnActivation:
         const char* name
@@ -47,18 +47,39 @@ cdef extern from "_kernels.h" nogil:
         void (*map)(int, Py_ssize_t, const void*, void*) noexcept nogil
         double (*sum_squares)(Py_ssize_t, const void*) noexcept nogil
         void (*scale)(Py_ssize_t, Py_ssize_t, double, void*, Py_ssize_t) noexcept nogil
+        void (*add)(Py_ssize_t, const void*, const void*, void*) noexcept nogil
         void (*average)(Py_ssize_t, double, const void*, void*) noexcept nogil
         void (*dropout)(Py_ssize_t, Py_ssize_t, const uint8_t*, Py_ssize_t, uint64_t, Py_ssize_t, double,
                         const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+        int lanes
+        void (*product)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
+                        const void*, Py_ssize_t, const void*, const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+        void (*dots)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
+                     const void*, Py_ssize_t, const void*, void*, Py_ssize_t) noexcept nogil
+        void (*gradient)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**, Py_ssize_t,
+                         const void*, Py_ssize_t, const void**, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
 
     const DnnKernels* dnn_kernels(int isa, int precision)
     uint64_t dnn_key(uint64_t seed, int64_t step, int layer)
     void dnn_scalars(int optimizer, const double* hyper, double rate, int64_t step, double* scalars)
     void dnn_gather(Py_ssize_t n_rows, Py_ssize_t row_bytes, const char* X, Py_ssize_t stride,
                     const int64_t* order, char* out, Py_ssize_t ld)
+    void dnn_fetch(Py_ssize_t n_rows, Py_ssize_t row_bytes, const char* X, Py_ssize_t stride)
+    void* dnn_pages(size_t n_bytes)
     unsigned dnn_flush_subnormals()
     void dnn_flush_restore(unsigned mode)
     double dnn_seconds()
+
+cdef extern from "_team.h" nogil:
+    ctypedef struct DnnTeam:
+        pass
+    DnnTeam* dnn_team_new(int n)
+    int dnn_team_size(const DnnTeam* team)
+    void dnn_team_run(DnnTeam* team, int n, void (*work)(void*, int) noexcept nogil, void* arg)
+    void dnn_team_barrier(DnnTeam* team, int member)
+    double dnn_team_waited(const DnnTeam* team)
+    int dnn_team_is_here(const DnnTeam* team)
+    void dnn_team_free(DnnTeam* team)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -105,6 +126,7 @@ cdef void read_tables():
 
 read_tables()
 cdef int IDENTITY = ACTIVATIONS["identity"].row
+cdef int RELU = ACTIVATIONS["relu"].row
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -151,7 +173,8 @@ def kernel_addresses():
             ("column_sums", <uintptr_t>k.column_sums), ("transpose", <uintptr_t>k.transpose),
             ("all_finite", <uintptr_t>k.all_finite), ("map", <uintptr_t>k.map),
             ("sum_squares", <uintptr_t>k.sum_squares), ("scale", <uintptr_t>k.scale),
-            ("average", <uintptr_t>k.average), ("dropout", <uintptr_t>k.dropout),
+            ("add", <uintptr_t>k.add), ("average", <uintptr_t>k.average), ("dropout", <uintptr_t>k.dropout),
+            ("product", <uintptr_t>k.product), ("dots", <uintptr_t>k.dots), ("gradient", <uintptr_t>k.gradient),
         ):
             addresses[name, k.size] = address
     return addresses

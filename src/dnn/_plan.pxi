@@ -71,7 +71,7 @@ cdef class Plan:
 
     cdef Schedule schedule(self, int size, Py_ssize_t n_rows, int purpose):
         """The schedule of a forward pass; the last few are kept, as calls of one shape follow each other."""
-        key = (size, n_rows, purpose)
+        key = (size, n_rows, purpose, KERNELS[size == 8].lanes)
         found = self.schedules.get(key)
         if found is None:
             found = Schedule(self, size, n_rows, purpose)
@@ -96,16 +96,33 @@ cdef struct Place:  # of a slot's rows; bytes from the start of its block, -1 wh
     Py_ssize_t V    # what the slope is computed from: A before dropout, or Z
     Py_ssize_t ld   # numbers from one row to the next
 
+cdef struct Way:    # how an operation is computed
+    bint own        # by kernels of _products.h, else by BLAS
+    bint dots       # forward with lanes along the inputs: few outputs would leave most lanes of a vector empty
+    bint across     # dW' = dZ' A_prev, then turned: the same for dW
+    Py_ssize_t Wt   # place of W' in the work space, -1: none
+
 cdef struct Tile:   # rows i0 .. i1 and columns o0 .. o1 of the weights of an operation
     int op
     Py_ssize_t i0, i1, o0, o1
+    Py_ssize_t before  # cost of the tiles before this one
 
 cdef enum:
-    TILE_NUMBERS = 6144  # of a weight tile: 96 x 64 with its gradient and Adam's state fit L1 and half of L2
-    TILE_COLUMNS = 64
+    TILE_NUMBERS = 12288  # of a weight tile, at most: gradient, weights and Adam's state stay in L2
+    TILE_LEAST = 2048
+    TILE_COLUMNS = 256    # a kilobyte in a row: shorter pieces are fetched slowly (Adam: 1 ns a weight, not 0.3)
+    TILES = 32            # or more, so that members' shares are equal
+    TILE_COST = 256      # of a tile besides its numbers, in numbers
     CALL_COLUMNS = 64    # of a call of BLAS that is cut: with 240 deep and 64 rows just under a million
     CALL_DEPTH = 240
+    DOT_OUTPUTS = 4      # at most so many outputs are computed by dots: vectors would be a quarter full
+    N_PARTS = 2          # of a batch, where a net is small: see private_step
     LINE = 64            # bytes of a cache line
+
+# A net of fewer parameters takes private_step: summing and updating twice is cheaper than a second barrier, and than
+# the lines of the cache that one core has written and another reads. Measured: 11 to 19 % faster; slower above.
+cdef Py_ssize_t PRIVATE_PARAMS = 20000
+cdef Py_ssize_t PRIVATE_BYTES = 1 << 20  # of a part's rows, which are not cut into blocks
 
 
 cdef inline Py_ssize_t leading(Py_ssize_t n, int size) noexcept nogil:
@@ -121,59 +138,109 @@ cdef inline Py_ssize_t leading(Py_ssize_t n, int size) noexcept nogil:
 cdef class Schedule:
     """The grid of tiles and the layout of the work space, for up to n_rows rows of `size` bytes a number.
 
-    kept: bytes of the block that holds Z and A of a forward pass for the caller (CACHE); work: bytes of
-    everything else. With TRAIN: gather, rows are copied together first; outputs, the loss is computed from
-    the outputs and not from the scores; gradient, the whole gradient is wanted in one vector; dropout, numbers are
-    dropped where the plan says so.
+    kept: bytes of the block that holds Z and A of a forward pass for the caller (CACHE); work: bytes that the
+    members of a team share; scratch: bytes that each has for itself. With TRAIN: gather, rows are taken in an order; outputs, the loss
+    is computed from the outputs and not from the scores; gradient, the whole gradient is wanted in one vector;
+    dropout, numbers are dropped where the plan says so; called, the loss is a Python function; slots, of the
+    optimizer.
+
+    A tile of rows is what sums are taken over: a sum is the sum of those of the tiles. A block is what goes through the
+    layers at once: some tiles, as products of our own give the same bits for any number of rows; one where BLAS
+    computes.
     """
 
     cdef Plan plan
     cdef readonly int size, purpose
-    cdef readonly Py_ssize_t n_rows, tile_rows, n_row_tiles, n_weight_tiles, kept, work
+    cdef readonly Py_ssize_t n_rows, tile_rows, block_rows, n_row_tiles, n_weight_tiles, kept, work, scratch
+    cdef readonly bint private
     cdef bint gather, outputs, dropout
+    cdef const DnnKernels* kernels
     cdef Place* places
     cdef Tile* tiles
-    cdef Py_ssize_t* Wt  # transposed weights of each operation
-    cdef Py_ssize_t grad, dA, Y, classes, w, G, row_sums, tile_sums
+    cdef Way* ways
+    cdef Py_ssize_t grad, parts, row_sums, tile_sums  # in the work space
+    cdef Py_ssize_t dA, Y, classes, w, G, turned, rows, params, state  # in the scratch
 
     def __cinit__(self, Plan plan, int size, Py_ssize_t n_rows, int purpose, bint gather=False,
-                  bint outputs=False, bint gradient=False, bint dropout=False):
+                  bint outputs=False, bint gradient=False, bint dropout=False, bint called=False, int slots=0):
         self.plan, self.size, self.purpose = plan, size, purpose
         self.n_rows, self.gather, self.outputs = n_rows, gather, outputs
         self.dropout = dropout or purpose == DROPPED
-        # A tile's activations should fit a quarter of L2 (a megabyte), with rows enough for products.
-        self.tile_rows = max(64, min(1024, 65536 // plan.width // 64 * 64))
-        self.tile_rows = max(1, min(self.tile_rows, n_rows))
-        self.n_row_tiles = (n_rows + self.tile_rows - 1) // self.tile_rows
+        self.kernels = KERNELS[size == 8]
         self.places = <Place*>calloc(plan.n_ops + 1, sizeof(Place))
-        self.Wt = <Py_ssize_t*>calloc(max(plan.n_ops, 1), sizeof(Py_ssize_t))
-        if self.places == NULL or self.Wt == NULL:
+        self.ways = <Way*>calloc(max(plan.n_ops, 1), sizeof(Way))
+        if self.places == NULL or self.ways == NULL:
             raise MemoryError("no memory for the schedule")
+        cdef bint own = self.kernels.lanes > 0
+        self.private = purpose == TRAIN and own and not called and 1 < n_rows \
+            and plan.n_params < PRIVATE_PARAMS and n_rows // N_PARTS * plan.width * size <= PRIVATE_BYTES
+        self.cut_rows(own)
         self.cut_weights()
         self.place_slots()
 
-        cdef Py_ssize_t widest = leading(plan.widest, size), i
+        cdef Py_ssize_t widest = leading(plan.widest, size), i, n = TILE_NUMBERS
+        for i in range(plan.n_ops):
+            self.choose(&self.ways[i], &plan.ops[i], own, i)
         if purpose != PREDICT:
-            for i in range(purpose == TRAIN, plan.n_ops):  # the gradient of the inputs is for callers only
-                self.Wt[i] = self.take(plan.ops[i].n_out * leading(plan.ops[i].n_in, size) * size)
-            self.G = self.take((TILE_NUMBERS + TILE_COLUMNS) * size)
-            self.tile_sums = self.take(self.n_weight_tiles * sizeof(double))
-            self.row_sums = self.take(self.n_row_tiles * sizeof(double))
-        self.grad = self.take(plan.n_params * size) if gradient else -1
-        self.dA = self.take(self.tile_rows * widest * size)
-        self.Y = self.take(self.tile_rows * plan.n_outputs * size)
-        self.classes = self.take(self.tile_rows * sizeof(int64_t))
-        self.w = self.take(self.tile_rows * sizeof(double))
+            if self.private:
+                n = plan.n_params
+                self.parts = self.take(2 * N_PARTS * n * size)
+                self.params = self.take_scratch(n * size)
+                self.state = self.take_scratch(slots * n * size)
+            self.G = self.take_scratch((n + TILE_COLUMNS) * size)
+            self.turned = self.take_scratch(n * size)
+            self.tile_sums = self.take(2 * self.n_weight_tiles * sizeof(double))
+            self.row_sums = self.take(max(self.n_row_tiles, 2 * N_PARTS) * sizeof(double))
+        self.grad = self.take(plan.n_params * size) if gradient and not self.private else -1
+        self.dA = self.take_scratch(self.block_rows * widest * size)
+        self.Y = self.take_scratch(self.tile_rows * plan.n_outputs * size)
+        self.classes = self.take_scratch(self.tile_rows * sizeof(int64_t))
+        self.w = self.take_scratch(self.tile_rows * sizeof(double))
+        self.rows = self.take_scratch(n_rows * sizeof(void*) if gather else 0)
+
+    cdef void cut_rows(self, bint own):
+        cdef Py_ssize_t n = self.n_rows, tiles
+        if self.private:
+            self.tile_rows = self.block_rows = (n + N_PARTS - 1) // N_PARTS
+        elif own:
+            # Numbers of tiles that two, three and four members share well; rows enough for a product
+            tiles = (n + 15) // 16
+            tiles = 16 if tiles >= 16 else 12 if tiles >= 12 else 8 if tiles >= 8 else 4 if tiles >= 4 else tiles
+            self.block_rows = 256 if self.purpose == PREDICT else 512
+            self.tile_rows = max(1, min(self.block_rows, (n + tiles - 1) // max(tiles, 1)))
+        else:
+            # A tile's activations should fit a quarter of L2 (a megabyte), with rows enough for products.
+            self.tile_rows = max(64, min(1024, 65536 // self.plan.width // 64 * 64))
+            self.tile_rows = self.block_rows = max(1, min(self.tile_rows, n))
+        self.n_row_tiles = (n + self.tile_rows - 1) // self.tile_rows
+
+    cdef void choose(self, Way* way, const Op* op, bint own, Py_ssize_t i):
+        """The way of an operation: a function of its shape, the precision and the instruction set."""
+        cdef Py_ssize_t lanes = self.kernels.lanes
+        way.own = own
+        way.dots = own and op.n_out <= DOT_OUTPUTS
+        way.across = own and op.n_out * ((op.n_in + lanes - 1) // lanes) < op.n_in * ((op.n_out + lanes - 1) // lanes)
+        way.Wt = -1
+        # The gradient of the inputs is for callers only
+        if way.dots or (self.purpose != PREDICT and i >= (self.purpose == TRAIN)):
+            way.Wt = op.n_out * leading(op.n_in, self.size) * self.size
+            way.Wt = self.take_scratch(way.Wt) if self.private else self.take(way.Wt)
 
     def __dealloc__(self):
         free(self.places)
         free(self.tiles)
-        free(self.Wt)
+        free(self.ways)
 
     cdef Py_ssize_t take(self, Py_ssize_t n_bytes):
         """Room in the work space. Buffers begin on a line of their own, and not all on the same set of lines."""
         cdef Py_ssize_t start = self.work
         self.work = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
+        return start
+
+    cdef Py_ssize_t take_scratch(self, Py_ssize_t n_bytes):
+        """Room in the scratch of each member."""
+        cdef Py_ssize_t start = self.scratch
+        self.scratch = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
         return start
 
     cdef bint drops(self, int slot):
@@ -184,19 +251,19 @@ cdef class Schedule:
         cdef Plan plan = self.plan
         cdef Py_ssize_t l
         cdef Py_ssize_t turn[2]
-        cdef Py_ssize_t n_rows = self.tile_rows if self.purpose == PREDICT else self.n_rows
+        cdef Py_ssize_t n_rows = self.block_rows if self.purpose == PREDICT else self.n_rows
         cdef Place* place
         cdef Op* op
         if self.purpose == PREDICT:
             for l in range(2):
-                turn[l] = self.take(n_rows * leading(plan.widest, self.size) * self.size)
+                turn[l] = self.take_scratch(n_rows * leading(plan.widest, self.size) * self.size)
         place = &self.places[0]
         place.ld = leading(plan.n_inputs, self.size)
         place.Z = place.dZ = place.V = -1
         place.A = -1
         if self.purpose == DROPPED and self.drops(0):
             place.A = self.keep(n_rows * place.ld * self.size)
-        elif self.purpose == TRAIN and (self.gather or self.drops(0)):
+        elif self.purpose == TRAIN and (self.drops(0) or (self.gather and not self.kernels.lanes)):
             place.A = self.take(n_rows * place.ld * self.size)
         for l in range(1, plan.n_ops + 1):
             place, op = &self.places[l], &self.plan.ops[l - 1]
@@ -235,8 +302,9 @@ cdef class Schedule:
         return start
 
     cdef void cut_weights(self):
-        """Weight matrices in tiles of about TILE_NUMBERS, row of tiles by row of tiles."""
-        cdef Py_ssize_t n = 0, i0, o0, rows
+        """Weight matrices in tiles, row of tiles by row of tiles; of rows that the kernels like, 16, 32, ..."""
+        cdef Py_ssize_t n = 0, i0, o0, rows, cost = 0
+        cdef Py_ssize_t numbers = max(TILE_LEAST, min(TILE_NUMBERS, self.plan.n_params // TILES))
         cdef int k, fill
         cdef Op* op
         if self.purpose == PREDICT:
@@ -245,17 +313,19 @@ cdef class Schedule:
             n = 0
             for k in range(self.plan.n_ops):
                 op = &self.plan.ops[k]
-                rows = TILE_NUMBERS // min(op.n_out, TILE_COLUMNS)
+                rows = max(16, numbers // min(op.n_out, TILE_COLUMNS) // 16 * 16)
                 for i0 in range(0, op.n_in, rows):
                     for o0 in range(0, op.n_out, TILE_COLUMNS):
                         if fill:
                             self.tiles[n] = Tile(k, i0, min(i0 + rows, op.n_in),
-                                                 o0, min(o0 + TILE_COLUMNS, op.n_out))
+                                                 o0, min(o0 + TILE_COLUMNS, op.n_out), cost)
+                            cost += min(rows, op.n_in - i0) * min(TILE_COLUMNS, op.n_out - o0) + TILE_COST
                         n += 1
             if not fill:
-                self.tiles = <Tile*>malloc(max(n, 1) * sizeof(Tile))
+                self.tiles = <Tile*>malloc((n + 1) * sizeof(Tile))
                 if self.tiles == NULL:
                     raise MemoryError("no memory for the schedule")
+        self.tiles[n].before = cost
         self.n_weight_tiles = n
 
     def place(self, int slot):

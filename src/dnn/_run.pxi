@@ -44,18 +44,42 @@ cdef Bound bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, bint
     return bound
 
 
-cdef class Run:
-    """A Job with the memory that it owns and the arrays that it points at.
+cdef enum:
+    FLOPS_A_MEMBER = 10000000  # of one pass: a thread is made and ended in the time of some of them
+    FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
 
-    Run(plan, schedule, params) is what every pass needs; the methods add what each kind wants.
+cdef double WAITED = 0.35  # of the time: more, and one member does better alone
+cdef double PAUSE = 0.02   # seconds that it then goes on alone at first
+
+cdef int N_TEAMS = 0  # that are at work in this process; written with the GIL held
+cdef int ASSUMED = 0  # members of a team wherever their number is left to us; 0: as many as help
+
+
+def assume_threads(int n=0):
+    """Let n threads work wherever their number is left to us, whatever the work; 0: as many as help. For tests."""
+    global ASSUMED
+    ASSUMED = n
+
+
+cdef class Run:
+    """The Jobs of a team, with the memory that they own and the arrays that they point at.
+
+    Run(plan, schedule, params) is what every pass needs; the methods add what each kind wants to the first
+    member's job; `muster` makes the others' of it.
     """
 
-    cdef Job job
+    cdef Job job          # of member 0
+    cdef Job** jobs       # of all members
+    cdef Shared shared
+    cdef readonly object raised  # an exception of a signal's handler or a loss in Python, to be raised at the end
     cdef Plan plan
     cdef Schedule schedule
     cdef list bound
     cdef bytes format  # of a number of the job's precision
+    cdef Job* only        # what `jobs` is where there is no team
     cdef char* memory
+    cdef char* work
+    cdef char* more_memory  # of members 1, 2, ...
     cdef const uint8_t** masks
 
     def __cinit__(self, Plan plan, Schedule schedule, params, bint writable=False):
@@ -63,28 +87,40 @@ cdef class Run:
         self.plan, self.schedule = plan, schedule
         self.bound = []
         self.format = b"f" if schedule.size == 4 else b"d"
+        self.shared.run = <void*>self
+        self.jobs = &self.only
+        self.only = job
+        job.shared, job.n_members = &self.shared, 1
+        self.shared.leader = job
         job.ops, job.n_ops, job.n_params = plan.ops, plan.n_ops, plan.n_params
+        job.ways, job.kernels = schedule.ways, schedule.kernels
         job.size = schedule.size
-        job.kernels = KERNELS[job.size == 8]
         job.gemm = GEMM[job.size == 8]
-        job.tile_rows, job.tiles, job.n_weight_tiles = schedule.tile_rows, schedule.tiles, schedule.n_weight_tiles
+        job.tile_rows, job.block_rows = schedule.tile_rows, schedule.block_rows
+        job.tiles, job.n_weight_tiles = schedule.tiles, schedule.n_weight_tiles
         job.params = self.bind(params, plan.n_params, 1, writable)
         job.outputs = True
         job.heard = dnn_seconds()
-        job.slots = <Slot*>calloc(plan.n_ops + 1, sizeof(Slot))
-        job.Wt = <char**>calloc(max(plan.n_ops, 1), sizeof(char*))
+        cdef size_t pointers = self.pointers()
+        self.memory = <char*>calloc(1, pointers + LINE)
+        if self.memory == NULL:
+            raise MemoryError("no memory for a network's layers")
+        self.work = <char*>dnn_pages(schedule.work + schedule.scratch + 2 * LINE)
+        if self.work == NULL:
+            raise MemoryError(f"no memory for a work space of {schedule.work + schedule.scratch} bytes")
+        self.lay(job, self.memory)
         self.masks = <const uint8_t**>calloc(max(plan.n_ops, 1), sizeof(uint8_t*))
-        self.memory = <char*>malloc(schedule.work + LINE)
-        if job.slots == NULL or job.Wt == NULL or self.masks == NULL or self.memory == NULL:
-            raise MemoryError(f"no memory for a work space of {schedule.work} bytes")
-        self.aim(self.memory + (LINE - <uintptr_t>self.memory % LINE) % LINE)
+        if self.masks == NULL:
+            raise MemoryError("no memory for a network's layers")
+        self.aim(job, line(self.work))
+        self.aim_scratch(job, line(self.work + schedule.work + LINE))
 
     def __dealloc__(self):
-        free(self.job.slots)
-        free(self.job.Wt)
+        self.dismiss()
+        free(self.memory)
+        free(self.work)
         free(self.job.loss_par)
         free(self.masks)
-        free(self.memory)
 
     cdef char* bind(self, array, Py_ssize_t n_rows, Py_ssize_t n_cols, bint writable=False,
                     formats=None) except NULL:
@@ -92,39 +128,123 @@ cdef class Run:
         self.bound.append(bound)
         return (<Bound>bound).at
 
-    cdef void aim(self, char* work):
-        """Point into the work space; Z and A that are kept for the caller are aimed at by `keep`."""
-        cdef Job* job = &self.job
+    cdef size_t pointers(self):
+        """Bytes of a job's tables of slots and of transposed weights."""
+        return (self.plan.n_ops + 1) * (sizeof(Slot) + sizeof(char*))
+
+    cdef void lay(self, Job* job, char* memory):
+        """A job's own tables of slots and of transposed weights."""
+        job.slots = <Slot*>memory
+        job.Wt = <char**>(memory + (self.plan.n_ops + 1) * sizeof(Slot))
+
+    cdef void aim(self, Job* job, char* work):
+        """Point into the work space that all share; what is kept for the caller is aimed at by `keep`."""
         cdef Schedule schedule = self.schedule
         cdef Place* place
         cdef int i
         for i in range(job.n_ops + 1):
             place = &schedule.places[i]
-            if schedule.purpose in (PREDICT, TRAIN):
-                self.aim_slot(i, work)
+            if schedule.purpose == TRAIN:
+                self.aim_slot(job, i, work)
             if place.dZ >= 0:
                 job.slots[i].dZ = Matrix(work + place.dZ, place.ld)
-        for i in range(job.n_ops):
-            job.Wt[i] = work + schedule.Wt[i]
-        job.G = work + schedule.G
+        if not schedule.private:
+            for i in range(job.n_ops):
+                job.Wt[i] = work + schedule.ways[i].Wt
         job.tile_sums = <double*>(work + schedule.tile_sums)
         job.row_sums = <double*>(work + schedule.row_sums)
         job.grad = work + schedule.grad if schedule.grad >= 0 else NULL
-        job.dA = work + schedule.dA
-        job.Y_tile = work + schedule.Y
-        job.classes_tile = <int64_t*>(work + schedule.classes)
-        job.w_tile = <double*>(work + schedule.w)
+        job.parts = work + schedule.parts if schedule.private else NULL
 
-    cdef void aim_slot(self, int i, char* block):
+    cdef void aim_scratch(self, Job* job, char* scratch):
+        """Point into the scratch of a member."""
+        cdef Schedule schedule = self.schedule
+        cdef int i
+        if schedule.purpose == PREDICT:
+            for i in range(job.n_ops + 1):
+                self.aim_slot(job, i, scratch)
+        if schedule.private:
+            for i in range(job.n_ops):
+                job.Wt[i] = scratch + schedule.ways[i].Wt
+            if job.me > 0:
+                job.params, job.state = scratch + schedule.params, scratch + schedule.state
+        job.G = scratch + schedule.G
+        job.turned = scratch + schedule.turned
+        job.dA = scratch + schedule.dA
+        job.Y_tile = scratch + schedule.Y
+        job.classes_tile = <int64_t*>(scratch + schedule.classes)
+        job.w_tile = <double*>(scratch + schedule.w)
+        job.row_table = <const void**>(scratch + schedule.rows)
+
+    cdef void aim_slot(self, Job* job, int i, char* block):
         cdef Place* place = &self.schedule.places[i]
-        cdef Slot* slot = &self.job.slots[i]
+        cdef Slot* slot = &job.slots[i]
         if place.A >= 0:
             slot.A = Matrix(block + place.A, place.ld)
-            self.job.copied = self.job.copied or i == 0
+            job.copied = job.copied or i == 0
         if place.Z >= 0:
             slot.Z = Matrix(block + place.Z, place.ld)
         if place.V >= 0:
             slot.V = Matrix(block + place.V, place.ld)
+
+    cdef int muster(self, int n) except -1:
+        """A team of up to n members, whose jobs are copies of the first's. Returns how many they are."""
+        global N_TEAMS
+        cdef Job* job
+        cdef size_t pointers = self.pointers(), each
+        cdef char* at
+        cdef int m
+        if n <= 1 or self.shared.team != NULL:
+            return 1
+        self.shared.team = dnn_team_new(n)
+        if self.shared.team == NULL:
+            raise MemoryError(f"no memory for a team of {n} threads")
+        N_TEAMS += 1
+        n = dnn_team_size(self.shared.team)
+        each = (sizeof(Job) + pointers + self.schedule.scratch + 3 * LINE) // LINE * LINE
+        self.more_memory = <char*>malloc(n * (each + sizeof(Job*)) + LINE)
+        if self.more_memory == NULL:
+            raise MemoryError(f"no memory for {n} threads of {each} bytes each")
+        self.jobs = <Job**>line(self.more_memory)
+        self.jobs[0] = &self.job
+        for m in range(1, n):
+            at = line(<char*>(self.jobs + n)) + (m - 1) * each
+            job = self.jobs[m] = <Job*>at
+            memcpy(job, &self.job, sizeof(Job))
+            job.me = m
+            self.lay(job, at + sizeof(Job))
+            memcpy(job.slots, self.job.slots, pointers)
+            self.aim_scratch(job, line(at + sizeof(Job) + pointers))
+            if self.schedule.private:  # a copy of its own, and nobody's else
+                job.mean = NULL
+        return n
+
+    cdef void dismiss(self):
+        """End the team."""
+        global N_TEAMS
+        if self.shared.team != NULL:
+            N_TEAMS -= 1
+            dnn_team_free(self.shared.team)
+            self.shared.team = NULL
+        free(self.more_memory)
+        self.more_memory = NULL
+        self.only = &self.job
+        self.jobs = &self.only
+
+    cdef int go(self, void (*work)(void*, int) noexcept nogil, int n) except -1:
+        """Let n members work, and raise what was raised meanwhile."""
+        cdef int m
+        for m in range(n):
+            self.jobs[m].n_members = n
+        with nogil:
+            if n > 1:
+                dnn_team_run(self.shared.team, n, work, self.jobs)
+            else:
+                work(self.jobs, 0)
+        if self.raised is not None:
+            error, self.raised, self.shared.stop = self.raised, None, False
+            raise error
+        return 0
 
     cdef void drop(self, uint64_t seed, masks):
         """Drop numbers in training: masks of each operation's inputs, None for drawn ones."""
@@ -149,7 +269,7 @@ cdef class Run:
         cdef char* at = self.bind(kept, self.schedule.kept, 1, True, b"B")
         cdef int i
         for i in range(self.job.n_ops + 1):
-            self.aim_slot(i, at)
+            self.aim_slot(&self.job, i, at)
 
     cdef void want(self, int loss, par, Y, classes, weights, python_loss):
         """The loss, its targets Y (N, O) or classes (N,), and the weights (N,) of the rows."""
@@ -172,69 +292,124 @@ cdef class Run:
             job.weights = <const double*>self.bind(weights, job.n_rows, 1, False, b"d")
 
 
-ctypedef void (*tile_t)(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil
+cdef inline char* line(char* at) noexcept nogil:
+    """The first line of the cache that begins at an address or behind it."""
+    return at + (LINE - <uintptr_t>at % LINE) % LINE
 
-cdef void predict_tile(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
-    """The work space holds the rows of one tile; the outputs go to their place at once."""
+
+cdef int members_for(int n_threads, double flops, Schedule schedule) except -1:
+    """Members of a team for work of so many flops in one pass: n_threads where given, 0 for as many as help."""
+    cdef int n = n_threads or ASSUMED
+    if n == 0:
+        if flops < 2 * FLOPS_A_MEMBER:
+            return 1
+        n = threads.available()
+        n = <int>min(flops / FLOPS_A_MEMBER, (n + N_TEAMS) // (N_TEAMS + 1))
+    if not schedule.kernels.lanes and CALL_LIMIT == INFINITY:
+        return 1  # a BLAS that was never measured has threads of its own
+    return max(1, min(n, schedule.n_row_tiles))
+
+
+ctypedef void (*block_t)(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil
+
+cdef void over_rows(Job* job, block_t block) noexcept nogil:
+    """Do something with this member's share of all rows of X, block by block."""
+    cdef Py_ssize_t t, last = share(job, n_tiles(job, job.n_rows), job.me + 1), some, r, n
+    cdef double flops = flops_a_row(job)
+    cdef unsigned mode = dnn_flush_subnormals()
+    t = share(job, n_tiles(job, job.n_rows), job.me)
+    while t < last and not job.shared.stop:
+        some = min(job.block_rows // job.tile_rows, last - t)
+        r = t * job.tile_rows
+        n = min(some * job.tile_rows, job.n_rows - r)
+        block(job, r, n)
+        t += some
+        listen(job, flops * n)
+    dnn_flush_restore(mode)
+
+cdef void predict_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+    """The scratch holds the rows of one block; the outputs go to their place at once."""
     cdef Py_ssize_t n_out = job.ops[job.n_ops - 1].n_out
     cdef Slot* last = &job.slots[job.n_ops]
     aim_at_rows(job, r)
     last.Z = last.A = last.V = Matrix(job.out + r * n_out * job.size, n_out)
-    forward_tile(job, 0, n)
+    forward_block(job, 0, n)
 
-cdef void losses_tile(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+cdef void losses_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
     aim_at_rows(job, r)
-    forward_tile(job, 0, n)
-    loss_tile(job, 0, n, 1, False, job.losses + r)
+    forward_block(job, 0, n)
+    while i < n:  # a tile's targets fit the scratch
+        loss_tile(job, i, min(job.tile_rows, n - i), 1, False, job.losses + r + i)
+        i += job.tile_rows
 
-cdef void cache_tile(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
-    read_tile(job, r, n)
-    forward_tile(job, r, n)
+cdef void cache_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+    read_block(job, r, n)
+    forward_block(job, r, n)
 
-cdef void product_tile(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+cdef void predict_rows(void* jobs, int me) noexcept nogil:
+    derive_for_all((<Job**>jobs)[me])
+    over_rows((<Job**>jobs)[me], predict_block)
+
+cdef void losses_rows(void* jobs, int me) noexcept nogil:
+    derive_for_all((<Job**>jobs)[me])
+    over_rows((<Job**>jobs)[me], losses_block)
+
+cdef void cache_rows(void* jobs, int me) noexcept nogil:
+    derive_for_all((<Job**>jobs)[me])
+    over_rows((<Job**>jobs)[me], cache_block)
+
+cdef void derive_for_all(Job* job) noexcept nogil:
+    derive(job)
+    barrier(job)
+
+cdef void product_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     """The rows of a vector-Jacobian product."""
     if job.d_out.at != NULL:
         slope_tile(job, &job.ops[job.n_ops - 1], r, n, row(job, job.d_out, r), job.d_out.ld)
-    backward_tile(job, r, n)
+    backward_block(job, r, n)
 
-cdef int over_rows(Job* job, tile_t tile) except -1 nogil:
-    """Do something with all rows of X, tile by tile."""
-    cdef Py_ssize_t t, r, n
-    cdef double flops = flops_a_row(job)
-    for t in range(n_tiles(job, job.n_rows)):
-        r = t * job.tile_rows
-        n = min(job.tile_rows, job.n_rows - r)
-        tile(job, r, n)
-        listen(job, flops * n)
-    return 0
+cdef void product_rows(void* jobs, int me) noexcept nogil:
+    """A vector-Jacobian product."""
+    cdef Job* job = (<Job**>jobs)[me]
+    cdef double cost = 0
+    cdef unsigned mode
+    derive_for_all(job)
+    over_rows(job, product_block)
+    barrier(job)
+    if job.grad != NULL and not job.shared.stop:
+        mode = dnn_flush_subnormals()
+        weights_phase(job, job.n_rows, 1, False, &cost)
+        dnn_flush_restore(mode)
+
+cdef void cost_rows(void* jobs, int me) noexcept nogil:
+    """Cost and gradient; the cost into the first of the sums of the tiles."""
+    cdef Job* job = (<Job**>jobs)[me]
+    cdef double cost = 0, total = weight_of(job, job.n_rows)
+    cdef unsigned mode = dnn_flush_subnormals()
+    derive_for_all(job)
+    rows_phase(job, job.n_rows, total, &cost)
+    if not job.shared.stop:
+        weights_phase(job, job.n_rows, total, False, &cost)
+    dnn_flush_restore(mode)
+    if me == 0:
+        job.shared.cost = cost
 
 
-def predict(Plan plan, params, X, out, bint scores=False):
+def predict(Plan plan, params, X, out, bint scores=False, int n_threads=0):
     """Outputs of each row of X (N, I), or with `scores` the last Z, written to out (N, O)."""
     cdef Run run = predicting(plan, params, X)
-    cdef unsigned mode
     run.job.outputs = not scores
     run.job.out = run.bind(out, run.job.n_rows, plan.n_outputs, True)
-    with nogil:
-        mode = dnn_flush_subnormals()
-        try:
-            over_rows(&run.job, predict_tile)
-        finally:
-            dnn_flush_restore(mode)
+    run.go(predict_rows, run.muster(members_for(n_threads, flops_a_row(&run.job) * run.job.n_rows, run.schedule)))
 
 
-def losses(Plan plan, params, X, int loss, par, Y, classes, out):
+def losses(Plan plan, params, X, int loss, par, Y, classes, out, int n_threads=0):
     """The loss of each row of X (N, I) without penalties, written to out (N,), float64."""
     cdef Run run = predicting(plan, params, X)
-    cdef unsigned mode
     run.want(loss, par, Y, classes, None, None)
     run.job.losses = <double*>run.bind(out, run.job.n_rows, 1, True, b"d")
-    with nogil:
-        mode = dnn_flush_subnormals()
-        try:
-            over_rows(&run.job, losses_tile)
-        finally:
-            dnn_flush_restore(mode)
+    run.go(losses_rows, run.muster(members_for(n_threads, flops_a_row(&run.job) * run.job.n_rows, run.schedule)))
 
 
 cdef Run predicting(Plan plan, params, X):
@@ -269,13 +444,7 @@ def forward(Plan plan, Schedule schedule, params, X, kept, seed, masks):
     masks drawn from the seed.
     """
     cdef Run run = caching(plan, schedule, params, X, kept, seed, masks)
-    cdef unsigned mode
-    with nogil:
-        mode = dnn_flush_subnormals()
-        try:
-            over_rows(&run.job, cache_tile)
-        finally:
-            dnn_flush_restore(mode)
+    run.go(cache_rows, run.muster(members_for(0, flops_a_row(&run.job) * run.job.n_rows, schedule)))
 
 
 def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, bint scores, grad, dX):
@@ -285,8 +454,6 @@ def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, 
     """
     cdef Run run = caching(plan, schedule, params, X, kept, seed, masks)
     cdef Job* job = &run.job
-    cdef double cost = 0
-    cdef unsigned mode
     cdef Matrix d = Matrix(run.bind(d_out, job.n_rows, plan.n_outputs), plan.n_outputs)
     if scores:
         job.slots[job.n_ops].dZ = d  # only read from here on
@@ -296,39 +463,24 @@ def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, 
         job.grad = run.bind(grad, plan.n_params, 1, True)
     if dX is not None:
         job.dX = run.bind(dX, job.n_rows, plan.n_inputs, True)
-    with nogil:
-        mode = dnn_flush_subnormals()
-        try:
-            transpose_weights(job)
-            over_rows(job, product_tile)
-            if job.grad != NULL:
-                weights_phase(job, job.n_rows, 1, &cost)
-        finally:
-            dnn_flush_restore(mode)
+    run.go(product_rows, run.muster(members_for(0, 2 * flops_a_row(job) * job.n_rows, schedule)))
 
 
 def cost_and_gradient(Plan plan, params, X, int loss, par, Y, classes, weights, python_loss,
-                      double alpha, double l1, grad):
+                      double alpha, double l1, grad, int n_threads=0):
     """Cost of all rows of X (N, I), penalties included; its gradient is written to grad (P,). No dropout."""
     cdef Bound rows = Bound(X, b"fd")
     cdef bint outputs = of_outputs(plan, loss, python_loss)
-    cdef Run run = Run(plan, Schedule(plan, rows.size, rows.n_rows, TRAIN, outputs=outputs), params)
+    # A Python function as the loss may be called once only: no parts
+    cdef Schedule schedule = Schedule(plan, rows.size, rows.n_rows, TRAIN, outputs=outputs, called=True)
+    cdef Run run = Run(plan, schedule, params)
     cdef Job* job = &run.job
-    cdef double cost = 0, total
-    cdef unsigned mode
     run.read(X)
     run.want(loss, par, Y, classes, weights, python_loss)
     job.alpha, job.l1 = alpha, l1
     job.grad = run.bind(grad, plan.n_params, 1, True)
-    with nogil:
-        mode = dnn_flush_subnormals()
-        try:
-            total = weight_of(job, job.n_rows)
-            rows_phase(job, job.n_rows, total, &cost)
-            weights_phase(job, job.n_rows, total, &cost)
-        finally:
-            dnn_flush_restore(mode)
-    return cost
+    run.go(cost_rows, run.muster(members_for(n_threads, 3 * flops_a_row(job) * job.n_rows, schedule)))
+    return run.shared.cost
 
 
 cdef bint of_outputs(Plan plan, int loss, python_loss):
@@ -348,16 +500,21 @@ cdef class Trainer:
     """
 
     cdef Run run
+    cdef int n_threads, n_members
+    cdef readonly int kept_waiting  # tries in a row in which the team was
+    cdef bint mustered
+    cdef double alone_until, pause  # when the team is tried again after it was kept waiting; the length of that
 
     def __cinit__(self, Plan plan, Schedule schedule, params, X, *, int loss, par, Y, classes, weights, python_loss,
                   double alpha, double l1, Py_ssize_t batch, int optimizer, hyper, double weight_decay,
-                  double clip_norm, state, int64_t step, mean, double mean_rate, frozen, uint64_t seed):
+                  double clip_norm, state, int64_t step, mean, double mean_rate, frozen, uint64_t seed,
+                  int n_threads=0):
         self.run = Run(plan, schedule, params, True)
         cdef Job* job = &self.run.job
         self.run.read(X)
         if not 1 <= batch <= schedule.n_rows:
             raise ValueError(f"batch must be in 1 .. {schedule.n_rows}, got {batch}")
-        if clip_norm > 0 and job.grad == NULL:
+        if clip_norm > 0 and job.grad == NULL and not schedule.private:
             raise ValueError("clip_norm must have a schedule of two sweeps")
         self.run.want(loss, par, Y, classes, weights, python_loss)
         job.alpha, job.l1, job.batch, job.optimizer, job.step = alpha, l1, batch, optimizer, step
@@ -374,6 +531,26 @@ cdef class Trainer:
             memset(job.grad, 0, plan.n_params * job.size)
         if plan.dropout:
             self.run.drop(seed, None)
+        self.n_threads, self.n_members, self.pause = n_threads, 1, PAUSE
+
+    def close(self):
+        """End the threads. `steps` may be called again, and makes new ones."""
+        self.run.dismiss()
+        self.mustered = False
+
+    cdef int feeds(self) except -1:
+        """Members of the team that a step can feed."""
+        cdef Schedule schedule = self.run.schedule
+        cdef double flops = 3 * flops_a_row(&self.run.job) * self.run.job.batch
+        cdef int n = self.n_threads or ASSUMED
+        if n == 0:
+            if flops < 1e6 or (flops < 1e7 and self.run.job.batch < 64):
+                return 1
+            n = threads.available()
+            n = <int>min((n + N_TEAMS) // (N_TEAMS + 1), 1 + flops / 1e6)
+        if not schedule.kernels.lanes and CALL_LIMIT == INFINITY:
+            return 1  # a BLAS that was never measured has threads of its own
+        return max(1, min(n, N_PARTS if schedule.private else max(schedule.n_row_tiles, schedule.n_weight_tiles)))
 
     @property
     def step(self):
@@ -409,14 +586,50 @@ cdef class Trainer:
             for i in range(o.n_rows * o.n_cols):
                 if not 0 <= rows[i] < job.n_rows:
                     raise ValueError(f"order must hold row numbers in 0 .. {job.n_rows - 1}, got {rows[i]}")
-        cdef double* written = <double*>c.at
-        cdef const double* rate = <const double*>r.at
-        with nogil:
-            mode = dnn_flush_subnormals()
-            try:
-                done = run_steps(job, rows, rate, written, first, n_steps)
-            finally:
-                dnn_flush_restore(mode)
+        self.run.shared.order, self.run.shared.rates = rows, <const double*>r.at
+        self.run.shared.costs, self.run.shared.first = <double*>c.at, first
+        if self.run.shared.team != NULL and not dnn_team_is_here(self.run.shared.team):
+            self.close()  # a child of a fork
+        if not self.mustered:
+            self.n_members, self.mustered = self.run.muster(self.feeds()), True
+        return self.do(n_steps)
+
+    cdef Py_ssize_t do(self, Py_ssize_t n_steps) except -1:
+        """The steps, as many at a time as show whether the team is kept waiting: by another process that wants the
+        core of one of its members. Then one goes on alone, and the team is tried again later."""
+        cdef Shared* shared = &self.run.shared
+        cdef Job* job = &self.run.job
+        cdef Py_ssize_t done = 0, some, a_try
+        cdef double began, took, flops = 3 * flops_a_row(job) * job.batch + 1e4
+        cdef int m, n
+        cdef bint stale = False  # whether the copies of members 1, 2, ... are of before
+        a_try = n_steps if self.n_members == 1 else max(1, <Py_ssize_t>(FLOPS_A_TRY / flops))
+        while done < n_steps:
+            n = self.n_members if dnn_seconds() >= self.alone_until else 1
+            some = min(a_try, n_steps - done)
+            shared.n_steps, shared.done = some, 0
+            job.fresh = done == 0
+            for m in range(1, n):
+                self.run.jobs[m].step = job.step
+                self.run.jobs[m].fresh = job.fresh or (stale and job.parts != NULL)
+            stale = n < self.n_members
+            began = dnn_seconds()
+            self.run.go(run_steps, n)
+            took = dnn_seconds() - began
+            done += shared.done
+            shared.rates += shared.done
+            shared.costs += shared.done
+            shared.first += shared.done
+            if shared.done < some:
+                break
+            if n > 1 and dnn_team_waited(shared.team) > WAITED * took:
+                self.kept_waiting += 1
+                if self.kept_waiting == 2:  # once may be chance
+                    self.kept_waiting = 0
+                    self.alone_until = dnn_seconds() + self.pause
+                    self.pause = min(2 * self.pause, 16 * PAUSE)
+            elif n > 1:
+                self.kept_waiting, self.pause = 0, PAUSE
         return done
 
 
@@ -430,7 +643,8 @@ def train_schedule(Plan plan, int size, Py_ssize_t batch, bint gather, int loss,
         # An update that has begun must be ended: one that may take 0.05 s is not begun before it is sure
         two_sweeps = flops > 1e9
     return Schedule(plan, size, batch, TRAIN, gather=gather, outputs=of_outputs(plan, loss, python_loss),
-                    gradient=two_sweeps, dropout=True)
+                    gradient=two_sweeps, dropout=True, called=python_loss is not None,
+                    slots=dnn_optimizers[optimizer].n_slots)
 
 
 def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_decay, double rate, int64_t step,
@@ -439,6 +653,8 @@ def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_d
     cdef Bound p = Bound(params, b"fd", True), g, s, f
     cdef bytes format = b"f" if p.size == 4 else b"d"
     cdef Job job
+    cdef const Op* op
+    cdef int i
     cdef unsigned mode
     memset(&job, 0, sizeof(Job))
     job.ops, job.n_ops, job.n_params, job.size = plan.ops, plan.n_ops, plan.n_params, p.size
@@ -448,8 +664,8 @@ def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_d
     g = bind(grad, plan.n_params, 1, format)
     job.params, job.grad = p.at, g.at
     job.optimizer, job.rate, job.weight_decay = optimizer, rate, weight_decay
-    for i, value in enumerate(hyper):
-        job.hyper[i] = value
+    for i in range(len(hyper)):
+        job.hyper[i] = hyper[i]
     if dnn_optimizers[optimizer].n_slots:
         s = bind(state, dnn_optimizers[optimizer].n_slots, plan.n_params, format, True)
         job.state = s.at
@@ -459,7 +675,11 @@ def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_d
     with nogil:
         mode = dnn_flush_subnormals()
         dnn_scalars(optimizer, job.hyper, rate, step, job.scalars)
-        update_phase(&job)
+        for i in range(job.n_ops):
+            op = &job.ops[i]
+            if not is_frozen(&job, i):
+                update_part(&job, op, op.W, 1, op.b - op.W, op.b - op.W, job.grad + op.W * job.size, op.b - op.W)
+                update_part(&job, op, op.b, 1, op.n_out, op.n_out, job.grad + op.b * job.size, op.n_out)
         dnn_flush_restore(mode)
 
 

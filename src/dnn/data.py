@@ -42,6 +42,16 @@ def features(
     return array
 
 
+def examples(
+    X: Any, y: Any, spec: LossSpec, n_features: int, n_outputs: int, dtype: np.dtype[Any], suffix: str = ""
+) -> tuple[np.ndarray, Targets]:
+    """Return rows and targets of a loss: at least one of each; the suffix is that of their names."""
+    rows = features(X, dtype, n_features, name="X" + suffix)
+    if not len(rows):
+        raise ValueError(f"X{suffix} must have at least one row, got shape {rows.shape}")
+    return rows, targets(y, spec, len(rows), n_outputs, dtype, name="y" + suffix)
+
+
 def targets(
     y: Any, spec: LossSpec, n_samples: int, n_outputs: int, dtype: np.dtype[Any], *, name: str = "y"
 ) -> Targets:

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from . import _core, checks, data, initializers, lbfgs, optimizers, training
+from . import _core, checks, data, initializers, lbfgs, optimizers, threads, training
 from .cache import Cache
 from .history import History
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
@@ -259,11 +259,7 @@ class Network:
     ) -> tuple[LossSpec, np.ndarray, data.Targets]:
         """Return the loss, rows and targets, checked."""
         kind = loss_of(loss, self.layers[-1].row.name, self.n_outputs)
-        rows = data.features(X, self.dtype, self.n_inputs, name="X" + suffix)
-        if not len(rows):
-            raise ValueError(f"X{suffix} must have at least one row, got shape {rows.shape}")
-        targets = data.targets(y, kind, len(rows), self.n_outputs, self.dtype, name="y" + suffix)
-        return kind, rows, targets
+        return kind, *data.examples(X, y, kind, self.n_inputs, self.n_outputs, self.dtype, suffix)
 
     # Forward and backward: what a loop of one's own is built from
 
@@ -454,6 +450,7 @@ class Network:
         order: Callable[[int], Any] | None = None,
         record: str = "epoch",
         callbacks: Iterable[training.Callback] = (),
+        n_threads: int | str = "auto",
         random_state: int | checks.Random | None = None,
         progress: bool = False,
     ) -> History:
@@ -514,6 +511,9 @@ class Network:
             "step": the cost of each step too, in ``history.step_loss``.
         callbacks : iterable of callables, default ()
             Each is called with an `Event` (net, epoch, history, stop()) at the end of each epoch.
+        n_threads : int in 1 .. 64, or "auto", default "auto"
+            At most so many threads work on it; "auto": as many as this process may use and the work can feed.
+            Whatever their number, the parameters come out the same, bit for bit.
         random_state : None, int, Generator or RandomState, default None
             Source of the orders and of dropout; None goes on with the network's own.
         progress : bool, default False
@@ -548,7 +548,7 @@ class Network:
             weights = data.class_weights(class_weight, targets, self.n_outputs, weights)
         problem = training.Problem(
             self._plan, self._params, rows, targets, weights, kind,
-            checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
+            checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0), threads.asked(n_threads),
         )  # fmt: skip
         rules = training.Rules(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from . import checks
+from . import checks, threads
 from .convergence import Descent, Pace
 from .optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, RMSprop
 from .schedules import Schedule
@@ -53,8 +53,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
             checks.check_dtype(self.dtype)
         if callable(self.callbacks):
             raise TypeError(f"callbacks must be a list of functions, got {self.callbacks!r}")
-        if self.n_threads != "auto":
-            checks.check_integer("n_threads", self.n_threads, 1)
+        threads.asked(self.n_threads)
         return sizes
 
     def _is_lbfgs(self) -> bool:

@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import _core, checks, data, diagnosis, lbfgs, training
+from . import _core, checks, data, diagnosis, lbfgs, threads, training
 from .convergence import Convergence, Pace, Validation
 from .history import DivergedError, History
 from .initializers import Glorot
@@ -234,7 +234,10 @@ class Perceptron(Parameters):
         targets = data.targets(y, spec, len(X), net.n_outputs, net.dtype)
         divisor = net.n_outputs if spec.name == "squared_error" else 1
         alpha, l1 = float(self.alpha), float(self.l1)
-        return training.Problem(net._plan, net.params, X, targets, weights, spec, alpha, l1, divisor)
+        n_threads = threads.asked(self.n_threads)
+        return training.Problem(
+            net._plan, net.params, X, targets, weights, spec, alpha, l1, n_threads, divisor
+        )
 
     def _begin(self, first: bool, stopping: bool, validated: bool) -> None:
         """Set the curves and counts that a training writes; only a first one empties them."""

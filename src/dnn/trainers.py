@@ -21,6 +21,9 @@ class Steps(Protocol):
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
         """Do len(rates) steps from batch `first` of the first epoch of order (epochs, N); see the core."""
 
+    def close(self) -> None:
+        """End its team of threads."""
+
 
 class Reader:
     """A trainer over a sparse matrix: it fills a buffer with the rows of the next steps, and trains on that.
@@ -85,6 +88,12 @@ class Reader:
                 break
         return done
 
+    def close(self) -> None:
+        """End the teams of threads."""
+        for *_, trainer in self.sets:
+            if trainer is not None:
+                trainer.close()
+
 
 class Divided:
     """A trainer that reports ``loss / divisor + penalties``, a step at a time: penalties change with each."""
@@ -118,6 +127,10 @@ class Divided:
                 return i
             costs[i] = (costs[i] - penalties) / problem.divisor + penalties
         return len(rates)
+
+    def close(self) -> None:
+        """End the team of threads."""
+        self.trainer.close()
 
 
 def penalty(problem: Problem, weight: float) -> float:

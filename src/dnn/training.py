@@ -152,6 +152,7 @@ class Problem:
     loss: LossSpec
     alpha: float = 0.0
     l1: float = 0.0
+    n_threads: int = 0  # 0: as many as help
     divisor: int = 1
 
     def python_loss(self) -> Callable[[Any, np.ndarray], float] | None:
@@ -174,7 +175,7 @@ class Problem:
             return self._cost_and_gradient_by_tiles(self.X, params, grad)
         return _core.cost_and_gradient(
             self.plan, params, self.X, self.loss.row.row, self.loss.par, self.targets.Y, self.targets.classes,
-            self.weights, self.python_loss(), self.alpha, self.l1, grad,
+            self.weights, self.python_loss(), self.alpha, self.l1, grad, self.n_threads,
         )  # fmt: skip
 
     def _cost_and_gradient_by_tiles(self, X: Rows, params: np.ndarray, grad: np.ndarray) -> float:
@@ -376,7 +377,7 @@ def train(
             hyper=optimizer.hyper, weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0,
             state=optimizer.slots, step=optimizer.n_steps, mean=mean,
             mean_rate=0.0 if rules.ema is None else 1 - rules.ema, frozen=frozen_of(net),
-            seed=optimizer.seed or 0,
+            seed=optimizer.seed or 0, n_threads=problem.n_threads,
         )  # fmt: skip
 
     trainer: Steps
@@ -454,6 +455,7 @@ def train(
         mean = None
         raise
     finally:
+        trainer.close()
         optimizer.n_steps = trainer.step
         history.seconds = time.perf_counter() - began
         if watch.best is None and mean is not None:

@@ -1,0 +1,455 @@
+/* Products of matrices, in one precision and one instruction set: part of _kernels_body.h.
+ *
+ * Three shapes of product are all that a dense network needs. In each, a block of the result stays in vector
+ * registers while the sum runs:
+ *   product    C = A B      lanes are columns of B: forward (Z = A W) and back (dA = dZ W')
+ *   dots       C = A T'     lanes are places of the sum: forward where there are few outputs
+ *   gradient   C = A' B     the sum runs over rows: dW = A' dZ
+ * What BLAS does not offer, and is the reason for them: rows that are read where they stand, through pointers;
+ * the bias, the activation or its slope applied before a number leaves its register; no packing, so that one row
+ * costs no more than its share; and an order of additions that is a function of the length of the sum alone.
+ * Whatever the tile, the thread or the number of rows, the same row gives the same bits.
+ *
+ * The order: a sum is cut into blocks of at most DEPTH (dots: into one a lane), each is summed from the front,
+ * and the sums of the blocks are added from the front. The bias comes first.
+ *
+ * The compiler unrolls everything whose bounds are constants here, and keeps `sum` in registers: look at the
+ * assembler after a change.
+ */
+
+#ifndef DNN_PRODUCTS_H
+#define DNN_PRODUCTS_H
+
+#include <immintrin.h>
+#include <stdbool.h>
+
+#define DEPTH 512      /* of a block of a sum: long enough that results are rarely fetched and stored again */
+#define DOT_DEPTH 2048 /* the same of a dot product: its columns should stay in L2 from row to row */
+#define AHEAD 16        /* rows that are fetched ahead where a sum runs over rows */
+
+#define INLINE static inline __attribute__((always_inline))
+/* Before each loop over a block: gcc leaves `sum` in memory where it unrolls one of them too late. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#if !defined(__AVX512F__)
+INLINE float sum_of_8(__m256 v)
+{
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps(x, x, 1)));
+}
+
+INLINE double sum_of_4(__m256d v)
+{
+    const __m128d x = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
+}
+#endif
+
+#endif
+
+#if SIZE == 4 && defined(__AVX512F__)
+#define V __m512
+#define N_LANES 16
+#define MASK __mmask16
+#define MASK_OF(n) ((__mmask16)((1u << (n)) - 1))
+#define LOAD _mm512_loadu_ps
+#define LOAD_PART(mask, p) _mm512_maskz_loadu_ps(mask, p)
+#define STORE _mm512_storeu_ps
+#define STORE_PART(mask, p, v) _mm512_mask_storeu_ps(p, mask, v)
+#define SET _mm512_set1_ps
+#define ADD _mm512_add_ps
+#define FMA _mm512_fmadd_ps
+#define MAX _mm512_max_ps
+#define SUM _mm512_reduce_add_ps
+#define WHERE_ABOVE_0(v, x) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LE_OQ), x, _mm512_setzero_ps())
+#elif SIZE == 8 && defined(__AVX512F__)
+#define V __m512d
+#define N_LANES 8
+#define MASK __mmask8
+#define MASK_OF(n) ((__mmask8)((1u << (n)) - 1))
+#define LOAD _mm512_loadu_pd
+#define LOAD_PART(mask, p) _mm512_maskz_loadu_pd(mask, p)
+#define STORE _mm512_storeu_pd
+#define STORE_PART(mask, p, v) _mm512_mask_storeu_pd(p, mask, v)
+#define SET _mm512_set1_pd
+#define ADD _mm512_add_pd
+#define FMA _mm512_fmadd_pd
+#define MAX _mm512_max_pd
+#define SUM _mm512_reduce_add_pd
+#define WHERE_ABOVE_0(v, x) _mm512_mask_blend_pd(_mm512_cmp_pd_mask(v, _mm512_setzero_pd(), _CMP_LE_OQ), x, _mm512_setzero_pd())
+#elif SIZE == 4
+#define V __m256
+#define N_LANES 8
+#define MASK __m256i
+#define MASK_OF(n) _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+#define LOAD _mm256_loadu_ps
+#define LOAD_PART(mask, p) _mm256_maskload_ps(p, mask)
+#define STORE _mm256_storeu_ps
+#define STORE_PART(mask, p, v) _mm256_maskstore_ps(p, mask, v)
+#define SET _mm256_set1_ps
+#define ADD _mm256_add_ps
+#define FMA _mm256_fmadd_ps
+#define MAX _mm256_max_ps
+#define SUM sum_of_8
+#define WHERE_ABOVE_0(v, x) _mm256_andnot_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_LE_OQ), x)
+#else
+#define V __m256d
+#define N_LANES 4
+#define MASK __m256i
+#define MASK_OF(n) _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)), _mm256_setr_epi64x(0, 1, 2, 3))
+#define LOAD _mm256_loadu_pd
+#define LOAD_PART(mask, p) _mm256_maskload_pd(p, mask)
+#define STORE _mm256_storeu_pd
+#define STORE_PART(mask, p, v) _mm256_maskstore_pd(p, mask, v)
+#define SET _mm256_set1_pd
+#define ADD _mm256_add_pd
+#define FMA _mm256_fmadd_pd
+#define MAX _mm256_max_pd
+#define SUM sum_of_4
+#define WHERE_ABOVE_0(v, x) _mm256_andnot_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_LE_OQ), x)
+#endif
+
+/* Registers: AVX-512 has 32, AVX2 16. A panel is as wide as a block of the result. */
+#if defined(__AVX512F__)
+#define PANEL (4 * N_LANES)
+#define BLOCKS(BLOCK) BLOCK(6, 4) BLOCK(8, 3) BLOCK(12, 2) BLOCK(16, 1)
+#define SMALL_BLOCKS(BLOCK) \
+    BLOCK(4, 4) BLOCK(2, 4) BLOCK(1, 4) BLOCK(4, 3) BLOCK(2, 3) BLOCK(1, 3) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2) \
+    BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
+#define DOT_ROWS 4
+#define DOT_COLUMNS 5
+#else
+#define PANEL (2 * N_LANES)
+#define BLOCKS(BLOCK) BLOCK(6, 2) BLOCK(12, 1)
+#define SMALL_BLOCKS(BLOCK) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
+#define DOT_ROWS 2
+#define DOT_COLUMNS 5
+#endif
+
+/* ---- C = A B ---- */
+
+typedef struct {
+    const REAL *A, *B, *bias, *slope;
+    REAL *C;
+    const void *const *rows;       /* of A, or NULL */
+    ptrdiff_t lda, ldb, ldc, lds;
+    ptrdiff_t k, depth;            /* the block of the sum */
+    MASK mask;                     /* of the last vector */
+    bool part, first, last;        /* that vector is masked; the first, the last block */
+    int finish;
+} NAME(Panel);
+
+INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool part, const NAME(Panel) *p,
+                              ptrdiff_t r)
+{
+    V sum[16][4];
+    const REAL *a[16], *b = p->B + p->k * p->ldb;
+    const ptrdiff_t depth = p->depth, ldb = p->ldb;
+    UNROLL
+    for (int i = 0; i < n_rows; i++) {
+        a[i] = (p->rows ? (const REAL *)p->rows[r + i] : p->A + (r + i) * p->lda) + p->k;
+        UNROLL
+        for (int j = 0; j < n_vectors; j++)
+            sum[i][j] = SET(0);
+    }
+    for (ptrdiff_t k = 0; k < depth; k++) {
+        V column[4];
+        UNROLL
+        for (int j = 0; j < n_vectors; j++)
+            column[j] = part && j == n_vectors - 1 ? LOAD_PART(p->mask, b + j * N_LANES) : LOAD(b + j * N_LANES);
+        UNROLL
+        for (int j = 0; j < n_vectors; j++)
+            __builtin_prefetch(b + AHEAD * ldb + j * N_LANES);
+        UNROLL
+        for (int i = 0; i < n_rows; i++) {
+            const V number = SET(a[i][k]);
+            UNROLL
+            for (int j = 0; j < n_vectors; j++)
+                sum[i][j] = FMA(number, column[j], sum[i][j]);
+        }
+        b += ldb;
+    }
+    UNROLL
+    for (int i = 0; i < n_rows; i++)
+        UNROLL
+        for (int j = 0; j < n_vectors; j++) {
+            const bool masked = part && j == n_vectors - 1;
+            REAL *c = p->C + (r + i) * p->ldc + j * N_LANES;
+            V v = sum[i][j];
+            if (!p->first)
+                v = ADD(masked ? LOAD_PART(p->mask, c) : LOAD(c), v);
+            else if (p->bias)
+                v = ADD(masked ? LOAD_PART(p->mask, p->bias + j * N_LANES) : LOAD(p->bias + j * N_LANES), v);
+            if (p->last && p->finish == DNN_RELU)
+                v = MAX(SET(0), v); /* NaN stays: the second operand comes out */
+            else if (p->last && p->finish == DNN_RELU_SLOPE) {
+                const REAL *s = p->slope + (r + i) * p->lds + j * N_LANES;
+                v = WHERE_ABOVE_0(masked ? LOAD_PART(p->mask, s) : LOAD(s), v);
+            }
+            if (masked)
+                STORE_PART(p->mask, c, v);
+            else
+                STORE(c, v);
+        }
+}
+
+#define BLOCK(R, N)                                                                                          \
+    static __attribute__((noinline)) void NAME(panel_##R##_##N)(const NAME(Panel) *p, ptrdiff_t r)           \
+    {                                                                                                        \
+        if (p->part)                                                                                         \
+            NAME(panel_block)(R, N, true, p, r);                                                             \
+        else                                                                                                 \
+            NAME(panel_block)(R, N, false, p, r);                                                            \
+    }
+BLOCKS(BLOCK)
+SMALL_BLOCKS(BLOCK)
+#undef BLOCK
+
+/* All rows of a panel of n vectors. */
+static void NAME(panel)(int n_vectors, ptrdiff_t n_rows, const NAME(Panel) *p)
+{
+    ptrdiff_t r = 0;
+#define BLOCK(R, N)                                                                                          \
+    if (n_vectors == N)                                                                                      \
+        for (; r + R <= n_rows; r += R)                                                                      \
+            NAME(panel_##R##_##N)(p, r);
+    BLOCKS(BLOCK)
+    SMALL_BLOCKS(BLOCK)
+#undef BLOCK
+}
+
+static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
+                          ptrdiff_t lda, const void *const *rows, const void *B_, ptrdiff_t ldb,
+                          const void *bias_, const void *slope, ptrdiff_t lds, void *C, ptrdiff_t ldc)
+{
+    const REAL *B = B_, *bias = bias_;
+    const ptrdiff_t n_blocks = depth > DEPTH ? (depth + DEPTH - 1) / DEPTH : 1, step = (depth + n_blocks - 1) / n_blocks;
+    NAME(Panel) p = {.A = A, .lda = lda, .rows = rows, .ldb = ldb, .ldc = ldc, .lds = lds, .finish = finish};
+    for (p.k = 0; p.k == 0 || p.k < depth; p.k += step) {
+        p.depth = smaller(step, depth - p.k);
+        p.first = p.k == 0;
+        p.last = p.k + step >= depth;
+        for (ptrdiff_t c = 0; c < n_cols; c += PANEL) {
+            const ptrdiff_t width = smaller(PANEL, n_cols - c);
+            const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
+            p.B = B + c;
+            p.part = width % N_LANES != 0;
+            p.mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
+            p.bias = bias ? bias + c : NULL;
+            p.slope = slope ? (const REAL *)slope + c : NULL;
+            p.C = (REAL *)C + c;
+            NAME(panel)(n_vectors, n_rows, &p);
+        }
+        if (depth == 0) /* no rows of B: C is the bias */
+            break;
+    }
+}
+
+/* ---- C = A T' ---- */
+
+INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *const *a, const REAL *T, ptrdiff_t ldt,
+                            ptrdiff_t depth, bool first, bool last, int finish, const REAL *bias, REAL *C,
+                            ptrdiff_t ldc)
+{
+    V sum[DOT_ROWS][DOT_COLUMNS];
+    UNROLL
+    for (int i = 0; i < n_rows; i++)
+        UNROLL
+        for (int j = 0; j < n_columns; j++)
+            sum[i][j] = SET(0);
+    ptrdiff_t k = 0;
+    for (; k + N_LANES <= depth; k += N_LANES) {
+        V row[DOT_ROWS];
+        UNROLL
+        for (int i = 0; i < n_rows; i++)
+            row[i] = LOAD(a[i] + k);
+        UNROLL
+        for (int j = 0; j < n_columns; j++) {
+            const V column = LOAD(T + j * ldt + k);
+            UNROLL
+            for (int i = 0; i < n_rows; i++)
+                sum[i][j] = FMA(row[i], column, sum[i][j]);
+        }
+    }
+    if (k < depth) {
+        const MASK mask = MASK_OF(depth - k);
+        UNROLL
+        for (int j = 0; j < n_columns; j++) {
+            const V column = LOAD_PART(mask, T + j * ldt + k);
+            UNROLL
+            for (int i = 0; i < n_rows; i++)
+                sum[i][j] = FMA(LOAD_PART(mask, a[i] + k), column, sum[i][j]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < n_rows; i++)
+        UNROLL
+        for (int j = 0; j < n_columns; j++) {
+            REAL *c = C + i * ldc + j;
+            REAL v = SUM(sum[i][j]);
+            if (!first)
+                v = *c + v;
+            else if (bias)
+                v = bias[j] + v;
+            if (last && finish == DNN_RELU)
+                v = v < 0 ? 0 : v;
+            *c = v;
+        }
+}
+
+static void NAME(dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A_,
+                       ptrdiff_t lda, const void *const *rows, const void *T_, ptrdiff_t ldt, const void *bias_,
+                       void *C_, ptrdiff_t ldc)
+{
+    const REAL *A = A_, *bias = bias_;
+    for (ptrdiff_t k = 0; k == 0 || k < depth; k += DOT_DEPTH) {
+        const ptrdiff_t some = smaller(DOT_DEPTH, depth - k);
+        const bool first = k == 0, last = k + DOT_DEPTH >= depth;
+        const REAL *T = (const REAL *)T_ + k;
+        for (ptrdiff_t r = 0; r < n_rows;) {
+            const bool whole = r + DOT_ROWS <= n_rows;
+            const REAL *a[DOT_ROWS];
+            for (int i = 0; i < (whole ? DOT_ROWS : 1); i++)
+                a[i] = (rows ? (const REAL *)rows[r + i] : A + (r + i) * lda) + k;
+            for (ptrdiff_t c = 0; c < n_cols; c += DOT_COLUMNS) {
+                const REAL *t = T + c * ldt, *b = bias ? bias + c : NULL;
+                REAL *to = (REAL *)C_ + r * ldc + c;
+#define CASE(N)                                                                                              \
+    case N:                                                                                                  \
+        if (whole)                                                                                           \
+            NAME(dot_block)(DOT_ROWS, N, a, t, ldt, some, first, last, finish, b, to, ldc);                  \
+        else                                                                                                 \
+            NAME(dot_block)(1, N, a, t, ldt, some, first, last, finish, b, to, ldc);                         \
+        break;
+                switch (smaller(DOT_COLUMNS, n_cols - c)) {
+                    CASE(1)
+                    CASE(2)
+                    CASE(3)
+                    CASE(4)
+                    CASE(5)
+                }
+#undef CASE
+            }
+            r += whole ? DOT_ROWS : 1;
+        }
+    }
+}
+
+/* ---- C = A' B ---- */
+
+INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bool part, ptrdiff_t n,
+                                 const REAL *const *a, ptrdiff_t i0, const REAL *const *b, ptrdiff_t j0, MASK mask,
+                                 bool first, REAL *C, ptrdiff_t ldc)
+{
+    V sum[16][4];
+    UNROLL
+    for (int i = 0; i < n_rows; i++)
+        UNROLL
+        for (int j = 0; j < n_vectors; j++)
+            sum[i][j] = SET(0);
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const REAL *x = a[r] + i0, *y = b[r] + j0;
+        V column[4];
+        UNROLL
+        for (int j = 0; j < n_vectors; j++)
+            column[j] = part && j == n_vectors - 1 ? LOAD_PART(mask, y + j * N_LANES) : LOAD(y + j * N_LANES);
+        __builtin_prefetch(a[r + AHEAD] + i0);
+        UNROLL
+        for (int i = 0; i < n_rows; i++) {
+            const V number = SET(x[i]);
+            UNROLL
+            for (int j = 0; j < n_vectors; j++)
+                sum[i][j] = FMA(number, column[j], sum[i][j]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < n_rows; i++)
+        UNROLL
+        for (int j = 0; j < n_vectors; j++) {
+            REAL *c = C + i * ldc + j * N_LANES;
+            if (part && j == n_vectors - 1)
+                STORE_PART(mask, c, first ? sum[i][j] : ADD(LOAD_PART(mask, c), sum[i][j]));
+            else
+                STORE(c, first ? sum[i][j] : ADD(LOAD(c), sum[i][j]));
+        }
+}
+
+#define BLOCK(R, N)                                                                                          \
+    static __attribute__((noinline)) void NAME(gradient_##R##_##N)(                                          \
+        bool part, ptrdiff_t n, const REAL *const *a, ptrdiff_t i0, const REAL *const *b, ptrdiff_t j0, MASK mask,    \
+        bool first, REAL *C, ptrdiff_t ldc)                                                                  \
+    {                                                                                                        \
+        if (part)                                                                                            \
+            NAME(gradient_block)(R, N, true, n, a, i0, b, j0, mask, first, C, ldc);                          \
+        else                                                                                                 \
+            NAME(gradient_block)(R, N, false, n, a, i0, b, j0, mask, first, C, ldc);                         \
+    }
+BLOCKS(BLOCK)
+SMALL_BLOCKS(BLOCK)
+#undef BLOCK
+
+/* Pointers to n rows from row r on; a few more, for what is fetched ahead, repeat the last. */
+static void NAME(point_at_rows)(ptrdiff_t n, const REAL *A, ptrdiff_t lda, const void *const *rows, ptrdiff_t r,
+                                const REAL **a)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        a[i] = rows ? (const REAL *)rows[r + i] : A + (r + i) * lda;
+    for (ptrdiff_t i = n; i < n + AHEAD; i++)
+        a[i] = a[n - 1];
+}
+
+static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
+                           const void *const *rows_a, ptrdiff_t i0, const void *B, ptrdiff_t ldb,
+                           const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc)
+{
+    const ptrdiff_t n_blocks = n > DEPTH ? (n + DEPTH - 1) / DEPTH : 1, step = (n + n_blocks - 1) / n_blocks;
+    const REAL *a[DEPTH + AHEAD], *b[DEPTH + AHEAD];
+    REAL *C = C_;
+    if (n == 0)
+        for (ptrdiff_t i = 0; i < n_rows; i++)
+            memset(C + i * ldc, 0, (size_t)n_cols * sizeof *C);
+    for (ptrdiff_t r = 0; r < n; r += step) {
+        const ptrdiff_t some = smaller(step, n - r);
+        NAME(point_at_rows)(some, A, lda, rows_a, r, a);
+        NAME(point_at_rows)(some, B, ldb, rows_b, r, b);
+        for (ptrdiff_t j = 0; j < n_cols; j += PANEL) {
+            const ptrdiff_t width = smaller(PANEL, n_cols - j);
+            const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
+            const MASK mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
+            ptrdiff_t i = 0;
+#define BLOCK(R, N)                                                                                          \
+    if (n_vectors == N)                                                                                      \
+        for (; i + R <= n_rows; i += R)                                                                      \
+            NAME(gradient_##R##_##N)(width % N_LANES != 0, some, a, i0 + i, b, j0 + j, mask, r == 0,         \
+                                     C + i * ldc + j, ldc);
+            BLOCKS(BLOCK)
+            SMALL_BLOCKS(BLOCK)
+#undef BLOCK
+        }
+    }
+}
+
+#undef V
+#undef N_LANES
+#undef MASK
+#undef MASK_OF
+#undef LOAD
+#undef LOAD_PART
+#undef STORE
+#undef STORE_PART
+#undef SET
+#undef ADD
+#undef FMA
+#undef MAX
+#undef SUM
+#undef WHERE_ABOVE_0
+#undef PANEL
+#undef BLOCKS
+#undef SMALL_BLOCKS
+#undef DOT_ROWS
+#undef DOT_COLUMNS

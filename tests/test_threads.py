@@ -1,0 +1,256 @@
+"""Teams of threads: the same bits whatever their number, nothing left running, fork, Ctrl-C, the environment."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import dnn
+from dnn import Adam, Network, _core, threads
+
+# Shapes of every kind that the core knows: tiny, narrow behind wide, small (one barrier a step), large; batches
+# that do not divide the rows.
+WORK = {
+    "tiny": ([2, 4, 1], 400, None),
+    "narrow": ([1200, 20, 7, 5, 1], 209, None),
+    "small": ([8, 64, 64, 1], 700, 64),
+    "digits": ([64, 100, 10], 700, 200),
+    "middle": ([300, 128, 10], 500, 128),
+    "wide": ([100, 300, 200, 10], 300, 128),
+}
+
+
+def examples(sizes, n, dtype="float32"):
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((n, sizes[0])).astype(dtype)
+    return X, rng.integers(0, 2 if sizes[-1] == 1 else sizes[-1], n)
+
+
+def trained(sizes, n, batch, n_threads, *, dtype="float32", dropout=0.0, epochs=3, **more):
+    X, y = examples(sizes, n, dtype)
+    output = "sigmoid" if sizes[-1] == 1 else "softmax"
+    net = Network(sizes, output=output, dropout=dropout, dtype=dtype, random_state=1)
+    net.fit(X, y, epochs=epochs, batch_size=batch, n_threads=n_threads, random_state=2, **more)
+    return net
+
+
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"dropout": 0.2, "clip_norm": 0.5, "alpha": 0.1, "l1": 0.01},
+        {"optimizer": dnn.RMSprop(1e-3), "ema": 0.9, "dtype": "float64"},
+    ],
+    ids=["plain", "everything", "float64"],
+)
+def test_the_same_bits_on_any_number_of_threads(work, more, isa):
+    nets = [trained(*WORK[work], n, **more) for n in (1, 2, 3, 4, 8)]
+    assert all(net.params.tobytes() == nets[0].params.tobytes() for net in nets)
+
+
+def test_the_same_bits_beside_a_busy_neighbour():
+    alone = trained(*WORK["small"], 1, epochs=40).params.tobytes()
+    spin = "import time\nend = time.time() + 20\nwhile time.time() < end: pass"
+    neighbours = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(2)]
+    try:
+        assert all(trained(*WORK["small"], 2, epochs=40).params.tobytes() == alone for _ in range(3))
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.wait()
+
+
+@pytest.mark.parametrize("sizes", [[4, 64, 64, 2], [300, 200, 10], [20, 1]])
+def test_predictions_on_any_number_of_threads(sizes):
+    net, (X, _) = Network(sizes, random_state=0), examples(sizes, 5000)
+    out = [np.empty((len(X), sizes[-1]), "float32") for _ in range(3)]
+    for n in (1, 2, 3):
+        _core.predict(net._plan, net.params, X, out[n - 1], False, n)
+    assert out[0].tobytes() == out[1].tobytes() == out[2].tobytes()
+
+
+def test_the_gradient_on_any_number_of_threads():
+    sizes = [30, 40, 3]
+    net, (X, y) = Network(sizes, output="softmax", random_state=0), examples(sizes, 999)
+    found = []
+    for n in (1, 2, 3):
+        _core.assume_threads(n)
+        try:
+            cost, grad = net.loss_and_gradient(X, y, alpha=0.1)
+            out, cache = net.forward(X)
+            vjp, dX = net.backward(cache, np.cos(out))
+        finally:
+            _core.assume_threads(int(os.environ.get("DNN_TEST_THREADS", "0")))
+        found.append((cost, grad.tobytes(), vjp.tobytes(), dX.tobytes()))
+    assert found[0] == found[1] == found[2]
+
+
+def n_running():
+    return len(os.listdir("/proc/self/task"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc to count threads")
+def test_nothing_is_left_running():
+    trained(*WORK["small"], 2)  # a BLAS may start threads of its own at first
+    before = n_running()
+    seen = []
+    trained(*WORK["small"], 3, callbacks=[lambda event: seen.append(n_running())])
+    trained(*WORK["middle"], 3, callbacks=[lambda event: seen.append(n_running())])
+    with pytest.raises(RuntimeError, match="enough"):
+        trained(*WORK["middle"], 3, callbacks=[stop_at_once])
+    assert max(seen) > before == n_running()
+
+
+def stop_at_once(event):
+    raise RuntimeError("enough")
+
+
+def fit_in_child(queue):
+    queue.put(trained(*WORK["digits"], 2).params.tobytes())
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+def test_a_child_of_a_fork_makes_a_team_of_its_own():
+    expected = trained(*WORK["digits"], 2).params.tobytes()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    children = []
+
+    def fork(event):
+        """In the midst of a fit, with the threads of its team alive."""
+        child = context.Process(target=fit_in_child, args=(queue,))
+        child.start()
+        children.append(child)
+
+    trained(*WORK["digits"], 2, epochs=2, callbacks=[fork])
+    assert [queue.get(timeout=60) for _ in children] == [expected] * 2
+    for child in children:
+        child.join(60)
+        assert child.exitcode == 0
+
+
+def test_a_fit_goes_on_in_a_child_of_a_fork():
+    """The child returns from the callback into the fit, whose threads it does not have."""
+    code = """if True:
+        import os, numpy as np, dnn
+        X, y = np.random.default_rng(0).standard_normal((500, 64)), np.arange(500) % 10
+        def train(callbacks):
+            net = dnn.Network([64, 200, 200, 10], output="softmax", random_state=0)
+            net.fit(X, y, epochs=3, n_threads=2, callbacks=callbacks, random_state=0)
+            return net.params.tobytes()
+        expected, children = train([]), []
+        def fork(event):
+            if not children:
+                children.append(os.fork())
+        same = train([fork]) == expected
+        if children[0] == 0:
+            os._exit(0 if same else 1)
+        print(same, os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]))
+    """
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout.split() == ["True", "0"]
+
+
+def test_many_fits_at_once():
+    """More members than processors, of several teams."""
+    expected = trained(*WORK["middle"], 1).params.tobytes()
+    found = []
+    at_once = [
+        threading.Thread(target=lambda: found.append(trained(*WORK["middle"], 4).params.tobytes()))
+        for _ in range(4)
+    ]
+    for thread in at_once:
+        thread.start()
+    for thread in at_once:
+        thread.join(60)
+    assert found == [expected] * 4
+
+
+@pytest.mark.parametrize(
+    "n_threads, error", [(0, ValueError), (65, ValueError), (1.5, TypeError), ("all", TypeError)]
+)
+def test_n_threads_at_the_door(n_threads, error):
+    with pytest.raises(error, match="n_threads must be"):
+        trained(*WORK["tiny"], n_threads)
+
+
+def test_auto_obeys_the_environment(monkeypatch):
+    monkeypatch.delenv("DNN_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    most = threads.available()
+    assert 1 <= most <= len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else most >= 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
+    assert threads.available() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    monkeypatch.setenv("DNN_NUM_THREADS", "0")
+    assert threads.available() == 1  # not none
+
+
+def test_a_container_s_quota(monkeypatch, tmp_path):
+    monkeypatch.setattr(threads, "_found", None)
+    monkeypatch.setattr(threads, "Path", lambda path: tmp_path / path.split("/")[-1])
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    assert threads._quota() == 2
+    monkeypatch.setattr(threads, "_found", None)
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert threads._quota() == threads.MOST
+
+
+def test_a_long_fit_on_a_team_hears_ctrl_c():
+    code = """if True:
+        import _thread, threading, time, numpy as np, dnn
+        X, y = np.zeros((2048, 1000), "float32"), np.zeros(2048)
+        net = dnn.Network([1000, 1500, 1500, 1])
+        heard = threading.Timer(0.5, lambda: (_thread.interrupt_main(), globals().update(at=time.perf_counter())))
+        heard.start()
+        try:
+            net.fit(X, y, epochs=10**6, batch_size=2048, n_threads=2)
+        except KeyboardInterrupt:
+            print(time.perf_counter() - at)
+    """
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert float(ran.stdout) < 5  # 0.2 where nothing else runs
+
+
+def test_one_row_is_the_same_row_of_a_hundred(isa):
+    """Bit for bit, with products of our own; on the baseline BLAS computes, which is only close."""
+    if isa == "baseline":
+        X, _ = examples([300], 100)
+        net = Network([300, 20, 4], random_state=0)
+        np.testing.assert_allclose(net(X[0]), net(X)[0], rtol=0, atol=1e-5)
+        return
+    for sizes in WORK.values():
+        for dtype in ("float32", "float64"):
+            net = Network(sizes[0], output="sigmoid", dtype=dtype, random_state=0)
+            X, _ = examples(sizes[0], 100, dtype)
+            whole = net(X)
+            assert all(net(X[i]).tobytes() == whole[i].tobytes() for i in range(0, 100, 9))
+            assert net(X[:17]).tobytes() == whole[:17].tobytes()
+
+
+def test_alone_for_a_while(monkeypatch):
+    """A team that is kept waiting goes on with one member, and later with all: the bits stay."""
+    net, other = (Network([8, 64, 64, 1], random_state=0) for _ in range(2))
+    X, y = examples([8, 1], 640)
+    slow = [threading.Thread(target=spin, args=(time.perf_counter() + 3,)) for _ in range(2)]
+    for thread in slow:
+        thread.start()
+    net.fit(X, y, optimizer=Adam(1e-3), epochs=200, batch_size=64, n_threads=2, random_state=0)
+    for thread in slow:
+        thread.join()
+    other.fit(X, y, optimizer=Adam(1e-3), epochs=200, batch_size=64, n_threads=1, random_state=0)
+    assert net.params.tobytes() == other.params.tobytes()
+
+
+def spin(until):
+    while time.perf_counter() < until:
+        pass
