@@ -175,9 +175,7 @@ def test_many_fits_at_once():
     assert found == [expected] * 4
 
 
-@pytest.mark.parametrize(
-    "n_threads, error", [(0, ValueError), (65, ValueError), (1.5, TypeError), ("all", TypeError)]
-)
+@pytest.mark.parametrize("n_threads, error", [(0, ValueError), (65, ValueError), (1.5, TypeError), ("all", TypeError)])
 def test_n_threads_at_the_door(n_threads, error):
     with pytest.raises(error, match="n_threads must be"):
         trained(*WORK["tiny"], n_threads)
