@@ -556,25 +556,39 @@ def test_warm_start_may_keep_the_optimizer(iris):
     assert np.abs(three[0].coefs_[0] - three[1].coefs_[0]).max() > 1e-6
 
 
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_weight_of_two_is_a_row_twice(solver, diabetes):
-    X, y = diabetes
-    X, y = X[:80], y[:80]
-    w = np.random.default_rng(0).integers(0, 4, 80)
-    options = {
-        "solver": solver,
-        "max_iter": 50 if solver == "adam" else 15,
-        "random_state": 0,
-        "batch_size": 10**6 if solver == "lbfgs" else "auto",
-    }
-    if solver == "adam":
-        options["batch_size"] = 200
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (MLPRegressor, {"max_iter": 50, "batch_size": 1000}),
+        (MLPRegressor, {"max_iter": 50, "batch_size": 1000, "solver": "sgd", "l1": 0.1}),
+        (MLPRegressor, {"max_iter": 15, "solver": "lbfgs"}),
+        (MLPClassifier, {"solver": "lbfgs"}),
+    ],
+    ids=str,
+)
+def test_a_weight_of_two_is_a_row_twice(kind, options, iris):
+    """Later steps of L-BFGS on a regression multiply rounding by more than that."""
+    X, y = StandardScaler().fit_transform(iris[0]), iris[1]
+    w = np.random.default_rng(0).integers(0, 4, 150)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        one = MLPRegressor(**options).fit(X, y, sample_weight=w)
-        two = MLPRegressor(**options).fit(X.repeat(w, axis=0), y.repeat(w))
+        one = kind(random_state=0, **options).fit(X, y, sample_weight=w)
+        two = kind(random_state=0, **options).fit(X.repeat(w, axis=0), y.repeat(w))
+    assert one.n_iter_ == two.n_iter_
     for a, b in zip(one.coefs_ + one.intercepts_, two.coefs_ + two.intercepts_, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}], ids=str)
+def test_the_number_of_threads_changes_no_bit(options, digits):
+    X, y = (np.vstack([digits[0]] * 4), np.hstack([digits[1]] * 4))
+    fits = [
+        quietly(MLPClassifier(max_iter=4, batch_size=512, n_threads=n, random_state=0, **options), X, y)
+        for n in (1, 2, "auto")
+    ]
+    for est in fits[1:]:
+        np.testing.assert_array_equal(est.coefs_[0], fits[0].coefs_[0])
+        np.testing.assert_array_equal(est.predict_proba(X), fits[0].predict_proba(X))
 
 
 # Beyond: what can be seen and asked

@@ -97,7 +97,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     max_seconds : float above 0 or None, default None
         Stop after the steps that this time allows.
     n_threads : int in 1 .. 64 or "auto", default "auto"
-        Threads of the training: at most so many; "auto": as many as this process may use and the work can
+        At most so many threads train and predict; "auto": as many as this process may use and the work can
         feed. Their number changes no bit of what is learnt, but with "lbfgs".
     class_weight : dict, "balanced" or None, default None
         A weight for each class, times those of the rows; "balanced": n / (number of classes x rows of the

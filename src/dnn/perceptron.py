@@ -435,11 +435,12 @@ class Perceptron(Parameters):
     def _forward(self, net: Network, rows: Any, scores: bool = False) -> np.ndarray:
         """Return outputs, or scores, (N, O) for rows that are checked."""
         out = np.empty((len(rows), net.n_outputs), net.dtype)
+        n_threads = 0 if self.n_threads == "auto" else self.n_threads
         if isinstance(rows, Rows):
             for tile in rows.tiles():
-                _core.predict(net._plan, net.params, rows[tile], out[tile], scores)
+                _core.predict(net._plan, net.params, rows[tile], out[tile], scores, n_threads)
         else:
-            _core.predict(net._plan, net.params, rows, out, scores)
+            _core.predict(net._plan, net.params, rows, out, scores, n_threads)
         return out
 
     def _ask(self, X: Any, scores: bool = False) -> np.ndarray:
