@@ -6,6 +6,7 @@ All else is in pyproject.toml. DNN_ANNOTATE=1 also writes Cython's annotated pag
 import copy
 import os
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -66,7 +67,9 @@ annotate = os.environ.get("DNN_ANNOTATE") == "1"
 core = Extension(
     "dnn._core",
     ["src/dnn/_core.pyx"],
-    include_dirs=["src/dnn"],
+    include_dirs=["src/dnn", numpy.get_include()],
+    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+    extra_link_args=["-pthread"],
     depends=[*KERNELS, *HEADERS, "setup.py"],
     extra_compile_args=COMMON,
 )

@@ -9,7 +9,7 @@ A `Job` holds every pointer of a run. A step of gradient descent is two phases o
 
 A team of threads walks the grid (`_team.h`): each member has a Job of its own, which shares what is worked on and
 owns its scratch, and runs the same code; barriers stand between the phases. A small net takes another way, with one
-barrier a step (`private_step`).
+barrier a step (`private_step`), a tiny one a third (`lying_step`).
 
 Arithmetic is in C: products in `_products.h` (or BLAS, on an instruction set that these are not written for),
 everything else in `_kernels_body.h`. What is left here is addresses and order. Numbers are addressed as bytes,
@@ -29,15 +29,15 @@ import numpy as np
 
 from . import threads
 
-from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
-)
+cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.math cimport INFINITY, isfinite, sqrt
 from libc.stdint cimport int64_t, uint64_t, uint8_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
+
+cnp.import_array()
 
 include "_machine.pxi"  # KERNELS, GEMM, CALL_LIMIT; the tables
 include "_plan.pxi"     # Plan, Schedule
@@ -101,6 +101,8 @@ cdef struct Job:
     bint fresh                  # what is derived from the parameters is to be made anew
     const void** row_table      # a pointer to each row of the batch, where they are read where they stand;
     const void** rows           # this table, or NULL where the batch is a block of X or was copied
+    bint lying                  # examples lie in columns: see lying_step
+    Py_ssize_t laid_begin, laid # the rows that X' holds
     # what is wanted of the outputs
     int loss
     double* loss_par
@@ -319,17 +321,20 @@ cdef double loss_tile(const Job* job, Py_ssize_t r, Py_ssize_t n, double scale, 
     cdef const double* w = NULL
     cdef Py_ssize_t y_bytes = op.n_out * job.size, first = job.begin + r if order == NULL else 0
     cdef double total
-    if order != NULL:
-        order += r
-    if job.Y != NULL:
-        dnn_gather(n, y_bytes, job.Y + first * y_bytes, y_bytes, order, job.Y_tile, y_bytes)
-        Y = job.Y_tile
+    if order == NULL:  # where they stand
+        Y = NULL if job.Y == NULL else job.Y + first * y_bytes
+        classes = NULL if job.classes == NULL else job.classes + first
+        w = NULL if job.weights == NULL else job.weights + first
     else:
-        dnn_gather(n, 8, <const char*>(job.classes + first), 8, order, <char*>job.classes_tile, 8)
-        classes = job.classes_tile
-    if job.weights != NULL:
-        dnn_gather(n, 8, <const char*>(job.weights + first), 8, order, <char*>job.w_tile, 8)
-        w = job.w_tile
+        if job.Y != NULL:
+            dnn_gather(n, y_bytes, job.Y, y_bytes, order + r, job.Y_tile, y_bytes)
+            Y = job.Y_tile
+        else:
+            dnn_gather(n, 8, <const char*>job.classes, 8, order + r, <char*>job.classes_tile, 8)
+            classes = job.classes_tile
+        if job.weights != NULL:
+            dnn_gather(n, 8, <const char*>job.weights, 8, order + r, <char*>job.w_tile, 8)
+            w = job.w_tile
     if not job.outputs:
         return job.kernels.loss(job.loss, job.loss_par, n, op.n_out, row(job, out.Z, r), out.Z.ld,
                                 Y, op.n_out, classes, w, scale,
@@ -527,7 +532,7 @@ cdef void update_tile(const Job* job, const Tile* tile, const char* dW, Py_ssize
     update_part(job, op, op.W + tile.i0 * op.n_out + tile.o0, rows, columns, op.n_out, dW, ld)
     if tile.i0 == 0:
         update_part(job, op, op.b + tile.o0, 1, columns, columns, db, columns)
-    if keeps_transposed(job, tile.op):
+    if not job.lying and keeps_transposed(job, tile.op):
         transpose_part(job, tile.op, tile.i0, tile.i1, tile.o0, tile.o1)
 
 
@@ -700,6 +705,8 @@ cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept
         return GOOD  # nobody asked for anything: the batch is skipped
     if job.parts != NULL:
         return private_step(job, n, total, rate, cost)
+    if job.lying:
+        return lying_step(job, n, total, rate, cost)
     rows_phase(job, n, total, cost)
     if job.shared.stop:
         return STOPPED
@@ -723,7 +730,6 @@ cdef Status private_step(Job* job, Py_ssize_t n, double total, double rate, doub
     cdef char* part
     cdef Tile tile
     cdef const Op* op
-    cdef double norm = 0
     cdef int p, i
     for p in range(N_PARTS):
         if p % job.n_members != job.me:
@@ -749,11 +755,17 @@ cdef Status private_step(Job* job, Py_ssize_t n, double total, double rate, doub
     cost[0] /= total
     if not isfinite(cost[0]):
         return NOT_FINITE
-    dnn_scalars(job.optimizer, job.hyper, rate, job.step + 1, job.scalars)
-    job.rate = rate
-    # G: the sum, from the parts that this member can write without disturbing another
     for p in range(1, N_PARTS):
         job.kernels.add(P, parts if p == 1 else job.G, parts + p * P * job.size, job.G)
+    return apply(job, total, rate, cost)
+
+
+cdef Status apply(Job* job, double total, double rate, double* cost) noexcept nogil:
+    """The end of a step whose whole gradient stands in G: penalty, clipping, the optimizer, W'."""
+    cdef const Op* op
+    cdef double norm = 0
+    cdef Tile tile
+    cdef int i
     for i in range(job.n_ops):
         op = &job.ops[i]
         if job.alpha != 0 or job.l1 != 0:
@@ -762,18 +774,92 @@ cdef Status private_step(Job* job, Py_ssize_t n, double total, double rate, doub
         if is_frozen(job, i):
             memset(job.G + op.W * job.size, 0, (op.n_in + 1) * op.n_out * job.size)
     if job.clip_norm > 0:
-        norm = sqrt(job.kernels.sum_squares(P, job.G))
+        norm = sqrt(job.kernels.sum_squares(job.n_params, job.G))
         if not isfinite(norm):
             return NOT_FINITE
     if norm > job.clip_norm:
-        job.kernels.scale(1, P, job.clip_norm / norm, job.G, P)
-    for i in range(job.n_ops):
-        op = &job.ops[i]
-        if not is_frozen(job, i):
-            tile = Tile(i, 0, op.n_in, 0, op.n_out, 0)
-            update_tile(job, &tile, job.G + op.W * job.size, op.n_out, job.G + op.b * job.size)
+        job.kernels.scale(1, job.n_params, job.clip_norm / norm, job.G, job.n_params)
+    dnn_scalars(job.optimizer, job.hyper, rate, job.step + 1, job.scalars)
+    job.rate = rate
+    if job.lying and job.frozen == NULL and job.weight_decay == 0:
+        update_part(job, &job.ops[0], 0, 1, job.n_params, job.n_params, job.G, job.n_params)  # all at once
+    else:
+        for i in range(job.n_ops):
+            op = &job.ops[i]
+            if not is_frozen(job, i):
+                tile = Tile(i, 0, op.n_in, 0, op.n_out, 0)
+                update_tile(job, &tile, job.G + op.W * job.size, op.n_out, job.G + op.b * job.size)
+    if job.lying:
+        lay_weights(job)
     job.step += 1
     return GOOD if isfinite(cost[0]) else NOT_FINITE
+
+
+cdef void lay_weights(const Job* job) noexcept nogil:
+    """[W; b]' of each layer."""
+    cdef int i
+    cdef const Op* op
+    for i in range(job.n_ops):
+        op = &job.ops[i]
+        job.kernels.transpose(op.n_in + 1, op.n_out, job.params + op.W * job.size, op.n_out, job.Wt[i], op.n_in + 1)
+
+
+cdef void lay_rows(Job* job, Py_ssize_t n) noexcept nogil:
+    """X' of the n rows of a batch, unless they are those of the last step, as where a batch is all rows."""
+    cdef Py_ssize_t n_in = job.ops[0].n_in
+    cdef Matrix A = job.slots[0].A
+    if job.order != NULL:
+        dnn_gather(n, n_in * job.size, job.X, job.ldx * job.size, job.order, job.dA, n_in * job.size)
+        job.kernels.transpose(n, n_in, job.dA, n_in, A.at, A.ld)
+    elif job.laid_begin != job.begin or job.laid != n:
+        job.kernels.transpose(n, n_in, job.X + job.begin * job.ldx * job.size, job.ldx, A.at, A.ld)
+        job.laid_begin, job.laid = job.begin, n
+
+
+cdef Status lying_step(Job* job, Py_ssize_t n, double total, double rate, double* cost) noexcept nogil:
+    """The same for a net of few units and one output, whose rows would not fill a vector: examples lie in columns,
+    as in the course, and fill the lanes. A' (n_in + 1, n) has a last row of ones, and [W; b] stand in the
+    parameters as one matrix, so that Z' = [W; b]' A', and [dW; db] = A' dZ, are a product each."""
+    cdef int i
+    cdef const Op* op
+    cdef Slot src, dst
+    cdef Matrix f
+    cdef bint last
+    cdef int activation, size = job.size
+    lay_rows(job, n)
+    for i in range(job.n_ops):
+        op, last = &job.ops[i], i == job.n_ops - 1
+        src, dst = job.slots[i], job.slots[i + 1]
+        f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
+        activation = IDENTITY if last and not job.outputs else op.activation
+        job.kernels.product(DNN_RELU if activation == RELU else DNN_PLAIN, op.n_out, n, op.n_in + 1, job.Wt[i],
+                            op.n_in + 1, NULL, src.A.at, src.A.ld, NULL, NULL, 0, dst.Z.at, dst.Z.ld)
+        if f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
+            job.kernels.activate(activation, op.par, op.n_out, n, NULL, dst.Z.at, dst.Z.ld if not last else n,
+                                 f.at, f.ld if not last else n)
+    cost[0] = loss_tile(job, 0, n, 1 / total, True, NULL) / total
+    listen(job, 3 * flops_a_row(job) * n + 1e4)
+    if job.shared.stop:
+        return STOPPED
+    if not isfinite(cost[0]):
+        return NOT_FINITE
+    for i in range(job.n_ops - 1, -1, -1):
+        op = &job.ops[i]
+        src, dst = job.slots[i], job.slots[i + 1]
+        job.kernels.dots(DNN_PLAIN, op.n_in + 1, op.n_out, n, src.A.at, src.A.ld, NULL, dst.dZ.at, dst.dZ.ld, NULL,
+                         job.G + op.W * size, op.n_out)
+        if i < lowest(job):
+            continue
+        activation = job.ops[i - 1].activation
+        if activation == RELU:
+            job.kernels.product(DNN_RELU_SLOPE, op.n_in, n, op.n_out, job.params + op.W * size, op.n_out, NULL,
+                                dst.dZ.at, dst.dZ.ld, NULL, src.A.at, src.A.ld, src.dZ.at, src.dZ.ld)
+        else:
+            job.kernels.product(DNN_PLAIN, op.n_in, n, op.n_out, job.params + op.W * size, op.n_out, NULL,
+                                dst.dZ.at, dst.dZ.ld, NULL, NULL, 0, job.dA, src.dZ.ld)
+            job.kernels.slope(activation, job.ops[i - 1].par, op.n_in, n, src.V.at, src.V.ld, job.dA, src.dZ.ld,
+                              src.dZ.at, src.dZ.ld)
+    return apply(job, total, rate, cost)
 
 
 cdef void run_steps(void* arg, int me) noexcept nogil:
@@ -785,7 +871,10 @@ cdef void run_steps(void* arg, int me) noexcept nogil:
     cdef double cost
     cdef Status status = GOOD
     cdef unsigned mode = dnn_flush_subnormals()
-    if job.fresh:
+    if job.fresh and job.lying:
+        lay_weights(job)
+        job.laid = -1
+    elif job.fresh:
         derive(job)
     barrier(job)
     for s in range(shared.n_steps):

@@ -222,8 +222,7 @@ void dnn_scalars(int optimizer, const double *hyper, double rate, int64_t step, 
 /* The key of a layer's dropout masks at a step. */
 uint64_t dnn_key(uint64_t seed, int64_t step, int layer);
 
-/* Rows of row_bytes each, order[i] * stride bytes behind X (order NULL: i * stride), copied one behind
- * the other, ld bytes apart. */
+/* Rows of row_bytes each, order[i] * stride bytes behind X, copied one behind the other, ld bytes apart. */
 void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride, const int64_t *order,
                 char *out, ptrdiff_t ld);
 

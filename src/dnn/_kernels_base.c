@@ -115,8 +115,16 @@ uint64_t dnn_key(uint64_t seed, int64_t step, int layer)
 void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride, const int64_t *order,
                 char *out, ptrdiff_t ld)
 {
-    for (ptrdiff_t r = 0; r < n_rows; r++)
-        memcpy(out + r * ld, X + (order ? (ptrdiff_t)order[r] : r) * stride, (size_t)row_bytes);
+    /* Single numbers: a call of memcpy takes ten times as long. */
+    if (row_bytes == 4)
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            memcpy(out + r * ld, X + order[r] * stride, 4);
+    else if (row_bytes == 8)
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            memcpy(out + r * ld, X + order[r] * stride, 8);
+    else
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            memcpy(out + r * ld, X + order[r] * stride, (size_t)row_bytes);
 }
 
 void dnn_fetch(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride)

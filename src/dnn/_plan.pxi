@@ -122,6 +122,10 @@ cdef enum:
 # A net of fewer parameters takes private_step: summing and updating twice is cheaper than a second barrier, and than
 # the lines of the cache that one core has written and another reads. Measured: 11 to 19 % faster; slower above.
 cdef Py_ssize_t PRIVATE_PARAMS = 20000
+cdef enum:
+    LYING_UNITS = 16       # of a layer at most, where examples lie in columns: vectors would be half full otherwise
+    LYING_ROWS = 16        # of a batch at least
+    LYING_BYTES = 1 << 18  # of a batch at most: it stays in L2
 cdef Py_ssize_t PRIVATE_BYTES = 1 << 20  # of a part's rows, which are not cut into blocks
 
 
@@ -152,7 +156,7 @@ cdef class Schedule:
     cdef Plan plan
     cdef readonly int size, purpose
     cdef readonly Py_ssize_t n_rows, tile_rows, block_rows, n_row_tiles, n_weight_tiles, kept, work, scratch
-    cdef readonly bint private
+    cdef readonly bint private, lying
     cdef bint gather, outputs, dropout
     cdef const DnnKernels* kernels
     cdef Place* places
@@ -174,6 +178,8 @@ cdef class Schedule:
         cdef bint own = self.kernels.lanes > 0
         self.private = purpose == TRAIN and own and not called and 1 < n_rows \
             and plan.n_params < PRIVATE_PARAMS and n_rows // N_PARTS * plan.width * size <= PRIVATE_BYTES
+        self.lying = purpose == TRAIN and own and not called and self.lies()
+        self.private = self.private and not self.lying
         self.cut_rows(own)
         self.cut_weights()
         self.place_slots()
@@ -182,6 +188,8 @@ cdef class Schedule:
         for i in range(plan.n_ops):
             self.choose(&self.ways[i], &plan.ops[i], own, i)
         if purpose != PREDICT:
+            if self.lying:
+                n = plan.n_params
             if self.private:
                 n = plan.n_params
                 self.parts = self.take(2 * N_PARTS * n * size)
@@ -191,16 +199,30 @@ cdef class Schedule:
             self.turned = self.take_scratch(n * size)
             self.tile_sums = self.take(2 * self.n_weight_tiles * sizeof(double))
             self.row_sums = self.take(max(self.n_row_tiles, 2 * N_PARTS) * sizeof(double))
-        self.grad = self.take(plan.n_params * size) if gradient and not self.private else -1
+        self.grad = self.take(plan.n_params * size) if gradient and not self.private and not self.lying else -1
         self.dA = self.take_scratch(self.block_rows * widest * size)
         self.Y = self.take_scratch(self.tile_rows * plan.n_outputs * size)
         self.classes = self.take_scratch(self.tile_rows * sizeof(int64_t))
         self.w = self.take_scratch(self.tile_rows * sizeof(double))
         self.rows = self.take_scratch(n_rows * sizeof(void*) if gather else 0)
 
+    cdef bint lies(self):
+        """Whether a step takes lying_step."""
+        cdef int i
+        cdef Plan plan = self.plan
+        if plan.n_outputs > 1 or plan.widest > LYING_UNITS or self.n_rows < LYING_ROWS \
+                or self.n_rows * (plan.width + plan.n_ops) * self.size > LYING_BYTES:
+            return False
+        for i in range(plan.n_ops):
+            if self.drops(i) or dnn_activations[plan.ops[i].activation].row_wise:
+                return False
+        return True
+
     cdef void cut_rows(self, bint own):
         cdef Py_ssize_t n = self.n_rows, tiles
-        if self.private:
+        if self.lying:
+            self.tile_rows = self.block_rows = n
+        elif self.private:
             self.tile_rows = self.block_rows = (n + N_PARTS - 1) // N_PARTS
         elif own:
             # Numbers of tiles that two, three and four members share well; rows enough for a product
@@ -222,8 +244,8 @@ cdef class Schedule:
         way.across = own and op.n_out * ((op.n_in + lanes - 1) // lanes) < op.n_in * ((op.n_out + lanes - 1) // lanes)
         way.Wt = -1
         # The gradient of the inputs is for callers only
-        if way.dots or (self.purpose != PREDICT and i >= (self.purpose == TRAIN)):
-            way.Wt = op.n_out * leading(op.n_in, self.size) * self.size
+        if way.dots or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and not self.lying)):
+            way.Wt = op.n_out * leading(op.n_in + self.lying, self.size) * self.size
             way.Wt = self.take_scratch(way.Wt) if self.private else self.take(way.Wt)
 
     def __dealloc__(self):
@@ -257,6 +279,9 @@ cdef class Schedule:
         if self.purpose == PREDICT:
             for l in range(2):
                 turn[l] = self.take_scratch(n_rows * leading(plan.widest, self.size) * self.size)
+        if self.lying:
+            self.place_lying()
+            return
         place = &self.places[0]
         place.ld = leading(plan.n_inputs, self.size)
         place.Z = place.dZ = place.V = -1
@@ -270,6 +295,18 @@ cdef class Schedule:
             place.ld = leading(op.n_out, self.size)
             self.place_slot(place, l, n_rows * place.ld * self.size, turn[l % 2],
                             dnn_activations[op.activation].slope_from_z, self.drops(l))
+
+    cdef void place_lying(self):
+        """Slots in columns, with a row of ones below A; but the last, whose one row is a column as well."""
+        cdef Py_ssize_t ld = leading(self.n_rows, self.size), l
+        cdef Plan plan = self.plan
+        for l in range(plan.n_ops):
+            self.place_slot(&self.places[l], l, (self.plan.units(l) + 1) * ld * self.size, 0,
+                            l > 0 and dnn_activations[plan.ops[l - 1].activation].slope_from_z, False)
+            self.places[l].ld = ld
+        self.place_slot(&self.places[plan.n_ops], plan.n_ops, ld * self.size, 0,
+                        dnn_activations[plan.ops[plan.n_ops - 1].activation].slope_from_z, False)
+        self.places[plan.n_ops].ld = 1
 
     cdef void place_slot(self, Place* place, Py_ssize_t l, Py_ssize_t n_bytes, Py_ssize_t turn,
                          bint slope_from_z, bint drops):

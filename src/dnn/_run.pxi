@@ -1,7 +1,19 @@
 # What Python calls, part of _core.pyx: arrays bound to a Job, a pass over rows, a training.
 
 cdef bytes INT64 = b"lq"
-cdef bytes NATIVE = b"@=<" if sys.byteorder == "little" else b"@=>"
+
+
+cdef inline char letter_of(int number) noexcept:
+    """The letter of a type of numbers that a job may read; 0 for any other."""
+    if number == cnp.NPY_FLOAT:
+        return c"f"
+    if number == cnp.NPY_DOUBLE:
+        return c"d"
+    if number == cnp.NPY_LONG:
+        return c"l"
+    if number == cnp.NPY_LONGLONG:
+        return c"q"
+    return c"B" if number == cnp.NPY_UBYTE else 0
 
 
 cdef class Bound:
@@ -13,26 +25,29 @@ cdef class Bound:
     cdef int size
 
     def __cinit__(self, array, bytes formats, bint writable=False):
-        cdef Py_buffer view
-        PyObject_GetBuffer(array, &view, PyBUF_FORMAT | PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
-        try:
-            # One letter, behind a mark of the native byte order or none; int64 is "l" or "q" by platform, and
-            # either must have 8 bytes
-            letter = (<bytes>view.format).lstrip(NATIVE)
-            if len(letter) != 1 or letter not in formats or not 1 <= view.ndim <= 2 \
-                    or (formats == INT64 and view.itemsize != 8):
-                raise TypeError(f"an array of {formats!r} with 1 or 2 axes is wanted, got {view.format!r}")
-            self.array, self.at, self.size = array, <char*>view.buf, view.itemsize
-            self.n_rows = view.shape[0]
-            self.n_cols = view.shape[1] if view.ndim == 2 else 1
-            self.ld = view.strides[0] // view.itemsize if self.n_rows > 1 else self.n_cols
-            if <uintptr_t>view.buf % view.itemsize or self.ld < self.n_cols \
-                    or (self.n_rows > 1 and view.strides[0] % view.itemsize) \
-                    or (view.ndim == 1 and self.ld != 1) \
-                    or (view.ndim == 2 and self.n_cols > 1 and view.strides[1] != view.itemsize):
-                raise ValueError("rows must be aligned, and their numbers contiguous")
-        finally:
-            PyBuffer_Release(&view)
+        if not cnp.PyArray_Check(array):
+            raise TypeError(f"an array is wanted, got {type(array).__name__}")
+        cdef cnp.ndarray a = <cnp.ndarray>array
+        cdef char letter = letter_of(cnp.PyArray_TYPE(a))
+        cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(a)
+        cdef int ndim = cnp.PyArray_NDIM(a)
+        # int64 is "l" or "q" by platform, and either must have 8 bytes
+        if letter == 0 or letter not in formats or cnp.PyArray_ISBYTESWAPPED(a) or not 1 <= ndim <= 2 \
+                or (formats == INT64 and size != 8):
+            raise TypeError(f"an array of {formats!r} with 1 or 2 axes is wanted, got {array.dtype} {array.shape}")
+        if writable and not cnp.PyArray_ISWRITEABLE(a):
+            raise ValueError("an array that may be written is wanted")
+        self.array, self.at, self.size = array, <char*>cnp.PyArray_DATA(a), size
+        self.n_rows = cnp.PyArray_DIM(a, 0)
+        self.n_cols = cnp.PyArray_DIM(a, 1) if ndim == 2 else 1
+        self.ld = cnp.PyArray_STRIDE(a, 0) // size if self.n_rows > 1 and self.n_cols else self.n_cols
+        if self.n_rows == 0 or self.n_cols == 0:
+            return  # nothing is read
+        if <uintptr_t>self.at % size or self.ld < self.n_cols \
+                or (self.n_rows > 1 and cnp.PyArray_STRIDE(a, 0) % size) \
+                or (ndim == 1 and self.ld != 1) \
+                or (ndim == 2 and self.n_cols > 1 and cnp.PyArray_STRIDE(a, 1) != size):
+            raise ValueError("rows must be aligned, and their numbers contiguous")
 
 
 cdef Bound bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, bint writable=False):
@@ -46,6 +61,7 @@ cdef Bound bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, bint
 
 cdef enum:
     FLOPS_A_MEMBER = 10000000  # of one pass: a thread is made and ended in the time of some of them
+    FLOPS_HELD = 1000000       # of a call that keeps the GIL
     FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
 
 cdef double WAITED = 0.35  # of the time: more, and one member does better alone
@@ -155,6 +171,10 @@ cdef class Run:
         job.row_sums = <double*>(work + schedule.row_sums)
         job.grad = work + schedule.grad if schedule.grad >= 0 else NULL
         job.parts = work + schedule.parts if schedule.private else NULL
+        job.lying = schedule.lying
+        if job.lying:
+            for i in range(job.n_ops):
+                self.fill(row(job, job.slots[i].A, self.plan.units(i)), schedule.n_rows)
 
     cdef void aim_scratch(self, Job* job, char* scratch):
         """Point into the scratch of a member."""
@@ -175,6 +195,15 @@ cdef class Run:
         job.classes_tile = <int64_t*>(scratch + schedule.classes)
         job.w_tile = <double*>(scratch + schedule.w)
         job.row_table = <const void**>(scratch + schedule.rows)
+
+    cdef void fill(self, char* at, Py_ssize_t n):
+        """Ones."""
+        cdef Py_ssize_t i
+        for i in range(n):
+            if self.job.size == 4:
+                (<float*>at)[i] = 1
+            else:
+                (<double*>at)[i] = 1
 
     cdef void aim_slot(self, Job* job, int i, char* block):
         cdef Place* place = &self.schedule.places[i]
@@ -420,6 +449,65 @@ cdef Run predicting(Plan plan, params, X):
     return run
 
 
+cdef class Answers:
+    """A network's outputs for few rows, with as little as possible around the arithmetic: the work space is kept from
+    call to call, which the GIL, held meanwhile, makes safe.
+
+    Answers(plan, params, otherwise): what does not fit is handed to the function otherwise(X).
+    """
+
+    cdef Plan plan
+    cdef object params, otherwise
+    cdef Run run            # for up to n_rows rows
+    cdef Py_ssize_t n_rows
+    cdef int number         # of the dtype
+
+    def __cinit__(self, Plan plan, params, otherwise):
+        self.plan, self.params, self.otherwise = plan, params, otherwise
+        self.number = params.dtype.num
+        # So few that others who want the GIL are not kept waiting: some 20 us
+        self.n_rows = max(1, min(64, FLOPS_HELD // (2 * max(1, plan.n_params))))
+
+    def answer(self, X):
+        """Outputs (N, O) for the rows of X (N, I), (O,) for a row (I,)."""
+        cdef cnp.ndarray a, out
+        cdef cnp.npy_intp shape[2]
+        cdef Job* job
+        cdef int ndim
+        cdef unsigned mode
+        if type(X) is not np.ndarray:
+            return self.otherwise(X)
+        a = <cnp.ndarray>X
+        ndim = cnp.PyArray_NDIM(a)
+        if cnp.PyArray_TYPE(a) != self.number or not cnp.PyArray_ISCARRAY_RO(a) or not 1 <= ndim <= 2 \
+                or cnp.PyArray_DIM(a, ndim - 1) != self.plan.n_inputs:
+            return self.otherwise(X)
+        shape[0] = cnp.PyArray_DIM(a, 0) if ndim == 2 else 1
+        shape[1] = self.plan.n_outputs
+        if not 1 <= shape[0] <= self.n_rows:
+            return self.otherwise(X)
+        if self.run is None or self.run.schedule.kernels != KERNELS[cnp.PyArray_ITEMSIZE(a) == 8]:
+            self.run = Run(self.plan, Schedule(self.plan, cnp.PyArray_ITEMSIZE(a), self.n_rows, PREDICT), self.params)
+        out = cnp.PyArray_EMPTY(ndim, &shape[2 - ndim], cnp.PyArray_TYPE(a), 0)
+        job = &self.run.job
+        job.X, job.ldx = <const char*>cnp.PyArray_DATA(a), self.plan.n_inputs
+        job.out = <char*>cnp.PyArray_DATA(out)
+        mode = dnn_flush_subnormals()
+        derive(job)
+        predict_block(job, 0, shape[0])
+        dnn_flush_restore(mode)
+        return out
+
+
+def lines(Py_ssize_t n_bytes):
+    """An array of so many bytes that begins on a line of the cache: rows that do are read and written faster."""
+    cdef cnp.npy_intp n = n_bytes + LINE
+    cdef cnp.ndarray block = cnp.PyArray_EMPTY(1, &n, cnp.NPY_UBYTE, 0)
+    cdef char* at = <char*>cnp.PyArray_DATA(block)
+    cdef Py_ssize_t skip = line(at) - at
+    return block[skip:skip + n_bytes]
+
+
 def cache_schedule(Plan plan, int size, Py_ssize_t n_rows, bint training=False):
     """The schedule of a forward pass over n_rows rows that keeps Z and A; in training, before dropout too."""
     return plan.schedule(size, n_rows, DROPPED if training and plan.dropout else CACHE)
@@ -514,7 +602,7 @@ cdef class Trainer:
         self.run.read(X)
         if not 1 <= batch <= schedule.n_rows:
             raise ValueError(f"batch must be in 1 .. {schedule.n_rows}, got {batch}")
-        if clip_norm > 0 and job.grad == NULL and not schedule.private:
+        if clip_norm > 0 and job.grad == NULL and not schedule.private and not schedule.lying:
             raise ValueError("clip_norm must have a schedule of two sweeps")
         self.run.want(loss, par, Y, classes, weights, python_loss)
         job.alpha, job.l1, job.batch, job.optimizer, job.step = alpha, l1, batch, optimizer, step
@@ -550,6 +638,8 @@ cdef class Trainer:
             n = <int>min((n + N_TEAMS) // (N_TEAMS + 1), 1 + flops / 1e6)
         if not schedule.kernels.lanes and CALL_LIMIT == INFINITY:
             return 1  # a BLAS that was never measured has threads of its own
+        if schedule.lying:
+            return 1
         return max(1, min(n, N_PARTS if schedule.private else max(schedule.n_row_tiles, schedule.n_weight_tiles)))
 
     @property

@@ -47,9 +47,7 @@ class Cache:
         self.masks = masks
         self.seed = seed
         self.schedule = _core.cache_schedule(plan, X.itemsize, len(X), training)
-        block = np.empty(self.schedule.kept + 64, np.uint8)
-        skip = -block.ctypes.data % 64  # a cache line: rows that begin on one are read and written faster
-        self.kept = block[skip : skip + self.schedule.kept]
+        self.kept = _core.lines(self.schedule.kept)
 
     def _view(self, slot: int, Z: bool) -> np.ndarray:
         """Return Z or A (N, units) of layer number slot, from 1."""

@@ -27,6 +27,18 @@ def features(
 
     A 1-d x of n_features numbers is one row. `finite` refuses NaN and infinity.
     """
+    # Most often there is nothing to do, and a loop of one's own should not pay for looking further
+    if (
+        type(X) is np.ndarray
+        and X.dtype == dtype
+        and X.ndim == 2
+        and X.shape[1] == n_features
+        and X.flags.c_contiguous
+        and X.flags.aligned
+    ):
+        if finite:
+            refuse_nonfinite(X, name)
+        return X
     array = numbers(X, name)
     wanted = f"{name} must have shape (n_samples, {n_features})"
     if array.ndim == 1 and array.shape[0] == n_features:

@@ -118,6 +118,7 @@ class Network:
             begin, n_in = end + layer.units, layer.units
         self._weights, self._biases = tuple(weights), tuple(biases)
         self._guard = training.Guard()
+        self._predictor = Predictor(self._plan, self._params)
 
     @property
     def params(self) -> np.ndarray:
@@ -228,7 +229,7 @@ class Network:
         >>> Network([3, 2], random_state=0)([[1, 2, 3]]).shape
         (1, 2)
         """
-        return Predictor(self._plan, self._params)(X, out=out)
+        return self._predictor.answer(X) if out is None else self._predictor.into(X, out)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the outputs (N, O) for the rows of X (N, I): the same as ``net(X)``, never labels."""
@@ -297,7 +298,7 @@ class Network:
         elif masks is not None:
             raise ValueError("masks must come with training=True")
         cache = Cache(
-            self._plan, rows, scores=bool(scores), single=np.ndim(X) == 1, changes=self._guard.changes,
+            self._plan, rows, scores=bool(scores), single=rows is not X and np.ndim(X) == 1, changes=self._guard.changes,
             training=training, masks=masks, seed=seed,
         )  # fmt: skip
         _core.forward(self._plan, cache.schedule, self._params, rows, cache.kept, seed, masks)
@@ -349,7 +350,8 @@ class Network:
             raise ValueError("cache must come from this network's forward")
         if cache.changes != self._guard.changes:
             raise ValueError("cache must come from a forward after the last step or fit, got one from before")
-        checks.check_name("wrt", wrt, ("both", "params", "input"))
+        if wrt not in ("both", "params", "input"):
+            checks.check_name("wrt", wrt, ("both", "params", "input"))
         rows = cache.X
         shape = (len(rows), self.n_outputs)
         d = d_out if isinstance(d_out, np.ndarray) else np.asarray(d_out)

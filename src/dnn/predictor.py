@@ -29,9 +29,15 @@ class Predictor:
     def __init__(self, plan: _core.Plan, params: np.ndarray) -> None:
         self._plan = plan
         self._params = params
+        # One row, or a few, that need no conversion; it hands all else to `into`
+        self.answer = _core.Answers(plan, params, self.into).answer
 
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O) for the rows of X (N, I), (O,) for one row (I,); as `Network` does."""
+        return self.answer(X) if out is None else self.into(X, out)
+
+    def into(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the outputs, written to `out` where it is given: any X that can be converted."""
         plan, dtype = self._plan, self._params.dtype
         rows = data.features(X, dtype, plan.n_inputs, finite=False)
         shape: tuple[int, ...] = (len(rows), plan.n_outputs)

@@ -48,16 +48,18 @@ class Guard:
         self.changes = 0
         self._lock = threading.Lock()
 
-    @contextmanager
-    def writing(self, what: str) -> Iterator[None]:
-        """Raise RuntimeError if another holds it."""
+    def writing(self, what: str) -> Guard:
+        """Take it for a ``with`` block, or raise RuntimeError if another holds it."""
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(f"{what} must not be called on a network that is in training")
-        try:
-            yield
-        finally:
-            self.changes += 1
-            self._lock.release()
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.changes += 1
+        self._lock.release()
 
 
 class OptimizerState:
@@ -95,6 +97,8 @@ class OptimizerState:
         self.slots = np.zeros((self.kernel.n_slots, net.n_params), net.dtype)
         self.n_steps = 0
         self.schedule = schedules.schedule_of(spec.rate).start()
+        # Of a rate that never changes: asking its schedule takes as long as a small step
+        self._fixed = self.schedule.rate if isinstance(self.schedule, schedules.Constant) else None
         self.seed: int | None = None  # of dropout: drawn by the first fit, so that a run in pieces is one
         self._net = net
 
@@ -118,7 +122,9 @@ class OptimizerState:
             grad = np.ascontiguousarray(grad, dtype=params.dtype)
         if grad.shape != params.shape:
             raise ValueError(f"grad must have shape {params.shape}, got {grad.shape}")
-        if rate is None:
+        if rate is None and self._fixed is not None:
+            rate = self._fixed
+        elif rate is None:
             rate = float(self.schedule.rates(self.n_steps, 1, 1)[0])
         else:
             rate = checks.check_real("rate", rate, 0.0)
