@@ -17,7 +17,7 @@ from .checks import check_name
 from .labels import Labels
 from .losses import LogLoss, Loss
 from .perceptron import Perceptron
-from .predictor import Answers, as_it_is, first_column
+from .predictor import MethodPredictor, as_it_is, first_column
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
@@ -362,7 +362,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         scores = self._ask(X, scores=True)
         return scores[:, 0] if self._known().kind == "binary" else scores
 
-    def predictor(self, method: str = "predict") -> Answers:
+    def predictor(self, method: str = "predict") -> MethodPredictor:
         """Return a method of the classifier as it is now as a quick function of X alone.
 
         It takes rows of numbers (n_samples, n_features), does not look for NaN or names of columns, and is
@@ -383,10 +383,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         check_name("method", method, ("predict", "predict_proba", "decision_function"))
         net, labels = self._bound(), self._known()
         if method == "predict":
-            return Answers(net, labels.decode, False)
+            return MethodPredictor(net, labels.decode, False)
         if labels.kind != "binary":
-            return Answers(net, as_it_is, method != "predict_proba")
-        return Answers(net, _both if method == "predict_proba" else first_column, True)
+            return MethodPredictor(net, as_it_is, method != "predict_proba")
+        return MethodPredictor(net, _both if method == "predict_proba" else first_column, True)
 
     # What the base asks
 

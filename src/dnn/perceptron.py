@@ -34,6 +34,7 @@ NOT_FINITE = (
 )
 # Rows in one piece of what is kept of a forward pass
 PIECE = 4096
+FEW = 16
 
 
 @cache
@@ -434,6 +435,8 @@ class Perceptron(Parameters):
 
     def _forward(self, net: Network, rows: Any, scores: bool = False) -> np.ndarray:
         """Return outputs, or scores, (N, O) for rows that are checked."""
+        if len(rows) <= FEW and not scores and not isinstance(rows, Rows):
+            return net(rows)  # which the core has a quick way for
         out = np.empty((len(rows), net.n_outputs), net.dtype)
         n_threads = 0 if self.n_threads == "auto" else self.n_threads
         if isinstance(rows, Rows):

@@ -48,8 +48,8 @@ class Predictor:
         return out
 
 
-class Answers:
-    """What an estimator answered when `predictor` was called, for small inputs: no check is done twice.
+class MethodPredictor:
+    """A method of an estimator as it was when `predictor` was called, for small inputs: a snapshot.
 
     Parameters
     ----------
@@ -63,31 +63,29 @@ class Answers:
     Examples
     --------
     >>> from dnn import Network
-    >>> ask = Answers(Network([2, 1], init="zeros", dtype="float64"), lambda out: out[:, 0], False)
+    >>> ask = MethodPredictor(Network([2, 1], init="zeros", dtype="float64"), first_column, False)
     >>> ask([[1.0, 2.0]]).tolist()
     [0.0]
     """
 
     def __init__(self, net: Network, answer: Callable[[np.ndarray], np.ndarray], scores: bool) -> None:
         self._net = net.copy()
-        self._plan, self._params = self._net._plan, self._net.params
-        self._dtype, self._n_inputs, self._n_outputs = net.dtype, net.n_inputs, net.n_outputs
         self._answer = answer
         self._scores = scores
+        self._outputs = self._into if scores else self._net._predictor.answer
 
     def __call__(self, X: Any) -> np.ndarray:
         """Return the answer for the rows of X (n_samples, n_features)."""
-        if (
-            type(X) is not np.ndarray
-            or X.dtype != self._dtype
-            or X.ndim != 2
-            or X.shape[1] != self._n_inputs
-            or not X.flags.c_contiguous
-        ):
-            X = data.features(X, self._dtype, self._n_inputs, finite=False)
-        out = np.empty((len(X), self._n_outputs), self._dtype)
-        _core.predict(self._plan, self._params, X, out, self._scores)
-        return self._answer(out)
+        out = self._outputs(X)
+        return self._answer(out if out.ndim == 2 else out[None])
+
+    def _into(self, X: Any) -> np.ndarray:
+        """Return scores (N, O)."""
+        net = self._net
+        rows = data.features(X, net.dtype, net.n_inputs, finite=False)
+        out = np.empty((len(rows), net.n_outputs), net.dtype)
+        _core.predict(net._plan, net.params, rows, out, True)
+        return out
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._net, self._answer, self._scores)

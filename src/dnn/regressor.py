@@ -13,7 +13,7 @@ from .by_steps import only_by_steps
 from .checks import check_name
 from .losses import Huber, Loss, Quantile
 from .perceptron import Perceptron
-from .predictor import Answers, as_it_is, first_column
+from .predictor import MethodPredictor, as_it_is, first_column
 
 REGRESSION_LOSSES = ("squared_error", "poisson", "absolute_error", "huber", "quantile")
 
@@ -278,7 +278,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         found: np.ndarray = self._answer()(self._ask(X))
         return found
 
-    def predictor(self) -> Answers:
+    def predictor(self) -> MethodPredictor:
         """Return `predict` of the regressor as it is now as a quick function of X alone.
 
         It takes rows of numbers (n_samples, n_features), does not look for NaN or names of columns, and is
@@ -294,7 +294,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         [7.0]
         """
         net = self._bound()
-        return Answers(net, self._answer(), False)
+        return MethodPredictor(net, self._answer(), False)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R2 of `predict`; for several quantiles the mean of their D2, a share of the loss.
