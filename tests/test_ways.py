@@ -1,0 +1,115 @@
+"""A step takes one of three ways, by the size of the net: each gives what a loop of one's own gives."""
+
+import numpy as np
+import pytest
+
+from dnn import SGD, Adam, Huber, Network, _core
+
+ELEMENTWISE = [name for name, row in _core.ACTIVATIONS.items() if not row.row_wise]
+HIDDEN = {
+    "lying": ([3, 5, 4, 1], 40),  # examples in columns
+    "lying, wide": ([16, 16, 1], 100),
+    "linear": ([2, 1], 33),
+    "private": ([7, 20, 9, 3], 37),  # one barrier a step, two parts of a batch
+    "private, one row": ([7, 20, 9, 1], 2),
+    "two phases": ([60, 300, 20, 2], 50),
+}
+
+
+def compare(sizes, n, batch, net, optimizer, *, weighted=False, loss="auto", alpha=0.0, l1=0.0, n_threads=1):
+    """Train two copies, by fit and by a loop of loss_and_gradient and step, on three epochs."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((n, sizes[0]))
+    y = rng.uniform(0.1, 0.9, (n, sizes[-1]))
+    w = rng.uniform(0.5, 2, n) if weighted else None
+    other = net.copy()
+    state = other.optimizer(optimizer)
+    costs = []
+    for _ in range(3):
+        for begin in range(0, n, batch):
+            rows = slice(begin, begin + batch)
+            cost, grad = other.loss_and_gradient(
+                X[rows], y[rows], loss=loss, sample_weight=None if w is None else w[rows], alpha=alpha, l1=l1
+            )
+            state.step(grad)
+            costs.append(cost)
+    history = net.fit(
+        X, y, loss=loss, optimizer=optimizer, epochs=3, batch_size=batch, shuffle=False, sample_weight=w,
+        alpha=alpha, l1=l1, record="step", n_threads=n_threads,
+    )  # fmt: skip
+    np.testing.assert_allclose(history.step_loss, costs, rtol=1e-9)
+    np.testing.assert_allclose(net.params, other.params, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+@pytest.mark.parametrize("activation", ELEMENTWISE)
+def test_activations(way, activation, isa):
+    sizes, n = HIDDEN[way]
+    net = Network(sizes, activation=activation, dtype="float64", random_state=0)
+    # Hidden units of exp diverge at rates that do for the others
+    rate = 1e-6 if activation == "exp" else 0.05
+    compare(sizes, n, max(2, n * 2 // 3), net, SGD(rate), n_threads=2)
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+@pytest.mark.parametrize(
+    "output, loss",
+    [
+        ("sigmoid", "log_loss"),
+        ("sigmoid", "squared_error"),
+        ("softplus", "poisson"),
+        ("exp", "poisson"),
+        ("identity", Huber(0.3)),
+        ("tanh", "absolute_error"),
+    ],
+)
+def test_outputs_and_losses(way, output, loss):
+    sizes, n = HIDDEN[way]
+    net = Network(sizes, activation="tanh", output=output, dtype="float64", random_state=0)
+    compare(sizes, n, n, net, Adam(0.01), loss=loss, weighted=True, alpha=0.3, l1=0.05, n_threads=2)
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_frozen_layers(way):
+    sizes, n = HIDDEN[way]
+    for layer in range(len(sizes) - 1):
+        net = Network(sizes, dtype="float64", random_state=0)
+        net.freeze(layer)
+        before = net.weights[layer].copy(), net.biases[layer].copy()
+        compare(sizes, n, n, net, SGD(0.05, momentum=0.9), alpha=0.1)
+        np.testing.assert_array_equal(net.weights[layer], before[0])
+        np.testing.assert_array_equal(net.biases[layer], before[1])
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_clipping_and_orders(way):
+    """In an order of one's own it is the same as with the rows put in that order first."""
+    sizes, n = HIDDEN[way]
+    rng = np.random.default_rng(0)
+    X, y, order = rng.standard_normal((n, sizes[0])), rng.standard_normal((n, sizes[-1])), rng.permutation(n)
+    nets = [Network(sizes, dtype="float64", random_state=0) for _ in range(2)]
+    how = {"epochs": 2, "batch_size": max(1, n // 2), "clip_norm": 0.1, "optimizer": Adam(0.01)}
+    nets[0].fit(X, y, order=lambda epoch: order, **how)
+    nets[1].fit(X[order], y[order], shuffle=False, **how)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+
+def test_columns_of_x_that_changed_between_calls():
+    """What a call derives from X and the parameters is not kept for the next."""
+    sizes = [2, 3, 1]
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 2)), rng.standard_normal((40, 1))
+    net = Network(sizes, dtype="float64", random_state=0)
+
+    def change(event):
+        X[:] = -X
+        net.params[:] *= 0.9
+
+    other, Z = net.copy(), X.copy()
+    net.fit(X, y, optimizer=SGD(0.1), epochs=3, batch_size=None, callbacks=[change])
+    state = other.optimizer(SGD(0.1))
+    for _ in range(3):
+        state.step(other.loss_and_gradient(Z, y)[1])
+        Z *= -1
+        other.params[:] *= 0.9
+    np.testing.assert_allclose(net.params, other.params, rtol=1e-10)
