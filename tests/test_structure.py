@@ -31,8 +31,10 @@ MAY_IMPORT = {
     "predictor": {"_core", "data"},
     "diagnosis": set(),
     "history": set(),
+    "rows": set(),
+    "trainers": {"rows"},
     "summary": set(),
-    "training": {"_core", "checks", "data", "diagnosis", "history", *SPECS},
+    "training": {"_core", "checks", "data", "diagnosis", "history", "rows", "trainers", *SPECS},
     "lbfgs": {"_core", "data", "history", "optimizers", "training"},
     "network": {
         "_core",
@@ -47,6 +49,28 @@ MAY_IMPORT = {
         "training",
         *SPECS,
     },
+    "labels": set(),
+    "by_steps": set(),
+    "convergence": {"history", "optimizers", "schedules", "training"},
+    "parameters": {"checks", "convergence", "optimizers", "schedules", "threads"},
+    "perceptron": {
+        "_core",
+        "checks",
+        "convergence",
+        "data",
+        "diagnosis",
+        "history",
+        "lbfgs",
+        "network",
+        "parameters",
+        "rows",
+        "threads",
+        "trainers",
+        "training",
+        *SPECS,
+    },
+    "classifier": {"by_steps", "checks", "data", "labels", "losses", "perceptron", "predictor"},
+    "regressor": {"by_steps", "checks", "losses", "perceptron", "predictor"},
     "gradient_check": {"checks", "losses", "network"},
     "explanation": {"layers", "network"},
     "drawing": {"explanation", "losses", "network"},
@@ -75,8 +99,14 @@ FOR_TYPES = {
     ("lbfgs", "network"),
     ("diagnosis", "network"),
     ("diagnosis", "training"),
+    ("trainers", "training"),
     ("summary", "network"),
     ("summary", "drawing"),
+    ("predictor", "network"),
+    ("convergence", "network"),
+    ("convergence", "perceptron"),
+    ("__init__", "classifier"),
+    ("__init__", "regressor"),
 }
 
 
@@ -141,7 +171,7 @@ def test_examples_run(name):
 
 def public():
     """Every public name, and the public methods of every public class."""
-    for name in dnn.__all__:
+    for name in (*dnn.__all__, "MLPClassifier", "MLPRegressor"):
         thing = getattr(dnn, name)
         yield name, thing
         if inspect.isclass(thing):

@@ -7,7 +7,8 @@
 (2, 3)
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .cache import Cache
 from .gradient_check import check_gradient
@@ -31,6 +32,10 @@ from .schedules import (
     WarmUp,
 )
 from .training import OptimizerState
+
+if TYPE_CHECKING:
+    from .classifier import MLPClassifier  # noqa: F401
+    from .regressor import MLPRegressor  # noqa: F401
 
 __all__ = [
     "ELU",
@@ -76,9 +81,24 @@ __all__ = [
 ]
 
 
+# Not in __all__: ``from dnn import *`` must work without scikit-learn.
+_ESTIMATORS = {"MLPClassifier": "classifier", "MLPRegressor": "regressor"}
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":  # read on demand: importlib.metadata takes longer to import than all of dnn
         from importlib.metadata import version
 
         return version("dnn")
+    if name in _ESTIMATORS:  # imported on first use: scikit-learn is an extra, and takes half a second
+        try:
+            return getattr(import_module(f".{_ESTIMATORS[name]}", __name__), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "sklearn":
+                raise
+            raise ImportError(f"{name} needs scikit-learn: pip install dnn[sklearn]") from error
     raise AttributeError(f"module 'dnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ESTIMATORS, "__version__"})

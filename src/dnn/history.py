@@ -37,6 +37,17 @@ class DivergedError(ValueError):
             f"The last good weights are in place.{found and ' What can be measured:'}{found}"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made of its arguments otherwise, which are others: an error of a worker would end the whole pool
+        return _error_again, (type(self), self.args, vars(self))
+
+
+def _error_again(kind: type[DivergedError], args: tuple[Any, ...], state: dict[str, Any]) -> DivergedError:
+    """Return an error as it was before pickling."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
+
 
 class NoProgressWarning(UserWarning):
     """Training ended without having lowered the loss; the message says what can be measured.
@@ -73,7 +84,8 @@ class History:
     best_epoch : int or None
         The epoch, counted from 0, with the lowest val_loss, whose weights are in place.
     stopped_by : str
-        "epochs", "patience", "max_seconds", "callback", or with L-BFGS "converged"; "" until `fit` returns.
+        "epochs", "patience", "max_seconds", "callback"; with L-BFGS also "converged", "evaluations", or
+        "line_search" where no step lowers the cost any more; of the estimators "tol"; "" until `fit` returns.
     loss_name : str
         The loss that was minimized.
 

@@ -230,6 +230,41 @@ class He(Initializer):
         return _scaled(rng, n_in, n_out, 2 / n_in, self.distribution)
 
 
+@dataclass(frozen=True, slots=True)
+class Glorot(Initializer):
+    """scikit-learn's first weights: even in +-sqrt(factor / (n_in + n_out)), biases too.
+
+    Parameters
+    ----------
+    factor : float
+        6, or 2 before logistic units.
+
+    References
+    ----------
+    Glorot and Bengio (2010), as of `Xavier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Glorot(6.0).draw(np.random.RandomState(0), 3, 2).round(2).tolist()
+    [[0.11, 0.47], [0.23, 0.1], [-0.17, 0.32]]
+    """
+
+    factor: float = 6.0
+
+    def draw(self, rng: Random, n_in: int, n_out: int) -> np.ndarray:
+        """Return W (n_in, n_out)."""
+        bound = np.sqrt(self.factor / (n_in + n_out))
+        W: np.ndarray = rng.uniform(-bound, bound, (n_in, n_out))
+        return W
+
+    def draw_biases(self, rng: Random, n_in: int, n_out: int) -> np.ndarray:
+        """Return b (n_out,), drawn after W of the same layer."""
+        bound = np.sqrt(self.factor / (n_in + n_out))
+        b: np.ndarray = rng.uniform(-bound, bound, n_out)
+        return b
+
+
 INITIALIZERS: dict[str, Initializer] = {
     "zeros": Zeros(),
     "normal": Normal(),

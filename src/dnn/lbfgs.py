@@ -81,10 +81,13 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
         result = optimize.minimize(
             cost, start[free], jac=True, method="L-BFGS-B", callback=iterated,
             options={"maxiter": rules.epochs, "maxcor": spec.history, "gtol": spec.gtol, "ftol": spec.ftol,
-                     "maxfun": 100 * rules.epochs, "maxls": 50},
+                     "maxfun": spec.max_evaluations or 100 * rules.epochs, "maxls": spec.line_search},
         )  # fmt: skip
         net.params[:] = full(result.x)
-        history.stopped_by = "epochs" if result.nit >= rules.epochs else "converged"
+        if result.status == 1:
+            history.stopped_by = "epochs" if result.nit >= rules.epochs else "evaluations"
+        else:
+            history.stopped_by = "converged" if result.status == 0 else "line_search"
     except _Stop:
         pass
     finally:

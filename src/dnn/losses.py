@@ -81,6 +81,9 @@ class LogLoss:
     ----------
     label_smoothing : float in [0, 1), default 0
         The share s.
+    cap : float above 0, or None, default None
+        What one example may cost at most, in the figures alone: gradients are as without. scikit-learn's
+        figures have one of ``-log(eps)``, 36.04 in float64.
 
     References
     ----------
@@ -96,9 +99,12 @@ class LogLoss:
     """
 
     label_smoothing: float = 0.0
+    cap: float | None = None
 
     def __post_init__(self) -> None:
         check_real("label_smoothing", self.label_smoothing, 0.0, 1.0)
+        if self.cap is not None:
+            check_real("cap", self.cap, 0.0, above=True)
 
 
 LossFunction: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -121,7 +127,7 @@ def loss_of(loss: Any, output: str, n_outputs: int) -> LossSpec:
     if isinstance(loss, Huber):
         loss, par = "huber", (float(loss.delta),)
     elif isinstance(loss, LogLoss):
-        loss, par = "log_loss", (float(loss.label_smoothing),)
+        loss, par = "log_loss", (float(loss.label_smoothing), float(loss.cap or 0))
     elif isinstance(loss, Quantile):
         assert isinstance(loss.levels, tuple)
         loss, par = "quantile", loss.levels
@@ -142,7 +148,7 @@ def loss_of(loss: Any, output: str, n_outputs: int) -> LossSpec:
 
 def _loss_par(row: _core.Loss, given: tuple[float, ...] | None, n_outputs: int) -> tuple[float, ...]:
     """Return the parameters of a loss, its defaults where none are given."""
-    defaults = {"huber": (Huber().delta,), "log_loss": (LogLoss().label_smoothing,), "quantile": (0.5,)}
+    defaults = {"huber": (Huber().delta,), "log_loss": (LogLoss().label_smoothing, 0.0), "quantile": (0.5,)}
     par = defaults.get(row.name, ()) if given is None else given
     if row.n_par < 0:
         if len(par) not in (1, n_outputs):

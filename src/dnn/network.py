@@ -547,8 +547,7 @@ class Network:
         problem = training.Problem(
             self._plan, self._params, rows, targets, weights, kind,
             checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
-            threads.asked(n_threads),
-        )  # fmt: skip
+            threads.asked(n_threads))  # fmt: skip
         rules = training.Rules(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
             min_delta=min_delta, max_seconds=max_seconds, shuffle=bool(shuffle), order=order, record=record,

@@ -225,6 +225,10 @@ class LBFGS:
         Stop where no component of the gradient is larger.
     ftol : float, at least 0, default 1e-12
         Stop where an iteration lowers the cost by less, relatively.
+    line_search : int, at least 1, default 50
+        Trials of a step in one direction.
+    max_evaluations : int, at least 1, or None, default None
+        Stop after so many evaluations of the cost; None: a hundred for each iteration.
 
     References
     ----------
@@ -242,9 +246,14 @@ class LBFGS:
     history: int = 10
     gtol: float = 1e-5
     ftol: float = 1e-12
+    line_search: int = 50
+    max_evaluations: int | None = None
 
     def __post_init__(self) -> None:
         check_integer("history", self.history, 1)
+        check_integer("line_search", self.line_search, 1)
+        if self.max_evaluations is not None:
+            check_integer("max_evaluations", self.max_evaluations, 1)
         check_real("gtol", self.gtol, 0.0)
         check_real("ftol", self.ftol, 0.0)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core, data
+
+if TYPE_CHECKING:
+    from .network import Network
 
 
 class Predictor:
@@ -51,3 +55,56 @@ class Predictor:
         out = np.empty(shape, dtype) if out is None else data.writable(out, shape, dtype, rows)
         _core.predict(plan, self._params, rows, out.reshape(len(rows), plan.n_outputs))
         return out
+
+
+class MethodPredictor:
+    """A method of an estimator as it was when `predictor` was called, for small inputs: a snapshot.
+
+    Parameters
+    ----------
+    net : Network
+        Copied.
+    answer : callable
+        From outputs (N, O), or scores, to what is returned.
+    scores : bool
+        Whether it wants the last Z.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> ask = MethodPredictor(Network([2, 1], init="zeros", dtype="float64"), first_column, False)
+    >>> ask([[1.0, 2.0]]).tolist()
+    [0.0]
+    """
+
+    def __init__(self, net: Network, answer: Callable[[np.ndarray], np.ndarray], scores: bool) -> None:
+        self._net = net.copy()
+        self._answer = answer
+        self._scores = scores
+        self._outputs = self._into if scores else self._net._predictor.answer
+
+    def __call__(self, X: Any) -> np.ndarray:
+        """Return the answer for the rows of X (n_samples, n_features)."""
+        out = self._outputs(X)
+        return self._answer(out if out.ndim == 2 else out[None])
+
+    def _into(self, X: Any) -> np.ndarray:
+        """Return scores (N, O)."""
+        net = self._net
+        rows = data.features(X, net.dtype, net.n_inputs, finite=False)
+        out = np.empty((len(rows), net.n_outputs), net.dtype)
+        _core.predict(net._plan, net.params, rows, out, True)
+        return out
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._net, self._answer, self._scores)
+
+
+def as_it_is(outputs: np.ndarray) -> np.ndarray:
+    """Return outputs (N, O)."""
+    return outputs
+
+
+def first_column(outputs: np.ndarray) -> np.ndarray:
+    """Return the only output (N,)."""
+    return outputs[:, 0]

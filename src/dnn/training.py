@@ -12,8 +12,8 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from . import _core, checks, diagnosis, optimizers, schedules
 from .data import Targets
 from .history import DivergedError, Event, History, NoProgressWarning
 from .losses import LossFunction, LossSpec
+from .rows import Rows
+from .trainers import Divided, Reader, Steps
 
 if TYPE_CHECKING:
     from .network import Network
@@ -142,17 +144,22 @@ def frozen_of(net: Network) -> np.ndarray | None:
 
 @dataclass
 class Problem:
-    """What is minimized: the mean of a loss over rows, and the penalties. Everything is checked."""
+    """What is minimized: the mean of a loss over rows, and the penalties. Everything is checked.
+
+    X: an array, or `Rows` of a sparse matrix. divisor: the costs that are reported have the loss, but not the
+    penalties, divided by it; scikit-learn does so with the number of outputs, and trains on the sum.
+    """
 
     plan: _core.Plan
     params: np.ndarray
-    X: np.ndarray
+    X: np.ndarray | Rows
     targets: Targets
     weights: np.ndarray | None
     loss: LossSpec
     alpha: float = 0.0
     l1: float = 0.0
     n_threads: int = 0  # 0: as many as help
+    divisor: int = 1
 
     def python_loss(self) -> Callable[[Any, np.ndarray], float] | None:
         """Return what the core calls for a loss in Python: scores in, their gradient out, in place."""
@@ -170,10 +177,28 @@ class Problem:
 
     def cost_and_gradient(self, params: np.ndarray, grad: np.ndarray) -> float:
         """Return the cost at params (P,), and write its gradient to grad (P,)."""
+        if isinstance(self.X, Rows):
+            return self._cost_and_gradient_by_tiles(self.X, params, grad)
         return _core.cost_and_gradient(
             self.plan, params, self.X, self.loss.row.row, self.loss.par, self.targets.Y, self.targets.classes,
             self.weights, self.python_loss(), self.alpha, self.l1, grad, self.n_threads,
         )  # fmt: skip
+
+    def _cost_and_gradient_by_tiles(self, X: Rows, params: np.ndarray, grad: np.ndarray) -> float:
+        """Sum over tiles of rows; each takes the share of the penalties that it has of the weight."""
+        whole = len(X) if self.weights is None else self.weights.sum()
+        part, cost = np.empty_like(grad), 0.0
+        grad[:] = 0
+        for rows in X.tiles():
+            tile = replace(self, X=X[rows], targets=some_of(self.targets, rows))
+            if self.weights is not None:
+                tile.weights = self.weights[rows]
+            share = (len(tile.X) if tile.weights is None else tile.weights.sum()) / whole
+            if share:
+                tile.alpha, tile.l1 = self.alpha * share, self.l1 * share
+                cost += share * tile.cost_and_gradient(params, part)
+                grad += share * part
+        return cost
 
     def mean_loss(self) -> float:
         """Return the mean of the losses, with the weights of the rows, as the parameters are now."""
@@ -182,10 +207,15 @@ class Problem:
 
     def loss_of(self, rows: Any) -> float:
         """Return the sum of the losses of some rows, as the parameters are now."""
-        some = Targets(*(None if t is None else np.ascontiguousarray(t[rows]) for t in self.targets))
+        some = some_of(self.targets, rows)
         return float(
             losses(self.plan, self.params, np.ascontiguousarray(self.X[rows]), self.loss, some).sum()
         )
+
+
+def some_of(targets: Targets, rows: Any) -> Targets:
+    """Return the targets of some rows."""
+    return Targets(*(None if t is None else np.ascontiguousarray(t[rows]) for t in targets))
 
 
 def own_loss(
@@ -206,10 +236,14 @@ def own_loss(
 
 
 def losses(
-    plan: _core.Plan, params: np.ndarray, X: np.ndarray, loss: LossSpec, targets: Targets
+    plan: _core.Plan, params: np.ndarray, X: np.ndarray | Rows, loss: LossSpec, targets: Targets
 ) -> np.ndarray:
     """Return the loss of each row (N,), without penalties and dropout."""
     out = np.empty(len(X))
+    if isinstance(X, Rows):
+        for rows in X.tiles():
+            out[rows] = losses(plan, params, X[rows], loss, some_of(targets, rows))
+        return out
     if loss.function is None:
         _core.losses(plan, params, X, loss.row.row, loss.par, targets.Y, targets.classes, out)
         return out
@@ -219,6 +253,16 @@ def losses(
         _core.predict(plan, params, X[rows], scores, True)
         out[rows] = own_loss(loss.function, targets, rows, scores)[0]
     return out
+
+
+class Rule(Protocol):
+    """A rule of one's own on the epochs that have ended; it may end the training and set rates."""
+
+    def free(self) -> int | None:
+        """Return how many epochs, 1 or more, may pass before it must look; None for any number."""
+
+    def look(self, history: History) -> None:
+        """Take in the epochs since it last looked; writes ``history.stopped_by`` to end the training."""
 
 
 @dataclass
@@ -238,6 +282,7 @@ class Rules:
     callbacks: tuple[Callback, ...]
     progress: bool
     validate: Callable[[], float] | None
+    rule: Rule | None = None
     chunk: float = CHUNK  # this and the next are for tests
     two_sweeps: bool | None = None
 
@@ -275,6 +320,8 @@ class Watch:
     def validate(self) -> None:
         """Look at the validation set, keep the best weights, and end the training where patience ends."""
         rules, history = self.rules, self.history
+        if rules.rule is not None:
+            rules.rule.look(history)
         if rules.validate is None:
             return
         history.val_loss.append(rules.validate())
@@ -324,15 +371,29 @@ def train(
     two_sweeps = True if rules.clip_norm else rules.two_sweeps
     python_loss = problem.python_loss()
     mean = None if rules.ema is None else params.copy()
-    trainer = _core.Trainer(
-        plan, _core.train_schedule(plan, params.itemsize, batch, gather, kind, python_loss, kernel,
-        two_sweeps), params, X, loss=kind, par=problem.loss.par, Y=problem.targets.Y,
-        classes=problem.targets.classes, weights=problem.weights, python_loss=python_loss,
-        alpha=problem.alpha, l1=problem.l1, batch=batch, optimizer=kernel, hyper=optimizer.hyper,
-        weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0, state=optimizer.slots,
-        step=optimizer.n_steps, mean=mean, mean_rate=0.0 if rules.ema is None else 1 - rules.ema,
-        frozen=frozen_of(net), seed=optimizer.seed or 0, n_threads=problem.n_threads,
-    )  # fmt: skip
+
+    def trainer_of(
+        X: np.ndarray, Y: np.ndarray | None, classes: np.ndarray | None, weights: np.ndarray | None,
+        batch: int, gather: bool = False,
+    ) -> Steps:  # fmt: skip
+        return _core.Trainer(
+            plan, _core.train_schedule(plan, params.itemsize, batch, gather, kind, python_loss, kernel,
+            two_sweeps), params, X, loss=kind, par=problem.loss.par, Y=Y, classes=classes, weights=weights,
+            python_loss=python_loss, alpha=problem.alpha, l1=problem.l1, batch=batch, optimizer=kernel,
+            hyper=optimizer.hyper, weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0,
+            state=optimizer.slots, step=optimizer.n_steps, mean=mean,
+            mean_rate=0.0 if rules.ema is None else 1 - rules.ema, frozen=frozen_of(net),
+            seed=optimizer.seed or 0, n_threads=problem.n_threads,
+        )  # fmt: skip
+
+    trainer: Steps
+    if isinstance(X, Rows):
+        trainer = Reader(problem, batch, trainer_of)
+    else:
+        targets = problem.targets
+        trainer = trainer_of(X, targets.Y, targets.classes, problem.weights, batch, gather)
+    if problem.divisor > 1:
+        trainer = Divided(trainer, problem, batch)
     rate, first_step = optimizer.schedule, optimizer.n_steps  # where the schedule goes on
     history = History(problem.loss.name)
     watched = bool(rules.validate or rules.callbacks or rules.progress or rate.watches)
@@ -355,6 +416,8 @@ def train(
             n_steps = min(a_chunk, total - done, epochs_ahead * a_epoch - begun)
             if watched:
                 n_steps = min(n_steps, a_epoch - begun)
+            elif rules.rule is not None and (free := rules.rule.free()) is not None:
+                n_steps = min(n_steps, free * a_epoch - begun)
             rates = rate.rates(first_step + done, n_steps, a_epoch)
             written = np.zeros(n_steps)
             rows = orders.take(epoch, -(-(begun + n_steps) // a_epoch)) if orders else None
@@ -385,14 +448,12 @@ def train(
                 history.stopped_by = "epochs"
             elif rules.max_seconds is not None and time.perf_counter() - began >= rules.max_seconds:
                 history.stopped_by = "max_seconds"
-            if not ended or not watched:
-                continue
-
-            if rules.validate is not None:
+            if ended and (rules.validate is not None or rules.rule is not None):
                 with _standing_in(params, mean):
                     watch.validate()
-            rate.observe((history.val_loss or history.loss)[-1])
-            watch.tell()
+            if ended and watched:
+                rate.observe((history.val_loss or history.loss)[-1])
+                watch.tell()
         # Weights may be wrong where no loss could tell: in the last update, or behind a relu
         if not _core.all_finite(params):
             raise diverged(max(len(history.loss) - 1, 0), "a weight is not finite")
@@ -436,7 +497,7 @@ def _standing_in(params: np.ndarray, mean: np.ndarray | None) -> Iterator[None]:
 class _Keeper:
     """The last good parameters and state: a copy at most once a chunk, only of what gives a finite loss."""
 
-    def __init__(self, params: np.ndarray, optimizer: OptimizerState, trainer: _core.Trainer) -> None:
+    def __init__(self, params: np.ndarray, optimizer: OptimizerState, trainer: Steps) -> None:
         self.live = (params, optimizer.slots)
         self.trainer = trainer
         self.kept = (params.copy(), optimizer.slots.copy())

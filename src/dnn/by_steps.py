@@ -1,0 +1,45 @@
+"""A method of an estimator that is there only where its parameters allow steps by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from types import MethodType
+from typing import Any
+
+
+class NotByStepsError(AttributeError, ValueError):
+    """There is no `partial_fit`, so that `hasattr` says so; a ValueError too, as scikit-learn raises.
+
+    Examples
+    --------
+    >>> from dnn import MLPRegressor
+    >>> hasattr(MLPRegressor(solver="lbfgs"), "partial_fit")
+    False
+    """
+
+
+class only_by_steps:
+    """A method that is there only where the parameters allow steps by hand.
+
+    Examples
+    --------
+    >>> from dnn import MLPRegressor
+    >>> hasattr(MLPRegressor(), "partial_fit")
+    True
+    """
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.method = method
+        update_wrapper(self, method)  # type: ignore[arg-type]
+
+    def __get__(self, est: Any, kind: Any = None) -> Any:
+        if est is None:
+            return self.method
+        if est._is_lbfgs():
+            raise NotByStepsError("partial_fit does not support solver='lbfgs', which needs all rows at once")
+        if est.early_stopping:
+            raise NotByStepsError(
+                "partial_fit does not support early_stopping=True: its caller has the epochs"
+            )
+        return MethodType(self.method, est)

@@ -1,0 +1,576 @@
+"""What both estimators share: a network behind scikit-learn's door, its training, what can be asked of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from operator import is_
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from . import _core, checks, data, diagnosis, lbfgs, threads, training
+from .convergence import Convergence, Pace, Validation
+from .history import DivergedError, History
+from .initializers import Glorot
+from .layers import ELU, LeakyReLU
+from .losses import Loss, LossSpec, loss_of
+from .network import Network
+from .optimizers import LBFGS
+from .parameters import Parameters
+from .rows import Rows
+from .trainers import penalty
+
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+    "preprocessed."
+)
+# Rows in one piece of what is kept of a forward pass
+PIECE = 4096
+FEW = 16
+
+
+@cache
+def _version() -> str:
+    return version("dnn")
+
+
+class Perceptron(Parameters):
+    """A network behind scikit-learn's interface; `MLPClassifier` and `MLPRegressor` say what it is for."""
+
+    classes_: np.ndarray
+    coefs_: list[Any]
+    intercepts_: list[Any]
+    loss_curve_: list[float]
+    validation_scores_: Any
+    best_validation_score_: Any
+    best_loss_: Any
+    loss_: float
+    n_iter_: int
+    t_: int
+
+    # What a kind of estimator says
+
+    def _read_targets(self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any) -> tuple[Any, Any]:
+        """Return X and y, checked, y as the network is trained on it; learn labels where it is the first."""
+        raise NotImplementedError
+
+    def _encode(self, y: Any) -> np.ndarray:
+        """Return targets as the network is trained on them."""
+        raise NotImplementedError
+
+    def _output(self) -> str:
+        """Return the activation of the last layer."""
+        raise NotImplementedError
+
+    def _n_outputs(self, y: np.ndarray) -> int:
+        """Return the number of units of the last layer for these targets."""
+        raise NotImplementedError
+
+    def _loss(self) -> Loss:
+        """Return the loss."""
+        raise NotImplementedError
+
+    def _default_scoring(self) -> str:
+        """Return the name of the validation score."""
+        raise NotImplementedError
+
+    def _score_of(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+        """Return the default score of outputs."""
+        raise NotImplementedError
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """Return by what a validation set is drawn evenly."""
+        return None
+
+    def _class_weights(self, y: np.ndarray, incremental: bool) -> np.ndarray | None:
+        """Return weights of rows from those of their classes."""
+        return None
+
+    # The network
+
+    def _network(self, sizes: list[int], dtype: Any, rng: Any) -> Network:
+        """Return a fresh network."""
+        activation, init = self._activations(len(sizes) - 2), self.init
+        if isinstance(init, str) and init == "auto":
+            # As there, the last layer is drawn as the last hidden one, were there one
+            names = [*activation, activation[-1] if activation else self.activation]
+            init = [Glorot(2.0 if name in ("logistic", "sigmoid") else 6.0) for name in names]
+        return Network(
+            sizes, activation=activation, output=self._output(), dropout=self.dropout, init=init, dtype=dtype,
+            random_state=rng,
+        )  # fmt: skip
+
+    def _activations(self, n_hidden: int) -> list[Any]:
+        """Return the activation of each hidden layer."""
+        if isinstance(self.activation, (str, LeakyReLU, ELU)):
+            return [self.activation] * n_hidden
+        if not isinstance(self.activation, Sequence) or len(self.activation) != n_hidden:
+            raise ValueError(
+                f"activation must be one, or a list of {n_hidden} for {n_hidden} hidden layers, "
+                f"got {self.activation!r}"
+            )
+        return list(self.activation)
+
+    def _bound(self) -> Network:
+        """Return the network, with what the user has put in coefs_ and intercepts_ in place."""
+        state = self.__dict__
+        if "coefs_" not in state:
+            check_is_fitted(self)
+        net: Network | None = state.get("_net")
+        given = (*self.coefs_, *self.intercepts_)
+        if net is not None and self._same(given, net):
+            return net
+        arrays = [np.asarray(array) for array in given]
+        shapes = [W.shape for W in arrays]
+        if net is None or shapes != [view.shape for view in (*net.weights, *net.biases)]:
+            half = len(self.coefs_)
+            sizes = [*(len(W) for W in arrays[:half]), arrays[half - 1].shape[1]]
+            pairs = list(zip(arrays[:half], arrays[half:], strict=True))
+            narrow = all(array.dtype == np.float32 for array in arrays)
+            net = Network(
+                sizes, activation=self._activations(half - 1), output=self._output(), dropout=self.dropout,
+                init=pairs, dtype="float32" if narrow else "float64",
+            )  # fmt: skip
+        else:
+            for view, array in zip((*net.weights, *net.biases), arrays, strict=True):
+                if view is not array:
+                    view[...] = array
+        self._take(net)
+        return net
+
+    @staticmethod
+    def _same(given: tuple[Any, ...], net: Network) -> bool:
+        """Return whether these are the network's own views."""
+        own = net._weights + net._biases
+        return len(given) == len(own) and all(map(is_, given, own))
+
+    def _take(self, net: Network) -> None:
+        """Make a network this estimator's; its views stand in coefs_ and intercepts_."""
+        self._net = net
+        self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
+
+    # Training
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        incremental: bool = False,
+    ) -> None:
+        """Train; what `fit` and `partial_fit` say."""
+        hidden = self._check_parameters()
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        dtype: Any = (np.float64, np.float32)
+        if not first:
+            dtype = self._bound().dtype
+        elif self.dtype != "auto" or self._is_lbfgs():
+            dtype = np.float64 if self.dtype == "auto" else checks.check_dtype(self.dtype)
+        raw_y = y
+        X, y = self._read_targets(X, y, first, incremental, dtype)
+        n_samples, n_outputs = X.shape[0], self._n_outputs(y)
+        weights = None
+        if sample_weight is not None:
+            weights = data.weights(_check_sample_weight(sample_weight, X), n_samples)
+        of_classes = self._class_weights(y, incremental)
+        rng = check_random_state(self.random_state)
+        if first:
+            net = self._network([X.shape[1], *hidden, n_outputs], X.dtype, rng)
+            self._take(net)
+        else:
+            net = self._bound()
+            sizes = [len(b) for b in net.biases]
+            if sizes != [*hidden, n_outputs]:
+                raise ValueError(
+                    f"hidden_layer_sizes and y must be as in the first call, {sizes[:-1]} and {sizes[-1]} "
+                    f"outputs, got {hidden} and {n_outputs}"
+                )
+        self.n_outputs_ = n_outputs
+        self.n_layers_ = len(hidden) + 2
+        self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
+        stopping = bool(self.early_stopping) and not self._is_lbfgs()
+        self._begin(first, stopping, stopping or validation[0] is not None)
+        rows: Any = Rows(X.tocsr(), net.dtype) if hasattr(X, "tocsr") else X
+        spec = loss_of(self._loss(), net.layers[-1].row.name, n_outputs)
+        checked = self._given_validation(net, validation)
+        if stopping and checked is None:
+            train, val = train_test_split(
+                np.arange(n_samples), random_state=rng, test_size=self.validation_fraction,
+                stratify=self._stratify(y),
+            )  # fmt: skip
+            if len(val) < 2:
+                raise ValueError(
+                    f"The validation set is too small, {len(val)} row: validation_fraction must be larger, "
+                    f"got {self.validation_fraction} of {n_samples} rows"
+                )
+            checked = (
+                _some(rows, val),
+                y[val],
+                _labels_of(raw_y, val),
+                _some(weights, val),
+                _some(of_classes, val),
+            )
+            rows, y = _some(rows, train), y[train]
+            weights, of_classes = _some(weights, train), _some(of_classes, train)
+        problem = self._problem(net, rows, y, _product(weights, of_classes), spec)
+        watched = None if checked is None else self._validation(net, spec, *checked)
+        if self._is_lbfgs():
+            self._fit_lbfgs(net, problem, watched)
+        else:
+            self._fit_steps(net, problem, watched, stopping, incremental, rng)
+
+    def _problem(
+        self, net: Network, X: Any, y: np.ndarray, weights: np.ndarray | None, spec: LossSpec
+    ) -> training.Problem:
+        """Return what is minimized."""
+        targets = data.targets(y, spec, len(X), net.n_outputs, net.dtype)
+        divisor = net.n_outputs if spec.name == "squared_error" else 1
+        alpha, l1 = float(self.alpha), float(self.l1)
+        n_threads = threads.asked(self.n_threads)
+        return training.Problem(
+            net._plan, net.params, X, targets, weights, spec, alpha, l1, n_threads, divisor
+        )
+
+    def _begin(self, first: bool, stopping: bool, validated: bool) -> None:
+        """Set the curves and counts that a training writes; only a first one empties them."""
+        state = self.__dict__
+        for name, value in (("t_", 0), ("loss_", np.nan), ("loss_curve_", []), ("_no_improvement_count", 0)):
+            if first or name not in state:
+                state[name] = value
+        if first or state.get("best_loss_") is None:
+            self.best_loss_ = None if stopping else np.inf
+        if first or "validation_scores_" not in state or (validated and self.validation_scores_ is None):
+            self.validation_scores_ = [] if validated else None
+            self.best_validation_score_ = -np.inf if validated else None
+        self.n_iter_ = 0
+
+    def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> tuple[Any, ...] | None:
+        """Return a validation set that was handed in: rows, targets, as given too, weights of both kinds."""
+        X, y, weights = validation
+        if X is None and y is None and weights is None:
+            return None
+        if X is None or y is None:
+            raise ValueError(f"{'X_val' if X is None else 'y_val'} must be given with the validation set")
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=net.dtype, order="C", reset=False)
+        rows = Rows(X.tocsr(), net.dtype) if hasattr(X, "tocsr") else X
+        encoded = self._encode(y)
+        if len(encoded) != len(rows):
+            raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
+        weights = data.weights(weights, len(rows), name="sample_weight_val")
+        return rows, encoded, y, weights, self._class_weights(encoded, False)
+
+    def _validation(
+        self,
+        net: Network,
+        spec: LossSpec,
+        X: Any,
+        y: np.ndarray,
+        raw_y: Any,
+        weights: np.ndarray | None,
+        of_classes: np.ndarray | None,
+    ) -> Validation:
+        """Return loss and score on a validation set; a scorer that was asked for ignores class_weight."""
+        both = _product(weights, of_classes)
+        loss = self._problem(net, X, y, both, spec).mean_loss
+        scoring = self._default_scoring() if self.scoring is None else self.scoring
+        if isinstance(scoring, str) and scoring == "loss":
+            return Validation("loss", loss, None)
+        if self.scoring is None:
+
+            def score() -> float:
+                outputs = self._forward(net, X)
+                return self._score_of(outputs, y, both) if np.isfinite(outputs).all() else np.nan
+
+            return Validation(scoring, loss, score)
+        scorer = get_scorer(scoring)
+        # The rows are checked and have no names any more: a scorer is given an estimator that expects none
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view.__dict__.pop("feature_names_in_", None)
+        extra = {} if weights is None else {"sample_weight": weights}
+        matrix = X.matrix if isinstance(X, Rows) else X
+        name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
+        return Validation(name, loss, lambda: float(scorer(view, matrix, raw_y, **extra)))
+
+    def _rules(self, rule: Convergence, epochs: int, batch: int | None, order: Any) -> training.Rules:
+        return training.Rules(
+            epochs=epochs, batch_size=batch, clip_norm=self.clip_norm, ema=None, patience=None, min_delta=0.0,
+            max_seconds=self.max_seconds, shuffle=False, order=order, record="epoch",
+            callbacks=tuple(self.callbacks), progress=bool(self.progress), validate=None, rule=rule,
+        )  # fmt: skip
+
+    def _fit_steps(
+        self,
+        net: Network,
+        problem: training.Problem,
+        validation: Validation | None,
+        stopping: bool,
+        incremental: bool,
+        rng: Any,
+    ) -> None:
+        """Train by steps over batches."""
+        n = len(problem.X)
+        batch = 200 if self.batch_size == "auto" else int(self.batch_size)
+        if batch > n and self.batch_size != "auto":
+            warnings.warn(f"batch_size must be at most the {n} rows, got {batch}: {n} is taken", stacklevel=4)
+        kept = incremental or self.warm_start == "optimizer"
+        if not kept or not hasattr(self, "_optimizer"):
+            self._optimizer = self._descent()
+        optimizer = self._optimizer.on(net)
+        pace = self._optimizer.spec.rate
+        if isinstance(pace, Pace):
+            pace.begin(optimizer.n_steps, self.t_, n)
+        rows = np.arange(n)
+
+        def order(epoch: int) -> np.ndarray:
+            """Shuffle the order that there is."""
+            nonlocal rows
+            shuffled = np.arange(n)
+            rng.shuffle(shuffled)
+            rows = rows[shuffled]
+            return rows
+
+        rule = Convergence(self, net, pace if isinstance(pace, Pace) else None, n, validation, stopping)
+        rules = self._rules(
+            rule, 1 if incremental else self.max_iter, min(batch, n), order if self.shuffle else None
+        )
+        try:
+            with net._guard.writing("fit"):
+                history = training.train(net, problem, optimizer, rules, rng)
+        except KeyboardInterrupt:
+            history = rule.history or History(problem.loss.name)
+            history.stopped_by = "interrupt"
+            warnings.warn("training was interrupted: the weights are those of the last step", stacklevel=4)
+        except DivergedError as error:
+            if not stopping:
+                error.args = (f"{NOT_FINITE} {error}",)
+                raise
+            history = rule.diverged()
+            warnings.warn(
+                f"{error} With early_stopping the weights with the best validation score, "
+                f"{self.best_validation_score_:g}, are in place.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        finally:
+            rule.restore_best()
+        self.history_ = history
+        if history.stopped_by == "epochs" and not incremental:
+            recent = history.loss[-10:]
+            self._warn(
+                net, problem,
+                f"max_iter={self.max_iter} iterations were done before the training had converged; in the "
+                f"last {len(recent)} the loss went from {recent[0]:g} to {recent[-1]:g}. Try a larger "
+                f"max_iter, a {'larger' if recent[-1] < recent[0] else 'smaller'} learning_rate_init, or a "
+                f"larger tol than {self.tol:g}.",
+            )  # fmt: skip
+
+    def _warn(self, net: Network, problem: training.Problem, what: str) -> None:
+        """Warn that a training has not converged, with what can be measured."""
+        with np.errstate(all="ignore"):
+            found = diagnosis.findings(net, problem, [], 100)  # quickly: a search warns often
+        listed = "".join(f"\n- {finding}" for finding in found)
+        measured = f" What can be measured:{listed}" if found else ""
+        warnings.warn(what + measured, ConvergenceWarning, stacklevel=5)
+
+    def _fit_lbfgs(self, net: Network, problem: training.Problem, validation: Validation | None) -> None:
+        """Train by L-BFGS over all rows."""
+        spec = self.solver
+        if not isinstance(spec, LBFGS):
+            # ftol and the trials of a line search are SciPy's own, as there
+            ftol = 1e7 * float(np.finfo(float).eps)
+            spec = LBFGS(gtol=self.tol, ftol=ftol, line_search=20, max_evaluations=self.max_fun)
+        rule = Convergence(self, net, None, 0, validation, False, ends=False)
+        try:
+            with net._guard.writing("fit"):
+                history = lbfgs.minimize(net, problem, spec, self._rules(rule, self.max_iter, None, None))
+        except DivergedError as error:
+            error.args = (f"{NOT_FINITE} {error}",)
+            raise
+        self.history_ = history
+        self.n_iter_ = len(history.rate)
+        weight = len(problem.X) if problem.weights is None else problem.weights.sum()
+        self.loss_ = problem.mean_loss() / problem.divisor + penalty(problem, float(weight))
+        self.best_loss_ = min(self.best_loss_, self.loss_)
+        tries = {
+            "epochs": "a larger max_iter",
+            "evaluations": f"a larger max_fun than {self.max_fun}",
+            "line_search": "scaled inputs: no step along the search direction lowered the loss",
+        }
+        if history.stopped_by in tries:
+            self._warn(
+                net, problem,
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s), at the loss {self.loss_:g}. "
+                f"Try {tries[history.stopped_by]}.",
+            )  # fmt: skip
+
+    # What can be asked of it
+
+    def _rows(self, X: Any, net: Network) -> Any:
+        """Return X as the core reads it: unchanged where it is so, else through scikit-learn's door."""
+        if (
+            type(X) is np.ndarray
+            and X.dtype == net.dtype
+            and X.ndim == 2
+            and X.shape[1] == net.n_inputs
+            and len(X)
+            and X.flags.c_contiguous
+            and "feature_names_in_" not in self.__dict__
+            and _core.all_finite(X)
+        ):
+            return X
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], order="C", reset=False)
+        if hasattr(X, "tocsr"):
+            return Rows(X.tocsr(), net.dtype)
+        return data.features(X, net.dtype, net.n_inputs, finite=False)
+
+    def _forward(self, net: Network, rows: Any, scores: bool = False) -> np.ndarray:
+        """Return outputs, or scores, (N, O) for rows that are checked."""
+        if len(rows) <= FEW and not scores and not isinstance(rows, Rows):
+            return net(rows)  # which the core has a quick way for
+        out = np.empty((len(rows), net.n_outputs), net.dtype)
+        n_threads = 0 if self.n_threads == "auto" else self.n_threads
+        if isinstance(rows, Rows):
+            for tile in rows.tiles():
+                _core.predict(net._plan, net.params, rows[tile], out[tile], scores, n_threads)
+        else:
+            _core.predict(net._plan, net.params, rows, out, scores, n_threads)
+        return out
+
+    def _ask(self, X: Any, scores: bool = False) -> np.ndarray:
+        """Return outputs, or scores, (N, O)."""
+        net = self._bound()
+        return self._forward(net, self._rows(X, net), scores)
+
+    def hidden_layer(self, X: Any, layer: int = -1) -> np.ndarray:
+        """Return what a hidden layer gives (n_samples, units), its activation applied.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix (n_samples, n_features)
+        layer : int, default -1
+            Number of the hidden layer from 0; negative ones count from the last.
+        """
+        net = self._bound()
+        number = self._layer(net, layer)
+        rows = self._rows(X, net)
+        pieces = (rows[i : i + PIECE] for i in range(0, len(rows), PIECE))
+        return np.concatenate([net.forward(piece)[1].A[number] for piece in pieces])
+
+    def get_feature_names_out(self, input_features: Any = None, layer: int = -1) -> np.ndarray:
+        """Return names (units,) of the columns that `hidden_layer` gives.
+
+        Parameters
+        ----------
+        input_features : ignored
+        layer : int, default -1
+            As in `hidden_layer`.
+        """
+        net = self._bound()
+        units = net.layers[self._layer(net, layer)].units
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(units)], dtype=object)
+
+    @staticmethod
+    def _layer(net: Network, layer: int) -> int:
+        n_hidden = len(net.layers) - 1
+        if not isinstance(layer, (int, np.integer)) or not -n_hidden <= layer < n_hidden:
+            raise ValueError(f"layer must be in {-n_hidden} .. {n_hidden - 1}, got {layer!r}")
+        return int(layer) % n_hidden
+
+    def input_gradient(self, X: Any) -> np.ndarray:
+        """Return by how much each input moves the outputs, at each row.
+
+        Of a regressor the gradient of `predict`, for quantiles before they are sorted; of a classifier that
+        of `decision_function`.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples, n_features), or (n_samples, n_outputs, n_features) with several outputs
+        """
+        net = self._bound()
+        rows = self._rows(X, net)
+        scores = net.layers[-1].row.name in ("softmax", "sigmoid")
+        found = np.empty((len(rows), net.n_outputs, net.n_inputs), net.dtype)
+        for begin in range(0, len(rows), PIECE):
+            piece = slice(begin, begin + PIECE)
+            out, cache = net.forward(rows[piece], scores=scores)
+            for k in range(net.n_outputs):
+                d_out = np.zeros_like(out)
+                d_out[:, k] = 1
+                found[piece, k] = net.backward(cache, d_out, wrt="input")[1]
+        return found[:, 0] if net.n_outputs == 1 else found
+
+    def summary(self) -> str:
+        """Return a table of all dimensions, parameters and flops."""
+        return self._bound().summary()
+
+    # scikit-learn's conventions
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coefs_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        if hasattr(self, "coefs_"):
+            self._bound()
+        state = dict(super().__getstate__())
+        if "_net" in state:  # whose views they are
+            del state["coefs_"], state["intercepts_"]
+        return {**state, "_dnn_version": _version()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        before = state.pop("_dnn_version", "another version")
+        if before != _version():
+            warnings.warn(
+                f"this {type(self).__name__} was pickled by dnn {before} and is loaded by {_version()}: what "
+                "it predicts may differ. Fit it again, or load it with the version that wrote it",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+        if "_net" in state:
+            self._take(self._net)
+
+
+_SKLEARN_NAMES = {"sigmoid": "logistic"}
+
+
+def _some(rows: Any, which: np.ndarray) -> Any:
+    """Return some rows of an array or of Rows, as the same; None of None."""
+    if rows is None:
+        return None
+    return Rows(rows.matrix[which], rows.dtype) if isinstance(rows, Rows) else rows[which]
+
+
+def _product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+    """Return the product of weights, None standing for ones."""
+    if a is None or b is None:
+        return b if a is None else a
+    return data.weights(a * b, len(a))
+
+
+def _labels_of(y: Any, which: np.ndarray) -> Any:
+    """Return some targets as they were given."""
+    if hasattr(y, "tocsr"):
+        return y.tocsr()[which]
+    found = np.asarray(y)[which]
+    return found.ravel() if found.ndim == 2 and found.shape[1] == 1 else found
