@@ -209,7 +209,8 @@ class Network:
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O), output activation applied, for the rows of X (N, I).
 
-        A 1-d x (I,) is one row and gives (O,). NaN in a row gives NaN in that row only. Threads may do so.
+        A 1-d x (I,) is one row and gives (O,), bit for bit that row of a batch (but on the baseline, where BLAS
+        computes). NaN in a row gives NaN in that row only. Threads may do so.
 
         Parameters
         ----------
@@ -510,8 +511,7 @@ class Network:
         callbacks : iterable of callables, default ()
             Each is called with an `Event` (net, epoch, history, stop()) at the end of each epoch.
         n_threads : int in 1 .. 64, or "auto", default "auto"
-            At most so many threads work on it; "auto": as many as this process may use and the work can feed.
-            Whatever their number, the parameters come out the same, bit for bit.
+            At most so many; "auto": what the process may use and the work can feed. The bits stay the same.
         random_state : None, int, Generator or RandomState, default None
             Source of the orders and of dropout; None goes on with the network's own.
         progress : bool, default False
