@@ -22,6 +22,7 @@ import custom_loop
 import measuring
 import memory
 import prediction
+import products
 import scaling
 import start
 import threads
@@ -34,6 +35,7 @@ QUESTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "training_float64": (training, {"float64": True, "contenders": "dnn,scikit-learn,PyTorch,JAX,NumPy"}),
     "training_avx2": (training, {"isa": "avx2", "contenders": "dnn,scikit-learn,PyTorch,JAX,NumPy"}),
     "prediction": (prediction, {}),
+    "products": (products, {}),
     "scaling": (scaling, {}),
     "threads": (threads, {}),
     "custom_loop": (custom_loop, {}),

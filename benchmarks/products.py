@@ -1,0 +1,160 @@
+"""How fast are dnn's own products, against the BLAS of SciPy, on one thread?
+
+The three products of a layer of n x n weights on a batch of 128 rows: Z = A W, dA = dZ W', dW = A' dZ, in float32.
+Both are called through a pointer, so that no interface is measured. DNN_ISA and OPENBLAS_CORETYPE choose the code
+on either side; `run.py` asks for both with AVX-512, as the processor has it, and held down to AVX2.
+
+python benchmarks/products.py [--quick] [--json FILE] [--isa avx2]
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import measuring
+
+NAME = "products"
+WIDTHS = [16, 32, 64, 100, 128, 256, 512, 1024, 2048]
+ROWS = 128
+SIZE = ctypes.c_ssize_t
+PLACE = ctypes.c_void_p
+
+
+def kernels() -> tuple[Any, Any, Any]:
+    """The core's product and gradient, and SciPy's sgemm, each as a function of addresses."""
+    from scipy.linalg import cython_blas
+
+    from dnn import _core
+
+    found = _core.kernel_addresses()
+    if not found["product", 4]:
+        raise SystemExit("this instruction set has no products of dnn's own")
+    product = ctypes.CFUNCTYPE(
+        None, ctypes.c_int, SIZE, SIZE, SIZE, PLACE, SIZE, PLACE, PLACE, SIZE, PLACE, PLACE, SIZE, PLACE, SIZE
+    )(found["product", 4])
+    gradient = ctypes.CFUNCTYPE(
+        None, SIZE, SIZE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE
+    )(found["gradient", 4])
+    capsule = cython_blas.__pyx_capi__["sgemm"]
+    name = ctypes.pythonapi.PyCapsule_GetName
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    sgemm = ctypes.CFUNCTYPE(None, *[PLACE] * 13)(pointer(capsule, name(capsule)))
+    return product, gradient, sgemm
+
+
+def here(repeats: int, seconds: float) -> list[dict[str, Any]]:
+    """Figures of this process."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    from dnn import _core
+
+    blas = _core.load_blas()
+    product, gradient, sgemm = kernels()
+    figures = []
+    for n in WIDTHS:
+        ld = n + 16  # as the core keeps rows: never a multiple of 512 bytes apart
+        rng = np.random.default_rng(0)
+        A, D = (rng.standard_normal((ROWS, ld), dtype=np.float32) for _ in range(2))
+        W, T, G = (rng.standard_normal((n, ld), dtype=np.float32) for _ in range(3))
+        C, E = np.zeros((ROWS, ld), np.float32), np.zeros((ROWS, ld), np.float32)
+        at = {id(x): x.ctypes.data for x in (A, D, W, T, G, C, E)}
+
+        def of(x: Any, at: dict[int, int] = at) -> int:
+            return at[id(x)]
+
+        def number(kind: Any, value: Any) -> Any:
+            return ctypes.byref(kind(value))
+
+        plain, turned = ctypes.byref(ctypes.c_char(b"N")), ctypes.byref(ctypes.c_char(b"T"))
+        one, zero = number(ctypes.c_float, 1), number(ctypes.c_float, 0)
+        width, rows, step = (number(ctypes.c_int64, value) for value in (n, ROWS, ld))
+
+        def forward_ours(A=A, W=W, C=C, n=n, ld=ld, of=of) -> None:
+            product(0, ROWS, n, n, of(A), ld, None, of(W), ld, None, None, 0, of(C), ld)
+
+        def gradient_ours(A=A, D=D, G=G, n=n, ld=ld, of=of) -> None:
+            gradient(ROWS, n, n, of(A), ld, None, 0, of(D), ld, None, 0, of(G), ld)
+
+        def forward_theirs(A=A, W=W, E=E, c=(width, rows, step), of=of) -> None:
+            sgemm(plain, plain, c[0], c[1], c[0], one, of(W), c[2], of(A), c[2], zero, of(E), c[2])
+
+        def back_theirs(D=D, W=W, E=E, c=(width, rows, step), of=of) -> None:
+            sgemm(turned, plain, c[0], c[1], c[0], one, of(W), c[2], of(D), c[2], zero, of(E), c[2])
+
+        def gradient_theirs(A=A, D=D, T=T, c=(width, rows, step), of=of) -> None:
+            sgemm(plain, turned, c[0], c[0], c[1], one, of(D), c[2], of(A), c[2], zero, of(T), c[2])
+
+        # dA = dZ W' is the forward product with W' in the place of W, which the core keeps
+        pairs = [
+            ("A W", forward_ours, forward_theirs),
+            ("dZ W'", forward_ours, back_theirs),
+            ("A' dZ", gradient_ours, gradient_theirs),
+        ]
+        with threadpool_limits(1, user_api="blas"):
+            forward_ours(), forward_theirs(), gradient_ours(), gradient_theirs()
+            np.testing.assert_allclose(C[:, :n], E[:, :n], rtol=0, atol=2e-3)
+            np.testing.assert_allclose(G[:, :n], T[:, :n], rtol=0, atol=2e-3)
+            for what, ours, theirs in pairs:
+                calls = max(1, int(seconds * 5e10 / (2 * ROWS * n * n)))
+                times: dict[str, list[float]] = {"dnn": [], "BLAS": []}
+                for repeat in range(repeats + 1):
+                    for name, function in (("dnn", ours), ("BLAS", theirs)):
+                        begin = time.perf_counter()
+                        for _ in range(calls):
+                            function()
+                        if repeat:  # the first warms up
+                            times[name].append((time.perf_counter() - begin) / calls)
+                rates = {name: 2e-9 * ROWS * n * n / statistics.median(t) for name, t in times.items()}
+                figures.append(
+                    {"width": n, "product": what, "isa": _core.isa(), "core": blas["core"], **rates}
+                )
+    return figures
+
+
+def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
+    figures = []
+    for isa, core in (("avx512", None), ("avx2", "HASWELL")):
+        env = dict(os.environ, DNN_ISA=isa)
+        if core:
+            env["OPENBLAS_CORETYPE"] = core
+        done = subprocess.run(
+            [sys.executable, __file__, "--here", str(4 * options.repeats + 1), str(options.seconds / 10)],
+            env=env, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            print(f"products, {isa}: left out: {done.stderr.strip().splitlines()[-1]}")
+        else:
+            figures += json.loads(done.stdout)
+    return figures
+
+
+def table(figures: list[dict[str, Any]]) -> str:
+    body = []
+    for f in figures:
+        if f["product"] == "A W":
+            three = [g for g in figures if (g["isa"], g["width"]) == (f["isa"], f["width"])]
+            body.append(
+                [f"{f['isa']}, BLAS for {f['core']}", str(f["width"])]
+                + [f"{g['dnn']:.0f} / {g['BLAS']:.0f} = {g['dnn'] / g['BLAS']:.2f}" for g in three]
+            )
+    return measuring.markdown(["", "width", "A W", "dZ W'", "A' dZ"], body)
+
+
+def draw(figures: list[dict[str, Any]]) -> dict[str, Any]:
+    return {}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--here"]:
+        print(json.dumps(here(int(sys.argv[2]), float(sys.argv[3]))))
+    else:
+        measuring.main(sys.modules[__name__])
