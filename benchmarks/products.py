@@ -1,8 +1,8 @@
 """How fast are dnn's own products, against the BLAS of SciPy, on one thread?
 
-The three products of a layer of n x n weights on a batch of 128 rows: Z = A W, dA = dZ W', dW = A' dZ, in float32.
-Both are called through a pointer, so that no interface is measured. DNN_ISA and OPENBLAS_CORETYPE choose the code
-on either side; `run.py` asks for both with AVX-512, as the processor has it, and held down to AVX2.
+The three products of a layer of n x n weights on a batch of 128 rows: Z = A W, dA = dZ W', dW = A' dZ, in
+float32. Both are called through a pointer, so that no interface is measured; once with what the processor
+has, and once held down to AVX2 (DNN_ISA, OPENBLAS_CORETYPE).
 
 python benchmarks/products.py [--quick] [--json FILE] [--isa avx2]
 """
@@ -52,72 +52,78 @@ def kernels() -> tuple[Any, Any, Any]:
 
 def here(repeats: int, seconds: float) -> list[dict[str, Any]]:
     """Figures of this process."""
-    import numpy as np
     from threadpoolctl import threadpool_limits
 
     from dnn import _core
 
-    blas = _core.load_blas()
-    product, gradient, sgemm = kernels()
+    core = _core.load_blas()["core"]
     figures = []
-    for n in WIDTHS:
-        ld = n + 16  # as the core keeps rows: never a multiple of 512 bytes apart
-        rng = np.random.default_rng(0)
-        A, D = (rng.standard_normal((ROWS, ld), dtype=np.float32) for _ in range(2))
-        W, T, G = (rng.standard_normal((n, ld), dtype=np.float32) for _ in range(3))
-        C, E = np.zeros((ROWS, ld), np.float32), np.zeros((ROWS, ld), np.float32)
-        at = {id(x): x.ctypes.data for x in (A, D, W, T, G, C, E)}
-
-        def of(x: Any, at: dict[int, int] = at) -> int:
-            return at[id(x)]
-
-        def number(kind: Any, value: Any) -> Any:
-            return ctypes.byref(kind(value))
-
-        plain, turned = ctypes.byref(ctypes.c_char(b"N")), ctypes.byref(ctypes.c_char(b"T"))
-        one, zero = number(ctypes.c_float, 1), number(ctypes.c_float, 0)
-        width, rows, step = (number(ctypes.c_int64, value) for value in (n, ROWS, ld))
-
-        def forward_ours(A=A, W=W, C=C, n=n, ld=ld, of=of) -> None:
-            product(0, ROWS, n, n, of(A), ld, None, of(W), ld, None, None, 0, of(C), ld)
-
-        def gradient_ours(A=A, D=D, G=G, n=n, ld=ld, of=of) -> None:
-            gradient(ROWS, n, n, of(A), ld, None, 0, of(D), ld, None, 0, of(G), ld)
-
-        def forward_theirs(A=A, W=W, E=E, c=(width, rows, step), of=of) -> None:
-            sgemm(plain, plain, c[0], c[1], c[0], one, of(W), c[2], of(A), c[2], zero, of(E), c[2])
-
-        def back_theirs(D=D, W=W, E=E, c=(width, rows, step), of=of) -> None:
-            sgemm(turned, plain, c[0], c[1], c[0], one, of(W), c[2], of(D), c[2], zero, of(E), c[2])
-
-        def gradient_theirs(A=A, D=D, T=T, c=(width, rows, step), of=of) -> None:
-            sgemm(plain, turned, c[0], c[0], c[1], one, of(D), c[2], of(A), c[2], zero, of(T), c[2])
-
-        # dA = dZ W' is the forward product with W' in the place of W, which the core keeps
-        pairs = [
-            ("A W", forward_ours, forward_theirs),
-            ("dZ W'", forward_ours, back_theirs),
-            ("A' dZ", gradient_ours, gradient_theirs),
-        ]
-        with threadpool_limits(1, user_api="blas"):
-            forward_ours(), forward_theirs(), gradient_ours(), gradient_theirs()
-            np.testing.assert_allclose(C[:, :n], E[:, :n], rtol=0, atol=2e-3)
-            np.testing.assert_allclose(G[:, :n], T[:, :n], rtol=0, atol=2e-3)
-            for what, ours, theirs in pairs:
-                calls = max(1, int(seconds * 5e10 / (2 * ROWS * n * n)))
-                times: dict[str, list[float]] = {"dnn": [], "BLAS": []}
-                for repeat in range(repeats + 1):
-                    for name, function in (("dnn", ours), ("BLAS", theirs)):
-                        begin = time.perf_counter()
-                        for _ in range(calls):
-                            function()
-                        if repeat:  # the first warms up
-                            times[name].append((time.perf_counter() - begin) / calls)
-                rates = {name: 2e-9 * ROWS * n * n / statistics.median(t) for name, t in times.items()}
-                figures.append(
-                    {"width": n, "product": what, "isa": _core.isa(), "core": blas["core"], **rates}
-                )
+    with threadpool_limits(1, user_api="blas"):
+        for n in WIDTHS:
+            for what, ours, theirs in contenders(n):
+                rates = race(ours, theirs, 2 * ROWS * n * n, repeats, seconds)
+                figures.append({"width": n, "product": what, "isa": _core.isa(), "core": core, **rates})
     return figures
+
+
+def contenders(n: int) -> list[tuple[str, Any, Any]]:
+    """For each product of a layer of n x n: its name, our call, that of BLAS."""
+    import numpy as np
+
+    product, gradient, sgemm = kernels()
+    ld = n + 16  # as the core keeps rows: never a multiple of 512 bytes apart
+    rng = np.random.default_rng(0)
+    A, D = (rng.standard_normal((ROWS, ld), dtype=np.float32) for _ in range(2))
+    W = rng.standard_normal((n, ld), dtype=np.float32)
+    C, E, G, H = (np.zeros((m, ld), np.float32) for m in (ROWS, ROWS, n, n))
+
+    def at(x: Any) -> int:
+        return int(x.ctypes.data)
+
+    a, d, w, c, e, g, h = map(at, (A, D, W, C, E, G, H))
+    held = A, D, W, C, E, G, H
+    plain, turned = ctypes.byref(ctypes.c_char(b"N")), ctypes.byref(ctypes.c_char(b"T"))
+    one, zero = ctypes.byref(ctypes.c_float(1)), ctypes.byref(ctypes.c_float(0))
+    width, rows, step = (ctypes.byref(ctypes.c_int64(value)) for value in (n, ROWS, ld))
+
+    def forward_ours() -> None:
+        product(0, ROWS, n, n, a, ld, None, w, ld, None, None, 0, c, ld)
+
+    def gradient_ours() -> None:
+        gradient(ROWS, n, n, a, ld, None, 0, d, ld, None, 0, g, ld)
+
+    def forward_theirs(held: Any = held) -> None:
+        sgemm(plain, plain, width, rows, width, one, w, step, a, step, zero, e, step)
+
+    def back_theirs() -> None:
+        sgemm(turned, plain, width, rows, width, one, w, step, d, step, zero, e, step)
+
+    def gradient_theirs() -> None:
+        sgemm(plain, turned, width, width, rows, one, d, step, a, step, zero, h, step)
+
+    forward_ours(), forward_theirs(), gradient_ours(), gradient_theirs()
+    np.testing.assert_allclose(C[:, :n], E[:, :n], rtol=0, atol=2e-3)
+    np.testing.assert_allclose(G[:, :n], H[:, :n], rtol=0, atol=2e-3)
+    # dA = dZ W' is the forward product with W', which the core keeps, in the place of W
+    return [
+        ("A W", forward_ours, forward_theirs),
+        ("dZ W'", forward_ours, back_theirs),
+        ("A' dZ", gradient_ours, gradient_theirs),
+    ]
+
+
+def race(ours: Any, theirs: Any, flops: float, repeats: int, seconds: float) -> dict[str, float]:
+    """Medians of the rates, in Gflop/s, by turns."""
+    calls = max(1, int(seconds * 5e10 / flops))
+    times: dict[str, list[float]] = {"dnn": [], "BLAS": []}
+    for repeat in range(repeats + 1):
+        for name, function in (("dnn", ours), ("BLAS", theirs)):
+            begin = time.perf_counter()
+            for _ in range(calls):
+                function()
+            if repeat:  # the first warms up
+                times[name].append((time.perf_counter() - begin) / calls)
+    return {name: 1e-9 * flops / statistics.median(t) for name, t in times.items()}
 
 
 def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -209,8 +209,8 @@ class Network:
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O), output activation applied, for the rows of X (N, I).
 
-        A 1-d x (I,) is one row and gives (O,), bit for bit that row of a batch (not on the baseline, with BLAS
-        products). NaN in a row gives NaN in that row only. Threads may do so.
+        A 1-d x (I,) is one row and gives (O,): the bits of that row of a batch, but where BLAS computes (no
+        AVX2). NaN in a row gives NaN in that row only. Threads may do so.
 
         Parameters
         ----------
