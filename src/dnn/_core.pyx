@@ -417,17 +417,17 @@ cdef void derive(const Job* job) noexcept nogil:
     cdef int i
     cdef Py_ssize_t n, slots = dnn_optimizers[job.optimizer].n_slots
     cdef const Job* leader
-    if job.parts != NULL and job.me > 0:
+    if job.parts != NULL:
         leader = job.shared.leader
-        memcpy(job.params, leader.params, job.n_params * job.size)
-        memcpy(job.state, leader.state, slots * job.n_params * job.size)
+        if job.me > 0:
+            memcpy(job.params, leader.params, job.n_params * job.size)
+            memcpy(job.state, leader.state, slots * job.n_params * job.size)
+        transpose_own(job)
+        return
     for i in range(job.n_ops):
         if keeps_transposed(job, i):
             n = job.ops[i].n_in
-            if job.parts != NULL:
-                transpose_part(job, i, 0, n, 0, job.ops[i].n_out)
-            else:
-                transpose_part(job, i, share(job, n, job.me), share(job, n, job.me + 1), 0, job.ops[i].n_out)
+            transpose_part(job, i, share(job, n, job.me), share(job, n, job.me + 1), 0, job.ops[i].n_out)
 
 
 cdef double flops_a_row(const Job* job) noexcept nogil:
@@ -781,8 +781,10 @@ cdef Status apply(Job* job, double total, double rate, double* cost) noexcept no
         job.kernels.scale(1, job.n_params, job.clip_norm / norm, job.G, job.n_params)
     dnn_scalars(job.optimizer, job.hyper, rate, job.step + 1, job.scalars)
     job.rate = rate
-    if job.lying and job.frozen == NULL and job.weight_decay == 0:
+    if job.frozen == NULL and job.weight_decay == 0:
         update_part(job, &job.ops[0], 0, 1, job.n_params, job.n_params, job.G, job.n_params)  # all at once
+        if not job.lying:
+            transpose_own(job)
     else:
         for i in range(job.n_ops):
             op = &job.ops[i]
@@ -793,6 +795,14 @@ cdef Status apply(Job* job, double total, double rate, double* cost) noexcept no
         lay_weights(job)
     job.step += 1
     return GOOD if isfinite(cost[0]) else NOT_FINITE
+
+
+cdef void transpose_own(const Job* job) noexcept nogil:
+    """W' of every layer that needs it, all by this member, for itself."""
+    cdef int i
+    for i in range(job.n_ops):
+        if keeps_transposed(job, i):
+            transpose_part(job, i, 0, job.ops[i].n_in, 0, job.ops[i].n_out)
 
 
 cdef void lay_weights(const Job* job) noexcept nogil:

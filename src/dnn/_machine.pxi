@@ -76,6 +76,7 @@ cdef extern from "_team.h" nogil:
     DnnTeam* dnn_team_new(int n)
     int dnn_team_size(const DnnTeam* team)
     void dnn_team_run(DnnTeam* team, int n, void (*work)(void*, int) noexcept nogil, void* arg)
+    long dnn_team_next(DnnTeam* team)
     void dnn_team_barrier(DnnTeam* team, int member)
     double dnn_team_waited(const DnnTeam* team)
     int dnn_team_is_here(const DnnTeam* team)

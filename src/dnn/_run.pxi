@@ -342,18 +342,19 @@ cdef int members_for(int n_threads, double flops, Schedule schedule) except -1:
 ctypedef void (*block_t)(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil
 
 cdef void over_rows(Job* job, block_t block) noexcept nogil:
-    """Do something with this member's share of all rows of X, block by block."""
-    cdef Py_ssize_t t, last = share(job, n_tiles(job, job.n_rows), job.me + 1), some, r, n
+    """Do something with all rows of X, block by block, each by the member that is free: one whose core another
+    process wants does fewer."""
+    cdef Py_ssize_t a_block = job.block_rows, r = 0, n
     cdef double flops = flops_a_row(job)
     cdef unsigned mode = dnn_flush_subnormals()
-    t = share(job, n_tiles(job, job.n_rows), job.me)
-    while t < last and not job.shared.stop:
-        some = min(job.block_rows // job.tile_rows, last - t)
-        r = t * job.tile_rows
-        n = min(some * job.tile_rows, job.n_rows - r)
+    if job.n_members > 1:  # pieces enough for all, of whole tiles
+        a_block = max(1, min(a_block, job.n_rows // (4 * job.n_members)) // job.tile_rows) * job.tile_rows
+        r = dnn_team_next(job.shared.team) * a_block
+    while r < job.n_rows and not job.shared.stop:
+        n = min(a_block, job.n_rows - r)
         block(job, r, n)
-        t += some
         listen(job, flops * n)
+        r = dnn_team_next(job.shared.team) * a_block if job.n_members > 1 else r + a_block
     dnn_flush_restore(mode)
 
 cdef void predict_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:

@@ -41,6 +41,7 @@ typedef struct {
 struct DnnTeam {
     Signal phases; /* barriers passed */
     _Alignas(LINE) atomic_int arrived;
+    _Alignas(LINE) atomic_long next;
     _Alignas(LINE) int n_active;
     int size;
     bool ending;
@@ -143,6 +144,7 @@ DnnTeam *dnn_team_new(int n)
     }
     signal_init(&team->phases);
     atomic_init(&team->arrived, 0);
+    atomic_init(&team->next, 0);
     team->members = members;
     team->ending = false;
     team->waited = 0;
@@ -176,10 +178,16 @@ void dnn_team_run(DnnTeam *team, int n, void (*work)(void *arg, int member), voi
     team->arg = arg;
     team->waited = 0;
     team->n_active = n;
+    atomic_store_explicit(&team->next, 0, memory_order_relaxed);
     for (int i = 1; i < n; i++)
         signal_grow(&team->members[i].runs);
     work(arg, 0);
     dnn_team_barrier(team, 0);
+}
+
+long dnn_team_next(DnnTeam *team)
+{
+    return atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
 }
 
 double dnn_team_waited(const DnnTeam *team)

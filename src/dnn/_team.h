@@ -18,6 +18,9 @@ int dnn_team_size(const DnnTeam *team);
 /* work(arg, member) on members 0 .. n - 1; returns when all have returned. */
 void dnn_team_run(DnnTeam *team, int n, void (*work)(void *arg, int member), void *arg);
 
+/* Inside work: 0, 1, 2, ..., each to one member: pieces for whoever is free. Begins anew with each run. */
+long dnn_team_next(DnnTeam *team);
+
 /* Inside work: returns when all members have called it. */
 void dnn_team_barrier(DnnTeam *team, int member);
 
