@@ -195,14 +195,26 @@ def test_auto_obeys_the_environment(monkeypatch):
     assert threads.available() == 1  # not none
 
 
-def test_a_container_s_quota(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "files, processors",
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "max 100000\n"}, threads.MOST),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, threads.MOST),
+        ({}, threads.MOST),
+    ],
+)
+def test_a_container_s_quota(files, processors, monkeypatch):
+    def read(path):
+        try:
+            return files[path.removeprefix("/sys/fs/cgroup/")]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
     monkeypatch.setattr(threads, "_found", None)
-    monkeypatch.setattr(threads, "Path", lambda path: tmp_path / path.split("/")[-1])
-    (tmp_path / "cpu.max").write_text("150000 100000\n")
-    assert threads._quota() == 2
-    monkeypatch.setattr(threads, "_found", None)
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert threads._quota() == threads.MOST
+    monkeypatch.setattr(threads, "_read", read)
+    assert threads._quota() == processors
 
 
 def test_a_long_fit_on_a_team_hears_ctrl_c():
