@@ -65,7 +65,7 @@ cdef enum:
     FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
 
 cdef double WAITED = 0.35  # of the time: more, and one member does better alone
-cdef double PAUSE = 0.02   # seconds that it then goes on alone at first
+cdef double PAUSE = 0.005  # seconds that it then goes on alone at first; up to 16 times as long if that recurs
 
 cdef int N_TEAMS = 0  # that are at work in this process; written with the GIL held
 cdef int ASSUMED = 0  # members of a team wherever their number is left to us; 0: as many as help
