@@ -207,21 +207,14 @@ def write_course():
     target.write_text("\n".join(page) + "\n")
 
 
-# Pages that are written apart from these; the list of pages leaves out what is not there.
-APART = ("coming_from_scikit_learn", "benchmarks")
-
-
-def leave_out(app, docname, source):
-    """Take pages that are not there out of the list."""
-    if docname == "index":
-        for name in APART:
-            if not (HERE / f"{name}.md").exists():
-                source[0] = source[0].replace(f"   {name}\n", "")
+def leave_out(app, what, name, thing, skip, options):
+    """Methods that scikit-learn makes for metadata routing; its words point into its own pages."""
+    return skip or bool(re.fullmatch(r"set_\w+_request", name))
 
 
 def setup(app):
     """Sphinx calls this."""
-    app.connect("source-read", leave_out)
+    app.connect("autodoc-skip-member", leave_out)
 
 
 write_gallery()

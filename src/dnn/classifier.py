@@ -113,7 +113,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         W (n_in, n_out) and b (n_out,) of each layer, views of the network. What is written to them, or put in
         their place, takes effect at the next call.
     loss_, best_loss_ : float
-        The last loss and the lowest; best_loss_ is None with early_stopping.
+        The last loss and the lowest; the lowest is None with early_stopping.
     loss_curve_ : list of float
         The loss of each iteration, penalties included, since the first `fit` that was no warm start.
     validation_scores_, best_validation_score_ : list of float, float
