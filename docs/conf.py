@@ -42,7 +42,8 @@ html_static_path = ["_static"]
 html_css_files = ["dnn.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "first_steps": [], "course": [], "inside": []}
+ALONE = ("index", "first_steps", "course", "inside", "benchmarks", "coming_from_scikit_learn", "raw_tables")
+html_sidebars = {page: [] for page in ALONE}
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
