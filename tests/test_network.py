@@ -1,6 +1,8 @@
 """Forward, losses, gradients, vector-Jacobian products against the oracle, over all that the tables allow."""
 
+import gc
 import itertools
+import weakref
 import zlib
 
 import numpy as np
@@ -386,3 +388,17 @@ def test_many_outputs(isa, loss):
     np.testing.assert_allclose(cost, expected[0], rtol=1e-12)
     np.testing.assert_allclose(grad, expected[1], rtol=0, atol=1e-13)
     np.testing.assert_allclose(net(X), reference.forward(*oracle(net), X)[-1][1], rtol=1e-11)
+
+
+def test_a_network_goes_with_its_last_reference():
+    """No circle keeps the parameters until the garbage collector comes."""
+    gc.disable()
+    try:
+        net = dnn.Network([3, 4, 1], random_state=0)
+        net(np.zeros((2, 3), "float32")), net(np.zeros((500, 3))), net.predictor()([[1, 2, 3]])
+        net.fit(np.zeros((9, 3)), np.zeros(9), epochs=2)
+        gone = weakref.ref(net), weakref.ref(net.params)
+        del net
+        assert [reference() for reference in gone] == [None, None]
+    finally:
+        gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +28,8 @@ class Predictor:
     """
 
     def __init__(self, plan: _core.Plan, params: np.ndarray) -> None:
-        self._plan = plan
-        self._params = params
+        # Not a method: a bound one would make a circle, and a network would outlive its last reference
+        self.into = partial(_into, plan, params)
         # One row, or a few, that need no conversion; it hands all else to `into`
         self.answer = _core.Answers(plan, params, self.into).answer
 
@@ -36,25 +37,16 @@ class Predictor:
         """Return the outputs (N, O) for the rows of X (N, I), (O,) for one row (I,); as `Network` does."""
         return self.answer(X) if out is None else self.into(X, out)
 
-    def into(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """Return the outputs, written to `out` where it is given: any X that can be converted.
 
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from dnn import Network
-        >>> out = np.zeros((1, 1), "float32")
-        >>> Network([2, 1], init="zeros").predictor().into([[1, 2]], out) is out
-        True
-        """
-        plan, dtype = self._plan, self._params.dtype
-        rows = data.features(X, dtype, plan.n_inputs, finite=False)
-        shape: tuple[int, ...] = (len(rows), plan.n_outputs)
-        if np.ndim(X) == 1:
-            shape = shape[1:]
-        out = np.empty(shape, dtype) if out is None else data.writable(out, shape, dtype, rows)
-        _core.predict(plan, self._params, rows, out.reshape(len(rows), plan.n_outputs))
-        return out
+def _into(plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+    """Return the outputs, written to `out` where it is given: any X that can be converted."""
+    rows = data.features(X, params.dtype, plan.n_inputs, finite=False)
+    shape: tuple[int, ...] = (len(rows), plan.n_outputs)
+    if np.ndim(X) == 1:
+        shape = shape[1:]
+    out = np.empty(shape, params.dtype) if out is None else data.writable(out, shape, params.dtype, rows)
+    _core.predict(plan, params, rows, out.reshape(len(rows), plan.n_outputs))
+    return out
 
 
 class MethodPredictor:
@@ -81,11 +73,10 @@ class MethodPredictor:
         self._net = net.copy()
         self._answer = answer
         self._scores = scores
-        self._outputs = self._into if scores else self._net._predictor.answer
 
     def __call__(self, X: Any) -> np.ndarray:
         """Return the answer for the rows of X (n_samples, n_features)."""
-        out = self._outputs(X)
+        out = self._into(X) if self._scores else self._net(X)
         return self._answer(out if out.ndim == 2 else out[None])
 
     def _into(self, X: Any) -> np.ndarray:
