@@ -399,6 +399,6 @@ def test_a_network_goes_with_its_last_reference():
         net.fit(np.zeros((9, 3)), np.zeros(9), epochs=2)
         gone = weakref.ref(net), weakref.ref(net.params)
         del net
-        assert [reference() for reference in gone] == [None, None]
+        assert all(reference() is None for reference in gone)
     finally:
         gc.enable()

@@ -143,10 +143,10 @@ cdef class Schedule:
     """The grid of tiles and the layout of the work space, for up to n_rows rows of `size` bytes a number.
 
     kept: bytes of the block that holds Z and A of a forward pass for the caller (CACHE); work: bytes that the
-    members of a team share; scratch: bytes that each has for itself. With TRAIN: gather, rows are taken in an order; outputs, the loss
-    is computed from the outputs and not from the scores; gradient, the whole gradient is wanted in one vector;
-    dropout, numbers are dropped where the plan says so; called, the loss is a Python function; slots, of the
-    optimizer.
+    members of a team share; scratch: bytes that each has for itself. With TRAIN: gather, rows are taken in an
+    order; outputs, the loss is computed from the outputs and not from the scores; gradient, the whole gradient
+    is wanted in one vector; dropout, numbers are dropped where the plan says so; called, the loss is a Python
+    function; slots, of the optimizer.
 
     A tile of rows is what sums are taken over: a sum is the sum of those of the tiles. A block is what goes through the
     layers at once: some tiles, as products of our own give the same bits for any number of rows; one where BLAS

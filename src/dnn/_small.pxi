@@ -1,8 +1,8 @@
 # A step of a small net, part of _core.pyx: with one barrier (private_step), or with examples in columns (lying_step).
 
 cdef Status private_step(Job* job, Py_ssize_t n, double total, double rate, double* cost) noexcept nogil:
-    """The same with one barrier, for a net whose weights are few: the batch is cut into N_PARTS parts, whatever the
-    number of members, each with a gradient of its own. Every member adds these up and updates parameters
+    """A step with one barrier, for a net whose weights are few: the batch is cut into N_PARTS parts, whatever
+    the number of members, each with a gradient of its own. Every member adds these up and updates parameters
     and state of its own: to do it twice takes less time than to hand the results over."""
     cdef Py_ssize_t half = (n + N_PARTS - 1) // N_PARTS, r, rows, P = job.n_params
     cdef char* parts = job.parts + (job.step % 2) * N_PARTS * P * job.size
@@ -106,7 +106,7 @@ cdef void lay_rows(Job* job, Py_ssize_t n) noexcept nogil:
 
 
 cdef Status lying_step(Job* job, Py_ssize_t n, double total, double rate, double* cost) noexcept nogil:
-    """The same for a net of few units and one output, whose rows would not fill a vector: examples lie in columns,
+    """A step of a net of few units and one output, whose rows would not fill a vector: examples lie in columns,
     as in the course, and fill the lanes. A' (n_in + 1, n) has a last row of ones, and [W; b] stand in the
     parameters as one matrix, so that Z' = [W; b]' A', and [dW; db] = A' dZ, are a product each."""
     cdef int i
