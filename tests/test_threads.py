@@ -269,3 +269,21 @@ def test_alone_for_a_while(monkeypatch):
 def spin(until):
     while time.perf_counter() < until:
         pass
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="reads /proc")
+def test_members_may_run_wherever_their_maker_may():
+    """They begin on a core of their own, and are not held there."""
+    sizes, n, batch = WORK["wide"]
+    X, y = examples(sizes, n)
+    seen = []
+
+    def look(event):
+        for task in os.listdir("/proc/self/task"):
+            seen.append(os.sched_getaffinity(int(task)))
+
+    before = os.sched_getaffinity(0)
+    Network(sizes, output="softmax").fit(X, y, epochs=2, batch_size=batch, n_threads=3, callbacks=[look])
+    assert len(seen) >= 6  # three threads, twice
+    assert all(cores == before for cores in seen), (before, seen)
+    assert os.sched_getaffinity(0) == before

@@ -1,10 +1,15 @@
+#if defined(__linux__)
+#define _GNU_SOURCE /* sched_getcpu, pthread_attr_setaffinity_np */
+#else
 #define _POSIX_C_SOURCE 200809L /* pthread_sigmask, getpid */
+#endif
 
 #include "_team.h"
 
 #include "_kernels.h" /* dnn_seconds */
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -50,6 +55,10 @@ struct DnnTeam {
     double waited;
     pid_t process;
     Member *members;
+#if defined(__linux__)
+    cpu_set_t allowed; /* cores of the caller, and of the members once they have begun; none: not known */
+    int core;          /* that the last member began on */
+#endif
 };
 
 static void signal_init(Signal *s)
@@ -124,6 +133,10 @@ static void *member_main(void *arg)
 {
     Member *self = arg;
     DnnTeam *team = self->team;
+#if defined(__linux__)
+    if (CPU_COUNT(&team->allowed))
+        pthread_setaffinity_np(pthread_self(), sizeof team->allowed, &team->allowed);
+#endif
     for (unsigned run = 0;; run++) {
         signal_wait(&self->runs, run);
         if (team->ending)
@@ -131,6 +144,31 @@ static void *member_main(void *arg)
         team->work(team->arg, self->number);
         barrier(team);
     }
+}
+
+/* Linux often begins a thread on the core that its maker is busy on, and takes milliseconds to move it: a pass of five
+ * is then over. So each member begins on a core of its own, and may go from there wherever its maker may. Where this
+ * fails, the system places it. */
+static int member_create(Member *member)
+{
+#if defined(__linux__)
+    DnnTeam *team = member->team;
+    pthread_attr_t attributes;
+    cpu_set_t one;
+    if (CPU_COUNT(&team->allowed) && !pthread_attr_init(&attributes)) {
+        do
+            team->core = (team->core + 1) % CPU_SETSIZE;
+        while (!CPU_ISSET(team->core, &team->allowed));
+        CPU_ZERO(&one);
+        CPU_SET(team->core, &one);
+        const int failed = pthread_attr_setaffinity_np(&attributes, sizeof one, &one) ||
+                           pthread_create(&member->thread, &attributes, member_main, member);
+        pthread_attr_destroy(&attributes);
+        if (!failed)
+            return 0;
+    }
+#endif
+    return pthread_create(&member->thread, NULL, member_main, member);
 }
 
 DnnTeam *dnn_team_new(int n)
@@ -149,6 +187,11 @@ DnnTeam *dnn_team_new(int n)
     team->ending = false;
     team->waited = 0;
     team->process = getpid();
+#if defined(__linux__)
+    team->core = sched_getcpu();
+    if (team->core < 0 || pthread_getaffinity_np(pthread_self(), sizeof team->allowed, &team->allowed))
+        CPU_ZERO(&team->allowed);
+#endif
     /* Signals are for the threads that Python knows. */
     sigset_t all, before;
     sigfillset(&all);
@@ -158,7 +201,7 @@ DnnTeam *dnn_team_new(int n)
         signal_init(&member->runs);
         member->team = team;
         member->number = team->size;
-        if (pthread_create(&member->thread, NULL, member_main, member)) {
+        if (member_create(member)) {
             signal_destroy(&member->runs);
             break;
         }
