@@ -25,6 +25,9 @@
 
 #define DEPTH 512      /* of a block of a sum: long enough that results are rarely fetched and stored again */
 #define DOT_DEPTH 2048 /* the same of a dot product: its columns should stay in L2 from row to row */
+/* A panel of B is copied together before its product where it is read by so many rows, and its own are so far apart. */
+#define PACK_ROWS 96
+#define PACK_BYTES 1024
 #define AHEAD 16        /* rows that are fetched ahead where a sum runs over rows */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -136,7 +139,7 @@ INLINE double sum_of_4(__m256d v)
 /* ---- C = A B ---- */
 
 typedef struct {
-    const REAL *A, *B, *bias, *slope;
+    const REAL *A, *B, *bias, *slope; /* B: its first row in the block of the sum */
     REAL *C;
     const void *const *rows;       /* of A, or NULL */
     ptrdiff_t lda, ldb, ldc, lds;
@@ -150,7 +153,7 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
                               ptrdiff_t r)
 {
     V sum[16][4];
-    const REAL *a[16], *b = p->B + p->k * p->ldb;
+    const REAL *a[16], *b = p->B;
     const ptrdiff_t depth = p->depth, ldb = p->ldb;
     UNROLL
     for (int i = 0; i < n_rows; i++) {
@@ -216,7 +219,7 @@ SMALL_BLOCKS(BLOCK)
 static void NAME(wide_row)(const NAME(Panel) *p)
 {
     V sum[WIDE];
-    const REAL *a = (p->rows ? (const REAL *)p->rows[0] : p->A) + p->k, *b = p->B + p->k * p->ldb;
+    const REAL *a = (p->rows ? (const REAL *)p->rows[0] : p->A) + p->k, *b = p->B;
     UNROLL
     for (int j = 0; j < WIDE; j++)
         sum[j] = SET(0);
@@ -256,13 +259,30 @@ static void NAME(panel)(int n_vectors, ptrdiff_t n_rows, const NAME(Panel) *p)
 #undef BLOCK
 }
 
+/* A panel of B, its rows one behind the other: where B is wide they fall on few lines of the cache, and on a page each. */
+static void NAME(pack_panel)(ptrdiff_t depth, ptrdiff_t width, const REAL *B, ptrdiff_t ldb, REAL *packed)
+{
+    for (ptrdiff_t k = 0; k < depth; k++, B += ldb, packed += PANEL)
+        if (width == PANEL)
+            UNROLL
+            for (int j = 0; j < PANEL; j += N_LANES) {
+                __builtin_prefetch(B + AHEAD * ldb + j);
+                STORE(packed + j, LOAD(B + j));
+            }
+        else
+            for (ptrdiff_t j = 0; j < width; j++)
+                packed[j] = B[j];
+}
+
 static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
                           ptrdiff_t lda, const void *const *rows, const void *B_, ptrdiff_t ldb,
                           const void *bias_, const void *slope, ptrdiff_t lds, void *C, ptrdiff_t ldc)
 {
     const REAL *B = B_, *bias = bias_;
     const ptrdiff_t n_blocks = depth > DEPTH ? (depth + DEPTH - 1) / DEPTH : 1, step = (depth + n_blocks - 1) / n_blocks;
-    NAME(Panel) p = {.A = A, .lda = lda, .rows = rows, .ldb = ldb, .ldc = ldc, .lds = lds, .finish = finish};
+    const bool pack = n_rows >= PACK_ROWS && ldb * SIZE >= PACK_BYTES;
+    _Alignas(64) REAL packed[DEPTH * PANEL];
+    NAME(Panel) p = {.A = A, .lda = lda, .rows = rows, .ldb = pack ? PANEL : ldb, .ldc = ldc, .lds = lds, .finish = finish};
     for (p.k = 0; p.k == 0 || p.k < depth; p.k += step) {
         p.depth = smaller(step, depth - p.k);
         p.first = p.k == 0;
@@ -270,7 +290,7 @@ static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdif
         ptrdiff_t c = 0;
         if (n_rows == 1 && finish != DNN_RELU_SLOPE)
             for (; c + WIDE * N_LANES <= n_cols; c += WIDE * N_LANES) {
-                p.B = B + c;
+                p.B = B + p.k * ldb + c;
                 p.bias = bias ? bias + c : NULL;
                 p.C = (REAL *)C + c;
                 NAME(wide_row)(&p);
@@ -278,7 +298,11 @@ static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdif
         for (; c < n_cols; c += PANEL) {
             const ptrdiff_t width = smaller(PANEL, n_cols - c);
             const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
-            p.B = B + c;
+            p.B = B + p.k * ldb + c;
+            if (pack) {
+                NAME(pack_panel)(p.depth, width, p.B, ldb, packed);
+                p.B = packed;
+            }
             p.part = width % N_LANES != 0;
             p.mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
             p.bias = bias ? bias + c : NULL;

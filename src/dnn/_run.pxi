@@ -348,7 +348,8 @@ cdef void over_rows(Job* job, block_t block) noexcept nogil:
     cdef double flops = flops_a_row(job)
     cdef unsigned mode = dnn_flush_subnormals()
     if job.n_members > 1:  # pieces enough for all, of whole tiles
-        a_block = max(1, min(a_block, job.n_rows // (4 * job.n_members)) // job.tile_rows) * job.tile_rows
+        n = (job.n_rows // (4 * job.n_members) + job.tile_rows // 2) // job.tile_rows
+        a_block = max(1, min(a_block // job.tile_rows, n)) * job.tile_rows
         r = dnn_team_next(job.shared.team) * a_block
     while r < job.n_rows and not job.shared.stop:
         n = min(a_block, job.n_rows - r)
