@@ -24,7 +24,7 @@
 #include <stdbool.h>
 
 #define DEPTH 512      /* of a block of a sum: long enough that results are rarely fetched and stored again */
-#define DOT_DEPTH 2048 /* the same of a dot product: its columns should stay in L2 from row to row */
+#define DOT_DEPTH 4096 /* the same of a dot product: its columns should stay in L2 from row to row */
 /* A panel of B is copied together before its product where it is read by so many rows, and its own are so far apart. */
 #define PACK_ROWS 96
 #define PACK_BYTES 1024
