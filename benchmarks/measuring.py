@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 # How far the parameters may be from NumPy's in float64 after three steps, as a part of their way.
 TOLERANCE = 1e-3
 PREDICTION_TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
-MOST = 1000  # full-batch steps of a run
+MOST = 20_000  # full-batch steps of a run: what fit does once is then no part of a short one
 PAUSE = 0.03  # threads of the last one that spin for work give up in this time
 
 

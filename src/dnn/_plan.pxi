@@ -341,7 +341,7 @@ cdef class Schedule:
         return start
 
     cdef void cut_weights(self):
-        """Weight matrices in tiles, row of tiles by row of tiles; of rows that the kernels like, 16, 32, ..."""
+        """Weight matrices in tiles, row of tiles by row of tiles; of rows that the kernels take six at a time"""
         cdef Py_ssize_t n = 0, i0, o0, rows, cost = 0
         cdef Py_ssize_t numbers = max(TILE_LEAST, min(TILE_NUMBERS, self.plan.n_params // TILES))
         cdef int k, fill
@@ -352,7 +352,7 @@ cdef class Schedule:
             n = 0
             for k in range(self.plan.n_ops):
                 op = &self.plan.ops[k]
-                rows = max(16, numbers // min(op.n_out, TILE_COLUMNS) // 16 * 16)
+                rows = max(24, numbers // min(op.n_out, TILE_COLUMNS) // 24 * 24)
                 for i0 in range(0, op.n_in, rows):
                     for o0 in range(0, op.n_out, TILE_COLUMNS):
                         if fill:
