@@ -341,7 +341,7 @@ cdef class Schedule:
         return start
 
     cdef void cut_weights(self):
-        """Weight matrices in tiles, row of tiles by row of tiles; of rows that the kernels take six at a time"""
+        """Weight matrices in tiles, row of tiles by row of tiles; of rows that the kernels take six at a time."""
         cdef Py_ssize_t n = 0, i0, o0, rows, cost = 0
         cdef Py_ssize_t numbers = max(TILE_LEAST, min(TILE_NUMBERS, self.plan.n_params // TILES))
         cdef int k, fill

@@ -617,7 +617,7 @@ cdef class Trainer:
             job.mean = self.run.bind(mean, plan.n_params, 1, True)
         if frozen is not None:
             job.frozen = self.run.bind(frozen, plan.n_ops, 1, False, b"B")
-        if job.grad != NULL:  # that of frozen layers stays 0
+        if job.grad != NULL and frozen is not None:  # theirs stays 0
             memset(job.grad, 0, plan.n_params * job.size)
         if plan.dropout:
             self.run.drop(seed, None)
