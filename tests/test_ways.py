@@ -13,6 +13,7 @@ HIDDEN = {
     "private": ([7, 20, 9, 3], 37),  # one barrier a step, two parts of a batch
     "private, one row": ([7, 20, 9, 1], 2),
     "two phases": ([60, 300, 20, 2], 50),
+    "narrow behind wide": ([4100, 6, 2], 50),  # by dots, in more than one block of the sum
 }
 
 
@@ -113,3 +114,14 @@ def test_columns_of_x_that_changed_between_calls():
         Z *= -1
         other.params[:] *= 0.9
     np.testing.assert_allclose(net.params, other.params, rtol=1e-10)
+
+
+def test_training_computes_what_prediction_does(isa):
+    """Behind a wide input training takes dots, prediction panels."""
+    sizes, n = HIDDEN["narrow behind wide"]
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((n, sizes[0])), rng.standard_normal((n, sizes[-1]))
+    net = Network(sizes, activation="tanh", dtype="float64", random_state=0)
+    cost, _ = net.loss_and_gradient(X, y)
+    np.testing.assert_allclose(cost, net.losses(X, y).mean(), rtol=1e-12)
+    np.testing.assert_allclose(net.fit(X, y, epochs=1, batch_size=None).loss[0], cost, rtol=1e-12)

@@ -116,7 +116,7 @@ cdef enum:
     CALL_COLUMNS = 64    # of a call of BLAS that is cut: with 240 deep and 64 rows just under a million
     CALL_DEPTH = 240
     DOT_OUTPUTS = 4      # at most so many outputs are computed by dots: vectors would be a quarter full
-    DOT_INPUTS = 1024
+    DOT_INPUTS = 1024    # at least so many inputs pay for more outputs by dots, where vectors would be a quarter empty
     N_PARTS = 2          # of a batch, where a net is small: see private_step
     LINE = 64            # bytes of a cache line
 
@@ -241,6 +241,7 @@ cdef class Schedule:
         """The way of an operation: a function of its shape, the precision and the instruction set."""
         cdef Py_ssize_t lanes = self.kernels.lanes
         way.own = own
+        # In training W' is made with the update; a prediction of few rows could not pay for it
         way.dots = own and (op.n_out <= DOT_OUTPUTS or (self.purpose == TRAIN and op.n_in >= DOT_INPUTS
                    and 4 * op.n_out <= 3 * ((op.n_out + lanes - 1) // lanes) * lanes and op.n_out <= 2 * lanes))
         way.across = own and op.n_out * ((op.n_in + lanes - 1) // lanes) < op.n_in * ((op.n_out + lanes - 1) // lanes)

@@ -7,12 +7,11 @@
  *   gradient   C = A' B     the sum runs over rows: dW = A' dZ
  * What BLAS does not offer, and is the reason for them: rows that are read where they stand, through pointers;
  * the bias, the activation or its slope applied before a number leaves its register; packing only where many rows
- * pay for it, so that one row costs no more than its share; and an order of additions that is a function of the length of the sum alone.
- * Whatever the tile, the thread or the number of rows, the same row gives the same bits.
+ * pay for it, so that one row costs no more than its share; and an order of additions that is a function of the
+ * length of the sum alone. Whatever the tile, the thread or the number of rows, the same row gives the same bits.
  *
  * The order: a sum is cut into blocks of at most DEPTH (dots: into one a lane), each is summed from the front,
- * and the sums of the blocks are added from the front. The bias comes first, as the beginning of the first block (dots:
- * added to its sum).
+ * and the sums of the blocks are added from the front. The bias comes first.
  *
  * The compiler unrolls everything whose bounds are constants here, and keeps `sum` in registers: look at the
  * assembler after a change.
@@ -159,21 +158,11 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
     UNROLL
     for (int i = 0; i < n_rows; i++)
         a[i] = (p->rows ? (const REAL *)p->rows[r + i] : p->A + (r + i) * p->lda) + p->k;
-    if (p->first && p->bias) {
+    UNROLL
+    for (int i = 0; i < n_rows; i++)
         UNROLL
-        for (int j = 0; j < n_vectors; j++) {
-            sum[0][j] = part && j == n_vectors - 1 ? LOAD_PART(p->mask, p->bias + j * N_LANES) : LOAD(p->bias + j * N_LANES);
-            UNROLL
-            for (int i = 1; i < n_rows; i++)
-                sum[i][j] = sum[0][j];
-        }
-    } else {
-        UNROLL
-        for (int i = 0; i < n_rows; i++)
-            UNROLL
-            for (int j = 0; j < n_vectors; j++)
-                sum[i][j] = SET(0);
-    }
+        for (int j = 0; j < n_vectors; j++)
+            sum[i][j] = SET(0);
     for (ptrdiff_t k = 0; k < depth; k++) {
         V column[4];
         UNROLL
@@ -202,6 +191,15 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
                 const REAL *at = c + i * ldc + j * N_LANES;
                 sum[i][j] = ADD(part && j == n_vectors - 1 ? LOAD_PART(p->mask, at) : LOAD(at), sum[i][j]);
             }
+    } else if (p->bias) {
+        UNROLL
+        for (int j = 0; j < n_vectors; j++) {
+            const REAL *at = p->bias + j * N_LANES;
+            const V bias = part && j == n_vectors - 1 ? LOAD_PART(p->mask, at) : LOAD(at);
+            UNROLL
+            for (int i = 0; i < n_rows; i++)
+                sum[i][j] = ADD(bias, sum[i][j]);
+        }
     }
     if (p->last && p->finish == DNN_RELU) {
         UNROLL
@@ -248,7 +246,7 @@ static void NAME(wide_row)(const NAME(Panel) *p)
     const REAL *a = (p->rows ? (const REAL *)p->rows[0] : p->A) + p->k, *b = p->B;
     UNROLL
     for (int j = 0; j < WIDE; j++)
-        sum[j] = p->first && p->bias ? LOAD(p->bias + j * N_LANES) : SET(0);
+        sum[j] = SET(0);
     for (ptrdiff_t k = 0; k < p->depth; k++) {
         const V number = SET(a[k]);
         UNROLL
@@ -264,6 +262,8 @@ static void NAME(wide_row)(const NAME(Panel) *p)
         V v = sum[j];
         if (!p->first)
             v = ADD(LOAD(c), v);
+        else if (p->bias)
+            v = ADD(LOAD(p->bias + j * N_LANES), v);
         if (p->last && p->finish == DNN_RELU)
             v = MAX(SET(0), v);
         STORE(c, v);

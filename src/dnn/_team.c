@@ -26,6 +26,7 @@
 
 #define LINE 64
 #define FREE_PAUSES 64  /* before the clock is looked at: a quiet barrier ends within them */
+#define STACK (1 << 20)  /* bytes of a member's: products keep a panel there; some systems give 128 KB */
 #define SPIN 20e-6      /* seconds of spinning: about what it costs to sleep and be woken */
 
 /* A number that others wait to see grow. */
@@ -151,24 +152,30 @@ static void *member_main(void *arg)
  * fails, the system places it. */
 static int member_create(Member *member)
 {
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes))
+        return 1;
+    pthread_attr_setstacksize(&attributes, STACK);
+    int failed = 1;
 #if defined(__linux__)
     DnnTeam *team = member->team;
-    pthread_attr_t attributes;
     cpu_set_t one;
-    if (CPU_COUNT(&team->allowed) && !pthread_attr_init(&attributes)) {
+    if (CPU_COUNT(&team->allowed)) {
         do
             team->core = (team->core + 1) % CPU_SETSIZE;
         while (!CPU_ISSET(team->core, &team->allowed));
         CPU_ZERO(&one);
         CPU_SET(team->core, &one);
-        const int failed = pthread_attr_setaffinity_np(&attributes, sizeof one, &one) ||
-                           pthread_create(&member->thread, &attributes, member_main, member);
-        pthread_attr_destroy(&attributes);
-        if (!failed)
-            return 0;
+        if (!pthread_attr_setaffinity_np(&attributes, sizeof one, &one))
+            failed = pthread_create(&member->thread, &attributes, member_main, member);
+        if (failed)
+            pthread_attr_setaffinity_np(&attributes, sizeof team->allowed, &team->allowed);
     }
 #endif
-    return pthread_create(&member->thread, NULL, member_main, member);
+    if (failed)
+        failed = pthread_create(&member->thread, &attributes, member_main, member);
+    pthread_attr_destroy(&attributes);
+    return failed;
 }
 
 DnnTeam *dnn_team_new(int n)

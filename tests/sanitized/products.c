@@ -86,6 +86,8 @@ int main(void)
                     for (int d = 0; d < n; d += 3)
                         wrong += try_shape(k, some[m], some[c], some[(d + m + c) % n]);
             wrong += try_shape(k, 13, 70, 1100) + try_shape(k, 1100, 70, 13) + try_shape(k, 3, 5, 4100);
+            /* Rows enough, and wide enough, for panels that are copied together */
+            wrong += try_shape(k, 97, 300, 600) + try_shape(k, 96, 257, 13) + try_shape(k, 100, 303, 1);
             wrong += try_shape(k, 1, 300, 600) + try_shape(k, 5, 9, 0);
         }
     printf("%ld wrong in %ld tables\n", wrong, tables);
