@@ -65,7 +65,7 @@ cdef enum:
     FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
 
 cdef double WAITED = 0.35  # of the time: more, and one member does better alone
-cdef double PAUSE = 0.005  # seconds that it then goes on alone at first; up to 16 times as long if that recurs
+cdef double PAUSE = 0.01   # seconds that it then goes on alone at first; up to 8 times as long if that recurs
 
 cdef int N_TEAMS = 0  # that are at work in this process; written with the GIL held
 cdef int ASSUMED = 0  # members of a team wherever their number is left to us; 0: as many as help
@@ -592,7 +592,7 @@ cdef class Trainer:
     cdef Run run
     cdef int n_threads, n_members
     cdef readonly int kept_waiting  # tries in a row in which the team was
-    cdef bint mustered
+    cdef bint mustered, trusted    # the last try did not keep the team waiting: the next may be longer
     cdef double alone_until, pause  # when the team is tried again after it was kept waiting; the length of that
 
     def __cinit__(self, Plan plan, Schedule schedule, params, X, *, int loss, par, Y, classes, weights, python_loss,
@@ -698,7 +698,8 @@ cdef class Trainer:
         a_try = n_steps if self.n_members == 1 else max(1, <Py_ssize_t>(FLOPS_A_TRY / flops))
         while done < n_steps:
             n = self.n_members if dnn_seconds() >= self.alone_until else 1
-            some = min(a_try, n_steps - done)
+            # Beside a busy process a step may take a hundred times as long: few of them tell
+            some = min(a_try if n == 1 or self.trusted else max(1, a_try // 16), n_steps - done)
             shared.n_steps, shared.done = some, 0
             job.fresh = done == 0
             for m in range(1, n):
@@ -716,12 +717,14 @@ cdef class Trainer:
                 break
             if n > 1 and dnn_team_waited(shared.team) > WAITED * took:
                 self.kept_waiting += 1
-                if self.kept_waiting == 2:  # once may be chance
+                self.trusted = False
+                # Once may be chance, but for a whole slice of time, in few steps, or where it has been so before
+                if self.kept_waiting == 2 or (took < 0.02 and (dnn_team_waited(shared.team) > 1e-3 or self.pause > PAUSE)):
                     self.kept_waiting = 0
                     self.alone_until = dnn_seconds() + self.pause
-                    self.pause = min(2 * self.pause, 16 * PAUSE)
+                    self.pause = min(2 * self.pause, 8 * PAUSE)
             elif n > 1:
-                self.kept_waiting, self.pause = 0, PAUSE
+                self.kept_waiting, self.pause, self.trusted = 0, PAUSE, True
         return done
 
 
