@@ -144,7 +144,7 @@ cdef struct Job:
     char* Y_tile
     int64_t* classes_tile
     double* w_tile
-    char* G                     # a weight tile and a bias, or all parameters
+    char* G                     # a bias and a weight tile, or all parameters
     char* turned                # the same transposed
     # when the last signal was looked for
     double unheard, heard
@@ -496,8 +496,8 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0, r
     cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, b = op.b + tile.o0
     cdef bint fused = job.grad == NULL
-    cdef char* dW = job.G if fused else job.grad + W * job.size
-    cdef char* db = job.G + TILE_NUMBERS * job.size if fused else job.grad + b * job.size
+    cdef char* dW = job.G + TILE_COLUMNS * job.size if fused else job.grad + W * job.size
+    cdef char* db = job.G if fused else job.grad + b * job.size
     cdef Py_ssize_t ld = columns if fused else op.n_out
     cdef double* sums = job.tile_sums + 2 * t
     cdef int k

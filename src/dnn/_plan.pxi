@@ -109,6 +109,8 @@ cdef struct Tile:   # rows i0 .. i1 and columns o0 .. o1 of the weights of an op
 
 cdef enum:
     TILE_NUMBERS = 12288  # of a weight tile, at most: gradient, weights and Adam's state stay in L2
+    TILE_MOST = 49152     # the same where the sums are long, of a batch of so many rows, or the gradient is wanted
+    TILE_ROWS = 512       # whole: operands are copied together for it
     TILE_LEAST = 2048
     TILE_COLUMNS = 256    # a kilobyte in a row: shorter pieces are fetched slowly (Adam: 1 ns a weight, not 0.3)
     TILES = 32            # or more, so that members' shares are equal
@@ -159,6 +161,7 @@ cdef class Schedule:
     cdef readonly Py_ssize_t n_rows, tile_rows, block_rows, n_row_tiles, n_weight_tiles, kept, work, scratch
     cdef readonly bint private, lying
     cdef bint gather, outputs, dropout
+    cdef Py_ssize_t tile_numbers
     cdef const DnnKernels* kernels
     cdef Place* places
     cdef Tile* tiles
@@ -181,11 +184,12 @@ cdef class Schedule:
             and plan.n_params < PRIVATE_PARAMS and n_rows // N_PARTS * plan.width * size <= PRIVATE_BYTES
         self.lying = purpose == TRAIN and own and not called and self.lies()
         self.private = self.private and not self.lying
+        self.tile_numbers = TILE_MOST if gradient or n_rows >= TILE_ROWS else TILE_NUMBERS
         self.cut_rows(own)
         self.cut_weights()
         self.place_slots()
 
-        cdef Py_ssize_t widest = leading(plan.widest, size), i, n = TILE_NUMBERS
+        cdef Py_ssize_t widest = leading(plan.widest, size), i, n = self.tile_numbers
         for i in range(plan.n_ops):
             self.choose(&self.ways[i], &plan.ops[i], own, i)
         if purpose != PREDICT:
@@ -344,7 +348,7 @@ cdef class Schedule:
     cdef void cut_weights(self):
         """Weight matrices in tiles, row of tiles by row of tiles; of rows that the kernels take six at a time."""
         cdef Py_ssize_t n = 0, i0, o0, rows, cost = 0
-        cdef Py_ssize_t numbers = max(TILE_LEAST, min(TILE_NUMBERS, self.plan.n_params // TILES))
+        cdef Py_ssize_t numbers = max(TILE_LEAST, min(self.tile_numbers, self.plan.n_params // TILES))
         cdef int k, fill
         cdef Op* op
         if self.purpose == PREDICT:

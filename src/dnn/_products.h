@@ -28,7 +28,11 @@
 /* A panel of B is copied together before its product where it is read by so many rows, and its own are so far apart. */
 #define PACK_ROWS 96
 #define PACK_BYTES 1024
-#define AHEAD 16        /* rows that are fetched ahead where a sum runs over rows */
+/* The same of a sum over rows, for a tile of so many rows and a sum of so many terms. */
+#define PACK_TILE 192
+#define PACK_DEPTH 256
+#define COPIED (112 * 4 * DEPTH) /* bytes of gathered rows that are copied together */
+#define AHEAD 16                /* rows that are fetched ahead where a sum runs over rows */
 
 #define INLINE static inline __attribute__((always_inline))
 /* Before each loop over a block: gcc leaves `sum` in memory where it unrolls one of them too late. */
@@ -283,19 +287,28 @@ static void NAME(panel)(int n_vectors, ptrdiff_t n_rows, const NAME(Panel) *p)
 #undef BLOCK
 }
 
-/* A panel of B, its rows one behind the other: where B is wide they fall on few lines of the cache, and on a page each. */
-static void NAME(pack_panel)(ptrdiff_t depth, ptrdiff_t width, const REAL *B, ptrdiff_t ldb, REAL *packed)
+/* Columns of a matrix, n rows of them one behind the other: where it is wide its rows fall on few lines of the cache,
+ * and on a page each. */
+static void NAME(copy_strip)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdiff_t lda, const void *const *rows,
+                             ptrdiff_t column, REAL *to, ptrdiff_t ld)
 {
-    for (ptrdiff_t k = 0; k < depth; k++, B += ldb, packed += PANEL)
+    const ptrdiff_t whole = width / N_LANES * N_LANES;
+    const MASK mask = MASK_OF(width - whole);
+    for (ptrdiff_t r = 0; r < n; r++, A += lda, to += ld) {
+        const REAL *a = (rows ? (const REAL *)rows[r] : A) + column;
         if (width == PANEL)
             UNROLL
             for (int j = 0; j < PANEL; j += N_LANES) {
-                __builtin_prefetch(B + AHEAD * ldb + j);
-                STORE(packed + j, LOAD(B + j));
+                __builtin_prefetch(a + AHEAD * lda + j);
+                STORE(to + j, LOAD(a + j));
             }
-        else
-            for (ptrdiff_t j = 0; j < width; j++)
-                packed[j] = B[j];
+        else {
+            for (ptrdiff_t j = 0; j < whole; j += N_LANES)
+                STORE(to + j, LOAD(a + j));
+            if (whole < width)
+                STORE_PART(mask, to + whole, LOAD_PART(mask, a + whole));
+        }
+    }
 }
 
 static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
@@ -324,7 +337,7 @@ static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdif
             const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
             p.B = B + p.k * ldb + c;
             if (pack) {
-                NAME(pack_panel)(p.depth, width, p.B, ldb, packed);
+                NAME(copy_strip)(p.depth, width, p.B, ldb, NULL, 0, packed, PANEL);
                 p.B = packed;
             }
             p.part = width % N_LANES != 0;
@@ -431,9 +444,9 @@ static void NAME(dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t
 
 /* ---- C = A' B ---- */
 
-INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bool part, ptrdiff_t n,
-                                 const REAL *const *a, ptrdiff_t i0, const REAL *const *b, ptrdiff_t j0, MASK mask,
-                                 bool first, REAL *C, ptrdiff_t ldc)
+INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bool part, ptrdiff_t n, const REAL *a,
+                                 ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, MASK mask, bool first, REAL *C,
+                                 ptrdiff_t ldc)
 {
     V sum[16][4];
     UNROLL
@@ -442,19 +455,20 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
         for (int j = 0; j < n_vectors; j++)
             sum[i][j] = SET(0);
     for (ptrdiff_t r = 0; r < n; r++) {
-        const REAL *x = a[r] + i0, *y = b[r] + j0;
         V column[4];
         UNROLL
         for (int j = 0; j < n_vectors; j++)
-            column[j] = part && j == n_vectors - 1 ? LOAD_PART(mask, y + j * N_LANES) : LOAD(y + j * N_LANES);
-        __builtin_prefetch(a[r + AHEAD] + i0);
+            column[j] = part && j == n_vectors - 1 ? LOAD_PART(mask, b + j * N_LANES) : LOAD(b + j * N_LANES);
+        __builtin_prefetch(a + AHEAD * lda);
         UNROLL
         for (int i = 0; i < n_rows; i++) {
-            const V number = SET(x[i]);
+            const V number = SET(a[i]);
             UNROLL
             for (int j = 0; j < n_vectors; j++)
                 sum[i][j] = FMA(number, column[j], sum[i][j]);
         }
+        a += lda;
+        b += ldb;
     }
     UNROLL
     for (int i = 0; i < n_rows; i++)
@@ -470,57 +484,66 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
 
 #define BLOCK(R, N)                                                                                          \
     static __attribute__((noinline)) void NAME(gradient_##R##_##N)(                                          \
-        bool part, ptrdiff_t n, const REAL *const *a, ptrdiff_t i0, const REAL *const *b, ptrdiff_t j0, MASK mask,    \
-        bool first, REAL *C, ptrdiff_t ldc)                                                                  \
+        bool part, ptrdiff_t n, const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, MASK mask, bool first,    \
+        REAL *C, ptrdiff_t ldc)                                                                              \
     {                                                                                                        \
         if (part)                                                                                            \
-            NAME(gradient_block)(R, N, true, n, a, i0, b, j0, mask, first, C, ldc);                          \
+            NAME(gradient_block)(R, N, true, n, a, lda, b, ldb, mask, first, C, ldc);                        \
         else                                                                                                 \
-            NAME(gradient_block)(R, N, false, n, a, i0, b, j0, mask, first, C, ldc);                         \
+            NAME(gradient_block)(R, N, false, n, a, lda, b, ldb, mask, first, C, ldc);                       \
     }
 BLOCKS(BLOCK)
 SMALL_BLOCKS(BLOCK)
 #undef BLOCK
 
-/* Pointers to n rows from row r on; a few more, for what is fetched ahead, repeat the last. */
-static void NAME(point_at_rows)(ptrdiff_t n, const REAL *A, ptrdiff_t lda, const void *const *rows, ptrdiff_t r,
-                                const REAL **a)
-{
-    for (ptrdiff_t i = 0; i < n; i++)
-        a[i] = rows ? (const REAL *)rows[r + i] : A + (r + i) * lda;
-    for (ptrdiff_t i = n; i < n + AHEAD; i++)
-        a[i] = a[n - 1];
-}
-
+/* Pointers in the innermost loop would cost 5 % for A and as much for B: rows that are gathered are copied together,
+ * of A as many columns at once as the strip holds. */
 static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
                            const void *const *rows_a, ptrdiff_t i0, const void *B, ptrdiff_t ldb,
                            const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc)
 {
     const ptrdiff_t n_blocks = n > DEPTH ? (n + DEPTH - 1) / DEPTH : 1, step = (n + n_blocks - 1) / n_blocks;
-    const REAL *a[DEPTH + AHEAD], *b[DEPTH + AHEAD];
-    REAL *C = C_;
+    const bool pack = rows_b || (n_rows >= PACK_TILE && step >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
+    _Alignas(64) REAL packed[DEPTH * PANEL], strip[COPIED / SIZE];
+    ptrdiff_t width = n_rows, ld = lda;
+    if (rows_a && n > 0) { /* an odd number of lines from row to row: columns of them fall on all sets of the cache */
+        ld = ((COPIED / 64 / step - 1) | 1) * (64 / SIZE);
+        width = ld / 48 * 48; /* which blocks of any height divide */
+    }
     if (n == 0)
         for (ptrdiff_t i = 0; i < n_rows; i++)
-            memset(C + i * ldc, 0, (size_t)n_cols * sizeof *C);
-    for (ptrdiff_t r = 0; r < n; r += step) {
-        const ptrdiff_t some = smaller(step, n - r);
-        NAME(point_at_rows)(some, A, lda, rows_a, r, a);
-        NAME(point_at_rows)(some, B, ldb, rows_b, r, b);
-        for (ptrdiff_t j = 0; j < n_cols; j += PANEL) {
-            const ptrdiff_t width = smaller(PANEL, n_cols - j);
-            const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
-            const MASK mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
-            ptrdiff_t i = 0;
+            memset((REAL *)C_ + i * ldc, 0, (size_t)n_cols * SIZE);
+    for (ptrdiff_t r = 0; r < n; r += step)
+        for (ptrdiff_t i = 0; i < n_rows; i += width) {
+            const ptrdiff_t some = smaller(step, n - r), end = smaller(n_rows, i + width);
+            const REAL *a = (const REAL *)A + r * lda + i0 + i;
+            if (rows_a) {
+                NAME(copy_strip)(some, end - i, NULL, 0, rows_a + r, i0 + i, strip, ld);
+                a = strip;
+            }
+            for (ptrdiff_t j = 0; j < n_cols; j += PANEL) {
+                const ptrdiff_t columns = smaller(PANEL, n_cols - j);
+                const int n_vectors = (int)((columns + N_LANES - 1) / N_LANES);
+                const MASK mask = MASK_OF(columns - (n_vectors - 1) * N_LANES);
+                const REAL *b = (const REAL *)B + r * ldb + j0 + j;
+                ptrdiff_t at = i, step_b = ldb;
+                REAL *C = (REAL *)C_ + j;
+                if (pack) {
+                    NAME(copy_strip)(some, columns, (const REAL *)B + r * ldb, ldb, rows_b ? rows_b + r : NULL, j0 + j,
+                                     packed, PANEL);
+                    b = packed;
+                    step_b = PANEL;
+                }
 #define BLOCK(R, N)                                                                                          \
     if (n_vectors == N)                                                                                      \
-        for (; i + R <= n_rows; i += R)                                                                      \
-            NAME(gradient_##R##_##N)(width % N_LANES != 0, some, a, i0 + i, b, j0 + j, mask, r == 0,         \
-                                     C + i * ldc + j, ldc);
-            BLOCKS(BLOCK)
-            SMALL_BLOCKS(BLOCK)
+        for (; at + R <= end; at += R)                                                                       \
+            NAME(gradient_##R##_##N)(columns % N_LANES != 0, some, a + (at - i), ld, b, step_b, mask, r == 0,         \
+                                     C + at * ldc, ldc);
+                BLOCKS(BLOCK)
+                SMALL_BLOCKS(BLOCK)
 #undef BLOCK
+            }
         }
-    }
 }
 
 #undef V

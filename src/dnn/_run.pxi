@@ -731,12 +731,13 @@ cdef class Trainer:
 def train_schedule(Plan plan, int size, Py_ssize_t batch, bint gather, int loss, python_loss, int optimizer,
                    two_sweeps=None):
     """The schedule of a training. two_sweeps: None lets it decide."""
-    cdef double flops = 2.0 * plan.n_params * batch
+    cdef double flops = 2.0 * plan.n_params * batch, limit = max(1e9, 1.2e9 * KERNELS[size == 8].lanes)
     if dnn_optimizers[optimizer].whole_gradient:
         two_sweeps = True
     elif two_sweeps is None:
-        # An update that has begun must be ended: one that may take 0.05 s is not begun before it is sure
-        two_sweeps = flops > 1e9
+        # An update that has begun must be ended: one that may take 0.2 s is not begun before it is sure. One thread
+        # does some 1e11 flops a second with AVX-512, half of it with AVX2 or in double precision.
+        two_sweeps = flops > limit
     return Schedule(plan, size, batch, TRAIN, gather=gather, outputs=of_outputs(plan, loss, python_loss),
                     gradient=two_sweeps, dropout=True, called=python_loss is not None,
                     slots=dnn_optimizers[optimizer].n_slots)

@@ -88,6 +88,8 @@ int main(void)
             wrong += try_shape(k, 13, 70, 1100) + try_shape(k, 1100, 70, 13) + try_shape(k, 3, 5, 4100);
             /* Rows enough, and wide enough, for panels that are copied together */
             wrong += try_shape(k, 97, 300, 600) + try_shape(k, 96, 257, 13) + try_shape(k, 100, 303, 1);
+            /* The same for the gradient, whose gathered rows take two strips */
+            wrong += try_shape(k, 520, 300, 200);
             wrong += try_shape(k, 1, 300, 600) + try_shape(k, 5, 9, 0);
         }
     printf("%ld wrong in %ld tables\n", wrong, tables);
