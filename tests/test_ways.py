@@ -1,4 +1,4 @@
-"""A step takes one of three ways, by the size of the net: each gives what a loop of one's own gives."""
+"""A step takes one of several ways, by the size of the net: each gives what a loop of one's own gives."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ HIDDEN = {
     "private": ([7, 20, 9, 3], 37),  # one barrier a step, two parts of a batch
     "private, one row": ([7, 20, 9, 1], 2),
     "two phases": ([60, 300, 20, 2], 50),
+    "columns": ([120, 520, 20, 2], 50),  # of the first layer for each member
     "narrow behind wide": ([4100, 6, 2], 50),  # by dots, in more than one block of the sum
 }
 
@@ -90,7 +91,7 @@ def test_clipping_and_orders(way):
     X, y, order = rng.standard_normal((n, sizes[0])), rng.standard_normal((n, sizes[-1])), rng.permutation(n)
     nets = [Network(sizes, dtype="float64", random_state=0) for _ in range(2)]
     how = {"epochs": 2, "batch_size": max(1, n // 2), "clip_norm": 0.1, "optimizer": Adam(0.01)}
-    nets[0].fit(X, y, order=lambda epoch: order, **how)
+    nets[0].fit(X, y, order=lambda epoch: order, n_threads=3, **how)
     nets[1].fit(X[order], y[order], shuffle=False, **how)
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
 

@@ -84,6 +84,7 @@ cdef struct Job:
     int size                    # bytes of a number
     # the grid
     Py_ssize_t tile_rows, block_rows, n_weight_tiles
+    int n_columns               # of the first layers whose forward pass members share by columns
     const Tile* tiles
     # parameters and what belongs to them
     char* params
@@ -277,37 +278,68 @@ cdef inline const void** rows_of(const Job* job, int slot, Py_ssize_t r) noexcep
     return job.rows + r if slot == 0 and job.rows != NULL else NULL
 
 
-cdef void forward_block(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
-    """Rows r .. r + n through all layers: Z = A_prev W + b, A = f(Z), dropout."""
-    cdef int i, activation, finish
-    cdef const Op* op
-    cdef Slot src, dst
-    cdef Matrix f
-    cdef char* Z
-    cdef char* W
-    cdef char* b
-    for i in range(job.n_ops):
-        op = &job.ops[i]
-        src, dst = job.slots[op.src], job.slots[op.dst]
-        W, b = job.params + op.W * job.size, job.params + op.b * job.size
-        f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
-        activation = IDENTITY if i == job.n_ops - 1 and not job.outputs else op.activation
-        Z = row(job, dst.Z, r)
-        if not job.ways[i].own:
-            product(job, Z, dst.Z.ld, False, row(job, src.A, r), src.A.ld, W, op.n_out, n, op.n_out, op.n_in)
+cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ssize_t o0, Py_ssize_t o1) noexcept nogil:
+    """Rows r .. r + n, columns o0 .. o1 of a layer's Z = A_prev W + b and f(Z). All columns, unless it is computed by
+    kernel.product."""
+    cdef const Op* op = &job.ops[i]
+    cdef Slot src = job.slots[op.src], dst = job.slots[op.dst]
+    cdef Matrix f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
+    cdef int activation = IDENTITY if i == job.n_ops - 1 and not job.outputs else op.activation, finish
+    cdef char* W = job.params + (op.W + o0) * job.size
+    cdef char* b = job.params + (op.b + o0) * job.size
+    cdef char* Z = row(job, dst.Z, r) + o0 * job.size
+    if not job.ways[i].own:
+        product(job, Z, dst.Z.ld, False, row(job, src.A, r), src.A.ld, W, op.n_out, n, op.n_out, op.n_in)
+    else:
+        finish = DNN_RELU if activation == RELU and f.at == dst.Z.at else DNN_PLAIN
+        if job.ways[i].dots:
+            job.kernels.dots(finish, n, op.n_out, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r),
+                             job.Wt[i], leading(op.n_in, job.size), b, Z, dst.Z.ld)
         else:
-            finish = DNN_RELU if activation == RELU and f.at == dst.Z.at else DNN_PLAIN
-            if job.ways[i].dots:
-                job.kernels.dots(finish, n, op.n_out, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r),
-                                 job.Wt[i], leading(op.n_in, job.size), b, Z, dst.Z.ld)
-            else:
-                job.kernels.product(finish, n, op.n_out, op.n_in, row(job, src.A, r), src.A.ld,
-                                    rows_of(job, op.src, r), W, op.n_out, b, NULL, 0, Z, dst.Z.ld)
-            b = NULL
-        if b != NULL or f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
-            job.kernels.activate(activation, op.par, n, op.n_out, b, Z, dst.Z.ld, row(job, f, r), f.ld)
+            job.kernels.product(finish, n, o1 - o0, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r), W,
+                                op.n_out, b, NULL, 0, Z, dst.Z.ld)
+        b = NULL
+    if b != NULL or f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
+        job.kernels.activate(activation, op.par, n, o1 - o0, b, Z, dst.Z.ld, row(job, f, r) + o0 * job.size, f.ld)
+
+
+cdef void forward_block(const Job* job, int first, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+    """Rows r .. r + n through all layers from the first on: Z = A_prev W + b, A = f(Z), dropout."""
+    cdef int i
+    cdef const Op* op
+    cdef Slot dst
+    cdef Matrix f
+    for i in range(first, job.n_ops):
+        op = &job.ops[i]
+        forward_layer(job, i, r, n, 0, op.n_out)
         if drops(job, op.dst):
+            dst = job.slots[op.dst]
+            f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
             drop(job, op.dst, r, n, row(job, f, r), f.ld, row(job, dst.A, r), dst.A.ld)
+
+
+cdef int forward_columns(Job* job, Py_ssize_t n) noexcept nogil:
+    """The first layers of a batch of n rows, each member its columns; returns how many layers they were.
+
+    Weights that a member has updated, and another reads, cross from core to core, and cross again to be written: some
+    8 ns a line of the cache. A member that computes the columns whose weights it will update, as shares of weight
+    tiles are cut there, has them in its own L2, and hands on rows of outputs, which are fewer."""
+    cdef Py_ssize_t lanes = job.kernels.lanes, n_out, o0, o1, r, rows
+    cdef int i
+    if job.n_members == 1:
+        return 0
+    for i in range(job.n_columns):
+        n_out = job.ops[i].n_out
+        o0 = share(job, n_out // lanes, job.me) * lanes
+        o1 = share(job, n_out // lanes, job.me + 1) * lanes if job.me + 1 < job.n_members else n_out
+        r = 0
+        while r < n and o0 < o1 and not job.shared.stop:
+            rows = min(job.block_rows, n - r)
+            forward_layer(job, i, r, rows, o0, o1)
+            listen(job, 2.0 * rows * job.ops[i].n_in * n_out)
+            r += rows
+        barrier(job)
+    return job.n_columns
 
 
 cdef double loss_tile(const Job* job, Py_ssize_t r, Py_ssize_t n, double scale, bint gradient,
@@ -570,6 +602,7 @@ cdef void aim_at_order(Job* job, const int64_t* order, Py_ssize_t n) noexcept no
 
 cdef void rows_tiles(Job* job, Py_ssize_t n, double total, bint forward, bint backward) noexcept nogil:
     """This member's share of the tiles of the n rows of a batch, as many at once as a block holds."""
+    cdef int first = forward_columns(job, n) if forward else 0
     cdef Py_ssize_t t, last = share(job, n_tiles(job, n), job.me + 1), some, r, rows, tile
     cdef Py_ssize_t a_block = job.block_rows // job.tile_rows
     cdef double flops = 2 * flops_a_row(job)
@@ -580,7 +613,7 @@ cdef void rows_tiles(Job* job, Py_ssize_t n, double total, bint forward, bint ba
         rows = min(some * job.tile_rows, n - r)
         if forward:
             read_block(job, r, rows)
-            forward_block(job, r, rows)
+            forward_block(job, first, r, rows)
         if forward and backward:
             for tile in range(t, t + some):
                 job.row_sums[tile] = loss_tile(job, tile * job.tile_rows, min(job.tile_rows, n - tile * job.tile_rows),

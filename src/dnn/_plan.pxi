@@ -119,6 +119,7 @@ cdef enum:
     CALL_DEPTH = 240
     DOT_OUTPUTS = 4      # at most so many outputs are computed by dots: vectors would be a quarter full
     DOT_INPUTS = 1024    # at least so many inputs pay for more outputs by dots, where vectors would be a quarter empty
+    COLUMNS_INPUTS = 2   # for each row of a batch, at least, of layers whose columns members share: see forward_columns
     N_PARTS = 2          # of a batch, where a net is small: see private_step
     LINE = 64            # bytes of a cache line
 
@@ -160,6 +161,7 @@ cdef class Schedule:
     cdef readonly int size, purpose
     cdef readonly Py_ssize_t n_rows, tile_rows, block_rows, n_row_tiles, n_weight_tiles, kept, work, scratch
     cdef readonly bint private, lying
+    cdef readonly int n_columns  # of the first layers: members share their forward pass by columns
     cdef bint gather, outputs, dropout
     cdef Py_ssize_t tile_numbers
     cdef const DnnKernels* kernels
@@ -186,6 +188,7 @@ cdef class Schedule:
         self.private = self.private and not self.lying
         self.tile_numbers = TILE_MOST if gradient or n_rows >= TILE_ROWS else TILE_NUMBERS
         self.cut_rows(own)
+        self.count_columns(own)
         self.cut_weights()
         self.place_slots()
 
@@ -240,6 +243,20 @@ cdef class Schedule:
             self.tile_rows = max(64, min(1024, 65536 // self.plan.width // 64 * 64))
             self.tile_rows = self.block_rows = max(1, min(self.tile_rows, n))
         self.n_row_tiles = (n + self.tile_rows - 1) // self.tile_rows
+
+    cdef void count_columns(self, bint own):
+        """How many of the first layers have far more weights than a batch has numbers to hand on. A share of columns is
+        a column of tiles or more: cut narrower, rows of weights would be too short."""
+        cdef Plan plan = self.plan
+        cdef const Op* op
+        if self.purpose != TRAIN or not own or self.private or self.lying or plan.dropout:
+            return
+        while self.n_columns < plan.n_ops - 1:
+            op = &plan.ops[self.n_columns]
+            if op.n_out < 2 * TILE_COLUMNS or op.n_in < COLUMNS_INPUTS * self.n_rows \
+                    or dnn_activations[op.activation].row_wise:
+                return
+            self.n_columns += 1
 
     cdef void choose(self, Way* way, const Op* op, bint own, Py_ssize_t i):
         """The way of an operation: a function of its shape, the precision and the instruction set."""
@@ -346,8 +363,9 @@ cdef class Schedule:
         return start
 
     cdef void cut_weights(self):
-        """Weight matrices in tiles, row of tiles by row of tiles; of rows that the kernels take six at a time."""
-        cdef Py_ssize_t n = 0, i0, o0, rows, cost = 0
+        """Weight matrices in tiles of rows that the kernels take six at a time: row of tiles by row of tiles, or column
+        by column where a member is to have columns."""
+        cdef Py_ssize_t n = 0, down, across, i0, o0, rows, columns, cost = 0, t
         cdef Py_ssize_t numbers = max(TILE_LEAST, min(self.tile_numbers, self.plan.n_params // TILES))
         cdef int k, fill
         cdef Op* op
@@ -357,14 +375,16 @@ cdef class Schedule:
             n = 0
             for k in range(self.plan.n_ops):
                 op = &self.plan.ops[k]
-                rows = max(24, numbers // min(op.n_out, TILE_COLUMNS) // 24 * 24)
-                for i0 in range(0, op.n_in, rows):
-                    for o0 in range(0, op.n_out, TILE_COLUMNS):
-                        if fill:
-                            self.tiles[n] = Tile(k, i0, min(i0 + rows, op.n_in),
-                                                 o0, min(o0 + TILE_COLUMNS, op.n_out), cost)
-                            cost += min(rows, op.n_in - i0) * min(TILE_COLUMNS, op.n_out - o0) + TILE_COST
-                        n += 1
+                columns = min(op.n_out, TILE_COLUMNS)
+                rows = max(24, numbers // columns // 24 * 24)
+                down, across = (op.n_in + rows - 1) // rows, (op.n_out + columns - 1) // columns
+                for t in range(down * across):
+                    if fill:
+                        i0 = (t % down if k < self.n_columns else t // across) * rows
+                        o0 = (t // down if k < self.n_columns else t % across) * columns
+                        self.tiles[n] = Tile(k, i0, min(i0 + rows, op.n_in), o0, min(o0 + columns, op.n_out), cost)
+                        cost += min(rows, op.n_in - i0) * min(columns, op.n_out - o0) + TILE_COST
+                    n += 1
             if not fill:
                 self.tiles = <Tile*>malloc((n + 1) * sizeof(Tile))
                 if self.tiles == NULL:

@@ -113,6 +113,7 @@ cdef class Run:
         job.size = schedule.size
         job.gemm = GEMM[job.size == 8]
         job.tile_rows, job.block_rows = schedule.tile_rows, schedule.block_rows
+        job.n_columns = schedule.n_columns
         job.tiles, job.n_weight_tiles = schedule.tiles, schedule.n_weight_tiles
         job.params = self.bind(params, plan.n_params, 1, writable)
         job.outputs = True
@@ -364,19 +365,19 @@ cdef void predict_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     cdef Slot* last = &job.slots[job.n_ops]
     aim_at_rows(job, r)
     last.Z = last.A = last.V = Matrix(job.out + r * n_out * job.size, n_out)
-    forward_block(job, 0, n)
+    forward_block(job, 0, 0, n)
 
 cdef void losses_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
     aim_at_rows(job, r)
-    forward_block(job, 0, n)
+    forward_block(job, 0, 0, n)
     while i < n:  # a tile's targets fit the scratch
         loss_tile(job, i, min(job.tile_rows, n - i), 1, False, job.losses + r + i)
         i += job.tile_rows
 
 cdef void cache_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     read_block(job, r, n)
-    forward_block(job, r, n)
+    forward_block(job, 0, r, n)
 
 cdef void predict_rows(void* jobs, int me) noexcept nogil:
     derive_for_all((<Job**>jobs)[me])

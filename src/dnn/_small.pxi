@@ -17,7 +17,7 @@ cdef Status private_step(Job* job, Py_ssize_t n, double total, double rate, doub
         rows = min(half, n - r)
         part = parts + p * P * job.size
         read_block(job, r, rows)
-        forward_block(job, r, rows)
+        forward_block(job, 0, r, rows)
         job.row_sums[2 * p + job.step % 2] = loss_tile(job, r, rows, 1 / total, True, NULL)
         backward_block(job, r, rows)
         for i in range(job.n_ops):
