@@ -413,7 +413,7 @@ static inline REAL NAME(mish_slope)(REAL z, const REAL *par)
 static inline REAL NAME(softplus_value)(REAL z, const REAL *par)
 {
     (void)par;
-    return (z < 0 ? 0 : z) + NAME(log1p_inside)(NAME(exp_below)(-NAME(magnitude)(z)));
+    return (z < 0 ? 0 : z) + NAME(log1p_of_unit)(NAME(exp_below)(-NAME(magnitude)(z)));
 }
 
 /* sigmoid(z) = 1 - exp(-a) */
@@ -583,7 +583,7 @@ static inline REAL NAME(log_loss_sigmoid_term)(REAL z, REAL y, REAL par, REAL *d
     const REAL e = NAME(exp_below)(-NAME(magnitude)(z));
     const REAL with = z >= 0 ? 1 : e, without = z >= 0 ? e : 1;
     *dz = ((1 - y) * with - y * without) / (1 + e);
-    return ((z >= 0 ? z : 0) - y * z) + NAME(log1p_inside)(e);
+    return ((z >= 0 ? z : 0) - y * z) + NAME(log1p_of_unit)(e);
 }
 
 static inline REAL NAME(absolute_error_term)(REAL s, REAL y, REAL par, REAL *ds)
@@ -631,7 +631,7 @@ static inline REAL NAME(poisson_softplus_term)(REAL z, REAL y, REAL par, REAL *d
 {
     (void)par;
     const REAL e = NAME(exp_below)(-NAME(magnitude)(z));
-    const REAL m = (z < 0 ? 0 : z) + NAME(log1p_inside)(e);
+    const REAL m = (z < 0 ? 0 : z) + NAME(log1p_of_unit)(e);
     const REAL ratio = (z < 0 ? e : 1) / ((1 + e) * m);
     *dz = (m - y) * (z < EXPM1_LOW ? 1 : ratio);
     return NAME(poisson_term)(m, z < EXPM1_LOW ? z : NAME(log)(m), y);

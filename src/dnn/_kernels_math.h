@@ -276,6 +276,13 @@ static inline REAL NAME(log1p_inside)(REAL x)
     return NAME(log_sum)(k, f + (C(0.5) * lost) * scale);
 }
 
+/* The same for 0 <= x <= 1, as in the loss of a sigmoid: 1 + x is below sqrt(2), and f = x, or is halved. */
+static inline REAL NAME(log1p_of_unit)(REAL x)
+{
+    const int low = x < C(0.41421356237309505);
+    return NAME(log_sum)(low ? 0 : 1, low ? x : C(0.5) * (x - 1));
+}
+
 static inline REAL NAME(log1p)(REAL x)
 {
     const REAL inside = NAME(magnitude)(x) < TINY ? x : NAME(log1p_inside)(x);

@@ -131,6 +131,10 @@ INLINE double sum_of_4(__m256d v)
     BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define DOT_ROWS 4
 #define DOT_COLUMNS 5
+#define DOT_BLOCKS(BLOCK) \
+    BLOCK(1, 1) BLOCK(1, 2) BLOCK(1, 3) BLOCK(1, 4) BLOCK(1, 5) BLOCK(2, 1) BLOCK(2, 2) BLOCK(2, 3) BLOCK(2, 4) \
+    BLOCK(2, 5) BLOCK(3, 1) BLOCK(3, 2) BLOCK(3, 3) BLOCK(3, 4) BLOCK(3, 5) BLOCK(4, 1) BLOCK(4, 2) BLOCK(4, 3) \
+    BLOCK(4, 4) BLOCK(4, 5)
 #else
 #define PANEL (2 * N_LANES)
 #define WIDE 8
@@ -138,6 +142,9 @@ INLINE double sum_of_4(__m256d v)
 #define SMALL_BLOCKS(BLOCK) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define DOT_ROWS 2
 #define DOT_COLUMNS 5
+#define DOT_BLOCKS(BLOCK) \
+    BLOCK(1, 1) BLOCK(1, 2) BLOCK(1, 3) BLOCK(1, 4) BLOCK(1, 5) BLOCK(2, 1) BLOCK(2, 2) BLOCK(2, 3) BLOCK(2, 4) \
+    BLOCK(2, 5)
 #endif
 
 /* ---- C = A B ---- */
@@ -414,30 +421,23 @@ static void NAME(dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t
         const bool first = k == 0, last = k + DOT_DEPTH >= depth;
         const REAL *T = (const REAL *)T_ + k;
         for (ptrdiff_t r = 0; r < n_rows;) {
-            const bool whole = r + DOT_ROWS <= n_rows;
+            const int height = (int)smaller(DOT_ROWS, n_rows - r);
             const REAL *a[DOT_ROWS];
-            for (int i = 0; i < (whole ? DOT_ROWS : 1); i++)
+            for (int i = 0; i < height; i++)
                 a[i] = (rows ? (const REAL *)rows[r + i] : A + (r + i) * lda) + k;
             for (ptrdiff_t c = 0; c < n_cols; c += DOT_COLUMNS) {
                 const REAL *t = T + c * ldt, *b = bias ? bias + c : NULL;
                 REAL *to = (REAL *)C_ + r * ldc + c;
-#define CASE(N)                                                                                              \
-    case N:                                                                                                  \
-        if (whole)                                                                                           \
-            NAME(dot_block)(DOT_ROWS, N, a, t, ldt, some, first, last, finish, b, to, ldc);                  \
-        else                                                                                                 \
-            NAME(dot_block)(1, N, a, t, ldt, some, first, last, finish, b, to, ldc);                         \
+#define CASE(R, N)                                                                                           \
+    case 8 * R + N:                                                                                          \
+        NAME(dot_block)(R, N, a, t, ldt, some, first, last, finish, b, to, ldc);                             \
         break;
-                switch (smaller(DOT_COLUMNS, n_cols - c)) {
-                    CASE(1)
-                    CASE(2)
-                    CASE(3)
-                    CASE(4)
-                    CASE(5)
+                switch (8 * height + (int)smaller(DOT_COLUMNS, n_cols - c)) {
+                    DOT_BLOCKS(CASE)
                 }
 #undef CASE
             }
-            r += whole ? DOT_ROWS : 1;
+            r += height;
         }
     }
 }
@@ -566,3 +566,4 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
 #undef SMALL_BLOCKS
 #undef DOT_ROWS
 #undef DOT_COLUMNS
+#undef DOT_BLOCKS

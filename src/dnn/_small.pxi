@@ -133,10 +133,14 @@ cdef Status lying_step(Job* job, Py_ssize_t n, double total, double rate, double
     if not isfinite(cost[0]):
         return NOT_FINITE
     for i in range(job.n_ops - 1, -1, -1):
-        op = &job.ops[i]
+        op, last = &job.ops[i], i == job.n_ops - 1
         src, dst = job.slots[i], job.slots[i + 1]
-        job.kernels.dots(DNN_PLAIN, op.n_in + 1, op.n_out, n, src.A.at, src.A.ld, NULL, dst.dZ.at, dst.dZ.ld, NULL,
-                         job.G + op.W * size, op.n_out)
+        if last:  # a column; as a row it is computed in fewer blocks
+            job.kernels.dots(DNN_PLAIN, 1, op.n_in + 1, n, dst.dZ.at, n, NULL, src.A.at, src.A.ld, NULL,
+                             job.G + op.W * size, op.n_in + 1)
+        else:
+            job.kernels.dots(DNN_PLAIN, op.n_in + 1, op.n_out, n, src.A.at, src.A.ld, NULL, dst.dZ.at, dst.dZ.ld, NULL,
+                             job.G + op.W * size, op.n_out)
         if i < lowest(job):
             continue
         activation = job.ops[i - 1].activation
