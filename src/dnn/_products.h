@@ -10,8 +10,8 @@
  * pay for it, so that one row costs no more than its share; and an order of additions that is a function of the
  * length of the sum alone. Whatever the tile, the thread or the number of rows, the same row gives the same bits.
  *
- * The order: a sum is cut into blocks of at most DEPTH (dots: into one a lane), each is summed from the front,
- * and the sums of the blocks are added from the front. The bias comes first.
+ * The order: a sum is cut into blocks of at most DEPTH, each is summed from the front, and the sums of the blocks are
+ * added from the front. The bias comes first. Dots: a sum a lane, from the front, and the sums of the lanes.
  *
  * The compiler unrolls everything whose bounds are constants here, and keeps `sum` in registers: look at the
  * assembler after a change.
@@ -24,7 +24,9 @@
 #include <stdbool.h>
 
 #define DEPTH 512      /* of a block of a sum: long enough that results are rarely fetched and stored again */
-#define DOT_DEPTH 4096 /* the same of a dot product: its columns should stay in L2 from row to row */
+/* Of dot products: bytes of a piece of the columns, and rows whose sums wait meanwhile. */
+#define DOT_PIECE 28672
+#define DOT_GROUP 128
 /* A panel of B is copied together before its product where it is read by so many rows, and its own are so far apart. */
 #define PACK_ROWS 96
 #define PACK_BYTES 1024
@@ -121,15 +123,19 @@ INLINE double sum_of_4(__m256d v)
 #define WHERE_ABOVE_0(v, x) _mm256_andnot_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_LE_OQ), x)
 #endif
 
-/* Registers: AVX-512 has 32, AVX2 16. A panel is as wide as a block of the result. */
+/* Registers: AVX-512 has 32, AVX2 16. A panel is as wide as a block of the result. Blocks by falling height: one is
+ * taken where it leaves no row, or half as many as it has, as a block of a row or two reads as much of B as a full one. */
+#define FITS(height, left) ((left) == (height) || 2 * (left) >= 3 * (height))
 #if defined(__AVX512F__)
 #define PANEL (4 * N_LANES)
 #define WIDE 16
-#define BLOCKS(BLOCK) BLOCK(6, 4) BLOCK(8, 3) BLOCK(12, 2) BLOCK(16, 1)
-#define SMALL_BLOCKS(BLOCK) \
-    BLOCK(4, 4) BLOCK(2, 4) BLOCK(1, 4) BLOCK(4, 3) BLOCK(2, 3) BLOCK(1, 3) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2) \
-    BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
+#define BLOCKS(BLOCK) \
+    BLOCK(6, 4) BLOCK(5, 4) BLOCK(4, 4) BLOCK(3, 4) BLOCK(2, 4) BLOCK(1, 4) BLOCK(8, 3) BLOCK(6, 3) BLOCK(4, 3) \
+    BLOCK(2, 3) BLOCK(1, 3) BLOCK(12, 2) BLOCK(10, 2) BLOCK(8, 2) BLOCK(6, 2) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2) \
+    BLOCK(16, 1) BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
+#define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
 #define DOT_ROWS 4
+#define DOT_MOST (2 * N_LANES)
 #define DOT_COLUMNS 5
 #define DOT_BLOCKS(BLOCK) \
     BLOCK(1, 1) BLOCK(1, 2) BLOCK(1, 3) BLOCK(1, 4) BLOCK(1, 5) BLOCK(2, 1) BLOCK(2, 2) BLOCK(2, 3) BLOCK(2, 4) \
@@ -138,9 +144,12 @@ INLINE double sum_of_4(__m256d v)
 #else
 #define PANEL (2 * N_LANES)
 #define WIDE 8
-#define BLOCKS(BLOCK) BLOCK(6, 2) BLOCK(12, 1)
-#define SMALL_BLOCKS(BLOCK) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
+#define BLOCKS(BLOCK) \
+    BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) \
+    BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
+#define NARROW_ROWS 0
 #define DOT_ROWS 2
+#define DOT_MOST (2 * N_LANES)
 #define DOT_COLUMNS 5
 #define DOT_BLOCKS(BLOCK) \
     BLOCK(1, 1) BLOCK(1, 2) BLOCK(1, 3) BLOCK(1, 4) BLOCK(1, 5) BLOCK(2, 1) BLOCK(2, 2) BLOCK(2, 3) BLOCK(2, 4) \
@@ -247,7 +256,6 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
             NAME(panel_block)(R, N, false, p, r);                                                            \
     }
 BLOCKS(BLOCK)
-SMALL_BLOCKS(BLOCK)
 #undef BLOCK
 
 /* One row, WIDE vectors: B is read once, and in longer pieces, which the memory gives faster. */
@@ -287,10 +295,9 @@ static void NAME(panel)(int n_vectors, ptrdiff_t n_rows, const NAME(Panel) *p)
     ptrdiff_t r = 0;
 #define BLOCK(R, N)                                                                                          \
     if (n_vectors == N)                                                                                      \
-        for (; r + R <= n_rows; r += R)                                                                      \
+        for (; FITS(R, n_rows - r); r += R)                                                                  \
             NAME(panel_##R##_##N)(p, r);
     BLOCKS(BLOCK)
-    SMALL_BLOCKS(BLOCK)
 #undef BLOCK
 }
 
@@ -361,16 +368,25 @@ static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdif
 
 /* ---- C = A T' ---- */
 
+/* sums: of the block so far, a vector each, n_cols apart from row to row; read unless first, written unless last. */
 INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *const *a, const REAL *T, ptrdiff_t ldt,
-                            ptrdiff_t depth, bool first, bool last, int finish, const REAL *bias, REAL *C,
-                            ptrdiff_t ldc)
+                            ptrdiff_t depth, V *sums, ptrdiff_t n_cols, bool first, bool last, int finish,
+                            const REAL *bias, REAL *C, ptrdiff_t ldc)
 {
     V sum[DOT_ROWS][DOT_COLUMNS];
-    UNROLL
-    for (int i = 0; i < n_rows; i++)
+    if (first) {
         UNROLL
-        for (int j = 0; j < n_columns; j++)
-            sum[i][j] = SET(0);
+        for (int i = 0; i < n_rows; i++)
+            UNROLL
+            for (int j = 0; j < n_columns; j++)
+                sum[i][j] = SET(0);
+    } else {
+        UNROLL
+        for (int i = 0; i < n_rows; i++)
+            UNROLL
+            for (int j = 0; j < n_columns; j++)
+                sum[i][j] = sums[i * n_cols + j];
+    }
     ptrdiff_t k = 0;
     for (; k + N_LANES <= depth; k += N_LANES) {
         V row[DOT_ROWS];
@@ -395,51 +411,73 @@ INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *c
                 sum[i][j] = FMA(LOAD_PART(mask, a[i] + k), column, sum[i][j]);
         }
     }
+    if (!last) {
+        UNROLL
+        for (int i = 0; i < n_rows; i++)
+            UNROLL
+            for (int j = 0; j < n_columns; j++)
+                sums[i * n_cols + j] = sum[i][j];
+        return;
+    }
     UNROLL
     for (int i = 0; i < n_rows; i++)
         UNROLL
         for (int j = 0; j < n_columns; j++) {
-            REAL *c = C + i * ldc + j;
             REAL v = SUM(sum[i][j]);
-            if (!first)
-                v = *c + v;
-            else if (bias)
+            if (bias)
                 v = bias[j] + v;
-            if (last && finish == DNN_RELU)
+            if (finish == DNN_RELU)
                 v = v < 0 ? 0 : v;
-            *c = v;
+            C[i * ldc + j] = v;
         }
 }
 
-static void NAME(dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A_,
-                       ptrdiff_t lda, const void *const *rows, const void *T_, ptrdiff_t ldt, const void *bias_,
-                       void *C_, ptrdiff_t ldc)
+/* One piece of the sum, for all rows and columns. */
+static void NAME(dot_piece)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const REAL *A, ptrdiff_t lda,
+                            const void *const *rows, ptrdiff_t k, const REAL *T, ptrdiff_t ldt, V *sums, bool first,
+                            bool last, int finish, const REAL *bias, REAL *C, ptrdiff_t ldc)
 {
-    const REAL *A = A_, *bias = bias_;
-    for (ptrdiff_t k = 0; k == 0 || k < depth; k += DOT_DEPTH) {
-        const ptrdiff_t some = smaller(DOT_DEPTH, depth - k);
-        const bool first = k == 0, last = k + DOT_DEPTH >= depth;
-        const REAL *T = (const REAL *)T_ + k;
-        for (ptrdiff_t r = 0; r < n_rows;) {
-            const int height = (int)smaller(DOT_ROWS, n_rows - r);
-            const REAL *a[DOT_ROWS];
-            for (int i = 0; i < height; i++)
-                a[i] = (rows ? (const REAL *)rows[r + i] : A + (r + i) * lda) + k;
-            for (ptrdiff_t c = 0; c < n_cols; c += DOT_COLUMNS) {
-                const REAL *t = T + c * ldt, *b = bias ? bias + c : NULL;
-                REAL *to = (REAL *)C_ + r * ldc + c;
+    for (ptrdiff_t r = 0; r < n_rows;) {
+        const int height = (int)smaller(DOT_ROWS, n_rows - r);
+        const REAL *a[DOT_ROWS];
+        for (int i = 0; i < height; i++)
+            a[i] = (rows ? (const REAL *)rows[r + i] : A + (r + i) * lda) + k;
+        for (ptrdiff_t c = 0; c < n_cols; c += DOT_COLUMNS)
+            switch (8 * height + (int)smaller(DOT_COLUMNS, n_cols - c)) {
 #define CASE(R, N)                                                                                           \
     case 8 * R + N:                                                                                          \
-        NAME(dot_block)(R, N, a, t, ldt, some, first, last, finish, b, to, ldc);                             \
+        NAME(dot_block)(R, N, a, T + c * ldt, ldt, depth, sums + r * n_cols + c, n_cols, first, last, finish,         \
+                        bias ? bias + c : NULL, C + r * ldc + c, ldc);                                       \
         break;
-                switch (8 * height + (int)smaller(DOT_COLUMNS, n_cols - c)) {
-                    DOT_BLOCKS(CASE)
-                }
+                DOT_BLOCKS(CASE)
 #undef CASE
             }
-            r += height;
-        }
+        r += height;
     }
+}
+
+/* Where rows are read again for further columns, the sum is cut into pieces short enough that rows and the columns, which
+ * are copied together, stay in L1. Sums wait in memory meanwhile: the order of additions is that of one piece. */
+static void NAME(dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A_,
+                       ptrdiff_t lda, const void *const *rows, const void *T_, ptrdiff_t ldt, const void *bias,
+                       void *C_, ptrdiff_t ldc)
+{
+    const REAL *A = A_, *T = T_;
+    REAL *C = C_, packed[DOT_PIECE / SIZE];
+    V sums[DOT_GROUP * DOT_MOST];
+    const ptrdiff_t piece = DOT_PIECE / SIZE / (n_cols > 0 ? n_cols : 1) / N_LANES * N_LANES;
+    if (n_rows < PACK_ROWS / 2 || n_cols <= DOT_COLUMNS || n_cols > DOT_MOST || depth < 2 * piece) {
+        NAME(dot_piece)(n_rows, n_cols, depth, A, lda, rows, 0, T, ldt, sums, true, true, finish, bias, C, ldc);
+        return;
+    }
+    for (ptrdiff_t r = 0; r < n_rows; r += DOT_GROUP)
+        for (ptrdiff_t k = 0; k < depth; k += piece) {
+            const ptrdiff_t some = smaller(piece, depth - k);
+            NAME(copy_strip)(n_cols, some, T, ldt, NULL, k, packed, piece);
+            NAME(dot_piece)(smaller(DOT_GROUP, n_rows - r), n_cols, some, A ? A + r * lda : NULL, lda,
+                            rows ? rows + r : NULL, k, packed, piece, sums, k == 0, k + piece >= depth, finish, bias,
+                            C + r * ldc, ldc);
+        }
 }
 
 /* ---- C = A' B ---- */
@@ -493,7 +531,6 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
             NAME(gradient_block)(R, N, false, n, a, lda, b, ldb, mask, first, C, ldc);                       \
     }
 BLOCKS(BLOCK)
-SMALL_BLOCKS(BLOCK)
 #undef BLOCK
 
 /* Pointers in the innermost loop would cost 5 % for A and as much for B: rows that are gathered are copied together,
@@ -503,6 +540,7 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
                            const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc)
 {
     const ptrdiff_t n_blocks = n > DEPTH ? (n + DEPTH - 1) / DEPTH : 1, step = (n + n_blocks - 1) / n_blocks;
+    const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
     const bool pack = rows_b || (n_rows >= PACK_TILE && step >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
     _Alignas(64) REAL packed[DEPTH * PANEL], strip[COPIED / SIZE];
     ptrdiff_t width = n_rows, ld = lda;
@@ -521,8 +559,8 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
                 NAME(copy_strip)(some, end - i, NULL, 0, rows_a + r, i0 + i, strip, ld);
                 a = strip;
             }
-            for (ptrdiff_t j = 0; j < n_cols; j += PANEL) {
-                const ptrdiff_t columns = smaller(PANEL, n_cols - j);
+            for (ptrdiff_t j = 0; j < n_cols; j += panel) {
+                const ptrdiff_t columns = smaller(panel, n_cols - j);
                 const int n_vectors = (int)((columns + N_LANES - 1) / N_LANES);
                 const MASK mask = MASK_OF(columns - (n_vectors - 1) * N_LANES);
                 const REAL *b = (const REAL *)B + r * ldb + j0 + j;
@@ -536,11 +574,10 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
                 }
 #define BLOCK(R, N)                                                                                          \
     if (n_vectors == N)                                                                                      \
-        for (; at + R <= end; at += R)                                                                       \
+        for (; FITS(R, end - at); at += R)                                                                   \
             NAME(gradient_##R##_##N)(columns % N_LANES != 0, some, a + (at - i), ld, b, step_b, mask, r == 0,         \
                                      C + at * ldc, ldc);
                 BLOCKS(BLOCK)
-                SMALL_BLOCKS(BLOCK)
 #undef BLOCK
             }
         }
@@ -563,7 +600,9 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
 #undef PANEL
 #undef WIDE
 #undef BLOCKS
-#undef SMALL_BLOCKS
+#undef NARROW_ROWS
+#undef FITS
 #undef DOT_ROWS
 #undef DOT_COLUMNS
+#undef DOT_MOST
 #undef DOT_BLOCKS

@@ -89,7 +89,7 @@ int main(void)
             /* Rows enough, and wide enough, for panels that are copied together */
             wrong += try_shape(k, 97, 300, 600) + try_shape(k, 96, 257, 13) + try_shape(k, 100, 303, 1);
             /* The same for the gradient, whose gathered rows take two strips */
-            wrong += try_shape(k, 520, 300, 200);
+            wrong += try_shape(k, 520, 300, 200) + try_shape(k, 150, 7, 4100) + try_shape(k, 129, 8, 4099);
             wrong += try_shape(k, 1, 300, 600) + try_shape(k, 5, 9, 0);
         }
     printf("%ld wrong in %ld tables\n", wrong, tables);
