@@ -71,6 +71,7 @@ cdef struct Shared:  # what the members of a team tell each other
     double* costs
     Py_ssize_t first, n_steps
     Py_ssize_t done             # steps that were good
+    double began, late          # when all members had come; seconds that the first waited for them
     double cost                 # of a pass over all rows
 
 cdef struct Job:
@@ -772,6 +773,8 @@ cdef void run_steps(void* arg, int me) noexcept nogil:
     elif job.fresh:
         derive(job)
     barrier(job)
+    if me == 0:
+        shared.began, shared.late = dnn_seconds(), dnn_team_waited(shared.team) if job.n_members > 1 else 0
     for s in range(shared.n_steps):
         epoch = (shared.first + s) // a_epoch
         begin = (shared.first + s) % a_epoch * job.batch

@@ -64,6 +64,7 @@ cdef enum:
     FLOPS_HELD = 1000000       # of a call that keeps the GIL
     FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
 
+cdef double SLICE = 0.001  # seconds: a member that comes later had its core taken
 cdef double WAITED = 0.35  # of the time: more, and one member does better alone
 cdef double PAUSE = 0.01   # seconds that it then goes on alone at first; up to 8 times as long if that recurs
 
@@ -693,7 +694,7 @@ cdef class Trainer:
         cdef Shared* shared = &self.run.shared
         cdef Job* job = &self.run.job
         cdef Py_ssize_t done = 0, some, a_try
-        cdef double began, took, flops = 3 * flops_a_row(job) * job.batch + 1e4
+        cdef double took, waited, flops = 3 * flops_a_row(job) * job.batch + 1e4
         cdef int m, n
         cdef bint stale = False  # whether the copies of members 1, 2, ... are of before
         a_try = n_steps if self.n_members == 1 else max(1, <Py_ssize_t>(FLOPS_A_TRY / flops))
@@ -707,24 +708,29 @@ cdef class Trainer:
                 self.run.jobs[m].step = job.step
                 self.run.jobs[m].fresh = job.fresh or (stale and job.parts != NULL)
             stale = n < self.n_members
-            began = dnn_seconds()
             self.run.go(run_steps, n)
-            took = dnn_seconds() - began
+            took = dnn_seconds() - shared.began
             done += shared.done
             shared.rates += shared.done
             shared.costs += shared.done
             shared.first += shared.done
             if shared.done < some:
                 break
-            if n > 1 and dnn_team_waited(shared.team) > WAITED * took:
+            if n == 1:
+                continue
+            # To wake a member from its sleep may take as long as a short try, and tells nothing: but for a slice of time
+            waited = dnn_team_waited(shared.team) - shared.late
+            if shared.late > SLICE:
+                waited, took = waited + shared.late, took + shared.late
+            if waited > WAITED * took:
                 self.kept_waiting += 1
                 self.trusted = False
                 # Once may be chance, but for a whole slice of time, in few steps, or where it has been so before
-                if self.kept_waiting == 2 or (took < 0.02 and (dnn_team_waited(shared.team) > 1e-3 or self.pause > PAUSE)):
+                if self.kept_waiting == 2 or (took < 0.02 and (waited > SLICE or self.pause > PAUSE)):
                     self.kept_waiting = 0
                     self.alone_until = dnn_seconds() + self.pause
                     self.pause = min(2 * self.pause, 8 * PAUSE)
-            elif n > 1:
+            else:
                 self.kept_waiting, self.pause, self.trusted = 0, PAUSE, True
         return done
 
