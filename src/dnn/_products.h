@@ -134,6 +134,7 @@ INLINE double sum_of_4(__m256d v)
     BLOCK(2, 3) BLOCK(1, 3) BLOCK(12, 2) BLOCK(10, 2) BLOCK(8, 2) BLOCK(6, 2) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2) \
     BLOCK(16, 1) BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
+#define COPY_A false
 #define DOT_ROWS 4
 #define DOT_MOST (2 * N_LANES)
 #define DOT_COLUMNS 5
@@ -148,6 +149,7 @@ INLINE double sum_of_4(__m256d v)
     BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) \
     BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
+#define COPY_A true
 #define DOT_ROWS 2
 #define DOT_MOST (2 * N_LANES)
 #define DOT_COLUMNS 5
@@ -544,7 +546,8 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
     const bool pack = rows_b || (n_rows >= PACK_TILE && step >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
     _Alignas(64) REAL packed[DEPTH * PANEL], strip[COPIED / SIZE];
     ptrdiff_t width = n_rows, ld = lda;
-    if (rows_a && n > 0) { /* an odd number of lines from row to row: columns of them fall on all sets of the cache */
+    const bool copy = rows_a || (pack && COPY_A);
+    if (copy && n > 0) { /* an odd number of lines from row to row: columns of them fall on all sets of the cache */
         ld = ((COPIED / 64 / step - 1) | 1) * (64 / SIZE);
         width = ld / 48 * 48; /* which blocks of any height divide */
     }
@@ -555,8 +558,9 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
         for (ptrdiff_t i = 0; i < n_rows; i += width) {
             const ptrdiff_t some = smaller(step, n - r), end = smaller(n_rows, i + width);
             const REAL *a = (const REAL *)A + r * lda + i0 + i;
-            if (rows_a) {
-                NAME(copy_strip)(some, end - i, NULL, 0, rows_a + r, i0 + i, strip, ld);
+            if (copy) {
+                NAME(copy_strip)(some, end - i, rows_a ? NULL : (const REAL *)A + r * lda, lda, rows_a ? rows_a + r : NULL,
+                                 i0 + i, strip, ld);
                 a = strip;
             }
             for (ptrdiff_t j = 0; j < n_cols; j += panel) {
@@ -601,6 +605,7 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
 #undef WIDE
 #undef BLOCKS
 #undef NARROW_ROWS
+#undef COPY_A
 #undef FITS
 #undef DOT_ROWS
 #undef DOT_COLUMNS
