@@ -304,7 +304,16 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
         job.kernels.activate(activation, op.par, n, o1 - o0, b, Z, dst.Z.ld, row(job, f, r) + o0 * job.size, f.ld)
 
 
-cdef void forward_block(const Job* job, int first, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+cdef inline bint abandoned(Job* job, const Op* op, Py_ssize_t n) noexcept nogil:
+    """Whether a signal's handler has raised; a layer that takes milliseconds for n rows lets the handlers run."""
+    cdef double flops = 2.0 * n * op.n_in * op.n_out
+    if flops > 5e8:
+        listen(job, flops)
+        return job.shared.stop
+    return False
+
+
+cdef void forward_block(Job* job, int first, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     """Rows r .. r + n through all layers from the first on: Z = A_prev W + b, A = f(Z), dropout."""
     cdef int i
     cdef const Op* op
@@ -317,6 +326,8 @@ cdef void forward_block(const Job* job, int first, Py_ssize_t r, Py_ssize_t n) n
             dst = job.slots[op.dst]
             f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
             drop(job, op.dst, r, n, row(job, f, r), f.ld, row(job, dst.A, r), dst.A.ld)
+        if abandoned(job, op, n):
+            return
 
 
 cdef int forward_columns(Job* job, Py_ssize_t n) noexcept nogil:
@@ -397,7 +408,7 @@ cdef int lowest(const Job* job) noexcept nogil:
     return i + 1
 
 
-cdef void backward_block(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     """From dZ of the last layer, rows r .. r + n: dA_prev = dZ W', dZ_prev = dA_prev f'(Z_prev)."""
     cdef int i
     cdef const Op* op
@@ -427,6 +438,8 @@ cdef void backward_block(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept no
             drop(job, op.src, r, n, dA.at, dA.ld, dA.at, dA.ld)
         if op.src > 0 and not fused:
             slope_tile(job, &job.ops[op.src - 1], r, n, dA.at, dA.ld)
+        if abandoned(job, op, n):
+            return
 
 
 cdef inline bint keeps_transposed(const Job* job, int i) noexcept nogil:
