@@ -28,7 +28,7 @@
 #define DOT_PIECE 28672
 #define DOT_GROUP 128
 /* A panel of B is copied together before its product where it is read by so many rows, and its own are so far apart. */
-#define PACK_ROWS 96
+#define PACK_ROWS 64
 #define PACK_BYTES 1024
 /* The same of a sum over rows, for a tile of so many rows and a sum of so many terms. */
 #define PACK_TILE 192
