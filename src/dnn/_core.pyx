@@ -615,23 +615,24 @@ cdef void aim_at_order(Job* job, const int64_t* order, Py_ssize_t n) noexcept no
 
 
 cdef void rows_tiles(Job* job, Py_ssize_t n, double total, bint forward, bint backward) noexcept nogil:
-    """This member's share of the tiles of the n rows of a batch, as many at once as a block holds."""
+    """This member's share of the tiles of the n rows of a batch, as many at once as a block holds. Tiles differ by a
+    row at most, so that shares do too."""
     cdef int first = forward_columns(job, n) if forward else 0
-    cdef Py_ssize_t t, last = share(job, n_tiles(job, n), job.me + 1), some, r, rows, tile
+    cdef Py_ssize_t tiles = n_tiles(job, n), t = share(job, tiles, job.me), last = share(job, tiles, job.me + 1)
+    cdef Py_ssize_t some, r, rows, tile, begin
     cdef Py_ssize_t a_block = job.block_rows // job.tile_rows
     cdef double flops = 2 * flops_a_row(job)
-    t = share(job, n_tiles(job, n), job.me)
     while t < last and not job.shared.stop:
         some = min(a_block, last - t)
-        r = t * job.tile_rows
-        rows = min(some * job.tile_rows, n - r)
+        r = n * t // tiles
+        rows = n * (t + some) // tiles - r
         if forward:
             read_block(job, r, rows)
             forward_block(job, first, r, rows)
         if forward and backward:
             for tile in range(t, t + some):
-                job.row_sums[tile] = loss_tile(job, tile * job.tile_rows, min(job.tile_rows, n - tile * job.tile_rows),
-                                               1 / total, True, NULL)
+                begin = n * tile // tiles
+                job.row_sums[tile] = loss_tile(job, begin, n * (tile + 1) // tiles - begin, 1 / total, True, NULL)
         if backward:
             backward_block(job, r, rows)
         t += some
@@ -680,18 +681,10 @@ cdef double call_python_loss(Job* job, Py_ssize_t n) noexcept:
         return 0
 
 
-cdef Py_ssize_t tile_share(const Job* job, int member) noexcept nogil:
-    """Where a member's share of the weight tiles begins. Tiles stand in order of their cost summed up, so that
-    shares are equal in cost, and a member has the same weights in every step."""
-    cdef double wanted = <double>job.tiles[job.n_weight_tiles].before * member / job.n_members
-    cdef Py_ssize_t low = 0, high = job.n_weight_tiles, middle
-    while low < high:
-        middle = (low + high) // 2
-        if job.tiles[middle].before < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+cdef inline bint is_mine(const Job* job, Py_ssize_t t) noexcept nogil:
+    """Whether a weight tile is this member's. Shares are as equal in cost as tiles allow, and a member has the same
+    weights in every step."""
+    return <int>(job.tiles[t].at * job.n_members) == job.me
 
 
 cdef double sum_tiles(const Job* job, int which) noexcept nogil:
@@ -704,12 +697,14 @@ cdef double sum_tiles(const Job* job, int which) noexcept nogil:
 
 cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, double* cost) noexcept nogil:
     """dW and db of every layer, into the gradient or the optimizer; the penalty is added to the cost."""
-    cdef Py_ssize_t t, first = tile_share(job, job.me), last = tile_share(job, job.me + 1)
+    cdef Py_ssize_t t
     cdef const Tile* tile
     cdef const Op* op
     cdef double norm
     cdef Py_ssize_t W, b, columns
-    for t in range(first, last):
+    for t in range(job.n_weight_tiles):
+        if not is_mine(job, t):
+            continue
         tile = &job.tiles[t]
         weights_tile(job, t, n, total)
         if job.grad != NULL:
@@ -727,7 +722,9 @@ cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, dou
         norm = sqrt(sum_tiles(job, 1))
         if not isfinite(norm):
             return NOT_FINITE
-    for t in range(first, last):
+    for t in range(job.n_weight_tiles):
+        if not is_mine(job, t):
+            continue
         tile = &job.tiles[t]
         op = &job.ops[tile.op]
         columns = tile.o1 - tile.o0

@@ -105,7 +105,7 @@ cdef struct Way:    # how an operation is computed
 cdef struct Tile:   # rows i0 .. i1 and columns o0 .. o1 of the weights of an operation
     int op
     Py_ssize_t i0, i1, o0, o1
-    Py_ssize_t before  # cost of the tiles before this one
+    double at          # where its middle stands, by cost, among those that are shared out together: 0 .. 1
 
 cdef enum:
     TILE_NUMBERS = 12288  # of a weight tile, at most: gradient, weights and Adam's state stay in L2
@@ -186,15 +186,15 @@ cdef class Schedule:
             and plan.n_params < PRIVATE_PARAMS and n_rows // N_PARTS * plan.width * size <= PRIVATE_BYTES
         self.lying = purpose == TRAIN and own and not called and self.lies()
         self.private = self.private and not self.lying
-        self.tile_numbers = TILE_MOST if gradient or n_rows >= TILE_ROWS else TILE_NUMBERS
+        self.tile_numbers = TILE_MOST if own and (gradient or n_rows >= TILE_ROWS) else TILE_NUMBERS
         self.cut_rows(own)
         self.count_columns(own)
-        self.cut_weights()
         self.place_slots()
 
         cdef Py_ssize_t widest = leading(plan.widest, size), i, n = self.tile_numbers
         for i in range(plan.n_ops):
             self.choose(&self.ways[i], &plan.ops[i], own, i)
+        self.cut_weights()
         if purpose != PREDICT:
             if self.lying:
                 n = plan.n_params
@@ -265,7 +265,8 @@ cdef class Schedule:
         # In training W' is made with the update; a prediction of few rows could not pay for it
         way.dots = own and (op.n_out <= DOT_OUTPUTS or (self.purpose == TRAIN and op.n_in >= DOT_INPUTS
                    and 4 * op.n_out <= 3 * ((op.n_out + lanes - 1) // lanes) * lanes and op.n_out <= 2 * lanes))
-        way.across = own and op.n_out * ((op.n_in + lanes - 1) // lanes) < op.n_in * ((op.n_out + lanes - 1) // lanes)
+        # Fewer vectors, by so many that they pay for turning the result
+        way.across = own and 5 * op.n_out * ((op.n_in + lanes - 1) // lanes) < 4 * op.n_in * ((op.n_out + lanes - 1) // lanes)
         way.Wt = -1
         # The gradient of the inputs is for callers only
         if way.dots or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and not self.lying)):
@@ -365,8 +366,9 @@ cdef class Schedule:
     cdef void cut_weights(self):
         """Weight matrices in tiles of rows that the kernels take six at a time: row of tiles by row of tiles, or column
         by column where a member is to have columns."""
-        cdef Py_ssize_t n = 0, down, across, i0, o0, rows, columns, cost = 0, t
+        cdef Py_ssize_t n = 0, first = 0, down, across, i0, o0, rows, columns, t
         cdef Py_ssize_t numbers = max(TILE_LEAST, min(self.tile_numbers, self.plan.n_params // TILES))
+        cdef double cost = 0, of_tile
         cdef int k, fill
         cdef Op* op
         if self.purpose == PREDICT:
@@ -382,14 +384,22 @@ cdef class Schedule:
                     if fill:
                         i0 = (t % down if k < self.n_columns else t // across) * rows
                         o0 = (t // down if k < self.n_columns else t % across) * columns
-                        self.tiles[n] = Tile(k, i0, min(i0 + rows, op.n_in), o0, min(o0 + columns, op.n_out), cost)
-                        cost += min(rows, op.n_in - i0) * min(columns, op.n_out - o0) + TILE_COST
+                        of_tile = TILE_COST + min(rows, op.n_in - i0) * min(columns, op.n_out - o0)
+                        if i0 == 0:
+                            of_tile += self.n_rows * columns // 16  # db
+                        self.tiles[n] = Tile(k, i0, min(i0 + rows, op.n_in), o0, min(o0 + columns, op.n_out),
+                                             cost + of_tile / 2)
+                        cost += of_tile
                     n += 1
+                # A layer whose columns members share is shared out by itself, so that they are the same columns
+                if fill and (k < self.n_columns or k == self.plan.n_ops - 1):
+                    for t in range(first, n):
+                        self.tiles[t].at /= cost
+                    first, cost = n, 0
             if not fill:
-                self.tiles = <Tile*>malloc((n + 1) * sizeof(Tile))
+                self.tiles = <Tile*>malloc(max(n, 1) * sizeof(Tile))
                 if self.tiles == NULL:
                     raise MemoryError("no memory for the schedule")
-        self.tiles[n].before = cost
         self.n_weight_tiles = n
 
     def place(self, int slot):
