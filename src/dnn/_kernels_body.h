@@ -576,16 +576,6 @@ static inline REAL NAME(squared_error_term)(REAL s, REAL y, REAL par, REAL *ds)
     return C(0.5) * (s - y) * (s - y);
 }
 
-/* sigmoid(z) - y from p and 1 - p, neither of which is got by subtraction: accurate where the loss is small. */
-static inline REAL NAME(log_loss_sigmoid_term)(REAL z, REAL y, REAL par, REAL *dz)
-{
-    y = y * (1 - par) + C(0.5) * par;
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(z));
-    const REAL with = z >= 0 ? 1 : e, without = z >= 0 ? e : 1;
-    *dz = ((1 - y) * with - y * without) / (1 + e);
-    return ((z >= 0 ? z : 0) - y * z) + NAME(log1p_of_unit)(e);
-}
-
 static inline REAL NAME(absolute_error_term)(REAL s, REAL y, REAL par, REAL *ds)
 {
     (void)par;
@@ -646,6 +636,49 @@ static void NAME(repeat_par)(ptrdiff_t n_rows, ptrdiff_t n_cols, const double *p
         memcpy(repeated + done, repeated, (size_t)smaller(done, n_rows * n_cols - done) * sizeof *repeated);
 }
 
+/* A run of numbers, one behind the other: terms, and slopes times scale, which may take the place of s. par: of each
+ * number, or with of_columns == 0 the first of all. */
+#define RUN_OF_TERMS(name, of_columns)                                                                       \
+    static void NAME(name##_run)(ptrdiff_t n, const REAL *s, const REAL *y, const REAL *par, REAL scale,     \
+                                 REAL *term, REAL *ds)                                                       \
+    {                                                                                                        \
+        const REAL only = par[0];                                                                            \
+        IN_PLACE                                                                                             \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
+            REAL slope;                                                                                      \
+            term[i] = NAME(name##_term)(s[i], y[i], of_columns ? par[i] : only, &slope);                     \
+            ds[i] = scale * slope;                                                                           \
+        }                                                                                                    \
+    }
+RUN_OF_TERMS(squared_error, 0)
+RUN_OF_TERMS(absolute_error, 0)
+RUN_OF_TERMS(huber, 0)
+RUN_OF_TERMS(quantile, 1)
+RUN_OF_TERMS(poisson_exp, 0)
+RUN_OF_TERMS(poisson_softplus, 0)
+#undef RUN_OF_TERMS
+
+/* log(1 + exp(-z)), or with y for 1 the like; sigmoid(z) - y from p and 1 - p, neither of which is got by subtraction:
+ * accurate where the loss is small. In three loops: of one, whose numbers each wait for some sixty operations, one after
+ * the other, a processor has few under way at once. */
+static void NAME(log_loss_sigmoid_run)(ptrdiff_t n, const REAL *z, const REAL *y, const REAL *par, REAL scale,
+                                       REAL *term, REAL *dz)
+{
+    const REAL keep = 1 - par[0], even = C(0.5) * par[0];
+    REAL e[STRIP];
+    for (ptrdiff_t i = 0; i < n; i++)
+        e[i] = NAME(exp_below)(-NAME(magnitude)(z[i]));
+    IN_PLACE
+    for (ptrdiff_t i = 0; i < n; i++)
+        term[i] = ((z[i] >= 0 ? z[i] : 0) - (y[i] * keep + even) * z[i]) + NAME(log1p_of_unit)(e[i]);
+    IN_PLACE
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const REAL target = y[i] * keep + even;
+        const REAL with = z[i] >= 0 ? 1 : e[i], without = z[i] >= 0 ? e[i] : 1;
+        dz[i] = scale * (((1 - target) * with - target * without) / (1 + e[i]));
+    }
+}
+
 /* of_columns: 1 if each column has its own parameter. */
 #define ELEMENTWISE_LOSS(name, of_columns)                                                                   \
     static void NAME(name##_block)(const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *S,     \
@@ -653,24 +686,17 @@ static void NAME(repeat_par)(ptrdiff_t n_rows, ptrdiff_t n_cols, const double *p
                                    double scale, REAL *dS, ptrdiff_t ldds, double *row_loss)                 \
     {                                                                                                        \
         (void)classes;                                                                                       \
-        REAL terms[STRIP], slopes[STRIP], repeated[of_columns ? STRIP : 1];                                  \
-        const REAL real_scale = (REAL)scale, only = (REAL)par[0];                                            \
+        REAL terms[STRIP], slopes[STRIP], pars[of_columns ? STRIP : 1];                                      \
+        pars[0] = (REAL)par[0];                                                                              \
         for (ptrdiff_t c = 0; c < n_cols; c += STRIP) {                                                      \
             const ptrdiff_t width = smaller(STRIP, n_cols - c);                                              \
             const int flat = lds == n_cols && ldy == n_cols && (!dS || ldds == n_cols) && n_cols <= STRIP;   \
             const ptrdiff_t runs = flat ? 1 : n_rows, run = flat ? n_rows * n_cols : width;                  \
             if (of_columns)                                                                                  \
-                NAME(repeat_par)(flat ? n_rows : 1, width, par + c, repeated);                               \
-            for (ptrdiff_t r = 0; r < runs; r++) {                                                           \
-                const REAL *s = S + r * lds + c, *y = Y + r * ldy + c;                                       \
-                REAL *term = terms + r * run, *ds = dS ? dS + r * ldds + c : slopes;                         \
-                IN_PLACE                                                                                     \
-                for (ptrdiff_t i = 0; i < run; i++) {                                                        \
-                    REAL slope;                                                                              \
-                    term[i] = NAME(name##_term)(s[i], y[i], of_columns ? repeated[i] : only, &slope);        \
-                    ds[i] = real_scale * slope;                                                              \
-                }                                                                                            \
-            }                                                                                                \
+                NAME(repeat_par)(flat ? n_rows : 1, width, par + c, pars);                                   \
+            for (ptrdiff_t r = 0; r < runs; r++)                                                             \
+                NAME(name##_run)(run, S + r * lds + c, Y + r * ldy + c, pars, (REAL)scale, terms + r * run,           \
+                                 dS ? dS + r * ldds + c : slopes);                                           \
             NAME(add_row_sums)(n_rows, width, terms, row_loss);                                              \
         }                                                                                                    \
     }

@@ -126,13 +126,21 @@ INLINE double sum_of_4(__m256d v)
 /* Registers: AVX-512 has 32, AVX2 16. A panel is as wide as a block of the result. Blocks by falling height: one is
  * taken where it leaves no row, or half as many as it has, as a block of a row or two reads as much of B as a full one. */
 #define FITS(height, left) ((left) == (height) || 2 * (left) >= 3 * (height))
+#define BLOCKS(BLOCK) BLOCKS_4(BLOCK) BLOCKS_3(BLOCK) BLOCKS_2(BLOCK) BLOCKS_1(BLOCK)
+#define BLOCKS_OF(n_vectors, BLOCK) \
+    switch (n_vectors) { \
+    case 4: BLOCKS_4(BLOCK) break; \
+    case 3: BLOCKS_3(BLOCK) break; \
+    case 2: BLOCKS_2(BLOCK) break; \
+    default: BLOCKS_1(BLOCK) \
+    }
 #if defined(__AVX512F__)
 #define PANEL (4 * N_LANES)
 #define WIDE 16
-#define BLOCKS(BLOCK) \
-    BLOCK(6, 4) BLOCK(5, 4) BLOCK(4, 4) BLOCK(3, 4) BLOCK(2, 4) BLOCK(1, 4) BLOCK(8, 3) BLOCK(6, 3) BLOCK(4, 3) \
-    BLOCK(2, 3) BLOCK(1, 3) BLOCK(12, 2) BLOCK(10, 2) BLOCK(8, 2) BLOCK(6, 2) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2) \
-    BLOCK(16, 1) BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
+#define BLOCKS_4(BLOCK) BLOCK(6, 4) BLOCK(5, 4) BLOCK(4, 4) BLOCK(3, 4) BLOCK(2, 4) BLOCK(1, 4)
+#define BLOCKS_3(BLOCK) BLOCK(8, 3) BLOCK(6, 3) BLOCK(4, 3) BLOCK(2, 3) BLOCK(1, 3)
+#define BLOCKS_2(BLOCK) BLOCK(12, 2) BLOCK(10, 2) BLOCK(8, 2) BLOCK(6, 2) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2)
+#define BLOCKS_1(BLOCK) BLOCK(16, 1) BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
 #define COPY_A false
 #define DOT_ROWS 4
@@ -145,9 +153,10 @@ INLINE double sum_of_4(__m256d v)
 #else
 #define PANEL (2 * N_LANES)
 #define WIDE 8
-#define BLOCKS(BLOCK) \
-    BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) \
-    BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
+#define BLOCKS_4(BLOCK)
+#define BLOCKS_3(BLOCK)
+#define BLOCKS_2(BLOCK) BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2)
+#define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
 #define COPY_A true
 #define DOT_ROWS 2
@@ -296,10 +305,9 @@ static void NAME(panel)(int n_vectors, ptrdiff_t n_rows, const NAME(Panel) *p)
 {
     ptrdiff_t r = 0;
 #define BLOCK(R, N)                                                                                          \
-    if (n_vectors == N)                                                                                      \
-        for (; FITS(R, n_rows - r); r += R)                                                                  \
-            NAME(panel_##R##_##N)(p, r);
-    BLOCKS(BLOCK)
+    for (; FITS(R, n_rows - r); r += R)                                                                      \
+        NAME(panel_##R##_##N)(p, r);
+    BLOCKS_OF(n_vectors, BLOCK)
 #undef BLOCK
 }
 
@@ -577,11 +585,10 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
                     step_b = PANEL;
                 }
 #define BLOCK(R, N)                                                                                          \
-    if (n_vectors == N)                                                                                      \
         for (; FITS(R, end - at); at += R)                                                                   \
             NAME(gradient_##R##_##N)(columns % N_LANES != 0, some, a + (at - i), ld, b, step_b, mask, r == 0,         \
                                      C + at * ldc, ldc);
-                BLOCKS(BLOCK)
+                BLOCKS_OF(n_vectors, BLOCK)
 #undef BLOCK
             }
         }
@@ -607,6 +614,11 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
 #undef NARROW_ROWS
 #undef COPY_A
 #undef FITS
+#undef BLOCKS_OF
+#undef BLOCKS_4
+#undef BLOCKS_3
+#undef BLOCKS_2
+#undef BLOCKS_1
 #undef DOT_ROWS
 #undef DOT_COLUMNS
 #undef DOT_MOST

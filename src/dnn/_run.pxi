@@ -65,6 +65,8 @@ cdef enum:
     FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
 
 cdef double SLICE = 0.001  # seconds: a member that comes later had its core taken
+cdef enum:
+    TRIES_A_SAMPLE = 64    # of which one is short, and done alone to know how long a step takes so
 cdef double WAITED = 0.35  # of the time: more, and one member does better alone
 cdef double PAUSE = 0.01   # seconds that it then goes on alone at first; up to 8 times as long if that recurs
 
@@ -596,6 +598,8 @@ cdef class Trainer:
     cdef readonly int kept_waiting  # tries in a row in which the team was
     cdef bint mustered, trusted    # the last try did not keep the team waiting: the next may be longer
     cdef double alone_until, pause  # when the team is tried again after it was kept waiting; the length of that
+    cdef double alone               # seconds of a step by one member, where steps are short; 0: not known
+    cdef Py_ssize_t tries
 
     def __cinit__(self, Plan plan, Schedule schedule, params, X, *, int loss, par, Y, classes, weights, python_loss,
                   double alpha, double l1, Py_ssize_t batch, int optimizer, hyper, double weight_decay,
@@ -689,19 +693,25 @@ cdef class Trainer:
         return self.do(n_steps)
 
     cdef Py_ssize_t do(self, Py_ssize_t n_steps) except -1:
-        """The steps, as many at a time as show whether the team is kept waiting: by another process that wants the
-        core of one of its members. Then one goes on alone, and the team is tried again later."""
+        """The steps, as many at a time as show whether the team is kept waiting, by another process that wants the core
+        of one of its members, or slower than one alone, where cores are far from each other. Then one goes on alone,
+        and the team is tried again later. No bit depends on that."""
         cdef Shared* shared = &self.run.shared
         cdef Job* job = &self.run.job
         cdef Py_ssize_t done = 0, some, a_try
         cdef double took, waited, flops = 3 * flops_a_row(job) * job.batch + 1e4
         cdef int m, n
+        cdef bint sample, short_steps = 8 * flops < FLOPS_A_TRY
         cdef bint stale = False  # whether the copies of members 1, 2, ... are of before
         a_try = n_steps if self.n_members == 1 else max(1, <Py_ssize_t>(FLOPS_A_TRY / flops))
         while done < n_steps:
             n = self.n_members if dnn_seconds() >= self.alone_until else 1
+            sample = n > 1 and short_steps and self.tries % TRIES_A_SAMPLE == 1  # the first try wakes the team
+            self.tries += 1
+            if sample:
+                n = 1
             # Beside a busy process a step may take a hundred times as long: few of them tell
-            some = min(a_try if n == 1 or self.trusted else max(1, a_try // 16), n_steps - done)
+            some = min(a_try if not sample and (n == 1 or self.trusted) else max(1, a_try // 16), n_steps - done)
             shared.n_steps, shared.done = some, 0
             job.fresh = done == 0
             for m in range(1, n):
@@ -717,12 +727,13 @@ cdef class Trainer:
             if shared.done < some:
                 break
             if n == 1:
+                self.alone = took / some
                 continue
             # To wake a member from its sleep may take as long as a short try, and tells nothing: but for a slice of time
             waited = dnn_team_waited(shared.team) - shared.late
             if shared.late > SLICE:
                 waited, took = waited + shared.late, took + shared.late
-            if waited > WAITED * took:
+            if waited > WAITED * took or (short_steps and self.alone > 0 and took > self.alone * some):
                 self.kept_waiting += 1
                 self.trusted = False
                 # Once may be chance, but for a whole slice of time, in few steps, or where it has been so before
