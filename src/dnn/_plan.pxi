@@ -386,7 +386,7 @@ cdef class Schedule:
                         o0 = (t // down if k < self.n_columns else t % across) * columns
                         of_tile = TILE_COST + min(rows, op.n_in - i0) * min(columns, op.n_out - o0)
                         if i0 == 0:
-                            of_tile += self.n_rows * columns // 16  # db
+                            of_tile += 8 * columns  # db: as long as some rows of dW
                         self.tiles[n] = Tile(k, i0, min(i0 + rows, op.n_in), o0, min(o0 + columns, op.n_out),
                                              cost + of_tile / 2)
                         cost += of_tile
