@@ -287,3 +287,31 @@ def test_members_may_run_wherever_their_maker_may():
     assert len(seen) >= 6  # three threads, twice
     assert all(cores == before for cores in seen), (before, seen)
     assert os.sched_getaffinity(0) == before
+
+
+SMALL_STACK = """
+import threading
+import numpy as np
+import dnn
+X = np.random.default_rng(0).normal(size=(600, 784)).astype("f4")
+done = []
+def work():
+    for sizes in ([784, 20, 10], [784, 600, 10]):
+        dnn.Network(sizes, output="softmax", random_state=0).fit(
+            X, np.arange(600) % 10, epochs=1, batch_size=600, n_threads=1
+        )
+    done.append(True)
+threading.stack_size(256 * 1024)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+assert done
+"""
+
+
+def test_a_thread_of_little_stack(isa):
+    """Operands are copied together in the core's own memory."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SMALL_STACK], env=dict(os.environ, DNN_ISA=isa), capture_output=True, text=True
+    )
+    assert ran.returncode == 0, (ran.returncode, ran.stderr)

@@ -148,6 +148,7 @@ cdef struct Job:
     double* w_tile
     char* G                     # a bias and a weight tile, or all parameters
     char* turned                # the same transposed
+    char* spare                 # of products: see DNN_SPARE; NULL where they copy nothing
     # when the last signal was looked for
     double unheard, heard
 
@@ -295,10 +296,10 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
         finish = DNN_RELU if activation == RELU and f.at == dst.Z.at else DNN_PLAIN
         if job.ways[i].dots:
             job.kernels.dots(finish, n, op.n_out, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r),
-                             job.Wt[i], leading(op.n_in, job.size), b, Z, dst.Z.ld)
+                             job.Wt[i], leading(op.n_in, job.size), b, Z, dst.Z.ld, job.spare)
         else:
             job.kernels.product(finish, n, o1 - o0, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r), W,
-                                op.n_out, b, NULL, 0, Z, dst.Z.ld)
+                                op.n_out, b, NULL, 0, Z, dst.Z.ld, job.spare)
         b = NULL
     if b != NULL or f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
         job.kernels.activate(activation, op.par, n, o1 - o0, b, Z, dst.Z.ld, row(job, f, r) + o0 * job.size, f.ld)
@@ -430,7 +431,7 @@ cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
         if job.ways[i].own:
             job.kernels.product(DNN_RELU_SLOPE if fused else DNN_PLAIN, n, op.n_in, op.n_out, row(job, dZ, r), dZ.ld,
                                 NULL, job.Wt[i], leading(op.n_in, job.size), NULL, row(job, src.V, r), src.V.ld,
-                                dA.at, dA.ld)
+                                dA.at, dA.ld, job.spare)
         else:
             product(job, dA.at, dA.ld, False, row(job, dZ, r), dZ.ld, job.Wt[i], leading(op.n_in, job.size),
                     n, op.n_in, op.n_out)
@@ -501,11 +502,11 @@ cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize
         product(job, dW, ld, True, A_at + tile.i0 * job.size, A.ld, dZ_at + tile.o0 * job.size, dZ.ld, rows, columns, n)
     elif not job.ways[tile.op].across:
         job.kernels.gradient(n, rows, columns, A_at, A.ld, rows_of(job, op.src, r), tile.i0, dZ_at, dZ.ld, NULL, tile.o0,
-                             dW, ld)
+                             dW, ld, job.spare)
     else:  # lanes along the inputs: dW' = dZ' A_prev
         turned = dW if columns == 1 and ld == 1 else job.turned
         job.kernels.gradient(n, columns, rows, dZ_at, dZ.ld, NULL, tile.o0, A_at, A.ld, rows_of(job, op.src, r), tile.i0,
-                             turned, rows)
+                             turned, rows, job.spare)
         if turned != dW:
             job.kernels.transpose(columns, rows, turned, rows, dW, ld)
     if db != NULL:

@@ -79,6 +79,9 @@
     ROW(erfc)              \
     ROW(log)
 
+/* Bytes that products copy operands together in, on a line of the cache: a caller's, as a stack may be small. */
+#define DNN_SPARE (352 * 1024)
+
 /* What `product` and `dots` do with a number before they let go of it. */
 #define DNN_PLAIN 0      /* nothing */
 #define DNN_RELU 1
@@ -181,24 +184,25 @@ typedef struct {
 
     /* Products: see _products.h. lanes: numbers of a vector; 0: this table has none of them, use BLAS.
      * A matrix is given by its first number and the numbers from row to row; or, where `rows` is not NULL, by
-     * a pointer to each row. bias (n_cols,) or NULL. */
+     * a pointer to each row. bias (n_cols,) or NULL. spare: DNN_SPARE bytes on a line of the cache, or NULL, where
+     * gradient must not be given pointers. */
     int lanes;
 
     /* C (n_rows, n_cols) = finish(A (n_rows, depth) B (depth, n_cols) + bias). S (n_rows, n_cols): what
      * DNN_RELU_SLOPE looks at. C is none of the others. */
     void (*product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
                     ptrdiff_t lda, const void *const *rows, const void *B, ptrdiff_t ldb, const void *bias,
-                    const void *S, ptrdiff_t lds, void *C, ptrdiff_t ldc);
+                    const void *S, ptrdiff_t lds, void *C, ptrdiff_t ldc, void *spare);
 
     /* C (n_rows, n_cols) = finish(A (n_rows, depth) T' + bias), T (n_cols, depth). */
     void (*dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A, ptrdiff_t lda,
                  const void *const *rows, const void *T, ptrdiff_t ldt, const void *bias, void *C,
-                 ptrdiff_t ldc);
+                 ptrdiff_t ldc, void *spare);
 
     /* C (n_rows, n_cols) = A' B: columns i0 on of A (n, ..), columns j0 on of B (n, ..). */
     void (*gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
                      const void *const *rows_a, ptrdiff_t i0, const void *B, ptrdiff_t ldb,
-                     const void *const *rows_b, ptrdiff_t j0, void *C, ptrdiff_t ldc);
+                     const void *const *rows_b, ptrdiff_t j0, void *C, ptrdiff_t ldc, void *spare);
 } DnnKernels;
 
 #define DNN_FLOAT32 0

@@ -2,7 +2,7 @@
 # the BLAS.
 
 cdef extern from "_kernels.h" nogil:
-    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_PLAIN, DNN_RELU, DNN_RELU_SLOPE
+    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_SPARE, DNN_PLAIN, DNN_RELU, DNN_RELU_SLOPE
 
     ctypedef struct DnnActivation:
         const char* name
@@ -53,11 +53,13 @@ cdef extern from "_kernels.h" nogil:
                         const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
         int lanes
         void (*product)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
-                        const void*, Py_ssize_t, const void*, const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+                        const void*, Py_ssize_t, const void*, const void*, Py_ssize_t, void*, Py_ssize_t,
+                        void*) noexcept nogil
         void (*dots)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
-                     const void*, Py_ssize_t, const void*, void*, Py_ssize_t) noexcept nogil
+                     const void*, Py_ssize_t, const void*, void*, Py_ssize_t, void*) noexcept nogil
         void (*gradient)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**, Py_ssize_t,
-                         const void*, Py_ssize_t, const void**, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+                         const void*, Py_ssize_t, const void**, Py_ssize_t, void*, Py_ssize_t,
+                         void*) noexcept nogil
 
     const DnnKernels* dnn_kernels(int isa, int precision)
     uint64_t dnn_key(uint64_t seed, int64_t step, int layer)

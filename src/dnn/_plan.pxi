@@ -169,7 +169,7 @@ cdef class Schedule:
     cdef Tile* tiles
     cdef Way* ways
     cdef Py_ssize_t grad, parts, row_sums, tile_sums  # in the work space
-    cdef Py_ssize_t dA, Y, classes, w, G, turned, rows, params, state  # in the scratch
+    cdef Py_ssize_t dA, Y, classes, w, G, turned, spare, rows, params, state  # in the scratch
 
     def __cinit__(self, Plan plan, int size, Py_ssize_t n_rows, int purpose, bint gather=False,
                   bint outputs=False, bint gradient=False, bint dropout=False, bint called=False, int slots=0):
@@ -208,6 +208,9 @@ cdef class Schedule:
             self.tile_sums = self.take(2 * self.n_weight_tiles * sizeof(double))
             self.row_sums = self.take(max(self.n_row_tiles, 2 * N_PARTS) * sizeof(double))
         self.grad = self.take(plan.n_params * size) if gradient and not self.private and not self.lying else -1
+        # Gathered rows are copied, and wide ones; a call of few rows has no time to find the room
+        self.spare = self.take_scratch(DNN_SPARE) if own and not self.lying and (
+            gather or (n_rows >= 32 and plan.widest * size >= 1024)) else -1
         self.dA = self.take_scratch(self.block_rows * widest * size)
         self.Y = self.take_scratch(self.tile_rows * plan.n_outputs * size)
         self.classes = self.take_scratch(self.tile_rows * sizeof(int64_t))

@@ -24,8 +24,9 @@
 #include <stdbool.h>
 
 #define DEPTH 512      /* of a block of a sum: long enough that results are rarely fetched and stored again */
-/* Of dot products: bytes of a piece of the columns, and rows whose sums wait meanwhile. */
+/* Of dot products: bytes of a piece of the columns, rows that it is worth it for, and rows whose sums wait meanwhile. */
 #define DOT_PIECE 28672
+#define DOT_LEAST 32
 #define DOT_GROUP 128
 /* A panel of B is copied together before its product where it is read by so many rows, and its own are so far apart. */
 #define PACK_ROWS 64
@@ -166,6 +167,9 @@ INLINE double sum_of_4(__m256d v)
     BLOCK(1, 1) BLOCK(1, 2) BLOCK(1, 3) BLOCK(1, 4) BLOCK(1, 5) BLOCK(2, 1) BLOCK(2, 2) BLOCK(2, 3) BLOCK(2, 4) \
     BLOCK(2, 5)
 #endif
+
+_Static_assert(DEPTH * PANEL * SIZE + COPIED <= DNN_SPARE, "copies of a sum over rows");
+_Static_assert(DOT_PIECE + DOT_GROUP * DOT_MOST * sizeof(V) <= DNN_SPARE, "columns and sums of dots");
 
 /* ---- C = A B ---- */
 
@@ -337,12 +341,12 @@ static void NAME(copy_strip)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdif
 
 static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
                           ptrdiff_t lda, const void *const *rows, const void *B_, ptrdiff_t ldb,
-                          const void *bias_, const void *slope, ptrdiff_t lds, void *C, ptrdiff_t ldc)
+                          const void *bias_, const void *slope, ptrdiff_t lds, void *C, ptrdiff_t ldc, void *spare)
 {
     const REAL *B = B_, *bias = bias_;
     const ptrdiff_t n_blocks = depth > DEPTH ? (depth + DEPTH - 1) / DEPTH : 1, step = (depth + n_blocks - 1) / n_blocks;
-    const bool pack = n_rows >= PACK_ROWS && ldb * SIZE >= PACK_BYTES;
-    _Alignas(64) REAL packed[DEPTH * PANEL];
+    const bool pack = spare && n_rows >= PACK_ROWS && ldb * SIZE >= PACK_BYTES;
+    REAL *packed = spare;
     NAME(Panel) p = {.A = A, .lda = lda, .rows = rows, .ldb = pack ? PANEL : ldb, .ldc = ldc, .lds = lds, .finish = finish};
     for (p.k = 0; p.k == 0 || p.k < depth; p.k += step) {
         p.depth = smaller(step, depth - p.k);
@@ -456,7 +460,7 @@ static void NAME(dot_piece)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth,
             switch (8 * height + (int)smaller(DOT_COLUMNS, n_cols - c)) {
 #define CASE(R, N)                                                                                           \
     case 8 * R + N:                                                                                          \
-        NAME(dot_block)(R, N, a, T + c * ldt, ldt, depth, sums + r * n_cols + c, n_cols, first, last, finish,         \
+        NAME(dot_block)(R, N, a, T + c * ldt, ldt, depth, sums ? sums + r * n_cols + c : NULL, n_cols, first, last, finish, \
                         bias ? bias + c : NULL, C + r * ldc + c, ldc);                                       \
         break;
                 DOT_BLOCKS(CASE)
@@ -470,14 +474,14 @@ static void NAME(dot_piece)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth,
  * are copied together, stay in L1. Sums wait in memory meanwhile: the order of additions is that of one piece. */
 static void NAME(dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A_,
                        ptrdiff_t lda, const void *const *rows, const void *T_, ptrdiff_t ldt, const void *bias,
-                       void *C_, ptrdiff_t ldc)
+                       void *C_, ptrdiff_t ldc, void *spare)
 {
     const REAL *A = A_, *T = T_;
-    REAL *C = C_, packed[DOT_PIECE / SIZE];
-    V sums[DOT_GROUP * DOT_MOST];
+    REAL *C = C_, *packed = spare;
+    V *sums = spare ? (V *)((char *)spare + DOT_PIECE) : NULL;
     const ptrdiff_t piece = DOT_PIECE / SIZE / (n_cols > 0 ? n_cols : 1) / N_LANES * N_LANES;
-    if (n_rows < PACK_ROWS / 2 || n_cols <= DOT_COLUMNS || n_cols > DOT_MOST || depth < 2 * piece) {
-        NAME(dot_piece)(n_rows, n_cols, depth, A, lda, rows, 0, T, ldt, sums, true, true, finish, bias, C, ldc);
+    if (!spare || n_rows < DOT_LEAST || n_cols <= DOT_COLUMNS || n_cols > DOT_MOST || depth < 2 * piece) {
+        NAME(dot_piece)(n_rows, n_cols, depth, A, lda, rows, 0, T, ldt, NULL, true, true, finish, bias, C, ldc);
         return;
     }
     for (ptrdiff_t r = 0; r < n_rows; r += DOT_GROUP)
@@ -544,15 +548,15 @@ BLOCKS(BLOCK)
 #undef BLOCK
 
 /* Pointers in the innermost loop would cost 5 % for A and as much for B: rows that are gathered are copied together,
- * of A as many columns at once as the strip holds. */
+ * of A as many columns at once as the strip holds. They need the spare bytes; without, nothing else is copied. */
 static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
                            const void *const *rows_a, ptrdiff_t i0, const void *B, ptrdiff_t ldb,
-                           const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc)
+                           const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc, void *spare)
 {
     const ptrdiff_t n_blocks = n > DEPTH ? (n + DEPTH - 1) / DEPTH : 1, step = (n + n_blocks - 1) / n_blocks;
     const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
-    const bool pack = rows_b || (n_rows >= PACK_TILE && step >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
-    _Alignas(64) REAL packed[DEPTH * PANEL], strip[COPIED / SIZE];
+    const bool pack = rows_b || (spare && n_rows >= PACK_TILE && step >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
+    REAL *packed = spare, *strip = spare ? packed + DEPTH * PANEL : NULL;
     ptrdiff_t width = n_rows, ld = lda;
     const bool copy = rows_a || (pack && COPY_A);
     if (copy && n > 0) { /* an odd number of lines from row to row: columns of them fall on all sets of the cache */

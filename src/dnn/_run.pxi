@@ -194,6 +194,7 @@ cdef class Run:
                 job.params, job.state = scratch + schedule.params, scratch + schedule.state
         job.G = scratch + schedule.G
         job.turned = scratch + schedule.turned
+        job.spare = scratch + schedule.spare if schedule.spare >= 0 else NULL
         job.dA = scratch + schedule.dA
         job.Y_tile = scratch + schedule.Y
         job.classes_tile = <int64_t*>(scratch + schedule.classes)

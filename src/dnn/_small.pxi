@@ -122,7 +122,7 @@ cdef Status lying_step(Job* job, Py_ssize_t n, double total, double rate, double
         f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
         activation = IDENTITY if last and not job.outputs else op.activation
         job.kernels.product(DNN_RELU if activation == RELU else DNN_PLAIN, op.n_out, n, op.n_in + 1, job.Wt[i],
-                            op.n_in + 1, NULL, src.A.at, src.A.ld, NULL, NULL, 0, dst.Z.at, dst.Z.ld)
+                            op.n_in + 1, NULL, src.A.at, src.A.ld, NULL, NULL, 0, dst.Z.at, dst.Z.ld, NULL)
         if f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
             job.kernels.activate(activation, op.par, op.n_out, n, NULL, dst.Z.at, dst.Z.ld if not last else n,
                                  f.at, f.ld if not last else n)
@@ -137,19 +137,19 @@ cdef Status lying_step(Job* job, Py_ssize_t n, double total, double rate, double
         src, dst = job.slots[i], job.slots[i + 1]
         if last:  # a column; as a row it is computed in fewer blocks
             job.kernels.dots(DNN_PLAIN, 1, op.n_in + 1, n, dst.dZ.at, n, NULL, src.A.at, src.A.ld, NULL,
-                             job.G + op.W * size, op.n_in + 1)
+                             job.G + op.W * size, op.n_in + 1, NULL)
         else:
             job.kernels.dots(DNN_PLAIN, op.n_in + 1, op.n_out, n, src.A.at, src.A.ld, NULL, dst.dZ.at, dst.dZ.ld, NULL,
-                             job.G + op.W * size, op.n_out)
+                             job.G + op.W * size, op.n_out, NULL)
         if i < lowest(job):
             continue
         activation = job.ops[i - 1].activation
         if activation == RELU:
             job.kernels.product(DNN_RELU_SLOPE, op.n_in, n, op.n_out, job.params + op.W * size, op.n_out, NULL,
-                                dst.dZ.at, dst.dZ.ld, NULL, src.A.at, src.A.ld, src.dZ.at, src.dZ.ld)
+                                dst.dZ.at, dst.dZ.ld, NULL, src.A.at, src.A.ld, src.dZ.at, src.dZ.ld, NULL)
         else:
             job.kernels.product(DNN_PLAIN, op.n_in, n, op.n_out, job.params + op.W * size, op.n_out, NULL,
-                                dst.dZ.at, dst.dZ.ld, NULL, NULL, 0, job.dA, src.dZ.ld)
+                                dst.dZ.at, dst.dZ.ld, NULL, NULL, 0, job.dA, src.dZ.ld, NULL)
             job.kernels.slope(activation, job.ops[i - 1].par, op.n_in, n, src.V.at, src.V.ld, job.dA, src.dZ.ld,
                               src.dZ.at, src.dZ.ld)
     return apply(job, total, rate, cost)

@@ -39,11 +39,11 @@ static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K
     long wrong = 0;
     void *A = make(M * K, size), *B = make(K * N, size), *T = make(N * K, size), *bias = make(N, size);
     void *S = make(M * N, size), *C = make(M * N, size), *D = make(M * N, size), *G = make(K * N, size);
-    void **rows = malloc((size_t)(M + 1) * sizeof *rows);
+    void **rows = malloc((size_t)(M + 1) * sizeof *rows), *spare = aligned_alloc(64, DNN_SPARE);
     for (ptrdiff_t r = 0; r < M; r++)
         rows[r] = (char *)A + r * K * size;
-    k->product(DNN_RELU, M, N, K, A, K, NULL, B, N, bias, NULL, 0, C, N);
-    k->dots(DNN_PLAIN, M, N, K, NULL, 0, (const void *const *)rows, T, K, bias, D, N);
+    k->product(DNN_RELU, M, N, K, A, K, NULL, B, N, bias, NULL, 0, C, N, spare);
+    k->dots(DNN_PLAIN, M, N, K, NULL, 0, (const void *const *)rows, T, K, bias, D, N, spare);
     for (ptrdiff_t m = 0; m < M; m++)
         for (ptrdiff_t n = 0; n < N; n++) {
             double c = get(bias, n, size), d = c;
@@ -54,8 +54,8 @@ static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K
             wrong += compare("product", get(C, m * N + n, size), c < 0 ? 0 : c, size, K);
             wrong += compare("dots", get(D, m * N + n, size), d, size, K);
         }
-    k->product(DNN_RELU_SLOPE, M, N, K, NULL, 0, (const void *const *)rows, B, N, NULL, S, N, C, N);
-    k->gradient(M, K, N, NULL, 0, (const void *const *)rows, 0, C, N, NULL, 0, G, N);
+    k->product(DNN_RELU_SLOPE, M, N, K, NULL, 0, (const void *const *)rows, B, N, NULL, S, N, C, N, spare);
+    k->gradient(M, K, N, NULL, 0, (const void *const *)rows, 0, C, N, NULL, 0, G, N, spare);
     for (ptrdiff_t i = 0; i < K; i++)
         for (ptrdiff_t n = 0; n < N; n++) {
             double g = 0;
@@ -66,7 +66,7 @@ static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K
             }
             wrong += compare("gradient", get(G, i * N + n, size), g, size, M * (K + 1));
         }
-    free(A), free(B), free(T), free(bias), free(S), free(C), free(D), free(G), free(rows);
+    free(A), free(B), free(T), free(bias), free(S), free(C), free(D), free(G), free(rows), free(spare);
     return wrong;
 }
 
