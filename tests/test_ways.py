@@ -14,7 +14,7 @@ HIDDEN = {
     "private, one row": ([7, 20, 9, 1], 2),
     "two phases": ([60, 300, 20, 2], 50),
     "columns": ([120, 520, 20, 2], 50),  # of the first layer for each member
-    "narrow behind wide": ([4100, 6, 2], 50),  # by dots, in more than one block of the sum
+    "narrow behind wide": ([4100, 6, 2], 50),  # by dots, in pieces that are copied together
 }
 
 

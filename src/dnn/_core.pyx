@@ -281,8 +281,8 @@ cdef inline const void** rows_of(const Job* job, int slot, Py_ssize_t r) noexcep
 
 
 cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ssize_t o0, Py_ssize_t o1) noexcept nogil:
-    """Rows r .. r + n, columns o0 .. o1 of a layer's Z = A_prev W + b and f(Z). All columns, unless it is computed by
-    kernel.product."""
+    """Rows r .. r + n, columns o0 .. o1 of a layer: Z = A_prev W + b, A = f(Z), dropout. All columns, but for a layer that
+    members share by columns."""
     cdef const Op* op = &job.ops[i]
     cdef Slot src = job.slots[op.src], dst = job.slots[op.dst]
     cdef Matrix f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
@@ -303,6 +303,8 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
         b = NULL
     if b != NULL or f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
         job.kernels.activate(activation, op.par, n, o1 - o0, b, Z, dst.Z.ld, row(job, f, r) + o0 * job.size, f.ld)
+    if drops(job, op.dst):
+        drop(job, op.dst, r, n, row(job, f, r), f.ld, row(job, dst.A, r), dst.A.ld)
 
 
 cdef inline bint abandoned(Job* job, const Op* op, Py_ssize_t n) noexcept nogil:
@@ -315,27 +317,19 @@ cdef inline bint abandoned(Job* job, const Op* op, Py_ssize_t n) noexcept nogil:
 
 
 cdef void forward_block(Job* job, int first, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
-    """Rows r .. r + n through all layers from the first on: Z = A_prev W + b, A = f(Z), dropout."""
+    """Rows r .. r + n through all layers from the first on."""
     cdef int i
-    cdef const Op* op
-    cdef Slot dst
-    cdef Matrix f
     for i in range(first, job.n_ops):
-        op = &job.ops[i]
-        forward_layer(job, i, r, n, 0, op.n_out)
-        if drops(job, op.dst):
-            dst = job.slots[op.dst]
-            f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
-            drop(job, op.dst, r, n, row(job, f, r), f.ld, row(job, dst.A, r), dst.A.ld)
-        if abandoned(job, op, n):
+        forward_layer(job, i, r, n, 0, job.ops[i].n_out)
+        if abandoned(job, &job.ops[i], n):
             return
 
 
 cdef int forward_columns(Job* job, Py_ssize_t n) noexcept nogil:
     """The first layers of a batch of n rows, each member its columns; returns how many layers they were.
 
-    Weights that a member has updated, and another reads, cross from core to core, and cross again to be written: some
-    8 ns a line of the cache. A member that computes the columns whose weights it will update, as shares of weight
+    Weights that a member has updated, and another reads, cross from core to core, and cross again to be written: 1 to
+    8 ns a line of the cache, by how far the cores are. A member that computes the columns whose weights it will update, as shares of weight
     tiles are cut there, has them in its own L2, and hands on rows of outputs, which are fewer."""
     cdef Py_ssize_t lanes = job.kernels.lanes, n_out, o0, o1, r, rows
     cdef int i

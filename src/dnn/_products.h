@@ -547,55 +547,58 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
 BLOCKS(BLOCK)
 #undef BLOCK
 
+/* A block of the sum: all columns for rows 0 .. n_rows of C, from n rows of A and B, b columns of which start at column.
+ * packed: room for a panel of B, or NULL for B where it stands. */
+static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *a, ptrdiff_t lda,
+                                 const REAL *B, ptrdiff_t ldb, const void *const *rows, ptrdiff_t column, ptrdiff_t panel,
+                                 REAL *packed, bool first, REAL *C, ptrdiff_t ldc)
+{
+    for (ptrdiff_t j = 0; j < n_cols; j += panel) {
+        const ptrdiff_t width = smaller(panel, n_cols - j), step = packed ? PANEL : ldb;
+        const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
+        const MASK mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
+        const REAL *b = packed ? packed : B + column + j;
+        ptrdiff_t i = 0;
+        if (packed)
+            NAME(copy_strip)(n, width, B, ldb, rows, column + j, packed, PANEL);
+#define BLOCK(R, N)                                                                                          \
+    for (; FITS(R, n_rows - i); i += R)                                                                      \
+        NAME(gradient_##R##_##N)(width % N_LANES != 0, n, a + i, lda, b, step, mask, first, C + i * ldc + j, ldc);
+        BLOCKS_OF(n_vectors, BLOCK)
+#undef BLOCK
+    }
+}
+
 /* Pointers in the innermost loop would cost 5 % for A and as much for B: rows that are gathered are copied together,
  * of A as many columns at once as the strip holds. They need the spare bytes; without, nothing else is copied. */
-static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
-                           const void *const *rows_a, ptrdiff_t i0, const void *B, ptrdiff_t ldb,
+static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A_, ptrdiff_t lda,
+                           const void *const *rows_a, ptrdiff_t i0, const void *B_, ptrdiff_t ldb,
                            const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc, void *spare)
 {
     const ptrdiff_t n_blocks = n > DEPTH ? (n + DEPTH - 1) / DEPTH : 1, step = (n + n_blocks - 1) / n_blocks;
     const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
     const bool pack = rows_b || (spare && n_rows >= PACK_TILE && step >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
-    REAL *packed = spare, *strip = spare ? packed + DEPTH * PANEL : NULL;
-    ptrdiff_t width = n_rows, ld = lda;
     const bool copy = rows_a || (pack && COPY_A);
-    if (copy && n > 0) { /* an odd number of lines from row to row: columns of them fall on all sets of the cache */
+    REAL *C = C_, *packed = pack ? spare : NULL, *strip = copy ? (REAL *)spare + DEPTH * PANEL : NULL;
+    ptrdiff_t width = n_rows, ld = lda;
+    if (n == 0)
+        for (ptrdiff_t i = 0; i < n_rows; i++)
+            memset(C + i * ldc, 0, (size_t)n_cols * SIZE);
+    else if (copy) { /* an odd number of lines from row to row: columns of them fall on all sets of the cache */
         ld = ((COPIED / 64 / step - 1) | 1) * (64 / SIZE);
         width = ld / 48 * 48; /* which blocks of any height divide */
     }
-    if (n == 0)
-        for (ptrdiff_t i = 0; i < n_rows; i++)
-            memset((REAL *)C_ + i * ldc, 0, (size_t)n_cols * SIZE);
-    for (ptrdiff_t r = 0; r < n; r += step)
+    for (ptrdiff_t r = 0; r < n; r += step) {
+        const ptrdiff_t some = smaller(step, n - r);
+        const REAL *A = rows_a ? NULL : (const REAL *)A_ + r * lda, *B = rows_b ? NULL : (const REAL *)B_ + r * ldb;
         for (ptrdiff_t i = 0; i < n_rows; i += width) {
-            const ptrdiff_t some = smaller(step, n - r), end = smaller(n_rows, i + width);
-            const REAL *a = (const REAL *)A + r * lda + i0 + i;
-            if (copy) {
-                NAME(copy_strip)(some, end - i, rows_a ? NULL : (const REAL *)A + r * lda, lda, rows_a ? rows_a + r : NULL,
-                                 i0 + i, strip, ld);
-                a = strip;
-            }
-            for (ptrdiff_t j = 0; j < n_cols; j += panel) {
-                const ptrdiff_t columns = smaller(panel, n_cols - j);
-                const int n_vectors = (int)((columns + N_LANES - 1) / N_LANES);
-                const MASK mask = MASK_OF(columns - (n_vectors - 1) * N_LANES);
-                const REAL *b = (const REAL *)B + r * ldb + j0 + j;
-                ptrdiff_t at = i, step_b = ldb;
-                REAL *C = (REAL *)C_ + j;
-                if (pack) {
-                    NAME(copy_strip)(some, columns, (const REAL *)B + r * ldb, ldb, rows_b ? rows_b + r : NULL, j0 + j,
-                                     packed, PANEL);
-                    b = packed;
-                    step_b = PANEL;
-                }
-#define BLOCK(R, N)                                                                                          \
-        for (; FITS(R, end - at); at += R)                                                                   \
-            NAME(gradient_##R##_##N)(columns % N_LANES != 0, some, a + (at - i), ld, b, step_b, mask, r == 0,         \
-                                     C + at * ldc, ldc);
-                BLOCKS_OF(n_vectors, BLOCK)
-#undef BLOCK
-            }
+            const ptrdiff_t height = smaller(width, n_rows - i);
+            if (copy)
+                NAME(copy_strip)(some, height, A, lda, rows_a ? rows_a + r : NULL, i0 + i, strip, ld);
+            NAME(gradient_piece)(some, height, n_cols, copy ? strip : A + i0 + i, ld, B, ldb, rows_b ? rows_b + r : NULL, j0,
+                                 panel, packed, r == 0, C + i * ldc, ldc);
         }
+    }
 }
 
 #undef V

@@ -26,7 +26,7 @@
 
 #define LINE 64
 #define FREE_PAUSES 64  /* before the clock is looked at: a quiet barrier ends within them */
-#define STACK (1 << 20)  /* bytes of a member's: products keep a panel there; some systems give 128 KB */
+#define STACK (1 << 20)  /* bytes of a member's: kernels keep rows there; some systems give 128 KB */
 #define SPIN 20e-6      /* seconds of spinning: about what it costs to sleep and be woken */
 
 /* A number that others wait to see grow. */
