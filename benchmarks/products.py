@@ -54,7 +54,7 @@ def kernels() -> tuple[Any, Any, Any]:
         PLACE,
     )(found["product", 4])
     gradient = ctypes.CFUNCTYPE(
-        None, SIZE, SIZE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE
+        None, SIZE, SIZE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, PLACE
     )(found["gradient", 4])
     capsule = cython_blas.__pyx_capi__["sgemm"]
     name = ctypes.pythonapi.PyCapsule_GetName
@@ -108,7 +108,7 @@ def contenders(n: int) -> list[tuple[str, Any, Any]]:
         product(0, ROWS, n, n, a, ld, None, w, ld, None, None, 0, c, ld, spare)
 
     def gradient_ours() -> None:
-        gradient(ROWS, n, n, a, ld, None, 0, d, ld, None, 0, g, ld, spare)
+        gradient(ROWS, n, n, a, ld, None, 0, d, ld, None, 0, g, ld, spare, None)
 
     def forward_theirs(held: Any = held) -> None:
         sgemm(plain, plain, width, rows, width, one, w, step, a, step, zero, e, step)

@@ -484,7 +484,7 @@ cdef double flops_a_row(const Job* job) noexcept nogil:
 # ---------------------------------------------------------------------------------------------------------
 
 cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize_t n, char* dW, Py_ssize_t ld,
-                        char* db) noexcept nogil:
+                        char* db, const DnnWanted* wanted) noexcept nogil:
     """A tile of dW = A_prev' dZ over rows r .. r + n, and db (NULL: not wanted), the sum of its columns of dZ."""
     cdef const Op* op = &job.ops[tile.op]
     cdef Matrix A = job.slots[op.src].A, dZ = job.slots[op.dst].dZ
@@ -496,11 +496,11 @@ cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize
         product(job, dW, ld, True, A_at + tile.i0 * job.size, A.ld, dZ_at + tile.o0 * job.size, dZ.ld, rows, columns, n)
     elif not job.ways[tile.op].across:
         job.kernels.gradient(n, rows, columns, A_at, A.ld, rows_of(job, op.src, r), tile.i0, dZ_at, dZ.ld, NULL, tile.o0,
-                             dW, ld, job.spare)
+                             dW, ld, job.spare, wanted)
     else:  # lanes along the inputs: dW' = dZ' A_prev
         turned = dW if columns == 1 and ld == 1 else job.turned
         job.kernels.gradient(n, columns, rows, dZ_at, dZ.ld, NULL, tile.o0, A_at, A.ld, rows_of(job, op.src, r), tile.i0,
-                             turned, rows, job.spare)
+                             turned, rows, job.spare, wanted)
         if turned != dW:
             job.kernels.transpose(columns, rows, turned, rows, dW, ld)
     if db != NULL:
@@ -525,6 +525,24 @@ cdef inline bint is_frozen(const Job* job, int i) noexcept nogil:
     return job.frozen != NULL and job.frozen[i]
 
 
+cdef inline void want(DnnWanted* wanted, const char* at, Py_ssize_t stride, bint turned) noexcept nogil:
+    wanted.matrix[wanted.n] = DnnWantedMatrix(at, stride, turned)
+    wanted.n += 1
+
+
+cdef void want_tile(const Job* job, const Tile* tile, DnnWanted* wanted) noexcept nogil:
+    """What an update of a tile of weights reads and writes."""
+    cdef const Op* op = &job.ops[tile.op]
+    cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, ldt = leading(op.n_in, job.size)
+    cdef bint turned = job.ways[tile.op].across
+    cdef int k
+    want(wanted, job.params + W * job.size, op.n_out * job.size, turned)
+    for k in range(dnn_optimizers[job.optimizer].n_slots):
+        want(wanted, job.state + (k * job.n_params + W) * job.size, op.n_out * job.size, turned)
+    if keeps_transposed(job, tile.op):
+        want(wanted, job.Wt[tile.op] + (tile.o0 * ldt + tile.i0) * job.size, ldt * job.size, not turned)
+
+
 cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total) noexcept nogil:
     """A tile of dW over the n rows of the batch, with the first tile of a column of tiles db; into the gradient
     where it is wanted whole, else straight into the optimizer while they are in the cache.
@@ -541,16 +559,15 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     cdef char* db = job.G if fused else job.grad + b * job.size
     cdef Py_ssize_t ld = columns if fused else op.n_out
     cdef double* sums = job.tile_sums + 2 * t
-    cdef int k
+    cdef DnnWanted wanted
     sums[0] = sums[1] = 0
     if is_frozen(job, tile.op):
         dW = NULL
     else:
-        if fused:  # while the product runs
-            dnn_fetch(rows, columns * job.size, job.params + W * job.size, op.n_out * job.size)
-            for k in range(dnn_optimizers[job.optimizer].n_slots):
-                dnn_fetch(rows, columns * job.size, job.state + (k * job.n_params + W) * job.size, op.n_out * job.size)
-        gradient_part(job, tile, 0, n, dW, ld, db if tile.i0 == 0 else NULL)
+        wanted.n = 0
+        if fused:
+            want_tile(job, tile, &wanted)
+        gradient_part(job, tile, 0, n, dW, ld, db if tile.i0 == 0 else NULL, &wanted)
     if job.alpha != 0 or job.l1 != 0:
         sums[0] = job.kernels.penalty(rows, columns, job.params + W * job.size, op.n_out,
                                       job.alpha / total, job.l1 / total, dW, ld)

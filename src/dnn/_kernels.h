@@ -90,6 +90,7 @@
 #define DNN_MAX_PAR 2     /* parameters of an activation */
 #define DNN_MAX_HYPER 4   /* hyper-parameters of an optimizer, the rate apart */
 #define DNN_MAX_SCALARS 8 /* scalars of an update */
+#define DNN_MAX_WANTED 4  /* parameters, an optimizer's slots, W' */
 
 typedef struct {
     const char *name;
@@ -115,6 +116,19 @@ extern const DnnActivation dnn_activations[];
 extern const DnnLoss dnn_losses[];
 extern const DnnOptimizer dnn_optimizers[];
 extern const char *const dnn_functions[];
+
+/* Matrices that are read or written once C is computed. With each block of C theirs are fetched into the cache, so that
+ * this takes no time of its own. */
+typedef struct {
+    const char *at;
+    ptrdiff_t stride; /* bytes from row to row */
+    int turned;       /* 0: of the shape of C, 1: of C' */
+} DnnWantedMatrix;
+
+typedef struct {
+    int n;
+    DnnWantedMatrix matrix[DNN_MAX_WANTED];
+} DnnWanted;
 
 typedef struct {
     const char *isa; /* "baseline", "avx2", "avx512" */
@@ -199,10 +213,11 @@ typedef struct {
                  const void *const *rows, const void *T, ptrdiff_t ldt, const void *bias, void *C,
                  ptrdiff_t ldc, void *spare);
 
-    /* C (n_rows, n_cols) = A' B: columns i0 on of A (n, ..), columns j0 on of B (n, ..). */
+    /* C (n_rows, n_cols) = A' B: columns i0 on of A (n, ..), columns j0 on of B (n, ..). wanted: or NULL. */
     void (*gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
                      const void *const *rows_a, ptrdiff_t i0, const void *B, ptrdiff_t ldb,
-                     const void *const *rows_b, ptrdiff_t j0, void *C, ptrdiff_t ldc, void *spare);
+                     const void *const *rows_b, ptrdiff_t j0, void *C, ptrdiff_t ldc, void *spare,
+                     const DnnWanted *wanted);
 } DnnKernels;
 
 #define DNN_FLOAT32 0
@@ -229,9 +244,6 @@ uint64_t dnn_key(uint64_t seed, int64_t step, int layer);
 /* Rows of row_bytes each, order[i] * stride bytes behind X, copied one behind the other, ld bytes apart. */
 void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride, const int64_t *order,
                 char *out, ptrdiff_t ld);
-
-/* Rows of row_bytes each, stride bytes apart, that will be read and written soon are fetched into the cache. */
-void dnn_fetch(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride);
 
 /* Memory of its own pages, large ones where the system gives them, so that far apart places are found fast. NULL: there
  * is none left. To be freed by free. */

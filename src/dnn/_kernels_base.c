@@ -127,13 +127,6 @@ void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t 
             memcpy(out + r * ld, X + order[r] * stride, (size_t)row_bytes);
 }
 
-void dnn_fetch(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride)
-{
-    for (ptrdiff_t r = 0; r < n_rows; r++)
-        for (ptrdiff_t at = 0; at < row_bytes; at += 64)
-            __builtin_prefetch(X + r * stride + at, 1, 2);
-}
-
 #define LARGE_PAGE ((size_t)1 << 21)
 
 void *dnn_pages(size_t n_bytes)

@@ -1071,6 +1071,7 @@ static void NAME(column_sums)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_
     }
 }
 
+#if !defined(__AVX2__) || defined(__AVX512F__) /* otherwise it is in _products.h */
 /* A square block of SIDE * SIDE numbers, SIDE = 2^k, seen as one row of them: place number in binary, row
  * digits then column digits. A perfect shuffle (first half and second half interleaved) turns these digits by
  * one place, so k of them swap rows and columns. Compilers know the loop as vector interleaving. */
@@ -1104,6 +1105,7 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
         for (ptrdiff_t r = c < whole_cols ? whole_rows : 0; r < n_rows; r++)
             T[c * ldt + r] = X[r * ldx + c];
 }
+#endif
 
 static int NAME(all_finite)(ptrdiff_t n, const void *x_)
 {

@@ -27,6 +27,15 @@ cdef extern from "_kernels.h" nogil:
     const DnnOptimizer* dnn_optimizers
     const char** dnn_functions
 
+    ctypedef struct DnnWantedMatrix:
+        const char* at
+        Py_ssize_t stride
+        int turned
+
+    ctypedef struct DnnWanted:
+        int n
+        DnnWantedMatrix* matrix
+
     ctypedef struct DnnKernels:
         const char* isa
         int size
@@ -59,14 +68,13 @@ cdef extern from "_kernels.h" nogil:
                      const void*, Py_ssize_t, const void*, void*, Py_ssize_t, void*) noexcept nogil
         void (*gradient)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**, Py_ssize_t,
                          const void*, Py_ssize_t, const void**, Py_ssize_t, void*, Py_ssize_t,
-                         void*) noexcept nogil
+                         void*, const DnnWanted*) noexcept nogil
 
     const DnnKernels* dnn_kernels(int isa, int precision)
     uint64_t dnn_key(uint64_t seed, int64_t step, int layer)
     void dnn_scalars(int optimizer, const double* hyper, double rate, int64_t step, double* scalars)
     void dnn_gather(Py_ssize_t n_rows, Py_ssize_t row_bytes, const char* X, Py_ssize_t stride,
                     const int64_t* order, char* out, Py_ssize_t ld)
-    void dnn_fetch(Py_ssize_t n_rows, Py_ssize_t row_bytes, const char* X, Py_ssize_t stride)
     void* dnn_pages(size_t n_bytes)
     unsigned dnn_flush_subnormals()
     void dnn_flush_restore(unsigned mode)

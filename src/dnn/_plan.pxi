@@ -118,7 +118,6 @@ cdef enum:
     CALL_COLUMNS = 64    # of a call of BLAS that is cut: with 240 deep and 64 rows just under a million
     CALL_DEPTH = 240
     DOT_OUTPUTS = 4      # at most so many outputs are computed by dots: vectors would be a quarter full
-    DOT_INPUTS = 1024    # at least so many inputs pay for more outputs by dots, where vectors would be a quarter empty
     COLUMNS_INPUTS = 2   # for each row of a batch, at least, of layers whose columns members share: see forward_columns
     N_PARTS = 2          # of a batch, where a net is small: see private_step
     LINE = 64            # bytes of a cache line
@@ -263,13 +262,17 @@ cdef class Schedule:
 
     cdef void choose(self, Way* way, const Op* op, bint own, Py_ssize_t i):
         """The way of an operation: a function of its shape, the precision and the instruction set."""
-        cdef Py_ssize_t lanes = self.kernels.lanes
+        cdef Py_ssize_t lanes = self.kernels.lanes, vectors = (op.n_out + lanes - 1) // lanes if own else 0
+        cdef bint avx512 = lanes * self.size == 64
         way.own = own
         # In training W' is made with the update; a prediction of few rows could not pay for it
-        way.dots = own and (op.n_out <= DOT_OUTPUTS or (self.purpose == TRAIN and op.n_in >= DOT_INPUTS
-                   and 4 * op.n_out <= 3 * ((op.n_out + lanes - 1) // lanes) * lanes and op.n_out <= 2 * lanes))
+        way.dots = own and op.n_out <= DOT_OUTPUTS
+        if own and self.purpose == TRAIN and avx512:
+            way.dots |= op.n_in >= 1024 and vectors <= 2 and 4 * op.n_out <= 3 * vectors * lanes
+        elif own and self.purpose == TRAIN:
+            way.dots |= op.n_in >= 128 and (vectors == 1 or (vectors <= 4 and 6 * op.n_out <= 5 * vectors * lanes))
         # Fewer vectors, by so many that they pay for turning the result
-        way.across = own and 5 * op.n_out * ((op.n_in + lanes - 1) // lanes) < 4 * op.n_in * ((op.n_out + lanes - 1) // lanes)
+        way.across = own and 10 * op.n_out * ((op.n_in + lanes - 1) // lanes) < (8 if avx512 else 9) * op.n_in * vectors
         way.Wt = -1
         # The gradient of the inputs is for callers only
         if way.dots or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and not self.lying)):

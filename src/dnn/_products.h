@@ -24,8 +24,7 @@
 #include <stdbool.h>
 
 #define DEPTH 512      /* of a block of a sum: long enough that results are rarely fetched and stored again */
-/* Of dot products: bytes of a piece of the columns, rows that it is worth it for, and rows whose sums wait meanwhile. */
-#define DOT_PIECE 28672
+/* Of dot products: rows that pieces are worth it for, and rows whose sums wait meanwhile. */
 #define DOT_LEAST 32
 #define DOT_GROUP 128
 /* A panel of B is copied together before its product where it is read by so many rows, and its own are so far apart. */
@@ -41,8 +40,12 @@
 /* Before each loop over a block: gcc leaves `sum` in memory where it unrolls one of them too late. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL_2 _Pragma("clang loop unroll_count(2)")
+#define UNROLL_4 _Pragma("clang loop unroll_count(4)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL_2 _Pragma("GCC unroll 2")
+#define UNROLL_4 _Pragma("GCC unroll 4")
 #endif
 
 #if !defined(__AVX512F__)
@@ -144,9 +147,13 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_1(BLOCK) BLOCK(16, 1) BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
 #define COPY_A false
+#define PANEL_FITS false /* a panel of B stays in L1, once there */
+#define UNROLL_SUM_2
+#define UNROLL_SUM_4
 #define DOT_ROWS 4
-#define DOT_MOST (2 * N_LANES)
 #define DOT_COLUMNS 5
+#define DOT_MOST (2 * N_LANES) /* columns that are taken in pieces of their sums */
+#define DOT_PIECE 28672        /* bytes of a piece of the columns: with rows it fits L1 */
 #define DOT_BLOCKS(BLOCK) \
     BLOCK(1, 1) BLOCK(1, 2) BLOCK(1, 3) BLOCK(1, 4) BLOCK(1, 5) BLOCK(2, 1) BLOCK(2, 2) BLOCK(2, 3) BLOCK(2, 4) \
     BLOCK(2, 5) BLOCK(3, 1) BLOCK(3, 2) BLOCK(3, 3) BLOCK(3, 4) BLOCK(3, 5) BLOCK(4, 1) BLOCK(4, 2) BLOCK(4, 3) \
@@ -160,12 +167,16 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
 #define COPY_A true
-#define DOT_ROWS 2
-#define DOT_MOST (2 * N_LANES)
-#define DOT_COLUMNS 5
+#define PANEL_FITS true
+#define UNROLL_SUM_2 UNROLL_2 /* instructions are what a core waits for that another program shares */
+#define UNROLL_SUM_4 UNROLL_4
+#define DOT_ROWS 3
+#define DOT_COLUMNS 4
+#define DOT_MOST (4 * N_LANES)
+#define DOT_PIECE 24576
 #define DOT_BLOCKS(BLOCK) \
-    BLOCK(1, 1) BLOCK(1, 2) BLOCK(1, 3) BLOCK(1, 4) BLOCK(1, 5) BLOCK(2, 1) BLOCK(2, 2) BLOCK(2, 3) BLOCK(2, 4) \
-    BLOCK(2, 5)
+    BLOCK(1, 1) BLOCK(1, 2) BLOCK(1, 3) BLOCK(1, 4) BLOCK(2, 1) BLOCK(2, 2) BLOCK(2, 3) BLOCK(2, 4) BLOCK(3, 1) \
+    BLOCK(3, 2) BLOCK(3, 3) BLOCK(3, 4)
 #endif
 
 _Static_assert(DEPTH * PANEL * SIZE + COPIED <= DNN_SPARE, "copies of a sum over rows");
@@ -181,11 +192,12 @@ typedef struct {
     ptrdiff_t k, depth;            /* the block of the sum */
     MASK mask;                     /* of the last vector */
     bool part, first, last;        /* that vector is masked; the first, the last block */
+    bool packed;                   /* B was copied together, and is in the cache */
     int finish;
 } NAME(Panel);
 
-INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool part, const NAME(Panel) *p,
-                              ptrdiff_t r)
+INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool part, const bool fetch,
+                              const NAME(Panel) *p, ptrdiff_t r)
 {
     V sum[16][4];
     const REAL *a[16], *b = p->B;
@@ -198,13 +210,14 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
         UNROLL
         for (int j = 0; j < n_vectors; j++)
             sum[i][j] = SET(0);
+    UNROLL_SUM_4
     for (ptrdiff_t k = 0; k < depth; k++) {
         V column[4];
         UNROLL
         for (int j = 0; j < n_vectors; j++)
             column[j] = part && j == n_vectors - 1 ? LOAD_PART(p->mask, b + j * N_LANES) : LOAD(b + j * N_LANES);
         UNROLL
-        for (int j = 0; j < n_vectors; j++)
+        for (int j = 0; fetch && j < n_vectors; j += 64 / (int)sizeof(V))
             __builtin_prefetch(b + AHEAD * ldb + j * N_LANES);
         UNROLL
         for (int i = 0; i < n_rows; i++) {
@@ -266,9 +279,11 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
     static __attribute__((noinline)) void NAME(panel_##R##_##N)(const NAME(Panel) *p, ptrdiff_t r)           \
     {                                                                                                        \
         if (p->part)                                                                                         \
-            NAME(panel_block)(R, N, true, p, r);                                                             \
+            NAME(panel_block)(R, N, true, true, p, r);                                                       \
+        else if (!PANEL_FITS || (!p->packed && r == 0))                                                      \
+            NAME(panel_block)(R, N, false, true, p, r);                                                      \
         else                                                                                                 \
-            NAME(panel_block)(R, N, false, p, r);                                                            \
+            NAME(panel_block)(R, N, false, false, p, r);                                                     \
     }
 BLOCKS(BLOCK)
 #undef BLOCK
@@ -347,7 +362,8 @@ static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdif
     const ptrdiff_t n_blocks = depth > DEPTH ? (depth + DEPTH - 1) / DEPTH : 1, step = (depth + n_blocks - 1) / n_blocks;
     const bool pack = spare && n_rows >= PACK_ROWS && ldb * SIZE >= PACK_BYTES;
     REAL *packed = spare;
-    NAME(Panel) p = {.A = A, .lda = lda, .rows = rows, .ldb = pack ? PANEL : ldb, .ldc = ldc, .lds = lds, .finish = finish};
+    NAME(Panel) p = {.A = A, .lda = lda, .rows = rows, .ldb = pack ? PANEL : ldb, .ldc = ldc, .lds = lds,
+                     .packed = pack, .finish = finish};
     for (p.k = 0; p.k == 0 || p.k < depth; p.k += step) {
         p.depth = smaller(step, depth - p.k);
         p.first = p.k == 0;
@@ -402,6 +418,7 @@ INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *c
                 sum[i][j] = sums[i * n_cols + j];
     }
     ptrdiff_t k = 0;
+    UNROLL_SUM_2
     for (; k + N_LANES <= depth; k += N_LANES) {
         V row[DOT_ROWS];
         UNROLL
@@ -506,6 +523,7 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
         UNROLL
         for (int j = 0; j < n_vectors; j++)
             sum[i][j] = SET(0);
+    UNROLL_SUM_2
     for (ptrdiff_t r = 0; r < n; r++) {
         V column[4];
         UNROLL
@@ -547,14 +565,35 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
 BLOCKS(BLOCK)
 #undef BLOCK
 
+/* A block of what is wanted once C is computed. Fetched all at once, ahead of the product, it would take the time that
+ * the memory takes: few lines can be under way. */
+INLINE void NAME(fetch_block)(const DnnWanted *wanted, ptrdiff_t i, ptrdiff_t j, const int n_rows, const int n_vectors)
+{
+    for (int k = 0; k < wanted->n; k++) {
+        const ptrdiff_t stride = wanted->matrix[k].stride;
+        const bool turned = wanted->matrix[k].turned;
+        const char *at = wanted->matrix[k].at + (turned ? j * stride + i * SIZE : i * stride + j * SIZE);
+        const int rows = turned ? n_vectors * N_LANES : n_rows, bytes = turned ? n_rows * SIZE : n_vectors * (int)sizeof(V);
+        for (int r = 0; r < rows; r++, at += stride)
+            for (int b = 0; b < bytes; b += 64)
+                __builtin_prefetch(at + b, 1, 2);
+    }
+}
+
 /* A block of the sum: all columns for rows 0 .. n_rows of C, from n rows of A and B, b columns of which start at column.
- * packed: room for a panel of B, or NULL for B where it stands. */
+ * packed: room for a panel of B, or NULL for B where it stands. i0: the first row in what is wanted. */
 static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *a, ptrdiff_t lda,
                                  const REAL *B, ptrdiff_t ldb, const void *const *rows, ptrdiff_t column, ptrdiff_t panel,
-                                 REAL *packed, bool first, REAL *C, ptrdiff_t ldc)
+                                 REAL *packed, bool first, REAL *C, ptrdiff_t ldc, const DnnWanted *wanted,
+                                 ptrdiff_t i0)
 {
-    for (ptrdiff_t j = 0; j < n_cols; j += panel) {
-        const ptrdiff_t width = smaller(panel, n_cols - j), step = packed ? PANEL : ldb;
+    /* Rows that all begin so far behind a line of the cache, as those of NumPy's large arrays do: a first panel that ends
+     * with a line leaves the others whole ones. */
+    const bool skewed = !packed && ldb * SIZE % 64 == 0 && n_cols >= 4 * panel;
+    const ptrdiff_t skew = skewed ? (ptrdiff_t)((uintptr_t)(B + column) % 64 / SIZE) : 0;
+    for (ptrdiff_t j = 0, width; j < n_cols; j += width) {
+        width = smaller(j == 0 ? panel - skew : panel, n_cols - j);
+        const ptrdiff_t step = packed ? PANEL : ldb;
         const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
         const MASK mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
         const REAL *b = packed ? packed : B + column + j;
@@ -562,8 +601,11 @@ static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols
         if (packed)
             NAME(copy_strip)(n, width, B, ldb, rows, column + j, packed, PANEL);
 #define BLOCK(R, N)                                                                                          \
-    for (; FITS(R, n_rows - i); i += R)                                                                      \
-        NAME(gradient_##R##_##N)(width % N_LANES != 0, n, a + i, lda, b, step, mask, first, C + i * ldc + j, ldc);
+    for (; FITS(R, n_rows - i); i += R) {                                                                    \
+        if (wanted)                                                                                          \
+            NAME(fetch_block)(wanted, i0 + i, j, R, N);                                                      \
+        NAME(gradient_##R##_##N)(width % N_LANES != 0, n, a + i, lda, b, step, mask, first, C + i * ldc + j, ldc); \
+    }
         BLOCKS_OF(n_vectors, BLOCK)
 #undef BLOCK
     }
@@ -573,7 +615,8 @@ static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols
  * of A as many columns at once as the strip holds. They need the spare bytes; without, nothing else is copied. */
 static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A_, ptrdiff_t lda,
                            const void *const *rows_a, ptrdiff_t i0, const void *B_, ptrdiff_t ldb,
-                           const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc, void *spare)
+                           const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc, void *spare,
+                           const DnnWanted *wanted)
 {
     const ptrdiff_t n_blocks = n > DEPTH ? (n + DEPTH - 1) / DEPTH : 1, step = (n + n_blocks - 1) / n_blocks;
     const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
@@ -596,10 +639,88 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
             if (copy)
                 NAME(copy_strip)(some, height, A, lda, rows_a ? rows_a + r : NULL, i0 + i, strip, ld);
             NAME(gradient_piece)(some, height, n_cols, copy ? strip : A + i0 + i, ld, B, ldb, rows_b ? rows_b + r : NULL, j0,
-                                 panel, packed, r == 0, C + i * ldc, ldc);
+                                 panel, packed, r == 0, C + i * ldc, ldc, r == 0 ? wanted : NULL, i);
         }
     }
 }
+
+/* ---- T = X' ---- */
+
+/* On AVX-512 the compiler makes as good code of the plain loop in _kernels_body.h; on AVX2 half as fast. */
+#if !defined(__AVX512F__)
+
+/* Rows of a square of vectors become columns. */
+INLINE void NAME(turn)(V *v)
+{
+#if SIZE == 4
+    V a[8], b[8];
+    UNROLL
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+        a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    }
+    UNROLL
+    for (int i = 0; i < 8; i += 4)
+        UNROLL
+        for (int k = 0; k < 2; k++) {
+            b[i + 2 * k] = _mm256_shuffle_ps(a[i + k], a[i + 2 + k], 0x44);
+            b[i + 2 * k + 1] = _mm256_shuffle_ps(a[i + k], a[i + 2 + k], 0xee);
+        }
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+    }
+#else
+    V a[4];
+    UNROLL
+    for (int i = 0; i < 4; i += 2) {
+        a[i] = _mm256_unpacklo_pd(v[i], v[i + 1]);
+        a[i + 1] = _mm256_unpackhi_pd(v[i], v[i + 1]);
+    }
+    UNROLL
+    for (int i = 0; i < 2; i++) {
+        v[i] = _mm256_permute2f128_pd(a[i], a[i + 2], 0x20);
+        v[i + 2] = _mm256_permute2f128_pd(a[i], a[i + 2], 0x31);
+    }
+#endif
+}
+
+/* A square, or what is left of one. */
+static void NAME(transpose_rest)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *X, ptrdiff_t ldx, REAL *T, ptrdiff_t ldt)
+{
+    const MASK across = MASK_OF(n_cols), down = MASK_OF(n_rows);
+    V v[N_LANES];
+    for (int i = 0; i < N_LANES; i++)
+        v[i] = i < n_rows ? LOAD_PART(across, X + i * ldx) : SET(0);
+    NAME(turn)(v);
+    for (int i = 0; i < n_cols; i++)
+        STORE_PART(down, T + i * ldt, v[i]);
+}
+
+static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, ptrdiff_t ldx, void *T_, ptrdiff_t ldt)
+{
+    const REAL *X = X_;
+    REAL *T = T_;
+    for (ptrdiff_t c = 0; c < n_cols; c += N_LANES)
+        for (ptrdiff_t r = 0; r < n_rows; r += N_LANES) {
+            const REAL *x = X + r * ldx + c;
+            REAL *t = T + c * ldt + r;
+            if (n_rows - r < N_LANES || n_cols - c < N_LANES) {
+                NAME(transpose_rest)(smaller(N_LANES, n_rows - r), smaller(N_LANES, n_cols - c), x, ldx, t, ldt);
+                continue;
+            }
+            V v[N_LANES];
+            UNROLL
+            for (int i = 0; i < N_LANES; i++)
+                v[i] = LOAD(x + i * ldx);
+            NAME(turn)(v);
+            UNROLL
+            for (int i = 0; i < N_LANES; i++)
+                STORE(t + i * ldt, v[i]);
+        }
+}
+#endif
 
 #undef V
 #undef N_LANES
@@ -620,6 +741,9 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
 #undef BLOCKS
 #undef NARROW_ROWS
 #undef COPY_A
+#undef PANEL_FITS
+#undef UNROLL_SUM_2
+#undef UNROLL_SUM_4
 #undef FITS
 #undef BLOCKS_OF
 #undef BLOCKS_4
@@ -629,4 +753,5 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
 #undef DOT_ROWS
 #undef DOT_COLUMNS
 #undef DOT_MOST
+#undef DOT_PIECE
 #undef DOT_BLOCKS

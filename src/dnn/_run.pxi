@@ -515,6 +515,18 @@ def lines(Py_ssize_t n_bytes):
     return block[skip:skip + n_bytes]
 
 
+def zeros(shape, dtype):
+    """An array of zeros whose memory begins on a line of the cache. Large arrays of NumPy's begin in the midst of one, and
+    vectors of weights then lie on two lines each: a step of 1024-2048-2048-1000 took a fifth longer."""
+    dtype = np.dtype(dtype)
+    cdef Py_ssize_t n_bytes = dtype.itemsize
+    for n in shape:
+        n_bytes *= n
+    array = lines(n_bytes).view(dtype).reshape(shape)
+    array.fill(0)
+    return array
+
+
 def cache_schedule(Plan plan, int size, Py_ssize_t n_rows, bint training=False):
     """The schedule of a forward pass over n_rows rows that keeps Z and A; in training, before dropout too."""
     return plan.schedule(size, n_rows, DROPPED if training and plan.dropout else CACHE)

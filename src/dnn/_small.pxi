@@ -24,7 +24,8 @@ cdef Status private_step(Job* job, Py_ssize_t n, double total, double rate, doub
             op = &job.ops[i]
             if not is_frozen(job, i):
                 tile = Tile(i, 0, op.n_in, 0, op.n_out, 0)
-                gradient_part(job, &tile, r, rows, part + op.W * job.size, op.n_out, part + op.b * job.size)
+                gradient_part(job, &tile, r, rows, part + op.W * job.size, op.n_out, part + op.b * job.size,
+                              NULL)
     listen(job, 3 * flops_a_row(job) * n + 1e4)  # a step of the smallest net costs about that
     barrier(job)
     if job.shared.stop:

@@ -108,7 +108,7 @@ class Network:
                 for layer, rate in zip(self.layers, self.dropout, strict=True)
             ],
         )
-        self._params: np.ndarray = np.zeros(self._plan.n_params, self.dtype)
+        self._params = _core.zeros((self._plan.n_params,), self.dtype)
         weights, biases = [], []
         begin, n_in = 0, self.n_inputs
         for layer in self.layers:

@@ -94,7 +94,7 @@ class OptimizerState:
         self.hyper = spec.hyper
         self.weight_decay = float(getattr(spec, "weight_decay", 0.0))
         self.params = net.params
-        self.slots = np.zeros((self.kernel.n_slots, net.n_params), net.dtype)
+        self.slots = _core.zeros((self.kernel.n_slots, net.n_params), net.dtype)
         self.n_steps = 0
         self.schedule = schedules.schedule_of(spec.rate).start()
         # Of a rate that never changes: asking its schedule takes as long as a small step

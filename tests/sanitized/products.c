@@ -55,7 +55,7 @@ static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K
             wrong += compare("dots", get(D, m * N + n, size), d, size, K);
         }
     k->product(DNN_RELU_SLOPE, M, N, K, NULL, 0, (const void *const *)rows, B, N, NULL, S, N, C, N, spare);
-    k->gradient(M, K, N, NULL, 0, (const void *const *)rows, 0, C, N, NULL, 0, G, N, spare);
+    k->gradient(M, K, N, NULL, 0, (const void *const *)rows, 0, C, N, NULL, 0, G, N, spare, NULL);
     for (ptrdiff_t i = 0; i < K; i++)
         for (ptrdiff_t n = 0; n < N; n++) {
             double g = 0;
