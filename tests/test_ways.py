@@ -1,5 +1,7 @@
 """A step takes one of several ways, by the size of the net: each gives what a loop of one's own gives."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -126,3 +128,27 @@ def test_training_computes_what_prediction_does(isa):
     cost, _ = net.loss_and_gradient(X, y)
     np.testing.assert_allclose(cost, net.losses(X, y).mean(), rtol=1e-12)
     np.testing.assert_allclose(net.fit(X, y, epochs=1, batch_size=None).loss[0], cost, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_where_x_begins_changes_no_bit(dtype, isa):
+    """Rows that lie across lines of the cache are cut elsewhere, where their columns fill the vectors."""
+    n, width = 37, 512
+    numbers = np.random.default_rng(2).standard_normal((n, width)).astype(dtype)
+    found = []
+    for begin in range(17):
+        memory = _core.zeros((n * width + begin,), dtype)[begin:]
+        X = memory.reshape(n, width)
+        X[:] = numbers
+        net = Network([width, 5, 2], dtype=dtype, random_state=0)
+        net.fit(X, numbers[:, :2], loss="squared_error", optimizer=Adam(0.01), epochs=2, batch_size=20, shuffle=False)
+        found.append(net.params)
+    for begin, params in enumerate(found):
+        np.testing.assert_array_equal(params, found[0], err_msg=f"X begins {begin} numbers behind a line")
+
+
+def test_weights_begin_on_a_line_of_the_cache():
+    net = Network([30, 200, 3], random_state=0)
+    for each in (net, net.copy(), pickle.loads(pickle.dumps(net))):
+        assert each.params.__array_interface__["data"][0] % 64 == 0
+        assert each.optimizer(Adam()).slots.__array_interface__["data"][0] % 64 == 0
