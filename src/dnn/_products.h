@@ -10,7 +10,7 @@
  * pay for it, so that one row costs no more than its share; and an order of additions that is a function of the
  * length of the sum alone. Whatever the tile, the thread or the number of rows, the same row gives the same bits.
  *
- * The order: a sum is cut into blocks of at most DEPTH, each is summed from the front, and the sums of the blocks are
+ * The order: a sum is cut into blocks of at most DEPTH (over rows, ROWS_DEPTH), each is summed from the front, and the sums of the blocks are
  * added from the front. The bias comes first. Dots: a sum a lane, from the front, and the sums of the lanes.
  *
  * The compiler unrolls everything whose bounds are constants here, and keeps `sum` in registers: look at the
@@ -147,6 +147,7 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_1(BLOCK) BLOCK(16, 1) BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
 #define COPY_A false
+#define ROWS_DEPTH DEPTH /* of a block of a sum over rows */
 #define PANEL_FITS false /* a panel of B stays in L1, once there */
 #define UNROLL_SUM_2
 #define UNROLL_SUM_4
@@ -167,6 +168,7 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
 #define COPY_A true
+#define ROWS_DEPTH 256 /* a copy of A is then as wide as a tile, and B is copied once for it */
 #define PANEL_FITS true
 #define UNROLL_SUM_2 UNROLL_2 /* instructions are what a core waits for that another program shares */
 #define UNROLL_SUM_4 UNROLL_4
@@ -618,9 +620,10 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
                            const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc, void *spare,
                            const DnnWanted *wanted)
 {
-    const ptrdiff_t n_blocks = n > DEPTH ? (n + DEPTH - 1) / DEPTH : 1, step = (n + n_blocks - 1) / n_blocks;
+    const ptrdiff_t n_blocks = n > ROWS_DEPTH ? (n + ROWS_DEPTH - 1) / ROWS_DEPTH : 1;
+    const ptrdiff_t step = (n + n_blocks - 1) / n_blocks;
     const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
-    const bool pack = rows_b || (spare && n_rows >= PACK_TILE && step >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
+    const bool pack = rows_b || (spare && n_rows >= PACK_TILE && n >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
     const bool copy = rows_a || (pack && COPY_A);
     REAL *C = C_, *packed = pack ? spare : NULL, *strip = copy ? (REAL *)spare + DEPTH * PANEL : NULL;
     ptrdiff_t width = n_rows, ld = lda;
@@ -741,6 +744,7 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 #undef BLOCKS
 #undef NARROW_ROWS
 #undef COPY_A
+#undef ROWS_DEPTH
 #undef PANEL_FITS
 #undef UNROLL_SUM_2
 #undef UNROLL_SUM_4
