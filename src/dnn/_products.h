@@ -27,7 +27,7 @@
 /* Of dot products: rows that pieces are worth it for, and rows whose sums wait meanwhile. */
 #define DOT_LEAST 32
 #define DOT_GROUP 128
-/* A panel of B is copied together before its product where it is read by so many rows, and its own are so far apart. */
+/* A panel of B is copied together before its product where it is read by so many rows, and its own lie so far apart. */
 #define PACK_ROWS 64
 #define PACK_BYTES 1024
 /* The same of a sum over rows, for a tile of so many rows and a sum of so many terms. */
@@ -148,6 +148,8 @@ INLINE double sum_of_4(__m256d v)
 #define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
 #define COPY_A false
 #define ROWS_DEPTH DEPTH /* of a block of a sum over rows */
+#define COPY_AHEAD AHEAD /* rows that are fetched ahead where they are copied */
+#define PACKS(depth, ld) ((ld) * SIZE >= PACK_BYTES)
 #define PANEL_FITS false /* a panel of B stays in L1, once there */
 #define UNROLL_SUM_2
 #define UNROLL_SUM_4
@@ -160,15 +162,17 @@ INLINE double sum_of_4(__m256d v)
     BLOCK(2, 5) BLOCK(3, 1) BLOCK(3, 2) BLOCK(3, 3) BLOCK(3, 4) BLOCK(3, 5) BLOCK(4, 1) BLOCK(4, 2) BLOCK(4, 3) \
     BLOCK(4, 4) BLOCK(4, 5)
 #else
-#define PANEL (2 * N_LANES)
+#define PANEL (3 * N_LANES)
 #define WIDE 8
 #define BLOCKS_4(BLOCK)
-#define BLOCKS_3(BLOCK)
+#define BLOCKS_3(BLOCK) BLOCK(4, 3) BLOCK(3, 3) BLOCK(2, 3) BLOCK(1, 3)
 #define BLOCKS_2(BLOCK) BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
 #define COPY_A true
 #define ROWS_DEPTH 256 /* a copy of A is then as wide as a tile, and B is copied once for it */
+#define COPY_AHEAD 6   /* of rows 8 KB apart L1 holds 8 */
+#define PACKS(depth, ld) ((depth) * (ld) * SIZE > 32768) /* panels of B lie scattered over more than L1 */
 #define PANEL_FITS true
 #define UNROLL_SUM_2 UNROLL_2 /* instructions are what a core waits for that another program shares */
 #define UNROLL_SUM_4 UNROLL_4
@@ -321,6 +325,12 @@ static void NAME(wide_row)(const NAME(Panel) *p)
     }
 }
 
+/* Columns of the next panel, where so many are left: two panels of two vectors rather than one of three and a rest. */
+INLINE ptrdiff_t NAME(panel_width)(ptrdiff_t left)
+{
+    return PANEL == 3 * N_LANES && left > PANEL && left <= 4 * N_LANES ? 2 * N_LANES : smaller(PANEL, left);
+}
+
 /* All rows of a panel of n vectors. */
 static void NAME(panel)(int n_vectors, ptrdiff_t n_rows, const NAME(Panel) *p)
 {
@@ -344,7 +354,7 @@ static void NAME(copy_strip)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdif
         if (width == PANEL)
             UNROLL
             for (int j = 0; j < PANEL; j += N_LANES) {
-                __builtin_prefetch(a + AHEAD * lda + j);
+                __builtin_prefetch(a + COPY_AHEAD * lda + j);
                 STORE(to + j, LOAD(a + j));
             }
         else {
@@ -362,7 +372,7 @@ static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdif
 {
     const REAL *B = B_, *bias = bias_;
     const ptrdiff_t n_blocks = depth > DEPTH ? (depth + DEPTH - 1) / DEPTH : 1, step = (depth + n_blocks - 1) / n_blocks;
-    const bool pack = spare && n_rows >= PACK_ROWS && ldb * SIZE >= PACK_BYTES;
+    const bool pack = spare && n_rows >= PACK_ROWS && PACKS(step, ldb);
     REAL *packed = spare;
     NAME(Panel) p = {.A = A, .lda = lda, .rows = rows, .ldb = pack ? PANEL : ldb, .ldc = ldc, .lds = lds,
                      .packed = pack, .finish = finish};
@@ -378,8 +388,8 @@ static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdif
                 p.C = (REAL *)C + c;
                 NAME(wide_row)(&p);
             }
-        for (; c < n_cols; c += PANEL) {
-            const ptrdiff_t width = smaller(PANEL, n_cols - c);
+        for (ptrdiff_t width; c < n_cols; c += width) {
+            width = NAME(panel_width)(n_cols - c);
             const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
             p.B = B + p.k * ldb + c;
             if (pack) {
@@ -594,7 +604,7 @@ static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols
     const bool skewed = !packed && ldb * SIZE % 64 == 0 && n_cols >= 4 * panel;
     const ptrdiff_t skew = skewed ? (ptrdiff_t)((uintptr_t)(B + column) % 64 / SIZE) : 0;
     for (ptrdiff_t j = 0, width; j < n_cols; j += width) {
-        width = smaller(j == 0 ? panel - skew : panel, n_cols - j);
+        width = j == 0 && skew ? panel - skew : smaller(panel, NAME(panel_width)(n_cols - j));
         const ptrdiff_t step = packed ? PANEL : ldb;
         const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
         const MASK mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
@@ -745,6 +755,8 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 #undef NARROW_ROWS
 #undef COPY_A
 #undef ROWS_DEPTH
+#undef COPY_AHEAD
+#undef PACKS
 #undef PANEL_FITS
 #undef UNROLL_SUM_2
 #undef UNROLL_SUM_4
