@@ -141,7 +141,8 @@ def test_where_x_begins_changes_no_bit(dtype, isa):
         X = memory.reshape(n, width)
         X[:] = numbers
         net = Network([width, 5, 2], dtype=dtype, random_state=0)
-        net.fit(X, numbers[:, :2], loss="squared_error", optimizer=Adam(0.01), epochs=2, batch_size=20, shuffle=False)
+        y = numbers[:, :2]
+        net.fit(X, y, loss="squared_error", optimizer=Adam(0.01), epochs=2, batch_size=20, shuffle=False)
         found.append(net.params)
     for begin, params in enumerate(found):
         np.testing.assert_array_equal(params, found[0], err_msg=f"X begins {begin} numbers behind a line")
