@@ -536,6 +536,7 @@ cdef void want_tile(const Job* job, const Tile* tile, DnnWanted* wanted) noexcep
     cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, ldt = leading(op.n_in, job.size)
     cdef bint turned = job.ways[tile.op].across
     cdef int k
+    wanted.n = 0
     want(wanted, job.params + W * job.size, op.n_out * job.size, turned)
     for k in range(dnn_optimizers[job.optimizer].n_slots):
         want(wanted, job.state + (k * job.n_params + W) * job.size, op.n_out * job.size, turned)
@@ -564,10 +565,9 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     if is_frozen(job, tile.op):
         dW = NULL
     else:
-        wanted.n = 0
         if fused:
             want_tile(job, tile, &wanted)
-        gradient_part(job, tile, 0, n, dW, ld, db if tile.i0 == 0 else NULL, &wanted)
+        gradient_part(job, tile, 0, n, dW, ld, db if tile.i0 == 0 else NULL, &wanted if fused else NULL)
     if job.alpha != 0 or job.l1 != 0:
         sums[0] = job.kernels.penalty(rows, columns, job.params + W * job.size, op.n_out,
                                       job.alpha / total, job.l1 / total, dW, ld)

@@ -267,10 +267,11 @@ cdef class Schedule:
         way.own = own
         # In training W' is made with the update; a prediction of few rows could not pay for it
         way.dots = own and op.n_out <= DOT_OUTPUTS
-        if own and self.purpose == TRAIN and avx512:
-            way.dots |= op.n_in >= 1024 and vectors <= 2 and 4 * op.n_out <= 3 * vectors * lanes
-        elif own and self.purpose == TRAIN:
-            way.dots |= op.n_in >= 128 and (vectors == 1 or (vectors <= 4 and 6 * op.n_out <= 5 * vectors * lanes))
+        if own and self.purpose == TRAIN:  # long sums, where vectors would be a quarter empty (AVX2: a sixth, or one alone)
+            if avx512:
+                way.dots |= op.n_in >= 1024 and vectors <= 2 and 4 * op.n_out <= 3 * vectors * lanes
+            else:
+                way.dots |= op.n_in >= 128 and (vectors == 1 or (vectors <= 4 and 6 * op.n_out <= 5 * vectors * lanes))
         # Fewer vectors, by so many that they pay for turning the result
         way.across = own and 10 * op.n_out * ((op.n_in + lanes - 1) // lanes) < (8 if avx512 else 9) * op.n_in * vectors
         way.Wt = -1

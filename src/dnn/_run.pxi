@@ -517,7 +517,7 @@ def lines(Py_ssize_t n_bytes):
 
 def zeros(shape, dtype):
     """An array of zeros whose memory begins on a line of the cache. Large arrays of NumPy's begin in the midst of one, and
-    vectors of weights then lie on two lines each: a step of 1024-2048-2048-1000 took a fifth longer."""
+    vectors of weights then lie on two lines each: an epoch of 784-512-512-10 took an eighth longer (AVX2)."""
     dtype = np.dtype(dtype)
     cdef Py_ssize_t n_bytes = dtype.itemsize
     for n in shape:
