@@ -5,6 +5,7 @@ All else is in pyproject.toml. DNN_ANNOTATE=1 also writes Cython's annotated pag
 
 import copy
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 from Cython.Build import cythonize
@@ -24,11 +25,9 @@ COMMON = [
     "-fvisibility=hidden",
     "-g0",
 ]
-# What each file adds on x86-64; elsewhere all but the base compile to empty tables.
+# What each file adds on x86-64; elsewhere all but the base compile to empty tables. Those that
+# take longest come first.
 KERNELS = {
-    "src/dnn/_kernels_base.c": [],
-    "src/dnn/_kernels_avx2.c": ["-mavx2", "-mfma"],
-    "src/dnn/_team.c": ["-pthread"],
     "src/dnn/_kernels_avx512.c": [
         "-mavx512f",
         "-mavx512dq",
@@ -37,6 +36,9 @@ KERNELS = {
         "-mfma",
         "-mprefer-vector-width=512",
     ],
+    "src/dnn/_kernels_avx2.c": ["-mavx2", "-mfma"],
+    "src/dnn/_kernels_base.c": [],
+    "src/dnn/_team.c": ["-pthread"],
 }
 HEADERS = [
     "src/dnn/_kernels.h",
@@ -48,7 +50,7 @@ HEADERS = [
 
 
 class BuildKernels(build_ext):
-    """Compiles each kernels file with its own flags; setuptools knows one set for a whole extension."""
+    """Compiles each file with its own flags, as many at once as there are cores; setuptools does neither."""
 
     def build_extension(self, ext):
         if self.compiler.compiler_type == "msvc":
@@ -59,13 +61,22 @@ class BuildKernels(build_ext):
         x86_64 = self.plat_name.endswith(("x86_64", "amd64"))
         # A copy: the command may be asked for the extension's files again after this.
         ext = copy.copy(ext)
-        ext.extra_objects = []
-        for source, flags in KERNELS.items():
-            (compiled,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
-            if self.force or newer_group([source, *HEADERS, "setup.py"], compiled):
-                extra = COMMON + flags if x86_64 else COMMON
-                self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=extra)
-            ext.extra_objects.append(compiled)
+
+        def compiled(source):
+            (target,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
+            if self.force or newer_group([source, *HEADERS, "setup.py"], target):
+                self.compiler.compile(
+                    [source],
+                    output_dir=self.build_temp,
+                    macros=ext.define_macros,
+                    include_dirs=ext.include_dirs,
+                    extra_postargs=COMMON + (KERNELS.get(source, []) if x86_64 else []),
+                )
+            return target
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            ext.extra_objects = list(pool.map(compiled, [*KERNELS, *ext.sources]))
+        ext.depends, ext.sources = [*ext.depends, *ext.sources], []
         super().build_extension(ext)
 
 
@@ -77,7 +88,6 @@ core = Extension(
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
     extra_link_args=["-pthread"],
     depends=[*KERNELS, *HEADERS, "setup.py"],
-    extra_compile_args=COMMON,
 )
 
 setup(

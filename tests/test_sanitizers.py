@@ -20,7 +20,7 @@ def build(tmp_path, name, sanitizer, sources):
     for source, flags in sources:
         objects.append(str(tmp_path / f"{source.stem}.o"))
         at_work.append(subprocess.Popen(
-            [compiler, "-c", "-O1", "-std=c11", "-fno-math-errno", "-ffp-contract=fast", f"-I{SOURCE}",
+            [compiler, "-c", "-O0", "-std=c11", "-fno-math-errno", "-ffp-contract=fast", f"-I{SOURCE}",
              f"-fsanitize={sanitizer}", *flags, str(source), "-o", objects[-1]]
         ))  # fmt: skip
     assert [compiling.wait() for compiling in at_work] == [0] * len(sources)
