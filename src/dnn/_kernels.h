@@ -80,7 +80,7 @@
     ROW(log)
 
 /* Bytes that products copy operands together in, on a line of the cache: a caller's, as a stack may be small. */
-#define DNN_SPARE (352 * 1024)
+#define DNN_SPARE (1312 * 1024)
 
 /* What `product` and `dots` do with a number before they let go of it. */
 #define DNN_PLAIN 0      /* nothing */

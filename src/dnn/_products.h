@@ -30,10 +30,15 @@
 /* A panel of B is copied together before its product where it is read by so many rows, and its own lie so far apart. */
 #define PACK_ROWS 64
 #define PACK_BYTES 1024
-/* The same of a sum over rows, for a tile of so many rows and a sum of so many terms. */
-#define PACK_TILE 192
+/* The same of a sum over rows, for a tile of PACK_TILE rows and a sum of so many terms. */
 #define PACK_DEPTH 256
-#define COPIED (112 * 4 * DEPTH) /* bytes of gathered rows that are copied together */
+#define COPIED (112 * 4 * DEPTH) /* bytes of A that are copied together where a sum runs over rows */
+/* A product of so many rows copies of B as many panels at once as lie side by side there, and A in slivers. */
+#define MANY_ROWS 192
+#define MANY_COPIED (512 * 4 * DEPTH) /* bytes of A that it copies together: a call of 512 rows copies B once */
+/* A sliver: the numbers that blocks of SLIVER rows of C multiply by, in the order that they do. What other rows have in
+ * the same lines of the cache would take room there, and from row to row there is a page. */
+#define SLIVER 4
 #define AHEAD 16                /* rows that are fetched ahead where a sum runs over rows */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -130,6 +135,8 @@ INLINE double sum_of_4(__m256d v)
 /* Registers: AVX-512 has 32, AVX2 16. A panel is as wide as a block of the result. Blocks by falling height: one is
  * taken where it leaves no row, or half as many as it has, as a block of a row or two reads as much of B as a full one. */
 #define FITS(height, left) ((left) == (height) || 2 * (left) >= 3 * (height))
+/* Blocks of slivers begin where one does. */
+#define TAKEN(height, left, slivers) (SLIVERS && (slivers) ? (height) <= SLIVER && (left) >= (height) : FITS(height, left))
 #define BLOCKS(BLOCK) BLOCKS_4(BLOCK) BLOCKS_3(BLOCK) BLOCKS_2(BLOCK) BLOCKS_1(BLOCK)
 #define BLOCKS_OF(n_vectors, BLOCK) \
     switch (n_vectors) { \
@@ -147,6 +154,9 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_1(BLOCK) BLOCK(16, 1) BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
 #define COPY_A false
+#define SLIVERS false
+#define PACK_TILE 192
+#define PANELS 1
 #define ROWS_DEPTH DEPTH /* of a block of a sum over rows */
 #define COPY_AHEAD AHEAD /* rows that are fetched ahead where they are copied */
 #define PACKS(depth, ld) ((ld) * SIZE >= PACK_BYTES)
@@ -170,6 +180,9 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
 #define COPY_A true
+#define SLIVERS true
+#define PACK_TILE 48
+#define PANELS 6 /* that are copied at once for many rows: 576 bytes of each row of B, nine lines that follow each other */
 #define ROWS_DEPTH 256 /* a copy of A is then as wide as a tile, and B is copied once for it */
 #define COPY_AHEAD 6   /* of rows 8 KB apart L1 holds 8 */
 #define PACKS(depth, ld) ((depth) * (ld) * SIZE > 32768) /* panels of B lie scattered over more than L1 */
@@ -186,12 +199,13 @@ INLINE double sum_of_4(__m256d v)
 #endif
 
 _Static_assert(DEPTH * PANEL * SIZE + COPIED <= DNN_SPARE, "copies of a sum over rows");
+_Static_assert(!SLIVERS || PANELS * DEPTH * PANEL * SIZE + MANY_COPIED <= DNN_SPARE, "copies of a product of many rows");
 _Static_assert(DOT_PIECE + DOT_GROUP * DOT_MOST * sizeof(V) <= DNN_SPARE, "columns and sums of dots");
 
 /* ---- C = A B ---- */
 
 typedef struct {
-    const REAL *A, *B, *bias, *slope; /* B: its first row in the block of the sum */
+    const REAL *A, *B, *bias, *slope; /* B: its first row in the block of the sum; A alike, if in slivers */
     REAL *C;
     const void *const *rows;       /* of A, or NULL */
     ptrdiff_t lda, ldb, ldc, lds;
@@ -199,17 +213,18 @@ typedef struct {
     MASK mask;                     /* of the last vector */
     bool part, first, last;        /* that vector is masked; the first, the last block */
     bool packed;                   /* B was copied together, and is in the cache */
+    bool slivers;                  /* A was copied in slivers */
     int finish;
 } NAME(Panel);
 
 INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool part, const bool fetch,
-                              const NAME(Panel) *p, ptrdiff_t r)
+                              const bool slivers, const NAME(Panel) *p, ptrdiff_t r)
 {
     V sum[16][4];
-    const REAL *a[16], *b = p->B;
+    const REAL *a[16], *b = p->B, *sliver = p->A + r * p->depth;
     const ptrdiff_t depth = p->depth, ldb = p->ldb;
     UNROLL
-    for (int i = 0; i < n_rows; i++)
+    for (int i = 0; !slivers && i < n_rows; i++)
         a[i] = (p->rows ? (const REAL *)p->rows[r + i] : p->A + (r + i) * p->lda) + p->k;
     UNROLL
     for (int i = 0; i < n_rows; i++)
@@ -227,12 +242,13 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
             __builtin_prefetch(b + AHEAD * ldb + j * N_LANES);
         UNROLL
         for (int i = 0; i < n_rows; i++) {
-            const V number = SET(a[i][k]);
+            const V number = SET(slivers ? sliver[i] : a[i][k]);
             UNROLL
             for (int j = 0; j < n_vectors; j++)
                 sum[i][j] = FMA(number, column[j], sum[i][j]);
         }
         b += ldb;
+        sliver += SLIVER;
     }
     /* What is asked once for the block: asked for each vector, it would take as long as a short sum. */
     REAL *c = p->C + r * p->ldc;
@@ -284,12 +300,17 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
 #define BLOCK(R, N)                                                                                          \
     static __attribute__((noinline)) void NAME(panel_##R##_##N)(const NAME(Panel) *p, ptrdiff_t r)           \
     {                                                                                                        \
-        if (p->part)                                                                                         \
-            NAME(panel_block)(R, N, true, true, p, r);                                                       \
+        if (SLIVERS && R <= SLIVER && p->slivers) {                                                          \
+            if (p->part)                                                                                     \
+                NAME(panel_block)(R, N, true, false, true, p, r);                                            \
+            else                                                                                             \
+                NAME(panel_block)(R, N, false, false, true, p, r);                                           \
+        } else if (p->part)                                                                                  \
+            NAME(panel_block)(R, N, true, true, false, p, r);                                                \
         else if (FETCHES(p->packed, r))                                                                      \
-            NAME(panel_block)(R, N, false, true, p, r);                                                      \
+            NAME(panel_block)(R, N, false, true, false, p, r);                                               \
         else                                                                                                 \
-            NAME(panel_block)(R, N, false, false, p, r);                                                     \
+            NAME(panel_block)(R, N, false, false, false, p, r);                                              \
     }
 BLOCKS(BLOCK)
 #undef BLOCK
@@ -336,7 +357,7 @@ static void NAME(panel)(int n_vectors, ptrdiff_t n_rows, const NAME(Panel) *p)
 {
     ptrdiff_t r = 0;
 #define BLOCK(R, N)                                                                                          \
-    for (; FITS(R, n_rows - r); r += R)                                                                      \
+    for (; TAKEN(R, n_rows - r, p->slivers); r += R)                                                         \
         NAME(panel_##R##_##N)(p, r);
     BLOCKS_OF(n_vectors, BLOCK)
 #undef BLOCK
@@ -366,42 +387,85 @@ static void NAME(copy_strip)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdif
     }
 }
 
-static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
+/* So many columns of n rows of B, panel by panel. */
+static void NAME(copy_panels)(ptrdiff_t n, ptrdiff_t n_cols, const REAL *B, ptrdiff_t ldb, REAL *to)
+{
+    for (ptrdiff_t r = 0; r < n; r++, B += ldb, to += PANEL) {
+        for (ptrdiff_t c = 0; c < n_cols; c += 64 / SIZE)
+            __builtin_prefetch(B + COPY_AHEAD * ldb + c);
+        REAL *at = to;
+        for (ptrdiff_t c = 0, width; c < n_cols; c += width, at += n * PANEL) {
+            width = NAME(panel_width)(n_cols - c);
+            if (width == PANEL)
+                UNROLL
+                for (int j = 0; j < PANEL; j += N_LANES)
+                    STORE(at + j, LOAD(B + c + j));
+            else
+                memcpy(at, B + c, (size_t)width * SIZE);
+        }
+    }
+}
+
+/* Rows of A in slivers, of the sum the numbers k .. k + depth. */
+static void NAME(copy_slivers)(ptrdiff_t n_rows, ptrdiff_t depth, const REAL *A, ptrdiff_t lda, const void *const *rows,
+                               ptrdiff_t k, REAL *to)
+{
+    for (ptrdiff_t r = 0; r < n_rows; r += SLIVER, to += SLIVER * depth) {
+        const REAL *a[SLIVER];
+        for (int i = 0; i < SLIVER; i++) {
+            const ptrdiff_t at = smaller(r + i, n_rows - 1); /* the last row again: nobody looks at it */
+            a[i] = (rows ? (const REAL *)rows[at] : A + at * lda) + k;
+        }
+        for (ptrdiff_t d = 0; d < depth; d++)
+            for (int i = 0; i < SLIVER; i++)
+                to[SLIVER * d + i] = a[i][d];
+    }
+}
+
+static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A_,
                           ptrdiff_t lda, const void *const *rows, const void *B_, ptrdiff_t ldb,
                           const void *bias_, const void *slope, ptrdiff_t lds, void *C, ptrdiff_t ldc, void *spare)
 {
-    const REAL *B = B_, *bias = bias_;
+    const REAL *A = A_, *B = B_, *bias = bias_;
     const ptrdiff_t n_blocks = depth > DEPTH ? (depth + DEPTH - 1) / DEPTH : 1, step = (depth + n_blocks - 1) / n_blocks;
-    const bool pack = spare && n_rows >= PACK_ROWS && PACKS(step, ldb);
-    REAL *packed = spare;
-    NAME(Panel) p = {.A = A, .lda = lda, .rows = rows, .ldb = pack ? PANEL : ldb, .ldc = ldc, .lds = lds,
-                     .packed = pack, .finish = finish};
+    const bool pack = spare && n_rows >= PACK_ROWS && PACKS(step, ldb), many = SLIVERS && pack && n_rows >= MANY_ROWS;
+    const ptrdiff_t group = many ? MANY_COPIED / SIZE / step / SLIVER * SLIVER : n_rows;
+    REAL *packed = spare, *strip = many ? packed + PANELS * DEPTH * PANEL : NULL;
+    NAME(Panel) p = {.A = many ? strip : A, .lda = lda, .rows = rows, .ldb = pack ? PANEL : ldb, .ldc = ldc, .lds = lds,
+                     .packed = pack, .slivers = many, .finish = finish};
     for (p.k = 0; p.k == 0 || p.k < depth; p.k += step) {
         p.depth = smaller(step, depth - p.k);
         p.first = p.k == 0;
         p.last = p.k + step >= depth;
-        ptrdiff_t c = 0;
-        if (n_rows == 1 && finish != DNN_RELU_SLOPE)
-            for (; c + WIDE * N_LANES <= n_cols; c += WIDE * N_LANES) {
-                p.B = B + p.k * ldb + c;
+        for (ptrdiff_t r = 0; r < n_rows; r += group) {
+            const ptrdiff_t some = smaller(group, n_rows - r);
+            ptrdiff_t c = 0;
+            if (many)
+                NAME(copy_slivers)(some, p.depth, A ? A + r * lda : NULL, lda, rows ? rows + r : NULL, p.k, strip);
+            if (n_rows == 1 && finish != DNN_RELU_SLOPE)
+                for (; c + WIDE * N_LANES <= n_cols; c += WIDE * N_LANES) {
+                    p.B = B + p.k * ldb + c;
+                    p.bias = bias ? bias + c : NULL;
+                    p.C = (REAL *)C + c;
+                    NAME(wide_row)(&p);
+                }
+            for (ptrdiff_t width, copied = 0; c < n_cols; c += width) {
+                width = NAME(panel_width)(n_cols - c);
+                const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
+                p.B = pack ? p.B + p.depth * PANEL : B + p.k * ldb + c;
+                if (pack && c == copied) {
+                    for (int i = 0; i < (many ? PANELS : 1) && copied < n_cols; i++)
+                        copied += NAME(panel_width)(n_cols - copied);
+                    NAME(copy_panels)(p.depth, copied - c, B + p.k * ldb + c, ldb, packed);
+                    p.B = packed;
+                }
+                p.part = width % N_LANES != 0;
+                p.mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
                 p.bias = bias ? bias + c : NULL;
-                p.C = (REAL *)C + c;
-                NAME(wide_row)(&p);
+                p.slope = slope ? (const REAL *)slope + r * lds + c : NULL;
+                p.C = (REAL *)C + r * ldc + c;
+                NAME(panel)(n_vectors, some, &p);
             }
-        for (ptrdiff_t width; c < n_cols; c += width) {
-            width = NAME(panel_width)(n_cols - c);
-            const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
-            p.B = B + p.k * ldb + c;
-            if (pack) {
-                NAME(copy_strip)(p.depth, width, p.B, ldb, NULL, 0, packed, PANEL);
-                p.B = packed;
-            }
-            p.part = width % N_LANES != 0;
-            p.mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
-            p.bias = bias ? bias + c : NULL;
-            p.slope = slope ? (const REAL *)slope + c : NULL;
-            p.C = (REAL *)C + c;
-            NAME(panel)(n_vectors, n_rows, &p);
         }
         if (depth == 0) /* no rows of B: C is the bias */
             break;
@@ -525,8 +589,8 @@ static void NAME(dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t
 
 /* ---- C = A' B ---- */
 
-INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bool part, ptrdiff_t n, const REAL *a,
-                                 ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, MASK mask, bool first, REAL *C,
+INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bool part, const bool fetch, ptrdiff_t n,
+                                 const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, MASK mask, bool first, REAL *C,
                                  ptrdiff_t ldc)
 {
     V sum[16][4];
@@ -541,7 +605,8 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
         UNROLL
         for (int j = 0; j < n_vectors; j++)
             column[j] = part && j == n_vectors - 1 ? LOAD_PART(mask, b + j * N_LANES) : LOAD(b + j * N_LANES);
-        __builtin_prefetch(a + AHEAD * lda);
+        if (fetch)
+            __builtin_prefetch(a + AHEAD * lda);
         UNROLL
         for (int i = 0; i < n_rows; i++) {
             const V number = SET(a[i]);
@@ -570,9 +635,11 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
         REAL *C, ptrdiff_t ldc)                                                                              \
     {                                                                                                        \
         if (part)                                                                                            \
-            NAME(gradient_block)(R, N, true, n, a, lda, b, ldb, mask, first, C, ldc);                        \
+            NAME(gradient_block)(R, N, true, true, n, a, lda, b, ldb, mask, first, C, ldc);                  \
+        else if (SLIVERS && lda == SLIVER) /* in L1: nothing is to be fetched */                             \
+            NAME(gradient_block)(R, N, false, false, n, a, SLIVER, b, ldb, mask, first, C, ldc);             \
         else                                                                                                 \
-            NAME(gradient_block)(R, N, false, n, a, lda, b, ldb, mask, first, C, ldc);                       \
+            NAME(gradient_block)(R, N, false, true, n, a, lda, b, ldb, mask, first, C, ldc);                 \
     }
 BLOCKS(BLOCK)
 #undef BLOCK
@@ -592,9 +659,25 @@ INLINE void NAME(fetch_block)(const DnnWanted *wanted, ptrdiff_t i, ptrdiff_t j,
     }
 }
 
+/* Columns of n rows of A in slivers, ld numbers apart. */
+static void NAME(copy_columns)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdiff_t lda, const void *const *rows,
+                               ptrdiff_t column, REAL *to, ptrdiff_t ld)
+{
+    for (ptrdiff_t r = 0; r < n; r++, A += lda, to += SLIVER) {
+        const REAL *a = (rows ? (const REAL *)rows[r] : A) + column;
+        ptrdiff_t i = 0;
+        for (ptrdiff_t at = 0; !rows && at < width; at += 64 / SIZE)
+            __builtin_prefetch(a + 4 * lda + at);
+        for (; i + SLIVER <= width; i += SLIVER)
+            memcpy(to + i / SLIVER * ld, a + i, SLIVER * SIZE);
+        memcpy(to + i / SLIVER * ld, a + i, (size_t)(width - i) * SIZE);
+    }
+}
+
 /* A block of the sum: all columns for rows 0 .. n_rows of C, from n rows of A and B, b columns of which start at column.
- * packed: room for a panel of B, or NULL for B where it stands. i0: the first row in what is wanted. */
-static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *a, ptrdiff_t lda,
+ * slivers: of A, lda apart, or A by rows. packed: room for a panel of B, or NULL for B where it stands. i0: the first row
+ * in what is wanted. */
+static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *a, ptrdiff_t lda, bool slivers,
                                  const REAL *B, ptrdiff_t ldb, const void *const *rows, ptrdiff_t column, ptrdiff_t panel,
                                  REAL *packed, bool first, REAL *C, ptrdiff_t ldc, const DnnWanted *wanted,
                                  ptrdiff_t i0)
@@ -613,10 +696,11 @@ static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols
         if (packed)
             NAME(copy_strip)(n, width, B, ldb, rows, column + j, packed, PANEL);
 #define BLOCK(R, N)                                                                                          \
-    for (; FITS(R, n_rows - i); i += R) {                                                                    \
+    for (; TAKEN(R, n_rows - i, slivers); i += R) {                                                          \
         if (wanted)                                                                                          \
             NAME(fetch_block)(wanted, i0 + i, j, R, N);                                                      \
-        NAME(gradient_##R##_##N)(width % N_LANES != 0, n, a + i, lda, b, step, mask, first, C + i * ldc + j, ldc); \
+        NAME(gradient_##R##_##N)(width % N_LANES != 0, n, slivers ? a + i / SLIVER * lda + i % SLIVER : a + i, \
+                                 slivers ? SLIVER : lda, b, step, mask, first, C + i * ldc + j, ldc);        \
     }
         BLOCKS_OF(n_vectors, BLOCK)
 #undef BLOCK
@@ -634,25 +718,28 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
     const ptrdiff_t step = (n + n_blocks - 1) / n_blocks;
     const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
     const bool pack = rows_b || (spare && n_rows >= PACK_TILE && n >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
-    const bool copy = rows_a || (pack && COPY_A);
+    const bool copy = rows_a || (pack && COPY_A), slivers = SLIVERS && pack && n_cols > N_LANES;
     REAL *C = C_, *packed = pack ? spare : NULL, *strip = copy ? (REAL *)spare + DEPTH * PANEL : NULL;
     ptrdiff_t width = n_rows, ld = lda;
     if (n == 0)
         for (ptrdiff_t i = 0; i < n_rows; i++)
             memset(C + i * ldc, 0, (size_t)n_cols * SIZE);
-    else if (copy) { /* an odd number of lines from row to row: columns of them fall on all sets of the cache */
-        ld = ((COPIED / 64 / step - 1) | 1) * (64 / SIZE);
-        width = ld / 48 * 48; /* which blocks of any height divide */
+    else if (copy) { /* an odd number of lines from row to row, or sliver to sliver: they fall on all sets of the cache */
+        ld = slivers ? ((SLIVER * step * SIZE + 63) / 64 | 1) * (64 / SIZE) : ((COPIED / 64 / step - 1) | 1) * (64 / SIZE);
+        width = (slivers ? COPIED / SIZE / ld * SLIVER : ld) / 48 * 48; /* which blocks of any height divide */
     }
     for (ptrdiff_t r = 0; r < n; r += step) {
         const ptrdiff_t some = smaller(step, n - r);
         const REAL *A = rows_a ? NULL : (const REAL *)A_ + r * lda, *B = rows_b ? NULL : (const REAL *)B_ + r * ldb;
+        const void *const *from = rows_a ? rows_a + r : NULL;
         for (ptrdiff_t i = 0; i < n_rows; i += width) {
             const ptrdiff_t height = smaller(width, n_rows - i);
-            if (copy)
-                NAME(copy_strip)(some, height, A, lda, rows_a ? rows_a + r : NULL, i0 + i, strip, ld);
-            NAME(gradient_piece)(some, height, n_cols, copy ? strip : A + i0 + i, ld, B, ldb, rows_b ? rows_b + r : NULL, j0,
-                                 panel, packed, r == 0, C + i * ldc, ldc, r == 0 ? wanted : NULL, i);
+            if (slivers)
+                NAME(copy_columns)(some, height, A, lda, from, i0 + i, strip, ld);
+            else if (copy)
+                NAME(copy_strip)(some, height, A, lda, from, i0 + i, strip, ld);
+            NAME(gradient_piece)(some, height, n_cols, copy ? strip : A + i0 + i, ld, slivers, B, ldb, rows_b ? rows_b + r : NULL,
+                                 j0, panel, packed, r == 0, C + i * ldc, ldc, r == 0 ? wanted : NULL, i);
         }
     }
 }
@@ -755,6 +842,10 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 #undef BLOCKS
 #undef NARROW_ROWS
 #undef COPY_A
+#undef SLIVERS
+#undef PACK_TILE
+#undef PANELS
+#undef TAKEN
 #undef ROWS_DEPTH
 #undef COPY_AHEAD
 #undef PACKS
