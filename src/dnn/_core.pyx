@@ -77,6 +77,7 @@ cdef struct Shared:  # what the members of a team tell each other
 cdef struct Job:
     Shared* shared
     int me, n_members
+    long round                  # of claims, the last of this run: members go through the same ones
     const Op* ops
     const Way* ways
     int n_ops
@@ -84,7 +85,7 @@ cdef struct Job:
     gemm_t gemm
     int size                    # bytes of a number
     # the grid
-    Py_ssize_t tile_rows, block_rows, n_weight_tiles
+    Py_ssize_t tile_rows, block_rows, n_weight_tiles, n_claims
     int n_columns               # of the first layers whose forward pass members share by columns
     const Tile* tiles
     # parameters and what belongs to them
@@ -141,6 +142,7 @@ cdef struct Job:
     char* parts                 # (2, N_PARTS, P): gradients of parts of a batch, by turns
     double* row_sums            # a number a tile of rows
     double* tile_sums           # two numbers a weight tile: of the penalty, of the squared gradient
+    DnnClaim* claims            # on the weight tiles, and behind them on vectors of columns
     # scratch of this member
     char* dA                    # rows of a block
     char* Y_tile
@@ -172,6 +174,13 @@ cdef inline char* row(const Job* job, Matrix M, Py_ssize_t r) noexcept nogil:
 cdef inline void barrier(const Job* job) noexcept nogil:
     if job.n_members > 1:
         dnn_team_barrier(job.shared.team, job.me)
+
+
+cdef void begin_rounds(Job* job) noexcept nogil:
+    """Called by each member at the start of a run, before a barrier."""
+    job.round = 0
+    if job.me == 0 and job.n_claims > 0:
+        memset(job.claims, 0, job.n_claims * sizeof(DnnClaim))
 
 
 cdef void listen(Job* job, double flops) noexcept nogil:
@@ -328,23 +337,37 @@ cdef void forward_block(Job* job, int first, Py_ssize_t r, Py_ssize_t n) noexcep
 cdef int forward_columns(Job* job, Py_ssize_t n) noexcept nogil:
     """The first layers of a batch of n rows, each member its columns; returns how many layers they were.
 
-    Weights that a member has updated, and another reads, cross from core to core, and cross again to be written: 1 to
-    8 ns a line of the cache, by how far the cores are. A member that computes the columns whose weights it will update, as shares of weight
-    tiles are cut there, has them in its own L2, and hands on rows of outputs, which are fewer."""
-    cdef Py_ssize_t lanes = job.kernels.lanes, n_out, o0, o1, r, rows
-    cdef int i
+    Weights that a member has updated, and another reads, cross from core to core, and cross again to be written: 1 to 8 ns
+    a line of the cache, by how far the cores are. A member that computes the columns whose weights it will update, as
+    shares of weight tiles are cut there, has them in its own L2, and hands on rows of outputs, which are fewer. Pieces
+    that another has not come to are taken as in next_tile."""
+    cdef Py_ssize_t lanes = job.kernels.lanes, n_out, share0, share1, o0, some, r, rows, piece, n_pieces
+    cdef Py_ssize_t wide = lanes * (4 if lanes * job.size == 64 else 6)  # a panel of products, or two
+    cdef DnnClaim* claims = job.claims + job.n_weight_tiles
+    cdef int i, whose
     if job.n_members == 1:
         return 0
     for i in range(job.n_columns):
         n_out = job.ops[i].n_out
-        o0 = share(job, n_out // lanes, job.me) * lanes
-        o1 = share(job, n_out // lanes, job.me + 1) * lanes if job.me + 1 < job.n_members else n_out
-        r = 0
-        while r < n and o0 < o1 and not job.shared.stop:
-            rows = min(job.block_rows, n - r)
-            forward_layer(job, i, r, rows, o0, o1)
-            listen(job, 2.0 * rows * job.ops[i].n_in * n_out)
-            r += rows
+        job.round += 1
+        for whose in range(job.me, job.me + job.n_members):  # its own share, then what others have not come to
+            whose %= job.n_members
+            share0 = share(job, n_out // lanes, whose) * lanes
+            share1 = share(job, n_out // lanes, whose + 1) * lanes if whose + 1 < job.n_members else n_out
+            n_pieces = (share1 - share0 + wide - 1) // wide
+            for piece in range(n_pieces):
+                o0 = share0 + (piece if whose == job.me else n_pieces - 1 - piece) * wide
+                some = min(wide, share1 - o0)
+                if whose != job.me and (o0 == share0 or dnn_claimed(&claims[(o0 - wide) // lanes], job.round)):
+                    break
+                if not dnn_claim(&claims[o0 // lanes], job.round):
+                    continue
+                r = 0
+                while r < n and not job.shared.stop:
+                    rows = min(job.block_rows, n - r)
+                    forward_layer(job, i, r, rows, o0, o0 + some)
+                    listen(job, 2.0 * rows * job.ops[i].n_in * some)
+                    r += rows
         barrier(job)
     return job.n_columns
 
@@ -556,8 +579,8 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0, r
     cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, b = op.b + tile.o0
     cdef bint fused = job.grad == NULL
-    cdef char* dW = job.G + TILE_COLUMNS * job.size if fused else job.grad + W * job.size
-    cdef char* db = job.G if fused else job.grad + b * job.size
+    cdef char* dW = job.G if fused else job.grad + W * job.size
+    cdef char* db = job.G + rows * columns * job.size if fused else job.grad + b * job.size
     cdef Py_ssize_t ld = columns if fused else op.n_out
     cdef double* sums = job.tile_sums + 2 * t
     cdef DnnWanted wanted
@@ -693,10 +716,30 @@ cdef double call_python_loss(Job* job, Py_ssize_t n) noexcept:
         return 0
 
 
-cdef inline bint is_mine(const Job* job, Py_ssize_t t) noexcept nogil:
-    """Whether a weight tile is this member's. Shares are as equal in cost as tiles allow, and a member has the same
-    weights in every step."""
-    return <int>(job.tiles[t].at * job.n_members) == job.me
+cdef inline int owner(const Job* job, Py_ssize_t t) noexcept nogil:
+    """The member whose a weight tile is. Shares are as equal in cost as tiles allow, and a member has the same weights
+    in every step."""
+    return <int>(job.tiles[t].at * job.n_members)
+
+
+cdef Py_ssize_t next_tile(const Job* job, Py_ssize_t t) noexcept nogil:
+    """The weight tile that this member takes after tile t of its round, -1 if none is left: its own in their order, then
+    those that another has not come to, from the end of its share, as a core that others use as well is late. The last
+    is left to its owner, who would be done with it before its weights had crossed."""
+    cdef Py_ssize_t free = -1
+    if t < 0 or owner(job, t) == job.me:
+        for t in range(t + 1, job.n_weight_tiles):
+            if owner(job, t) == job.me and (job.n_members == 1 or dnn_claim(&job.claims[t], job.round)):
+                return t
+    if job.n_members == 1:
+        return -1
+    for t in range(job.n_weight_tiles - 1, -1, -1):
+        if owner(job, t) == job.me or dnn_claimed(&job.claims[t], job.round):
+            continue
+        if free >= 0 and owner(job, t) == owner(job, free) and dnn_claim(&job.claims[free], job.round):
+            return free
+        free = t
+    return -1
 
 
 cdef double sum_tiles(const Job* job, int which) noexcept nogil:
@@ -709,14 +752,16 @@ cdef double sum_tiles(const Job* job, int which) noexcept nogil:
 
 cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, double* cost) noexcept nogil:
     """dW and db of every layer, into the gradient or the optimizer; the penalty is added to the cost."""
-    cdef Py_ssize_t t
     cdef const Tile* tile
     cdef const Op* op
     cdef double norm
     cdef Py_ssize_t W, b, columns
-    for t in range(job.n_weight_tiles):
-        if not is_mine(job, t):
-            continue
+    cdef Py_ssize_t t = -1
+    job.round += 1
+    while True:
+        t = next_tile(job, t)
+        if t < 0:
+            break
         tile = &job.tiles[t]
         weights_tile(job, t, n, total)
         if job.grad != NULL:
@@ -734,9 +779,11 @@ cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, dou
         norm = sqrt(sum_tiles(job, 1))
         if not isfinite(norm):
             return NOT_FINITE
-    for t in range(job.n_weight_tiles):
-        if not is_mine(job, t):
-            continue
+    job.round += 1
+    while True:
+        t = next_tile(job, t)
+        if t < 0:
+            break
         tile = &job.tiles[t]
         op = &job.ops[tile.op]
         columns = tile.o1 - tile.o0
@@ -794,6 +841,7 @@ cdef void run_steps(void* arg, int me) noexcept nogil:
         job.laid = -1
     elif job.fresh:
         derive(job)
+    begin_rounds(job)
     barrier(job)
     if me == 0:
         shared.began, shared.late = dnn_seconds(), dnn_team_waited(shared.team) if job.n_members > 1 else 0

@@ -87,6 +87,10 @@ cdef extern from "_team.h" nogil:
     int dnn_team_size(const DnnTeam* team)
     void dnn_team_run(DnnTeam* team, int n, void (*work)(void*, int) noexcept nogil, void* arg)
     long dnn_team_next(DnnTeam* team)
+    ctypedef struct DnnClaim:
+        pass
+    bint dnn_claim(DnnClaim* claim, long round)
+    bint dnn_claimed(const DnnClaim* claim, long round)
     void dnn_team_barrier(DnnTeam* team, int member)
     double dnn_team_waited(const DnnTeam* team)
     int dnn_team_is_here(const DnnTeam* team)

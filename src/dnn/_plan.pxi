@@ -111,6 +111,7 @@ cdef enum:
     TILE_NUMBERS = 12288  # of a weight tile, at most: gradient, weights and Adam's state stay in L2
     TILE_MOST = 49152     # the same where the sums are long, of a batch of so many rows, or the gradient is wanted
     TILE_ROWS = 512       # whole: operands are copied together for it
+    TILE_COPIED = 196608  # the same on AVX2, of such a batch: 384 x 512, as copying is a sixth of the time of 192 x 256
     TILE_LEAST = 2048
     TILE_COLUMNS = 256    # a kilobyte in a row: shorter pieces are fetched slowly (Adam: 1 ns a weight, not 0.3)
     TILES = 32            # or more, so that members' shares are equal
@@ -162,12 +163,12 @@ cdef class Schedule:
     cdef readonly bint private, lying
     cdef readonly int n_columns  # of the first layers: members share their forward pass by columns
     cdef bint gather, outputs, dropout
-    cdef Py_ssize_t tile_numbers
+    cdef Py_ssize_t tile_numbers, tile_columns
     cdef const DnnKernels* kernels
     cdef Place* places
     cdef Tile* tiles
     cdef Way* ways
-    cdef Py_ssize_t grad, parts, row_sums, tile_sums  # in the work space
+    cdef Py_ssize_t grad, parts, row_sums, tile_sums, claims, n_claims  # in the work space
     cdef Py_ssize_t dA, Y, classes, w, G, turned, spare, rows, params, state  # in the scratch
 
     def __cinit__(self, Plan plan, int size, Py_ssize_t n_rows, int purpose, bint gather=False,
@@ -186,6 +187,9 @@ cdef class Schedule:
         self.lying = purpose == TRAIN and own and not called and self.lies()
         self.private = self.private and not self.lying
         self.tile_numbers = TILE_MOST if own and (gradient or n_rows >= TILE_ROWS) else TILE_NUMBERS
+        self.tile_columns = TILE_COLUMNS
+        if own and self.kernels.lanes * size == 32 and n_rows >= TILE_ROWS:
+            self.tile_numbers, self.tile_columns = TILE_COPIED, 2 * TILE_COLUMNS
         self.cut_rows(own)
         self.count_columns(own)
         self.place_slots()
@@ -202,9 +206,13 @@ cdef class Schedule:
                 self.parts = self.take(2 * N_PARTS * n * size)
                 self.params = self.take_scratch(n * size)
                 self.state = self.take_scratch(slots * n * size)
-            self.G = self.take_scratch((n + TILE_COLUMNS) * size)
+            self.G = self.take_scratch((n + self.tile_columns) * size)
             self.turned = self.take_scratch(n * size)
             self.tile_sums = self.take(2 * self.n_weight_tiles * sizeof(double))
+            self.n_claims = self.n_weight_tiles
+            if self.n_columns > 0:
+                self.n_claims += plan.widest // self.kernels.lanes
+            self.claims = self.take(self.n_claims * sizeof(DnnClaim))
             self.row_sums = self.take(max(self.n_row_tiles, 2 * N_PARTS) * sizeof(double))
         self.grad = self.take(plan.n_params * size) if gradient and not self.private and not self.lying else -1
         # Gathered rows are copied, and wide ones; a call of few rows has no time to find the room
@@ -255,7 +263,7 @@ cdef class Schedule:
             return
         while self.n_columns < plan.n_ops - 1:
             op = &plan.ops[self.n_columns]
-            if op.n_out < 2 * TILE_COLUMNS or op.n_in < COLUMNS_INPUTS * self.n_rows \
+            if op.n_out < 2 * self.tile_columns or op.n_in < COLUMNS_INPUTS * self.n_rows \
                     or dnn_activations[op.activation].row_wise:
                 return
             self.n_columns += 1
@@ -384,7 +392,7 @@ cdef class Schedule:
             n = 0
             for k in range(self.plan.n_ops):
                 op = &self.plan.ops[k]
-                columns = min(op.n_out, TILE_COLUMNS)
+                columns = min(op.n_out, self.tile_columns)
                 rows = max(24, numbers // columns // 24 * 24)
                 down, across = (op.n_in + rows - 1) // rows, (op.n_out + columns - 1) // columns
                 for t in range(down * across):

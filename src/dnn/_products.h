@@ -32,7 +32,6 @@
 #define PACK_BYTES 1024
 /* The same of a sum over rows, for a tile of PACK_TILE rows and a sum of so many terms. */
 #define PACK_DEPTH 256
-#define COPIED (112 * 4 * DEPTH) /* bytes of A that are copied together where a sum runs over rows */
 /* A product of so many rows copies of B as many panels at once as lie side by side there, and A in slivers. */
 #define MANY_ROWS 192
 #define MANY_COPIED (512 * 4 * DEPTH) /* bytes of A that it copies together: a call of 512 rows copies B once */
@@ -154,6 +153,7 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_1(BLOCK) BLOCK(16, 1) BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
 #define COPY_A false
+#define COPIED (112 * 4 * DEPTH) /* bytes of A that are copied together where a sum runs over rows */
 #define SLIVERS false
 #define PACK_TILE 192
 #define PANELS 1
@@ -180,6 +180,7 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
 #define COPY_A true
+#define COPIED (200 * 4 * DEPTH) /* a tile of 384 rows: B is copied once for it */
 #define SLIVERS true
 #define PACK_TILE 48
 #define PANELS 6 /* that are copied at once for many rows: 576 bytes of each row of B, nine lines that follow each other */
@@ -217,6 +218,16 @@ typedef struct {
     int finish;
 } NAME(Panel);
 
+/* What a block looks at when its sum has run: a long one takes longer than the memory. */
+INLINE void NAME(fetch_rows)(const int n_rows, const int n_vectors, const REAL *at, ptrdiff_t ld)
+{
+    UNROLL
+    for (int i = 0; i < n_rows; i++)
+        UNROLL
+        for (int j = 0; j < n_vectors; j += 64 / (int)sizeof(V))
+            __builtin_prefetch(at + i * ld + j * N_LANES, 1);
+}
+
 INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool part, const bool fetch,
                               const bool slivers, const NAME(Panel) *p, ptrdiff_t r)
 {
@@ -231,6 +242,10 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
         UNROLL
         for (int j = 0; j < n_vectors; j++)
             sum[i][j] = SET(0);
+    if (slivers)
+        NAME(fetch_rows)(n_rows, n_vectors, p->C + r * p->ldc, p->ldc);
+    if (slivers && p->last && p->finish == DNN_RELU_SLOPE)
+        NAME(fetch_rows)(n_rows, n_vectors, p->slope + r * p->lds, p->lds);
     UNROLL_SUM_4
     for (ptrdiff_t k = 0; k < depth; k++) {
         V column[4];
@@ -387,22 +402,28 @@ static void NAME(copy_strip)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdif
     }
 }
 
-/* So many columns of n rows of B, panel by panel. */
+/* So many columns of n rows of B, panel by panel: whole ones side by side, as they lie there. */
 static void NAME(copy_panels)(ptrdiff_t n, ptrdiff_t n_cols, const REAL *B, ptrdiff_t ldb, REAL *to)
 {
-    for (ptrdiff_t r = 0; r < n; r++, B += ldb, to += PANEL) {
-        for (ptrdiff_t c = 0; c < n_cols; c += 64 / SIZE)
-            __builtin_prefetch(B + COPY_AHEAD * ldb + c);
-        REAL *at = to;
-        for (ptrdiff_t c = 0, width; c < n_cols; c += width, at += n * PANEL) {
-            width = NAME(panel_width)(n_cols - c);
-            if (width == PANEL)
+    ptrdiff_t whole = 0;
+    while (n_cols - whole * PANEL >= PANEL && NAME(panel_width)(n_cols - whole * PANEL) == PANEL)
+        whole++;
+    if (whole > 1)
+        for (ptrdiff_t r = 0; r < n; r++) {
+            const REAL *b = B + r * ldb;
+            REAL *at = to + r * PANEL;
+            for (ptrdiff_t c = 0; c < whole * PANEL; c += 64 / SIZE)
+                __builtin_prefetch(b + COPY_AHEAD * ldb + c);
+            for (ptrdiff_t q = 0; q < whole; q++, b += PANEL, at += n * PANEL)
                 UNROLL
                 for (int j = 0; j < PANEL; j += N_LANES)
-                    STORE(at + j, LOAD(B + c + j));
-            else
-                memcpy(at, B + c, (size_t)width * SIZE);
+                    STORE(at + j, LOAD(b + j));
         }
+    else
+        whole = 0;
+    for (ptrdiff_t c = whole * PANEL, width; c < n_cols; c += width, whole++) {
+        width = NAME(panel_width)(n_cols - c);
+        NAME(copy_strip)(n, width, B + c, ldb, NULL, 0, to + whole * n * PANEL, PANEL);
     }
 }
 
@@ -842,6 +863,7 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 #undef BLOCKS
 #undef NARROW_ROWS
 #undef COPY_A
+#undef COPIED
 #undef SLIVERS
 #undef PACK_TILE
 #undef PANELS

@@ -172,6 +172,7 @@ cdef class Run:
             for i in range(job.n_ops):
                 job.Wt[i] = work + schedule.ways[i].Wt
         job.tile_sums = <double*>(work + schedule.tile_sums)
+        job.claims, job.n_claims = <DnnClaim*>(work + schedule.claims), schedule.n_claims
         job.row_sums = <double*>(work + schedule.row_sums)
         job.grad = work + schedule.grad if schedule.grad >= 0 else NULL
         job.parts = work + schedule.parts if schedule.private else NULL
@@ -353,7 +354,7 @@ cdef void over_rows(Job* job, block_t block) noexcept nogil:
     cdef double flops = flops_a_row(job)
     cdef unsigned mode = dnn_flush_subnormals()
     if job.n_members > 1:  # pieces enough for all, of whole tiles
-        n = (job.n_rows // (4 * job.n_members) + job.tile_rows // 2) // job.tile_rows
+        n = (job.n_rows // (2 * job.n_members) + job.tile_rows // 2) // job.tile_rows
         a_block = max(1, min(a_block // job.tile_rows, n)) * job.tile_rows
         r = dnn_team_next(job.shared.team) * a_block
     while r < job.n_rows and not job.shared.stop:
@@ -397,6 +398,7 @@ cdef void cache_rows(void* jobs, int me) noexcept nogil:
 
 cdef void derive_for_all(Job* job) noexcept nogil:
     derive(job)
+    begin_rounds(job)
     barrier(job)
 
 cdef void product_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:

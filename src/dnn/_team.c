@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -238,6 +237,19 @@ void dnn_team_run(DnnTeam *team, int n, void (*work)(void *arg, int member), voi
 long dnn_team_next(DnnTeam *team)
 {
     return atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
+}
+
+/* Relaxed: what pieces read and write is ordered by the barriers around the round. */
+int dnn_claim(DnnClaim *claim, long round)
+{
+    long seen = atomic_load_explicit(&claim->round, memory_order_relaxed);
+    return seen < round && atomic_compare_exchange_strong_explicit(&claim->round, &seen, round, memory_order_relaxed,
+                                                                   memory_order_relaxed);
+}
+
+int dnn_claimed(const DnnClaim *claim, long round)
+{
+    return atomic_load_explicit(&claim->round, memory_order_relaxed) >= round;
 }
 
 double dnn_team_waited(const DnnTeam *team)

@@ -7,6 +7,8 @@
 #ifndef DNN_TEAM_H
 #define DNN_TEAM_H
 
+#include <stdatomic.h>
+
 typedef struct DnnTeam DnnTeam;
 
 /* A team of up to n members, n >= 1, fewer if the system gives no more threads. NULL: no memory. */
@@ -20,6 +22,17 @@ void dnn_team_run(DnnTeam *team, int n, void (*work)(void *arg, int member), voi
 
 /* Inside work: 0, 1, 2, ..., each to one member: pieces for whoever is free. Begins anew with each run. */
 long dnn_team_next(DnnTeam *team);
+
+/* A piece of work that is done once a round: the last round that somebody claimed it in, 0 at first. */
+typedef struct {
+    atomic_long round;
+} DnnClaim;
+
+/* Inside work: whether the piece is the caller's in a round, a number that grows from 1 on; the others are told no. */
+int dnn_claim(DnnClaim *claim, long round);
+
+/* Whether somebody has claimed it. */
+int dnn_claimed(const DnnClaim *claim, long round);
 
 /* Inside work: returns when all members have called it. */
 void dnn_team_barrier(DnnTeam *team, int member);

@@ -1,30 +1,45 @@
 /* 1e5 barriers of a team with more members than cores and uneven work: each member writes its number between two
- * barriers and reads the others' after the second. Run under ThreadSanitizer. */
+ * barriers and reads the others' after the second; and pieces of work, each of which one member does and the others
+ * see done. Run under ThreadSanitizer. */
 #include "_team.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define MOST 8
+#define PIECES 5
 
 typedef struct {
     DnnTeam *team;
     int n, rounds;
     long written[MOST];
     long wrong[MOST * 16];
+    DnnClaim claims[PIECES];
+    long done[PIECES];
 } Work;
 
 static void work(void *arg, int me)
 {
     Work *w = arg;
+    if (me == 0)
+        for (int p = 0; p < PIECES; p++) {
+            atomic_store(&w->claims[p].round, 0);
+            w->done[p] = 0;
+        }
+    dnn_team_barrier(w->team, me);
     for (int round = 0; round < w->rounds; round++) {
         volatile long busy = 0;
         for (int i = 0; i < (round * 7 + me * 13) % 50; i++)
             busy += i;
+        for (int p = 0; p < PIECES; p++)
+            if (dnn_claim(&w->claims[(p + me) % PIECES], round + 1))
+                w->done[(p + me) % PIECES]++;
         w->written[me] = (long)round * MOST + me;
         dnn_team_barrier(w->team, me);
         for (int m = 0; m < w->n; m++)
             w->wrong[me * 16] += w->written[m] != (long)round * MOST + m;
+        for (int p = 0; p < PIECES; p++)
+            w->wrong[me * 16] += w->done[p] != round + 1 || !dnn_claimed(&w->claims[p], round + 1);
         dnn_team_barrier(w->team, me);
     }
 }
