@@ -764,12 +764,14 @@ cdef class Trainer:
 def train_schedule(Plan plan, int size, Py_ssize_t batch, bint gather, int loss, python_loss, int optimizer,
                    two_sweeps=None):
     """The schedule of a training. two_sweeps: None lets it decide."""
-    cdef double flops = 2.0 * plan.n_params * batch, limit = max(1e9, 1.2e9 * KERNELS[size == 8].lanes)
+    cdef Py_ssize_t lanes = KERNELS[size == 8].lanes
+    cdef double flops = 2.0 * plan.n_params * batch, limit = max(1e9, (2.2e9 if lanes * size == 32 else 1.2e9) * lanes)
     if dnn_optimizers[optimizer].whole_gradient:
         two_sweeps = True
     elif two_sweeps is None:
         # An update that has begun must be ended: one that may take 0.2 s is not begun before it is sure. One thread
-        # does some 1e11 flops a second with AVX-512, half of it with AVX2 or in double precision.
+        # does some 1e11 flops a second with AVX-512, on some processors twice that, and 8.5e10 with AVX2; half of it in
+        # double precision.
         two_sweeps = flops > limit
     return Schedule(plan, size, batch, TRAIN, gather=gather, outputs=of_outputs(plan, loss, python_loss),
                     gradient=two_sweeps, dropout=True, called=python_loss is not None,
