@@ -232,7 +232,7 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
                               const bool slivers, const NAME(Panel) *p, ptrdiff_t r)
 {
     V sum[16][4];
-    const REAL *a[16], *b = p->B, *sliver = p->A + r * p->depth;
+    const REAL *a[16], *b = p->B, *sliver = slivers ? p->A + r * p->depth : p->B;
     const ptrdiff_t depth = p->depth, ldb = p->ldb;
     UNROLL
     for (int i = 0; !slivers && i < n_rows; i++)
