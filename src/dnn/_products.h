@@ -30,8 +30,6 @@
 /* A panel of B is copied together before its product where it is read by so many rows, and its own lie so far apart. */
 #define PACK_ROWS 64
 #define PACK_BYTES 1024
-/* The same of a sum over rows, for a tile of PACK_TILE rows and a sum of so many terms. */
-#define PACK_DEPTH 256
 /* A product of so many rows copies of B as many panels at once as lie side by side there, and A in slivers. */
 #define MANY_ROWS 192
 #define MANY_COPIED (512 * 4 * DEPTH) /* bytes of A that it copies together: a call of 512 rows copies B once */
@@ -160,6 +158,7 @@ INLINE double sum_of_4(__m256d v)
 #define ROWS_DEPTH DEPTH /* of a block of a sum over rows */
 #define COPY_AHEAD AHEAD /* rows that are fetched ahead where they are copied */
 #define PACKS(depth, ld) ((ld) * SIZE >= PACK_BYTES)
+#define PACKS_ROWS(n, ld) ((n) >= 256 && (ld) * SIZE >= PACK_BYTES) /* of a sum over n rows, for PACK_TILE rows of C */
 #define FETCHES(packed, r) true /* a block fetches its panel of B ahead: the panel is longer than L1 */
 #define UNROLL_SUM_2
 #define UNROLL_SUM_4
@@ -187,6 +186,8 @@ INLINE double sum_of_4(__m256d v)
 #define ROWS_DEPTH 256 /* a copy of A is then as wide as a tile, and B is copied once for it */
 #define COPY_AHEAD 6   /* of rows 8 KB apart L1 holds 8 */
 #define PACKS(depth, ld) ((depth) * (ld) * SIZE > 32768) /* panels of B lie scattered over more than L1 */
+/* The same where the sum runs over n rows: over L2, or many rows. 128 rows 2 KB apart are read faster as they stand. */
+#define PACKS_ROWS(n, ld) ((n) * (ld) * SIZE >= 524288 || ((n) >= 256 && (ld) * SIZE >= PACK_BYTES))
 #define FETCHES(packed, r) (!(packed) && (r) == 0) /* the first block of rows, of a panel that was not copied */
 #define UNROLL_SUM_2 UNROLL_2 /* instructions are what a core waits for that another program shares */
 #define UNROLL_SUM_4 UNROLL_4
@@ -738,7 +739,7 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
     const ptrdiff_t n_blocks = n > ROWS_DEPTH ? (n + ROWS_DEPTH - 1) / ROWS_DEPTH : 1;
     const ptrdiff_t step = (n + n_blocks - 1) / n_blocks;
     const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
-    const bool pack = rows_b || (spare && n_rows >= PACK_TILE && n >= PACK_DEPTH && ldb * SIZE >= PACK_BYTES);
+    const bool pack = rows_b || (spare && n_rows >= PACK_TILE && PACKS_ROWS(n, ldb));
     const bool copy = rows_a || (pack && COPY_A), slivers = SLIVERS && pack && n_cols > N_LANES;
     REAL *C = C_, *packed = pack ? spare : NULL, *strip = copy ? (REAL *)spare + DEPTH * PANEL : NULL;
     ptrdiff_t width = n_rows, ld = lda;
@@ -871,6 +872,7 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 #undef ROWS_DEPTH
 #undef COPY_AHEAD
 #undef PACKS
+#undef PACKS_ROWS
 #undef FETCHES
 #undef UNROLL_SUM_2
 #undef UNROLL_SUM_4
