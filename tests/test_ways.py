@@ -148,6 +148,22 @@ def test_where_x_begins_changes_no_bit(dtype, isa):
         np.testing.assert_array_equal(params, found[0], err_msg=f"X begins {begin} numbers behind a line")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", range(576, 592))
+def test_columns_are_shared_whole(dtype, width, isa):
+    """The last piece of columns that members share may be narrower than a vector, or begin behind all whole ones."""
+    rng = np.random.default_rng(4)
+    X, y = rng.standard_normal((256, 300)).astype(dtype), rng.standard_normal((256, 2)).astype(dtype)
+    found = []
+    for n_threads in (1, 2, 3):
+        net = Network([300, width, 2], dtype=dtype, random_state=0)
+        for _ in range(3):  # each fit, and each epoch of it, begins the rounds anew
+            net.fit(X, y, loss="squared_error", epochs=2, batch_size=128, shuffle=False, n_threads=n_threads)
+        found.append(net.params.copy())
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
 def test_weights_begin_on_a_line_of_the_cache():
     net = Network([30, 200, 3], random_state=0)
     for each in (net, net.copy(), pickle.loads(pickle.dumps(net))):

@@ -211,7 +211,7 @@ cdef class Schedule:
             self.tile_sums = self.take(2 * self.n_weight_tiles * sizeof(double))
             self.n_claims = self.n_weight_tiles
             if self.n_columns > 0:
-                self.n_claims += plan.widest // self.kernels.lanes
+                self.n_claims += plan.widest // self.kernels.lanes + 1  # and one for the rest
             self.claims = self.take(self.n_claims * sizeof(DnnClaim))
             self.row_sums = self.take(max(self.n_row_tiles, 2 * N_PARTS) * sizeof(double))
         self.grad = self.take(plan.n_params * size) if gradient and not self.private and not self.lying else -1
