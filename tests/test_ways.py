@@ -151,7 +151,7 @@ def test_where_x_begins_changes_no_bit(dtype, isa):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("width", range(576, 592))
 def test_columns_are_shared_whole(dtype, width, isa):
-    """The last piece of columns that members share may be narrower than a vector, or begin behind all whole ones."""
+    """The last piece of columns that members share may begin behind all whole vectors."""
     rng = np.random.default_rng(4)
     X, y = rng.standard_normal((256, 300)).astype(dtype), rng.standard_normal((256, 2)).astype(dtype)
     found = []
