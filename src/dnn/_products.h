@@ -36,6 +36,9 @@
 /* A sliver: the numbers that blocks of SLIVER rows of C multiply by, in the order that they do. What other rows have in
  * the same lines of the cache would take room there, and from row to row there is a page. */
 #define SLIVER 4
+#define STREAM_ROWS 6 /* of B that are read at once */
+#define STREAM_BYTES 16384 /* of C: with rows of B it stays in L1 */
+#define STREAM_BLOCKS(BLOCK) BLOCK(6) BLOCK(3) BLOCK(2) BLOCK(1)
 #define AHEAD 16                /* rows that are fetched ahead where a sum runs over rows */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -150,6 +153,7 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_2(BLOCK) BLOCK(12, 2) BLOCK(10, 2) BLOCK(8, 2) BLOCK(6, 2) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2)
 #define BLOCKS_1(BLOCK) BLOCK(16, 1) BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
+#define STREAMS(n_rows, n, ld) false
 #define COPY_A false
 #define COPIED (112 * 4 * DEPTH) /* bytes of A that are copied together where a sum runs over rows */
 #define SLIVERS false
@@ -178,6 +182,7 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_2(BLOCK) BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
+#define STREAMS(n_rows, n, ld) ((n_rows) < PACK_TILE && PACKS_ROWS(n, ld)) /* C has few rows, those of B are far apart */
 #define COPY_A true
 #define COPIED (200 * 4 * DEPTH) /* a tile of 384 rows: B is copied once for it */
 #define SLIVERS true
@@ -729,6 +734,92 @@ static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols
     }
 }
 
+/* Few rows of C: numbers of some rows of B wait in registers, and C, so many columns of it, in L1. Rows of B are read once,
+ * as they lie, however far from each other: panels of them would fall on few lines of the cache. Additions are in
+ * gradient_block's order. */
+INLINE void NAME(stream_block)(const int height, const int n_vectors, const bool part, MASK mask, const bool first,
+                               ptrdiff_t n_rows, const REAL *a, ptrdiff_t lda, const REAL *const *b, ptrdiff_t column, REAL *C,
+                               ptrdiff_t ldc)
+{
+    V row[STREAM_ROWS][2];
+    UNROLL
+    for (int r = 0; r < height; r++)
+        UNROLL
+        for (int j = 0; j < n_vectors; j++)
+            row[r][j] = part ? LOAD_PART(mask, b[r] + column) : LOAD(b[r] + column + j * N_LANES);
+    for (REAL *c = C + column; n_rows > 0; n_rows--, a++, c += ldc) {
+        V sum[2];
+        UNROLL
+        for (int j = 0; j < n_vectors; j++)
+            sum[j] = first ? SET(0) : part ? LOAD_PART(mask, c) : LOAD(c + j * N_LANES);
+        UNROLL
+        for (int r = 0; r < height; r++) {
+            const V number = SET(a[r * lda]);
+            UNROLL
+            for (int j = 0; j < n_vectors; j++)
+                sum[j] = FMA(number, row[r][j], sum[j]);
+        }
+        UNROLL
+        for (int j = 0; j < n_vectors; j++)
+            if (part)
+                STORE_PART(mask, c, sum[j]);
+            else
+                STORE(c + j * N_LANES, sum[j]);
+    }
+}
+
+#define BLOCK(R)                                                                                             \
+    static __attribute__((noinline)) void NAME(stream_##R)(bool first, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *a, \
+                                                           ptrdiff_t lda, const REAL *const *b, REAL *C, ptrdiff_t ldc)   \
+    {                                                                                                        \
+        const MASK mask = MASK_OF(n_cols % N_LANES);                                                         \
+        ptrdiff_t j = 0;                                                                                     \
+        for (; j + 2 * N_LANES <= n_cols; j += 2 * N_LANES)                                                  \
+            if (first)                                                                                       \
+                NAME(stream_block)(R, 2, false, mask, true, n_rows, a, lda, b, j, C, ldc);                   \
+            else                                                                                             \
+                NAME(stream_block)(R, 2, false, mask, false, n_rows, a, lda, b, j, C, ldc);                  \
+        if (j + N_LANES <= n_cols) {                                                                         \
+            NAME(stream_block)(R, 1, false, mask, first, n_rows, a, lda, b, j, C, ldc);                      \
+            j += N_LANES;                                                                                    \
+        }                                                                                                    \
+        if (j < n_cols)                                                                                      \
+            NAME(stream_block)(R, 1, true, mask, first, n_rows, a, lda, b, j, C, ldc);                       \
+    }
+STREAM_BLOCKS(BLOCK)
+#undef BLOCK
+
+/* sums: room for STREAM_BYTES, for blocks of the sum that are added to those before them. */
+static void NAME(gradient_stream)(ptrdiff_t n, ptrdiff_t step, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *A, ptrdiff_t lda,
+                                  const REAL *B, ptrdiff_t ldb, const void *const *rows, ptrdiff_t column, REAL *C,
+                                  ptrdiff_t ldc, REAL *sums)
+{
+    const ptrdiff_t most = STREAM_BYTES / SIZE / n_rows / (2 * N_LANES) * (2 * N_LANES);
+    for (ptrdiff_t j = 0, width; j < n_cols; j += width) {
+        width = smaller(most, n_cols - j);
+        for (ptrdiff_t k = 0; k < n; k += step) {
+            REAL *to = k == 0 ? C + j : sums;
+            const ptrdiff_t ld = k == 0 ? ldc : most, end = smaller(k + step, n);
+            for (ptrdiff_t r = k; r < end;) {
+                const REAL *a = A + r * lda, *b[STREAM_ROWS];
+                for (int i = 0; i < STREAM_ROWS && r + i < end; i++)
+                    b[i] = (rows ? (const REAL *)rows[r + i] : B + (r + i) * ldb) + column + j;
+#define BLOCK(R)                                                                                             \
+    if (end - r >= R) {                                                                                      \
+        NAME(stream_##R)(r == k, n_rows, width, a, lda, b, to, ld);                                          \
+        r += R;                                                                                              \
+        continue;                                                                                            \
+    }
+                STREAM_BLOCKS(BLOCK)
+#undef BLOCK
+            }
+            for (ptrdiff_t i = 0; k > 0 && i < n_rows; i++)
+                for (ptrdiff_t c = 0; c < width; c++)
+                    C[i * ldc + j + c] += sums[i * most + c];
+        }
+    }
+}
+
 /* Pointers in the innermost loop would cost 5 % for A and as much for B: rows that are gathered are copied together,
  * of A as many columns at once as the strip holds. They need the spare bytes; without, nothing else is copied. */
 static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A_, ptrdiff_t lda,
@@ -743,6 +834,10 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
     const bool copy = rows_a || (pack && COPY_A), slivers = SLIVERS && pack && n_cols > N_LANES;
     REAL *C = C_, *packed = pack ? spare : NULL, *strip = copy ? (REAL *)spare + DEPTH * PANEL : NULL;
     ptrdiff_t width = n_rows, ld = lda;
+    if (spare && !rows_a && n > 0 && STREAMS(n_rows, n, ldb)) {
+        NAME(gradient_stream)(n, step, n_rows, n_cols, (const REAL *)A_ + i0, lda, B_, ldb, rows_b, j0, C, ldc, spare);
+        return;
+    }
     if (n == 0)
         for (ptrdiff_t i = 0; i < n_rows; i++)
             memset(C + i * ldc, 0, (size_t)n_cols * SIZE);
@@ -863,6 +958,7 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 #undef WIDE
 #undef BLOCKS
 #undef NARROW_ROWS
+#undef STREAMS
 #undef COPY_A
 #undef COPIED
 #undef SLIVERS
