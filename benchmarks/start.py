@@ -29,9 +29,13 @@ INSTALLED = {".py", ".pyi", ".typed", ".so", ".pyd"}
 def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
     import dnn
 
+    # Files are compiled once, as pip compiles those that it installs, even where the environment forbids it
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     times = []
     for repeat in range(4 * options.repeats + 1):
-        done = subprocess.run([sys.executable, "-c", TIMED], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", TIMED], capture_output=True, text=True, check=True, env=environment
+        )
         if repeat:  # the first fills the file cache, and may compile
             times.append([float(value) for value in done.stdout.split()])
     files = [path for path in Path(dnn.__file__).parent.rglob("*") if path.suffix in INSTALLED]

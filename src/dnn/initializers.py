@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import _core, data
 from .checks import Random, check_name, check_real
+from .values import value
 
 
 class Initializer:
@@ -41,7 +41,7 @@ class Initializer:
         return np.zeros(n_out)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Zeros(Initializer):
     """Weights of zero. Units of a layer then stay equal for ever: right for one layer, wrong for two.
 
@@ -57,7 +57,7 @@ class Zeros(Initializer):
         return np.zeros((n_in, n_out))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Full(Initializer):
     """Weights that are all the same number, as those of `numpy.full`; see `Zeros` for what follows from it.
 
@@ -82,7 +82,7 @@ class Full(Initializer):
         return np.full((n_in, n_out), float(self.value))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Normal(Initializer):
     """Weights from a normal distribution, unit by unit: n_in numbers for the first, for the second, ...
 
@@ -108,7 +108,7 @@ class Normal(Initializer):
         return rng.standard_normal((n_out, n_in)).T * float(self.scale)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Uniform(Initializer):
     """Weights evenly distributed in +-limit, drawn unit by unit.
 
@@ -141,7 +141,7 @@ def _scaled(rng: Random, n_in: int, n_out: int, variance: float, distribution: s
     return Uniform(math.sqrt(3 * variance)).draw(rng, n_in, n_out)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeCun(Initializer):
     """Weights of variance 1 / n_in: scores have the spread of the inputs. What selu needs.
 
@@ -171,7 +171,7 @@ class LeCun(Initializer):
         return _scaled(rng, n_in, n_out, 1 / n_in, self.distribution)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Xavier(Initializer):
     """Weights of variance 2 / (n_in + n_out): keeps the spread of signals through tanh, forward and backward.
 
@@ -201,7 +201,7 @@ class Xavier(Initializer):
         return _scaled(rng, n_in, n_out, 2 / (n_in + n_out), self.distribution)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class He(Initializer):
     """Weights of variance 2 / n_in: keeps the spread of signals through relu, which drops half of them.
 
@@ -230,7 +230,7 @@ class He(Initializer):
         return _scaled(rng, n_in, n_out, 2 / n_in, self.distribution)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Glorot(Initializer):
     """scikit-learn's first weights: even in +-sqrt(factor / (n_in + n_out)), biases too.
 

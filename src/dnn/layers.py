@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from . import _core
 from .checks import check_integer, check_name, check_real
+from .values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeakyReLU:
     """The activation leaky_relu, ``z`` above 0 and ``slope z`` below, with a slope of one's own.
 
@@ -37,7 +37,7 @@ class LeakyReLU:
         check_real("slope", self.slope, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ELU:
     """The activation elu, ``z`` above 0 and ``alpha (exp(z) - 1)`` below, with an alpha of one's own.
 
@@ -76,7 +76,7 @@ def activation_of(activation: Any) -> tuple[str, tuple[float, ...]]:
     return row.name, (row.par0,) * row.n_par
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dropout:
     """Drops numbers on their way to the next layer, in training only; what is left is divided by 1 - rate.
 
@@ -103,7 +103,7 @@ class Dropout:
         check_real("rate", self.rate, 0.0, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dense:
     """A dense layer: ``A = f(A_prev @ W + b)``.
 

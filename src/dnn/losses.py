@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,9 +10,10 @@ import numpy as np
 
 from . import _core
 from .checks import check_name, check_real
+from .values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Huber:
     """The loss huber: ``r^2 / 2`` for residuals r within delta, ``delta (|r| - delta / 2)`` outside.
 
@@ -39,7 +39,7 @@ class Huber:
         check_real("delta", self.delta, 0.0, above=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Quantile:
     """The pinball loss: outputs become quantiles of the target; with several levels, one output for each.
 
@@ -73,7 +73,7 @@ class Quantile:
         object.__setattr__(self, "levels", levels)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LogLoss:
     """The loss log_loss with targets drawn towards equal ones: ``(1 - s) y + s / K`` (K = 2 for sigmoid).
 

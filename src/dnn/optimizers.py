@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from .checks import check_integer, check_name, check_real
 from .schedules import Rate, schedule_of
+from .values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SGD:
     """Gradient descent: ``p -= rate * g``, or with a momentum mu ``v = mu v - rate g; p += v``.
 
@@ -66,7 +66,7 @@ class SGD:
         return () if self.kernel == "sgd" else (float(self.momentum),)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Adam:
     """Adaptive moments: a rate for each parameter from averages m of its gradient g and v of g^2.
 
@@ -121,7 +121,7 @@ class Adam:
 EPSILON_FORMS = ("paper", "uncorrected", "inside")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AdamW:
     """Adam with decoupled weight decay: ``W -= rate * weight_decay * W`` before each step, never on b.
 
@@ -164,7 +164,7 @@ class AdamW:
         return (float(self.beta1), float(self.beta2), float(self.epsilon), 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RMSprop:
     """Gradients divided by the root of their mean square: ``v = rho v + (1 - rho) g^2``.
 
@@ -211,7 +211,7 @@ class RMSprop:
         return (float(self.rho), float(self.epsilon), float(self.momentum))[: 3 if self.momentum else 2]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LBFGS:
     """Limited-memory BFGS by `scipy.optimize`, always in float64 and over all rows: for small data and nets.
 

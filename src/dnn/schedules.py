@@ -7,12 +7,12 @@ that what is said in epochs may be a fraction of one, and where a run is cut nev
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from .checks import check_integer, check_real
+from .values import value
 
 
 class Schedule:
@@ -76,7 +76,7 @@ class Schedule:
         """
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Constant(Schedule):
     """A rate that stays as it is. A plain number means the same.
 
@@ -97,7 +97,7 @@ class Constant(Schedule):
         return np.full(n, float(self.rate))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepDecay(Schedule):
     """A rate that is multiplied by `factor` after every `every` epochs.
 
@@ -132,7 +132,7 @@ class StepDecay(Schedule):
         return float(self.rate) * np.power(float(self.factor), epochs // self.every)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InverseScaling(Schedule):
     """The rate ``rate / t^power`` at step t, counted from 1.
 
@@ -174,7 +174,7 @@ class InverseScaling(Schedule):
         return float(self.rate) / divisors
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Exponential(Schedule):
     """A rate that falls by `factor` every `every` epochs, smoothly: a little at each step.
 
@@ -212,7 +212,7 @@ class Exponential(Schedule):
         return float(self.rate) * np.power(float(self.factor), periods)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cosine(Schedule):
     """Half a wave of the cosine from `rate` down to `final` over `epochs`, then `final`.
 
@@ -252,7 +252,7 @@ class Cosine(Schedule):
         return _half_wave(way, float(self.rate), float(self.final))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OneCycle(Schedule):
     """One cycle: up from a fraction of `rate` to all of it, then down to next to nothing; both half cosines.
 
@@ -307,7 +307,7 @@ class OneCycle(Schedule):
         return np.where(way < peak, up, down)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WarmUp(Schedule):
     """A rate that rises over the first epochs in equal steps to where `then` begins, and goes on as `then`.
 
@@ -362,7 +362,7 @@ class WarmUp(Schedule):
         schedule_of(self.then).observe(loss)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OnPlateau(Schedule):
     """A rate that is multiplied by `factor` whenever the loss has stopped falling.
 
