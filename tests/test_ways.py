@@ -17,7 +17,7 @@ HIDDEN = {
     "two phases": ([60, 300, 20, 2], 50),
     "columns": ([120, 520, 20, 2], 50),  # of the first layer for each member
     "narrow behind wide": ([4100, 6, 2], 50),  # by dots, in pieces that are copied together
-    "narrow behind wide, many rows": ([515, 20, 1], 600),  # whose gradient streams them, in blocks of the sum
+    "narrow behind rows of 4 KB": ([512, 20, 1], 600),  # which its gradient streams, in blocks of the sum
 }
 
 

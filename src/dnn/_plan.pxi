@@ -119,8 +119,8 @@ cdef enum:
     CALL_COLUMNS = 64    # of a call of BLAS that is cut: with 240 deep and 64 rows just under a million
     CALL_DEPTH = 240
     DOT_OUTPUTS = 4      # at most so many outputs are computed by dots: vectors would be a quarter full
-    STREAM_OUTPUTS = 48   # of fewer, rows are streamed through the gradient on AVX2: see stream_block
-    STREAM_FROM = 1 << 19 # bytes of a batch's rows
+    STREAM_OUTPUTS = 48  # of fewer, rows may be streamed through the gradient on AVX2: see stream_block
+    L1_WAY = 4096        # bytes: what lies so far apart falls on the same lines
     COLUMNS_INPUTS = 2   # for each row of a batch, at least, of layers whose columns members share: see forward_columns
     N_PARTS = 2          # of a batch, where a net is small: see private_step
     LINE = 64            # bytes of a cache line
@@ -282,9 +282,10 @@ cdef class Schedule:
                 way.dots |= op.n_in >= 1024 and vectors <= 2 and 4 * op.n_out <= 3 * vectors * lanes
             else:
                 way.dots |= op.n_in >= 128 and (vectors == 1 or (vectors <= 4 and 6 * op.n_out <= 5 * vectors * lanes))
-        # Fewer vectors, by so many that they pay for turning the result; or rows that are best read as they lie
+        # Fewer vectors, by so many that they pay for turning the result; or rows of X that fall on the same lines of L1,
+        # which are best read as they lie
         way.across = own and 10 * op.n_out * ((op.n_in + lanes - 1) // lanes) < (8 if avx512 else 9) * op.n_in * vectors
-        way.across |= own and not avx512 and op.n_out < STREAM_OUTPUTS and self.n_rows * op.n_in * self.size >= STREAM_FROM
+        way.across |= own and not avx512 and i == 0 and op.n_out < STREAM_OUTPUTS and op.n_in * self.size % L1_WAY == 0
         way.Wt = -1
         # The gradient of the inputs is for callers only
         if way.dots or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and not self.lying)):

@@ -39,6 +39,8 @@
 #define STREAM_ROWS 6 /* of B that are read at once */
 #define STREAM_BYTES 16384 /* of C: with rows of B it stays in L1 */
 #define STREAM_BLOCKS(BLOCK) BLOCK(6) BLOCK(3) BLOCK(2) BLOCK(1)
+/* n rows so far apart that they begin on the same lines of L1 (4096), or on two of them (2048): it keeps eight of each. */
+#define COLLIDE(n, ld, bytes) ((n) >= 16 && (ld) * SIZE % (bytes) == 0)
 #define AHEAD 16                /* rows that are fetched ahead where a sum runs over rows */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -182,7 +184,7 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_2(BLOCK) BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
-#define STREAMS(n_rows, n, ld) ((n_rows) < PACK_TILE && PACKS_ROWS(n, ld)) /* C has few rows, those of B are far apart */
+#define STREAMS(n_rows, n, ld) ((n_rows) < PACK_TILE && COLLIDE(n, ld, 4096)) /* C has few rows, those of B collide */
 #define COPY_A true
 #define COPIED (200 * 4 * DEPTH) /* a tile of 384 rows: B is copied once for it */
 #define SLIVERS true
@@ -735,8 +737,7 @@ static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols
 }
 
 /* Few rows of C: numbers of some rows of B wait in registers, and C, so many columns of it, in L1. Rows of B are read once,
- * as they lie, however far from each other: panels of them would fall on few lines of the cache. Additions are in
- * gradient_block's order. */
+ * as they lie: panels of them would fall on few lines of the cache. Additions are in gradient_block's order. */
 INLINE void NAME(stream_block)(const int height, const int n_vectors, const bool part, MASK mask, const bool first,
                                ptrdiff_t n_rows, const REAL *a, ptrdiff_t lda, const REAL *const *b, ptrdiff_t column, REAL *C,
                                ptrdiff_t ldc)
@@ -821,7 +822,8 @@ static void NAME(gradient_stream)(ptrdiff_t n, ptrdiff_t step, ptrdiff_t n_rows,
 }
 
 /* Pointers in the innermost loop would cost 5 % for A and as much for B: rows that are gathered are copied together,
- * of A as many columns at once as the strip holds. They need the spare bytes; without, nothing else is copied. */
+ * of A as many columns at once as the strip holds; those that collide too, or the loop takes up to twice as long. They need
+ * the spare bytes; without, nothing else is copied. */
 static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A_, ptrdiff_t lda,
                            const void *const *rows_a, ptrdiff_t i0, const void *B_, ptrdiff_t ldb,
                            const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc, void *spare,
@@ -831,7 +833,7 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
     const ptrdiff_t step = (n + n_blocks - 1) / n_blocks;
     const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
     const bool pack = rows_b || (spare && n_rows >= PACK_TILE && PACKS_ROWS(n, ldb));
-    const bool copy = rows_a || (pack && COPY_A), slivers = SLIVERS && pack && n_cols > N_LANES;
+    const bool copy = rows_a || (COPY_A && (pack || (spare && COLLIDE(n, lda, 2048)))), slivers = SLIVERS && pack && n_cols > N_LANES;
     REAL *C = C_, *packed = pack ? spare : NULL, *strip = copy ? (REAL *)spare + DEPTH * PANEL : NULL;
     ptrdiff_t width = n_rows, ld = lda;
     if (spare && !rows_a && n > 0 && STREAMS(n_rows, n, ldb)) {
