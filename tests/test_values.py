@@ -32,7 +32,7 @@ named = pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value)._
 @named
 def test_copies_are_equal(value):
     others = [copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value)), replace(value)]
-    others.append(eval(repr(value), vars(dnn)))  # noqa: S307: what a value prints makes it again
+    others.append(eval(repr(value), vars(dnn)))  # what a value prints makes it again
     for other in others:
         assert other == value
         assert hash(other) == hash(value)
@@ -62,3 +62,20 @@ def test_equal_ones_are_one_in_a_set():
     assert dnn.Adam(beta1=0.5) != dnn.Adam(beta1=0.6)
     assert dnn.Adam() == dnn.Adam(0.001)
     assert len({dnn.Adam(), dnn.Adam(0.001), dnn.Adam(0.002)}) == 2
+
+
+def test_a_class_of_ones_own_may_keep_more():
+    """Fields stay as they are; what else an heir of a schedule remembers is its own."""
+
+    class Counting(dnn.Constant):
+        def rates(self, first, n, a_epoch):
+            self.calls = getattr(self, "calls", 0) + 1
+            return super().rates(first, n, a_epoch)
+
+    schedule = Counting(0.1)
+    for _ in range(3):
+        schedule.rates(0, 2, 1)
+    assert schedule.calls == 3
+    del schedule.calls
+    with pytest.raises(FrozenInstanceError, match="rate"):
+        schedule.rate = 0.2

@@ -82,6 +82,11 @@
 /* Bytes that products copy operands together in, on a line of the cache: a caller's, as a stack may be small. */
 #define DNN_SPARE (1312 * 1024)
 
+/* Rows a multiple of so many bytes apart fall on the same lines of L1. On AVX2 a gradient of fewer than DNN_FEW rows streams
+ * those of its right side then, and is best written so that they are on the right. */
+#define DNN_L1_WAY 4096
+#define DNN_FEW 48
+
 /* What `product` and `dots` do with a number before they let go of it. */
 #define DNN_PLAIN 0      /* nothing */
 #define DNN_RELU 1

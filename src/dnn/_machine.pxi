@@ -2,7 +2,7 @@
 # the BLAS.
 
 cdef extern from "_kernels.h" nogil:
-    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_SPARE, DNN_PLAIN, DNN_RELU, DNN_RELU_SLOPE
+    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_SPARE, DNN_L1_WAY, DNN_FEW, DNN_PLAIN, DNN_RELU, DNN_RELU_SLOPE
 
     ctypedef struct DnnActivation:
         const char* name

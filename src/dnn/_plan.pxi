@@ -119,8 +119,6 @@ cdef enum:
     CALL_COLUMNS = 64    # of a call of BLAS that is cut: with 240 deep and 64 rows just under a million
     CALL_DEPTH = 240
     DOT_OUTPUTS = 4      # at most so many outputs are computed by dots: vectors would be a quarter full
-    STREAM_OUTPUTS = 48  # of fewer, rows may be streamed through the gradient on AVX2: see stream_block
-    L1_WAY = 4096        # bytes: what lies so far apart falls on the same lines
     COLUMNS_INPUTS = 2   # for each row of a batch, at least, of layers whose columns members share: see forward_columns
     N_PARTS = 2          # of a batch, where a net is small: see private_step
     LINE = 64            # bytes of a cache line
@@ -285,7 +283,7 @@ cdef class Schedule:
         # Fewer vectors, by so many that they pay for turning the result; or rows of X that fall on the same lines of L1,
         # which are best read as they lie
         way.across = own and 10 * op.n_out * ((op.n_in + lanes - 1) // lanes) < (8 if avx512 else 9) * op.n_in * vectors
-        way.across |= own and not avx512 and i == 0 and op.n_out < STREAM_OUTPUTS and op.n_in * self.size % L1_WAY == 0
+        way.across |= own and not avx512 and i == 0 and op.n_out < DNN_FEW and op.n_in * self.size % DNN_L1_WAY == 0
         way.Wt = -1
         # The gradient of the inputs is for callers only
         if way.dots or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and not self.lying)):

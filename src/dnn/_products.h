@@ -39,7 +39,7 @@
 #define STREAM_ROWS 6 /* of B that are read at once */
 #define STREAM_BYTES 16384 /* of C: with rows of B it stays in L1 */
 #define STREAM_BLOCKS(BLOCK) BLOCK(6) BLOCK(3) BLOCK(2) BLOCK(1)
-/* n rows so far apart that they begin on the same lines of L1 (4096), or on two of them (2048): it keeps eight of each. */
+/* n rows that begin on the same lines of L1, which keeps eight of each, or on a half of a way (2048 bytes), two sets of them. */
 #define COLLIDE(n, ld, bytes) ((n) >= 16 && (ld) * SIZE % (bytes) == 0)
 #define AHEAD 16                /* rows that are fetched ahead where a sum runs over rows */
 
@@ -184,7 +184,7 @@ INLINE double sum_of_4(__m256d v)
 #define BLOCKS_2(BLOCK) BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
-#define STREAMS(n_rows, n, ld) ((n_rows) < PACK_TILE && COLLIDE(n, ld, 4096)) /* C has few rows, those of B collide */
+#define STREAMS(n_rows, n, ld) ((n_rows) < DNN_FEW && COLLIDE(n, ld, DNN_L1_WAY)) /* C has few rows, those of B collide */
 #define COPY_A true
 #define COPIED (200 * 4 * DEPTH) /* a tile of 384 rows: B is copied once for it */
 #define SLIVERS true
@@ -209,6 +209,7 @@ INLINE double sum_of_4(__m256d v)
 
 _Static_assert(DEPTH * PANEL * SIZE + COPIED <= DNN_SPARE, "copies of a sum over rows");
 _Static_assert(!SLIVERS || PANELS * DEPTH * PANEL * SIZE + MANY_COPIED <= DNN_SPARE, "copies of a product of many rows");
+_Static_assert(DNN_FEW * 2 * sizeof(V) <= STREAM_BYTES && STREAM_BYTES <= DNN_SPARE, "columns and sums that are streamed");
 _Static_assert(DOT_PIECE + DOT_GROUP * DOT_MOST * sizeof(V) <= DNN_SPARE, "columns and sums of dots");
 
 /* ---- C = A B ---- */
@@ -833,7 +834,7 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
     const ptrdiff_t step = (n + n_blocks - 1) / n_blocks;
     const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
     const bool pack = rows_b || (spare && n_rows >= PACK_TILE && PACKS_ROWS(n, ldb));
-    const bool copy = rows_a || (COPY_A && (pack || (spare && COLLIDE(n, lda, 2048)))), slivers = SLIVERS && pack && n_cols > N_LANES;
+    const bool copy = rows_a || (COPY_A && (pack || (spare && COLLIDE(n, lda, DNN_L1_WAY / 2)))), slivers = SLIVERS && pack && n_cols > N_LANES;
     REAL *C = C_, *packed = pack ? spare : NULL, *strip = copy ? (REAL *)spare + DEPTH * PANEL : NULL;
     ptrdiff_t width = n_rows, ld = lda;
     if (spare && !rows_a && n > 0 && STREAMS(n_rows, n, ldb)) {

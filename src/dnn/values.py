@@ -39,12 +39,14 @@ class Shared:
         return hash((type(self), *contents(self)))
 
     def __setattr__(self, name: str, item: object) -> None:
-        if hasattr(self, name):  # __init__ has given it
+        if name in self.__dataclass_fields__ and hasattr(self, name):  # type: ignore # __init__ has given it
             raise FrozenInstanceError(f"cannot assign to field {name!r}")
         object.__setattr__(self, name, item)
 
     def __delattr__(self, name: str) -> None:
-        raise FrozenInstanceError(f"cannot delete field {name!r}")
+        if name in self.__dataclass_fields__:  # type: ignore
+            raise FrozenInstanceError(f"cannot delete field {name!r}")
+        object.__delattr__(self, name)
 
     def __getstate__(self) -> list[Any]:
         return contents(self)

@@ -127,7 +127,8 @@ int main(void)
             wrong += try_shape(k, 520, 300, 200) + try_shape(k, 150, 7, 4100) + try_shape(k, 129, 8, 4099);
             /* The same for rows that are copied in slivers, in two groups, and a gradient whose A is */
             wrong += try_shape(k, 1099, 70, 600) + try_shape(k, 259, 301, 51);
-            /* Rows that fall on the same lines of L1: streamed in two blocks of a sum, in all heights and parts of a vector */
+            /* Rows that fall on the same lines of L1: streamed in two blocks of a sum, in all heights and parts of a vector;
+             * copied alone, as they are many units' or half a way apart; and for comparison rows that do not */
             wrong += try_rows(k, 517, 20, 1024, 3) + try_rows(k, 263, 47, 1024, 0) + try_rows(k, 208, 1, 1024, 1005);
             wrong += try_rows(k, 21, 60, 1024, 7) + try_rows(k, 40, 3, 512, 500) + try_rows(k, 17, 5, 1031, 0);
             wrong += try_shape(k, 1, 300, 600) + try_shape(k, 5, 9, 0);
