@@ -101,7 +101,7 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch, capsys, tmp_path):
         cli, "find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
     )
     assert cli.main(["demo", "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == "dnn demo needs matplotlib: pip install 'dnn[all]'\n"
+    assert capsys.readouterr().err == "dnn demo needs matplotlib: pip install 'dnn-core[all]'\n"
 
 
 def test_a_folder_that_cannot_be_made(capsys, tmp_path):
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_made(capsys, tmp_path):
 
 def test_version(capsys):
     try:
-        installed = version("dnn")
+        installed = version("dnn-core")
     except PackageNotFoundError:
         pytest.skip("dnn is not installed, and so has no version")
     assert cli.main(["--version"]) == 0

@@ -878,4 +878,4 @@ def test_without_scikit_learn():
         "except ImportError as error: print(error)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "MLPClassifier needs scikit-learn: pip install dnn[sklearn]"
+    assert ran.stdout.strip() == "MLPClassifier needs scikit-learn: pip install 'dnn-core[sklearn]'"

@@ -89,14 +89,14 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":  # read on demand: importlib.metadata takes longer to import than all of dnn
         from importlib.metadata import version
 
-        return version("dnn")
+        return version("dnn-core")
     if name in _ESTIMATORS:  # imported on first use: scikit-learn is an extra, and takes half a second
         try:
             return getattr(import_module(f".{_ESTIMATORS[name]}", __name__), name)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "sklearn":
                 raise
-            raise ImportError(f"{name} needs scikit-learn: pip install dnn[sklearn]") from error
+            raise ImportError(f"{name} needs scikit-learn: pip install 'dnn-core[sklearn]'") from error
     raise AttributeError(f"module 'dnn' has no attribute {name!r}")
 
 

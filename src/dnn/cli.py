@@ -70,7 +70,7 @@ def _demo(name: str, files: list[Path], folder: Path, progress: bool) -> int:
     needed += ["matplotlib", *(["tqdm"] if progress else [])]
     missing = [package for package in needed if find_spec(package) is None]
     if missing:
-        print(f"dnn demo needs {' and '.join(missing)}: pip install 'dnn[all]'", file=sys.stderr)
+        print(f"dnn demo needs {' and '.join(missing)}: pip install 'dnn-core[all]'", file=sys.stderr)
         return 1
     try:
         folder.mkdir(parents=True, exist_ok=True)

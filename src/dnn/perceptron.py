@@ -39,7 +39,7 @@ FEW = 16
 
 @cache
 def _version() -> str:
-    return version("dnn")
+    return version("dnn-core")
 
 
 class Perceptron(Parameters):
