@@ -1,4 +1,4 @@
-"""Pictures, with matplotlib (``dnn-core[plot]``). Legible in print, for the colour-blind, and 400 pixels wide."""
+"""Pictures, with matplotlib (``dnn-core[plot]``). Legible in print, for the colour-blind, and small."""
 
 from __future__ import annotations
 
