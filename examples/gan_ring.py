@@ -1,8 +1,8 @@
 """A generative adversarial network learns a ring of eight Gaussians.
 
-Two networks train each other (Goodfellow et al. 2014, arXiv:1406.2661, with the non-saturating loss of section
-3): a generator turns noise into points, and a discriminator tells generated points from real ones. `fit` knows no
-such loop; `forward`, `backward` and `step` are enough.
+Two networks train each other (Goodfellow et al. 2014, arXiv:1406.2661, with the non-saturating loss of
+section 3): a generator turns noise into points, and a discriminator tells generated points from real ones.
+`fit` knows no such loop; `forward`, `backward` and `step` are enough.
 
 Run it: ``python examples/gan_ring.py`` (about five seconds).
 """

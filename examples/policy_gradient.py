@@ -1,8 +1,8 @@
 """A policy gradient (REINFORCE with a baseline) learns to balance a pole on a cart.
 
-After Williams 1992 (Machine Learning 8, p. 229); the cart and pole are those of Barto, Sutton and Anderson 1983
-(IEEE Transactions on Systems, Man, and Cybernetics 13, p. 834). A batch of 32 carts moves at once, as NumPy
-arrays.
+After Williams 1992 (Machine Learning 8, p. 229); the cart and pole are those of Barto, Sutton and Anderson
+1983 (IEEE Transactions on Systems, Man, and Cybernetics 13, p. 834). A batch of 32 carts moves at once, as
+NumPy arrays.
 
 Run it: ``python examples/policy_gradient.py`` (about five seconds).
 """
