@@ -197,12 +197,17 @@ cdef void listen(Job* job, double flops) noexcept nogil:
     if now - job.heard < 0.05:
         return
     job.heard = now
-    with gil:
-        try:
-            PyErr_CheckSignals()
-        except BaseException as error:
-            (<Run>job.shared.run).raised = error
-            job.shared.stop = True
+    check_signals(job)
+
+
+cdef void check_signals(Job* job) noexcept with gil:
+    """Run the handlers of signals that have come. A function of its own: one that holds a Python object takes the GIL
+    wherever it is left, also where it has not used the object."""
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<Run>job.shared.run).raised = error
+        job.shared.stop = True
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -684,8 +689,7 @@ cdef void rows_phase(Job* job, Py_ssize_t n, double total, double* cost) noexcep
         if job.me == 0:
             job.row_sums[0] = 0
             if not job.shared.stop:
-                with gil:
-                    job.row_sums[0] = call_python_loss(job, n)
+                job.row_sums[0] = call_python_loss(job, n)
         barrier(job)
         rows_tiles(job, n, total, False, True)
         barrier(job)
@@ -698,7 +702,7 @@ cdef void rows_phase(Job* job, Py_ssize_t n, double total, double* cost) noexcep
     cost[0] /= total
 
 
-cdef double call_python_loss(Job* job, Py_ssize_t n) noexcept:
+cdef double call_python_loss(Job* job, Py_ssize_t n) noexcept with gil:
     """Hand rows and scores to the function, which turns the scores into their gradient in place."""
     cdef Matrix S = job.slots[job.n_ops].dZ
     cdef Py_ssize_t n_out = job.ops[job.n_ops - 1].n_out

@@ -61,7 +61,10 @@ cdef Bound bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, bint
 
 cdef enum:
     FLOPS_A_MEMBER = 10000000  # of one pass: a thread is made and ended in the time of some of them
-    FLOPS_HELD = 1000000       # of a call that keeps the GIL
+    # Of a call that keeps the GIL: 20 us or so. To take it back costs 5 ms where another Python thread is busy.
+    FLOPS_HELD = 1000000
+    ROW_COST = 100             # of a row besides its products, in flops
+    NUMBERS_HELD = 50000       # that a call keeps the GIL for which reads or updates each once
     FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
 
 cdef double SLICE = 0.001  # seconds: a member that comes later had its core taken
@@ -79,6 +82,8 @@ def assume_threads(int n=0):
     global ASSUMED
     ASSUMED = n
 
+
+ctypedef void (*work_t)(void* jobs, int me) noexcept nogil
 
 cdef class Run:
     """The Jobs of a team, with the memory that they own and the arrays that they point at.
@@ -266,20 +271,29 @@ cdef class Run:
         self.only = &self.job
         self.jobs = &self.only
 
-    cdef int go(self, void (*work)(void*, int) noexcept nogil, int n) except -1:
-        """Let n members work, and raise what was raised meanwhile."""
+    cdef int go(self, work_t work, int n, double flops) except -1:
+        """Let n members do work of so many flops, and raise what was raised meanwhile."""
         cdef int m
         for m in range(n):
             self.jobs[m].n_members = n
-        with nogil:
-            if n > 1:
-                dnn_team_run(self.shared.team, n, work, self.jobs)
-            else:
-                work(self.jobs, 0)
+        if n == 1 and flops <= FLOPS_HELD:
+            work(self.jobs, 0)
+        else:
+            with nogil:
+                if n > 1:
+                    dnn_team_run(self.shared.team, n, work, self.jobs)
+                else:
+                    work(self.jobs, 0)
         if self.raised is not None:
             error, self.raised, self.shared.stop = self.raised, None, False
             raise error
         return 0
+
+    cdef int over_all(self, work_t work, int n_threads, double flops_a_row) except -1:
+        """Do work over all rows, by as many members as it feeds."""
+        cdef double flops = flops_a_row * self.job.n_rows
+        return self.go(work, self.muster(members_for(n_threads, flops, self.schedule)),
+                       flops + <double>ROW_COST * self.job.n_rows)
 
     cdef void drop(self, uint64_t seed, masks):
         """Drop numbers in training: masks of each operation's inputs, None for drawn ones."""
@@ -439,7 +453,7 @@ def predict(Plan plan, params, X, out, bint scores=False, int n_threads=0):
     cdef Run run = predicting(plan, params, X)
     run.job.outputs = not scores
     run.job.out = run.bind(out, run.job.n_rows, plan.n_outputs, True)
-    run.go(predict_rows, run.muster(members_for(n_threads, flops_a_row(&run.job) * run.job.n_rows, run.schedule)))
+    run.over_all(predict_rows, n_threads, flops_a_row(&run.job))
 
 
 def losses(Plan plan, params, X, int loss, par, Y, classes, out, int n_threads=0):
@@ -447,7 +461,7 @@ def losses(Plan plan, params, X, int loss, par, Y, classes, out, int n_threads=0
     cdef Run run = predicting(plan, params, X)
     run.want(loss, par, Y, classes, None, None)
     run.job.losses = <double*>run.bind(out, run.job.n_rows, 1, True, b"d")
-    run.go(losses_rows, run.muster(members_for(n_threads, flops_a_row(&run.job) * run.job.n_rows, run.schedule)))
+    run.over_all(losses_rows, n_threads, flops_a_row(&run.job))
 
 
 cdef Run predicting(Plan plan, params, X):
@@ -553,7 +567,7 @@ def forward(Plan plan, Schedule schedule, params, X, kept, seed, masks):
     masks drawn from the seed.
     """
     cdef Run run = caching(plan, schedule, params, X, kept, seed, masks)
-    run.go(cache_rows, run.muster(members_for(0, flops_a_row(&run.job) * run.job.n_rows, schedule)))
+    run.over_all(cache_rows, 0, flops_a_row(&run.job))
 
 
 def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, bint scores, grad, dX):
@@ -572,7 +586,7 @@ def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, 
         job.grad = run.bind(grad, plan.n_params, 1, True)
     if dX is not None:
         job.dX = run.bind(dX, job.n_rows, plan.n_inputs, True)
-    run.go(product_rows, run.muster(members_for(0, 2 * flops_a_row(job) * job.n_rows, schedule)))
+    run.over_all(product_rows, 0, 2 * flops_a_row(job))
 
 
 def cost_and_gradient(Plan plan, params, X, int loss, par, Y, classes, weights, python_loss,
@@ -588,7 +602,7 @@ def cost_and_gradient(Plan plan, params, X, int loss, par, Y, classes, weights, 
     run.want(loss, par, Y, classes, weights, python_loss)
     job.alpha, job.l1 = alpha, l1
     job.grad = run.bind(grad, plan.n_params, 1, True)
-    run.go(cost_rows, run.muster(members_for(n_threads, 3 * flops_a_row(job) * job.n_rows, schedule)))
+    run.over_all(cost_rows, n_threads, 3 * flops_a_row(job))
     return run.shared.cost
 
 
@@ -733,7 +747,7 @@ cdef class Trainer:
                 self.run.jobs[m].step = job.step
                 self.run.jobs[m].fresh = job.fresh or (stale and job.parts != NULL)
             stale = n < self.n_members
-            self.run.go(run_steps, n)
+            self.run.go(run_steps, n, (flops + <double>ROW_COST * job.batch) * some)
             took = dnn_seconds() - shared.began
             done += shared.done
             shared.rates += shared.done
@@ -784,9 +798,7 @@ def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_d
     cdef Bound p = Bound(params, b"fd", True), g, s, f
     cdef bytes format = b"f" if p.size == 4 else b"d"
     cdef Job job
-    cdef const Op* op
     cdef int i
-    cdef unsigned mode
     memset(&job, 0, sizeof(Job))
     job.ops, job.n_ops, job.n_params, job.size = plan.ops, plan.n_ops, plan.n_params, p.size
     job.kernels = KERNELS[p.size == 8]
@@ -803,30 +815,48 @@ def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_d
     if frozen is not None:
         f = bind(frozen, plan.n_ops, 1, b"B")
         job.frozen = f.at
-    with nogil:
-        mode = dnn_flush_subnormals()
-        dnn_scalars(optimizer, job.hyper, rate, step, job.scalars)
-        for i in range(job.n_ops):
-            op = &job.ops[i]
-            if not is_frozen(&job, i):
-                update_part(&job, op, op.W, 1, op.b - op.W, op.b - op.W, job.grad + op.W * job.size, op.b - op.W)
-                update_part(&job, op, op.b, 1, op.n_out, op.n_out, job.grad + op.b * job.size, op.n_out)
-        dnn_flush_restore(mode)
+    dnn_scalars(optimizer, job.hyper, rate, step, job.scalars)
+    if plan.n_params <= NUMBERS_HELD:
+        update_all(&job)
+    else:
+        with nogil:
+            update_all(&job)
+
+
+cdef void update_all(const Job* job) noexcept nogil:
+    """An update of all parameters that are not frozen."""
+    cdef const Op* op
+    cdef int i
+    cdef unsigned mode = dnn_flush_subnormals()
+    for i in range(job.n_ops):
+        op = &job.ops[i]
+        if not is_frozen(job, i):
+            update_part(job, op, op.W, 1, op.b - op.W, op.b - op.W, job.grad + op.W * job.size, op.b - op.W)
+            update_part(job, op, op.b, 1, op.n_out, op.n_out, job.grad + op.b * job.size, op.n_out)
+    dnn_flush_restore(mode)
 
 
 def all_finite(array):
     """True if every number of an array of floats is finite."""
     cdef Bound x = Bound(array, b"fd")
-    cdef int finite
-    cdef Py_ssize_t r
+    cdef const DnnKernels* kernels = KERNELS[x.size == 8]
+    cdef bint finite
+    if x.n_rows * x.n_cols <= NUMBERS_HELD:
+        return rows_finite(kernels, x.n_rows, x.n_cols, x.at, x.ld)
     with nogil:
-        finite = 1
-        if x.ld == x.n_cols:
-            finite = KERNELS[x.size == 8].all_finite(x.n_rows * x.n_cols, x.at)
-        else:
-            for r in range(x.n_rows):
-                finite = finite and KERNELS[x.size == 8].all_finite(x.n_cols, x.at + r * x.ld * x.size)
-    return bool(finite)
+        finite = rows_finite(kernels, x.n_rows, x.n_cols, x.at, x.ld)
+    return finite
+
+
+cdef bint rows_finite(const DnnKernels* kernels, Py_ssize_t n_rows, Py_ssize_t n_cols, const char* at,
+                      Py_ssize_t ld) noexcept nogil:
+    cdef Py_ssize_t r
+    if ld == n_cols:
+        return kernels.all_finite(n_rows * n_cols, at)
+    for r in range(n_rows):
+        if not kernels.all_finite(n_cols, at + r * ld * kernels.size):
+            return False
+    return True
 
 
 def elementwise(name, x, out):
