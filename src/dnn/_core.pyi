@@ -85,6 +85,7 @@ class Trainer:
         python_loss: PythonLoss,
         alpha: float,
         l1: float,
+        least: float,
         batch: int,
         optimizer: int,
         hyper: Sequence[float],

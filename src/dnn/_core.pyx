@@ -115,6 +115,7 @@ cdef struct Job:
     const int64_t* classes      # (n_rows,)
     const double* weights       # (n_rows,) or NULL
     double alpha, l1            # penalties
+    double least                # the weight that a row of a batch has at least, on average, in its penalties
     # the optimizer
     int optimizer
     double hyper[DNN_MAX_HYPER]
@@ -576,7 +577,7 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     """A tile of dW over the n rows of the batch, with the first tile of a column of tiles db; into the gradient
     where it is wanted whole, else straight into the optimizer while they are in the cache.
 
-    total: sum of the sample weights; tile_sums[t] becomes the tile's part of the penalty and the sum of its
+    total: what the penalties are divided by; tile_sums[t] becomes the tile's part of the penalty and the sum of its
     squared gradient, where that is asked for.
     """
     cdef const Tile* tile = &job.tiles[t]
@@ -755,7 +756,7 @@ cdef double sum_tiles(const Job* job, int which) noexcept nogil:
 
 
 cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, double* cost) noexcept nogil:
-    """dW and db of every layer, into the gradient or the optimizer; the penalty is added to the cost."""
+    """dW and db of every layer, into the gradient or the optimizer; the penalty, divided by total, is added to the cost."""
     cdef const Tile* tile
     cdef const Op* op
     cdef double norm
@@ -821,7 +822,7 @@ cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept
         return NOT_FINITE  # nothing was changed
     dnn_scalars(job.optimizer, job.hyper, rate, job.step + 1, job.scalars)
     job.rate = rate
-    status = weights_phase(job, n, total, True, cost)
+    status = weights_phase(job, n, max(total, job.least * n), True, cost)
     if status != GOOD:
         return status
     job.step += 1

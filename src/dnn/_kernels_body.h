@@ -214,17 +214,17 @@ static void NAME(add_row_sums)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *r
             row_sums[r] += NAME(sum)(n_cols, X + r * n_cols);
 }
 
-/* Row r of X times by[r]. */
-static void NAME(scale_rows)(ptrdiff_t n_rows, ptrdiff_t n_cols, const double *restrict by, REAL *restrict X,
-                             ptrdiff_t ldx)
+/* Row r of X times by[r] * unit, which is rounded to REAL once. */
+static void NAME(scale_rows)(ptrdiff_t n_rows, ptrdiff_t n_cols, const double *restrict by, double unit,
+                             REAL *restrict X, ptrdiff_t ldx)
 {
     if (n_cols == 1 && ldx == 1)
         for (ptrdiff_t r = 0; r < n_rows; r++)
-            X[r] *= (REAL)by[r];
+            X[r] *= (REAL)(by[r] * unit);
     else
         for (ptrdiff_t r = 0; r < n_rows; r++)
             for (ptrdiff_t c = 0; c < n_cols; c++)
-                X[r * ldx + c] *= (REAL)by[r];
+                X[r * ldx + c] *= (REAL)(by[r] * unit);
 }
 
 /* ---- activations ---- */
@@ -860,6 +860,14 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
     if (dnn_losses[loss].n_par == 0)
         par = none;
     const double cap = dnn_losses[loss].n_par == 2 ? par[1] : 0;
+    /* Neither a weight nor the scale, which is 1 / (their sum), need be in the range of REAL; their product is. So
+     * the scale hands its power of two to the weights while they are doubles: no digit changes by that. */
+    double unit = 1;
+    if (w) {
+        int exponent;
+        scale = frexp(scale, &exponent);
+        unit = ldexp(1, exponent);
+    }
     const REAL *S = S_, *Y = Y_;
     REAL *dS = dS_;
     const ptrdiff_t step = smaller(rows_within(STRIP, n_cols), MAX_ROWS);
@@ -884,7 +892,7 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
             for (ptrdiff_t i = 0; i < rows; i++)
                 row_loss[i] *= w[r + i];
         if (w && dS)
-            NAME(scale_rows)(rows, n_cols, w + r, dS + r * ldds, ldds);
+            NAME(scale_rows)(rows, n_cols, w + r, unit, dS + r * ldds, ldds);
         total += sum_of_doubles(rows, row_loss);
     }
     return total;

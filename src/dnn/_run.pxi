@@ -616,7 +616,8 @@ cdef class Trainer:
     """A network in training. `steps` may be called as often as wanted: where calls end changes no bit.
 
     params (P,) and state (slots, P) are trained in place; step: updates that the state has seen. X (N, I), Y
-    (N, O) or classes (N,), weights (N,) float64 or None; batch: rows a step. python_loss(rows, scores), if not
+    (N, O) or classes (N,), weights (N,) float64 or None; least: the penalties of a batch are divided by the sum of its
+    weights, or by its rows times this where that is more; batch: rows a step. python_loss(rows, scores), if not
     None: turns the scores (n, O) of these rows of X into their gradient, in place, and returns the sum of the
     weighted losses. mean (P,), or None: becomes the running average of the parameters. frozen (n_ops,) uint8, or
     None. seed: of dropout.
@@ -631,7 +632,7 @@ cdef class Trainer:
     cdef Py_ssize_t tries
 
     def __cinit__(self, Plan plan, Schedule schedule, params, X, *, int loss, par, Y, classes, weights, python_loss,
-                  double alpha, double l1, Py_ssize_t batch, int optimizer, hyper, double weight_decay,
+                  double alpha, double l1, double least, Py_ssize_t batch, int optimizer, hyper, double weight_decay,
                   double clip_norm, state, int64_t step, mean, double mean_rate, frozen, uint64_t seed,
                   int n_threads=0):
         self.run = Run(plan, schedule, params, True)
@@ -642,7 +643,8 @@ cdef class Trainer:
         if clip_norm > 0 and job.grad == NULL and not schedule.private and not schedule.lying:
             raise ValueError("clip_norm must have a schedule of two sweeps")
         self.run.want(loss, par, Y, classes, weights, python_loss)
-        job.alpha, job.l1, job.batch, job.optimizer, job.step = alpha, l1, batch, optimizer, step
+        job.alpha, job.l1, job.least = alpha, l1, least
+        job.batch, job.optimizer, job.step = batch, optimizer, step
         job.weight_decay, job.clip_norm, job.mean_rate = weight_decay, clip_norm, mean_rate
         for i, value in enumerate(hyper):
             job.hyper[i] = value

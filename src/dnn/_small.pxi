@@ -37,11 +37,11 @@ cdef Status private_step(Job* job, Py_ssize_t n, double total, double rate, doub
         return NOT_FINITE
     for p in range(1, N_PARTS):
         job.kernels.add(P, parts if p == 1 else job.G, parts + p * P * job.size, job.G)
-    return apply(job, total, rate, cost)
+    return apply(job, max(total, job.least * n), rate, cost)
 
 
 cdef Status apply(Job* job, double total, double rate, double* cost) noexcept nogil:
-    """The end of a step whose whole gradient stands in G: penalty, clipping, the optimizer, W'."""
+    """The end of a step whose whole gradient stands in G: the penalty, divided by total, clipping, the optimizer, W'."""
     cdef const Op* op
     cdef double norm = 0
     cdef Tile tile
@@ -153,4 +153,4 @@ cdef Status lying_step(Job* job, Py_ssize_t n, double total, double rate, double
                                 dst.dZ.at, dst.dZ.ld, NULL, NULL, 0, job.dA, src.dZ.ld, NULL)
             job.kernels.slope(activation, job.ops[i - 1].par, op.n_in, n, src.V.at, src.V.ld, job.dA, src.dZ.ld,
                               src.dZ.at, src.dZ.ld)
-    return apply(job, total, rate, cost)
+    return apply(job, max(total, job.least * n), rate, cost)

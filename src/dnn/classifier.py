@@ -388,6 +388,25 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             return MethodPredictor(net, as_it_is, method != "predict_proba")
         return MethodPredictor(net, _both if method == "predict_proba" else first_column, True)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows whose labels `predict` gives, all of them where there are several.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix (n_samples, n_features)
+        y : array_like
+            Labels, as in `fit`.
+        sample_weight : array_like (n_samples,), default None
+
+        Examples
+        --------
+        >>> from dnn import MLPClassifier
+        >>> X, y = [[0.0], [1.0]], ["left", "right"]
+        >>> MLPClassifier((), solver="lbfgs").fit(X, y).score(X, y)
+        1.0
+        """
+        return float(super().score(X, y, data.score_weights(sample_weight)))
+
     # What the base asks
 
     def _known(self) -> Labels:
@@ -448,8 +467,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         if self.class_weight is None:
             return None
         if self._labels.kind == "multilabel-indicator":
-            found: np.ndarray = compute_sample_weight(self.class_weight, y.astype(np.int64))
-            return found
+            found = compute_sample_weight(self.class_weight, y.astype(np.int64))
+            return data.weights(found, len(y), name="class_weight")
         numbers = y[:, 0].astype(np.int64) if y.ndim == 2 else y
         weights: Any = self.class_weight
         if isinstance(weights, str):

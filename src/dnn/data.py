@@ -11,6 +11,11 @@ from . import _core
 from .checks import check_real
 from .losses import LossSpec
 
+# Exponent of 2 of the largest weight, and minus that of the least, that the core's sums can hold with room to spare.
+WEIGHT_EXPONENT = 600
+# Weights whose mean is as ordinary as this, or its inverse, keep their size in the penalties.
+ORDINARY_WEIGHT = 2.0**20
+
 
 class Targets(NamedTuple):
     """Targets: Y (N, O) in the core's precision, or classes (N,) int64; or any, for a loss in Python."""
@@ -125,7 +130,46 @@ def weights(sample_weight: Any, n_samples: int, *, name: str = "sample_weight") 
         raise ValueError(f"{name} must not be negative, got {array.min():g} in row {int(array.argmin())}")
     if not array.any():
         raise ValueError(f"{name} must not be 0 in every row")
-    return array
+    return product_of_weights(array)
+
+
+def product_of_weights(*factors: np.ndarray) -> np.ndarray:
+    """Return the product of one or two weights of each row, in a range where sums neither overflow nor vanish.
+
+    Ordinary ones stay as they are. Others are taken times a power of two, which changes no digit: weights
+    matter by their ratios.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        found: np.ndarray = np.prod(factors, axis=0)
+        positive = found[np.all([factor > 0 for factor in factors], axis=0)]
+        largest = 2.0**WEIGHT_EXPONENT
+        if not positive.size or (positive.min() >= 1 / largest and positive.max() <= largest):
+            return found if len(factors) > 1 else factors[0]
+        # Each first by itself, so that the product of two holds the ratios of both
+        found = np.prod([_with_exponent(factor, WEIGHT_EXPONENT - 100) for factor in factors], axis=0)
+        return _with_exponent(found, WEIGHT_EXPONENT)
+
+
+def score_weights(sample_weight: Any) -> Any:
+    """Return weights for one of scikit-learn's scores, in a range that it can add up; it checks them."""
+    array = sample_weight if sample_weight is None else np.asarray(sample_weight)
+    if array is None or array.dtype.kind not in "iuf" or not array.size:
+        return sample_weight
+    given = array.astype(np.float64)
+    found = product_of_weights(given)
+    return sample_weight if found is given else found
+
+
+def _with_exponent(array: np.ndarray, exponent: int) -> np.ndarray:
+    """Return an array times the power of two that gives its largest value this exponent."""
+    found: np.ndarray = np.ldexp(array, exponent - np.frexp(array.max())[1])
+    return found
+
+
+def penalty_unit(weights: np.ndarray | None) -> float:
+    """Return the weight that counts as one row in the penalties: 1, or the mean where it is far from 1."""
+    mean = 1.0 if weights is None else float(weights.mean())
+    return 1.0 if 1 / ORDINARY_WEIGHT <= mean <= ORDINARY_WEIGHT else mean
 
 
 def class_weights(
@@ -151,9 +195,8 @@ def class_weights(
             of_class[label] = check_real(f"class_weight of {label}", weight, 0.0)
     else:
         raise TypeError(f"class_weight must be 'balanced' or a dict, got {class_weight!r}")
-    found: np.ndarray = of_class[classes]
-    if sample_weight is not None:
-        found = found * sample_weight
+    factors = [of_class[classes]] if sample_weight is None else [of_class[classes], sample_weight]
+    found = product_of_weights(*factors)
     if not found.any():
         raise ValueError("class_weight must leave a row with a weight above 0")
     return found

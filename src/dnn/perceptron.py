@@ -565,7 +565,7 @@ def _product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
     """Return the product of weights, None standing for ones."""
     if a is None or b is None:
         return b if a is None else a
-    return data.weights(a * b, len(a))
+    return data.product_of_weights(a, b)
 
 
 def _labels_of(y: Any, which: np.ndarray) -> Any:

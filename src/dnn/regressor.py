@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from . import data
 from .by_steps import only_by_steps
 from .checks import check_name
 from .losses import Huber, Loss, Quantile
@@ -312,7 +313,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         >>> MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0).fit(X, y).score(X, y) > 0.99
         True
         """
-        levels = self._levels()
+        levels, sample_weight = self._levels(), data.score_weights(sample_weight)
         if len(levels) < 2:
             return float(super().score(X, y, sample_weight))
         columns = zip(levels, self.predict(X).T, strict=True)

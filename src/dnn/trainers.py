@@ -102,6 +102,7 @@ class Divided:
         self.trainer = trainer
         self.problem = problem
         self.batch = batch
+        self.least = problem.least
 
     @property
     def step(self) -> int:
@@ -122,7 +123,7 @@ class Divided:
             now = None if order is None else order[epoch : epoch + 1]
             if problem.weights is not None:
                 weight = float(problem.weights[rows if now is None else now[0, rows]].sum())
-            penalties = penalty(problem, weight)
+            penalties = penalty(problem, max(weight, self.least * (rows.stop - rows.start)) if weight else 0)
             if not self.trainer.steps(now, rates[i : i + 1], costs[i : i + 1], number):
                 return i
             costs[i] = (costs[i] - penalties) / problem.divisor + penalties
@@ -137,10 +138,10 @@ def penalty(problem: Problem, weight: float) -> float:
     """Return the penalties of a batch of this weight, as the parameters are now."""
     if weight == 0 or (problem.alpha == 0 and problem.l1 == 0):
         return 0.0
-    total, begin, n_in = 0.0, 0, problem.plan.n_inputs
+    (alpha, l1), total, begin, n_in = problem.penalties, 0.0, 0, problem.plan.n_inputs
     for op in range(problem.plan.n_ops):
         n_out = problem.plan.units(op + 1)
         W = problem.params[begin : begin + n_in * n_out].astype(np.float64, copy=False)
-        total += 0.5 * problem.alpha * float(W @ W) + problem.l1 * float(np.abs(W).sum())
+        total += 0.5 * alpha * float(W @ W) + l1 * float(np.abs(W).sum())
         begin, n_in = begin + (n_in + 1) * n_out, n_out
     return total / weight

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from . import _core, checks, diagnosis, optimizers, schedules
-from .data import Targets
+from .data import Targets, penalty_unit
 from .history import DivergedError, Event, History, NoProgressWarning
 from .losses import LossFunction, LossSpec
 from .rows import Rows
@@ -34,6 +34,10 @@ STEP = 2e5
 # forward pass that tells whether they are worth it, then take at most 5 % and 2 % of the time.
 FLOPS_A_BYTE = 400
 STEPS_A_COPY = 20
+# The weights of a batch count in its penalties as at least this share of what those of so many rows are on average.
+# Otherwise a batch whose weights are tiny beside the others' would be all penalty: with exponentially aging weights in
+# their order, alpha / sum w grows past float32, and past any use long before.
+LEAST_WEIGHT = 0.01
 # Row numbers drawn ahead for a chunk of several epochs (2 MB).
 ORDER_AHEAD = 1 << 18
 
@@ -160,6 +164,21 @@ class Problem:
     l1: float = 0.0
     n_threads: int = 0  # 0: as many as help
     divisor: int = 1
+    unit: float = 0.0  # the weight that counts as a row in the penalties; 0: that of these weights
+
+    def __post_init__(self) -> None:
+        if not self.unit:
+            self.unit = penalty_unit(self.weights)
+
+    @property
+    def penalties(self) -> tuple[float, float]:
+        """The factors alpha and l1 for sums of these weights."""
+        return self.alpha * self.unit, self.l1 * self.unit
+
+    @property
+    def least(self) -> float:
+        """What a row of a batch weighs at least, on average, in its penalties."""
+        return 0.0 if self.weights is None else LEAST_WEIGHT * float(self.weights.mean())
 
     def python_loss(self) -> Callable[[Any, np.ndarray], float] | None:
         """Return what the core calls for a loss in Python: scores in, their gradient out, in place."""
@@ -181,7 +200,7 @@ class Problem:
             return self._cost_and_gradient_by_tiles(self.X, params, grad)
         return _core.cost_and_gradient(
             self.plan, params, self.X, self.loss.row.row, self.loss.par, self.targets.Y, self.targets.classes,
-            self.weights, self.python_loss(), self.alpha, self.l1, grad, self.n_threads,
+            self.weights, self.python_loss(), *self.penalties, grad, self.n_threads,
         )  # fmt: skip
 
     def _cost_and_gradient_by_tiles(self, X: Rows, params: np.ndarray, grad: np.ndarray) -> float:
@@ -370,6 +389,7 @@ def train(
         optimizer.seed = int.from_bytes(rng.bytes(8), "little")
     two_sweeps = True if rules.clip_norm else rules.two_sweeps
     python_loss = problem.python_loss()
+    (alpha, l1), least = problem.penalties, problem.least
     mean = None if rules.ema is None else params.copy()
 
     def trainer_of(
@@ -379,7 +399,7 @@ def train(
         return _core.Trainer(
             plan, _core.train_schedule(plan, params.itemsize, batch, gather, kind, python_loss, kernel,
             two_sweeps), params, X, loss=kind, par=problem.loss.par, Y=Y, classes=classes, weights=weights,
-            python_loss=python_loss, alpha=problem.alpha, l1=problem.l1, batch=batch, optimizer=kernel,
+            python_loss=python_loss, alpha=alpha, l1=l1, least=least, batch=batch, optimizer=kernel,
             hyper=optimizer.hyper, weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0,
             state=optimizer.slots, step=optimizer.n_steps, mean=mean,
             mean_rate=0.0 if rules.ema is None else 1 - rules.ema, frozen=frozen_of(net),
