@@ -197,7 +197,7 @@ def write_course():
             doc = re.split(r"\n\n(?:Parameters|Examples)\n-+\n", inspect.getdoc(function))[0]
             page += [doc, "", ".. container:: ways", ""]
             for way, functions in WAYS.items():
-                there = getattr(functions, name)
+                there = inspect.unwrap(getattr(functions, name))  # without its checks
                 page += ["   .. code-block:: python", f"      :caption: {way}", ""]
                 if way == "compiled" and there is function:
                     page += ["      # the same as in NumPy: it makes arrays, and computes nothing", ""]

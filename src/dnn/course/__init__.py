@@ -12,6 +12,9 @@ The notation is the course's. Examples are columns: X is (n_x, m), n_x features 
 Parameters are a dict, "W1" (n_1, n_x), "b1" (n_1, 1), "W2" (n_2, n_1), ...; the caches a list, one for each
 layer. (The rest of dnn has examples as rows, so that W there is W.T here.)
 
-The output layer is a sigmoid (yes or no; Y is 0 or 1) or a softmax (one class of n_y; the columns of Y are
+The functions of the three packages look at their arguments first, and raise the same errors. Those in the
+modules of the packages compute, and look at nothing.
+
+The output layer is a sigmoid (yes or no; Y is 0 or 1, or a share between) or a softmax (one class of n_y; the columns of Y are
 one-hot).
 """

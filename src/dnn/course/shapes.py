@@ -22,6 +22,26 @@ def shape(A: Any) -> tuple[int, ...]:
     return (len(A), *(shape(A[0]) if A else ()))
 
 
+def check_columns(found: tuple[int, ...], name: str = "X") -> None:
+    """Raise ValueError where a shape is not (features, examples), at least one of each.
+
+    Examples
+    --------
+    >>> check_columns((209, 64, 64, 3))
+    Traceback (most recent call last):
+    ValueError: X has shape (209, 64, 64, 3): a picture for each row? dnn.course wants (features, examples): \
+X.reshape(209, -1).T
+    """
+    said = f"{name} has shape {found}"
+    wanted = "dnn.course wants (features, examples)"
+    if len(found) == 1:
+        raise ValueError(f"{said}: one example? {wanted}: {name}[:, None]")
+    if len(found) > 2:
+        raise ValueError(f"{said}: a picture for each row? {wanted}: {name}.reshape({found[0]}, -1).T")
+    if len(found) != 2 or 0 in found:
+        raise ValueError(f"{said}: {wanted}, at least one of each")
+
+
 def check_layer(A: Any, W: Any, b: Any, names: tuple[str, str, str] = ("A", "W", "b")) -> None:
     """Raise ValueError where A (n_prev, m), W (n, n_prev) and b (n, 1) do not fit each other.
 
@@ -40,15 +60,10 @@ def check_layer(A: Any, W: Any, b: Any, names: tuple[str, str, str] = ("A", "W",
     """
     a, w, bias = shape(A), shape(W), shape(b)
     named_A, named_W, named_b = names
-    if len(w) != 2:
+    if len(w) != 2 or 0 in w:
         raise ValueError(f"{named_W} has shape {w}: dnn.course wants (units, units of the layer before)")
     n, n_prev = w
-    if len(a) == 1:
-        raise ValueError(
-            f"{named_A} has shape {a}: one example? dnn.course wants (features, examples): {named_A}[:, None]"
-        )
-    if len(a) != 2:
-        raise ValueError(f"{named_A} has shape {a}: dnn.course wants (features, examples)")
+    check_columns(a, named_A)
     if a[0] != n_prev:
         if a[1] == n_prev:
             raise ValueError(
@@ -70,7 +85,7 @@ def check_layer(A: Any, W: Any, b: Any, names: tuple[str, str, str] = ("A", "W",
 
 
 def check_network(X: Any, parameters: Mapping[str, Any]) -> None:
-    """Raise ValueError where X (n_x, m) and the layers W1, b1, W2, ... do not fit each other.
+    """Raise ValueError where X (n_x, m), or None, and the layers W1, b1, W2, ... do not fit each other.
 
     Examples
     --------
@@ -79,8 +94,11 @@ def check_network(X: Any, parameters: Mapping[str, Any]) -> None:
     ValueError: W2 has shape (1, 1): dnn.course wants (units, 2): W1 has shape (2, 1), 2 units
     """
     L = len(parameters) // 2
-    if not L or any(f"{P}{layer}" not in parameters for P in "Wb" for layer in range(1, L + 1)):
-        raise ValueError(f"parameters must be W1, b1, W2, b2, ..., got {', '.join(parameters) or 'none'}")
+    if not L or set(parameters) != {f"{P}{layer}" for P in "Wb" for layer in range(1, L + 1)}:
+        names = ", ".join(map(str, parameters))
+        raise ValueError(f"parameters must be W1, b1, W2, b2, ..., got {names or 'none'}")
+    if X is None:
+        X = _column(parameters["W1"])
     check_layer(X, parameters["W1"], parameters["b1"], ("X", "W1", "b1"))
     for layer in range(2, L + 1):
         before, W = shape(parameters[f"W{layer - 1}"]), shape(parameters[f"W{layer}"])
@@ -89,10 +107,54 @@ def check_network(X: Any, parameters: Mapping[str, Any]) -> None:
                 f"W{layer} has shape {W}: dnn.course wants (units, {before[0]}): W{layer - 1} has shape "
                 f"{before}, {before[0]} units"
             )
-        stand_in = [[0.0]] * W[1]
-        check_layer(
-            stand_in, parameters[f"W{layer}"], parameters[f"b{layer}"], ("A", f"W{layer}", f"b{layer}")
+        W_b = parameters[f"W{layer}"], parameters[f"b{layer}"]
+        check_layer(_column(W_b[0]), *W_b, ("A", f"W{layer}", f"b{layer}"))
+
+
+def _column(W: Any) -> list[list[float]]:
+    """Return an example that fits W (n, n_prev)."""
+    return [[0.0]] * (shape(W) or (0,))[-1]
+
+
+def check_dims(X: Any, layer_dims: list[int]) -> None:
+    """Raise ValueError where X (n_x, m) does not have the features that layer_dims begins with.
+
+    Examples
+    --------
+    >>> check_dims([[1.0, 2.0]], [3, 1])
+    Traceback (most recent call last):
+    ValueError: layer_dims begins with 3 and X has shape (1, 2): it must begin with the number of features, 1
+    """
+    found = shape(X)
+    check_columns(found)
+    n_x = layer_dims[0]
+    if found[0] != n_x and found[1] == n_x:
+        raise ValueError(f"X has shape {found}: examples in rows? dnn.course wants (features, examples): X.T")
+    if found[0] != n_x:
+        raise ValueError(
+            f"layer_dims begins with {n_x} and X has shape {found}: it must begin with the number of "
+            f"features, {found[0]}"
         )
+
+
+def check_unit(w: Any, X: Any) -> None:
+    """Raise ValueError where w (n_x, 1) and X (n_x, m) of logistic regression do not fit each other.
+
+    Examples
+    --------
+    >>> check_unit([[1.0, 2.0]], [[1.0], [3.0]])
+    Traceback (most recent call last):
+    ValueError: w has shape (1, 2): dnn.course wants (n_x, 1), a weight for each feature: w.T
+    """
+    weights, found = shape(w), shape(X)
+    if len(weights) != 2 or weights[1] != 1 or not weights[0]:
+        hint = ": w[:, None]" if len(weights) == 1 else ": w.T" if weights[:1] == (1,) else ""
+        raise ValueError(f"w has shape {weights}: dnn.course wants (n_x, 1), a weight for each feature{hint}")
+    check_columns(found)
+    if found[0] != weights[0] and found[1] == weights[0]:
+        raise ValueError(f"X has shape {found}: examples in rows? dnn.course wants (features, examples): X.T")
+    if found[0] != weights[0]:
+        raise ValueError(f"w has shape {weights} and X {found}: there must be a weight for each feature")
 
 
 def check_same(wanted: Any, A: Any, names: tuple[str, str] = ("AL", "Y")) -> None:

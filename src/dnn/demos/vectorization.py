@@ -81,9 +81,9 @@ def layer(n: int, rng: np.random.Generator) -> dict[str, float]:
     A, W, b = rng.normal(size=(n, 64)), rng.normal(size=(n, n)), rng.normal(size=(n, 1))
     lists = A.tolist(), W.tolist(), b.tolist()
     return {
-        "loops": seconds(lambda: loops.linear_activation_forward(*lists, "tanh")),
-        "NumPy": seconds(lambda: vectorized.linear_activation_forward(A, W, b, "tanh")),
-        "compiled": seconds(lambda: compiled.linear_activation_forward(A, W, b, "tanh")),
+        "loops": seconds(lambda: loops.layers.linear_activation_forward(*lists, "tanh")),
+        "NumPy": seconds(lambda: vectorized.layers.linear_activation_forward(A, W, b, "tanh")),
+        "compiled": seconds(lambda: compiled.layers.linear_activation_forward(A, W, b, "tanh")),
     }
 
 
@@ -97,9 +97,11 @@ def step(n: int, rng: np.random.Generator, looped: int = LOOPED) -> dict[str, fl
     }
 
     def descend(course: Any, X: Any, Y: Any, parameters: Any) -> Any:
-        AL, caches = course.L_model_forward(X, parameters)
-        course.compute_cost(AL, Y)
-        return course.update_parameters(parameters, course.L_model_backward(AL, Y, caches), 0.0075)
+        # The functions of the modules look at no arguments: the times are those of the sums.
+        AL, caches = course.layers.L_model_forward(X, parameters)
+        course.layers.compute_cost(AL, Y)
+        grads = course.layers.L_model_backward(AL, Y, caches)
+        return course.training.update_parameters(parameters, grads, 0.0075)
 
     few = X[:, :looped].tolist(), Y[:, :looped].tolist(), {name: P.tolist() for name, P in parameters.items()}
     net = Network([n, *HIDDEN], output="sigmoid", random_state=1)

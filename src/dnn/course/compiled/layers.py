@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ...cache import Cache as CoreCache
-from ...checks import check_name
-from ..shapes import check_layer, check_network, check_same
 
 # What is kept is drawn in NumPy, as the course draws it; `L_model_forward` hands it to the core.
 from ..vectorized.layers import dropout, dropout_backward
@@ -22,7 +20,6 @@ LinearCache: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 # ((A_prev, W, b), Z), and D after a layer with dropout
 Cache: TypeAlias = tuple[Any, ...]
 
-HIDDEN = (*BACKWARD, "softmax")
 # Stands for an infinite score, with which 0 times a score would not be a number
 FAR = 1e300
 
@@ -74,7 +71,6 @@ def linear_forward(A: np.ndarray, W: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     >>> Z.tolist()
     [[13.5, 24.5]]
     """
-    check_layer(A, W, b)
     plan = plan_of(W.shape[1], (len(W),), ("identity",))
     return predict(plan, vector((W, b), dtype_of(A)), rows(A)).T, (A, W, b)
 
@@ -99,8 +95,7 @@ def linear_activation_forward(
     >>> A.tolist()
     [[3.0, 0.0]]
     """
-    check_layer(A_prev, W, b)
-    plan = plan_of(W.shape[1], (len(W),), (check_name("activation", activation, HIDDEN),))
+    plan = plan_of(W.shape[1], (len(W),), (activation,))
     cache = forward(plan, vector((W, b), dtype_of(A_prev)), rows(A_prev))
     return cache.A[0].T, ((A_prev, W, b), cache.Z[0].T)
 
@@ -140,13 +135,10 @@ def L_model_forward(
     >>> AL.tolist(), len(caches)
     ([[0.5]], 2)
     """
-    check_network(X, parameters)
     L = len(parameters) // 2
     W, b = ([parameters[f"{letter}{layer}"] for layer in range(1, L + 1)] for letter in "Wb")
     units = tuple(len(P) for P in W)
-    names = (check_name("activation", activation, HIDDEN),) * (L - 1)
-    names += (check_name("output", output, HIDDEN),)
-    plan = plan_of(len(X), units, names, 1.0 - keep_prob)
+    plan = plan_of(len(X), units, (*(activation,) * (L - 1), output), 1.0 - keep_prob)
     params = vector([P for layer in zip(W, b, strict=True) for P in layer], dtype_of(X))
 
     kept: list[np.ndarray] = []
@@ -193,8 +185,6 @@ def compute_cost(
     >>> round(compute_cost(np.array([[0.8, 0.9, 0.4]]), np.array([[1, 1, 0]])), 6)
     0.279777
     """
-    check_name("output", output, ("sigmoid", "softmax"))
-    check_same(AL, Y)
     n, m = AL.shape
     AL = np.asarray(AL, np.float64)
     with np.errstate(divide="ignore"):  # log 0
@@ -244,7 +234,6 @@ def linear_backward(
     """
     A_prev, W, b = cache
     m = A_prev.shape[1]
-    check_same((len(W), m), dZ, ("Z", "dZ"))
     plan = plan_of(W.shape[1], (len(W),), ("identity",))
     params = vector((W, b), dtype_of(A_prev))
     d_out = np.ascontiguousarray(dZ.T, params.dtype)
@@ -280,7 +269,7 @@ def linear_activation_backward(
     ([[3.0, 0.0]], [[0.5]], [[0.5]])
     """
     linear_cache, activation_cache = cache[:2]
-    dZ = BACKWARD[check_name("activation", activation, BACKWARD)](dA, activation_cache)
+    dZ = BACKWARD[activation](dA, activation_cache)
     return linear_backward(dZ, linear_cache, lambd)
 
 
@@ -318,7 +307,6 @@ def L_model_backward(
     >>> grads["dW1"].tolist(), grads["dW2"].tolist()
     ([[-1.0], [0.0]], [[-1.0, 0.0]])
     """
-    check_same(AL, Y)
 
     def layers() -> dict[str, np.ndarray]:
         return _layer_by_layer(AL, Y, caches, activation, lambd, keep_prob)

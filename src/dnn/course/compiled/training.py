@@ -5,21 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from ... import optimizers
-from ...checks import check_name
+from ...history import DivergedError
 from ...initializers import He, Initializer, LeCun, Normal, Zeros
 from ...network import Network
-from ..shapes import check_layer, check_network, check_same
+from ..checks import diverged
 
 # These make arrays, and compute nothing; in `model` the core reads a mini-batch where it is.
 from ..vectorized.training import initialize_adam, initialize_velocity, random_mini_batches
 from .core import dtype_of, plan_of, rows, update, vector
 from .core import predict as predict_rows
-from .layers import HIDDEN, compute_cost
+from .layers import compute_cost
 
 __all__ = ["initialize_adam", "initialize_velocity", "random_mini_batches"]
 
-INITIALIZATIONS = ("he", "xavier", "random", "zeros")
-OPTIMIZERS = ("gd", "momentum", "rmsprop", "adam")
 # The course begins with 10 and adds 1 before each pass, and sets the seed 1 before each dropout.
 FIRST_SEED = 11
 DROPOUT_SEED = 1
@@ -47,11 +45,9 @@ def initialize_parameters(
     >>> parameters["W1"][0].round(4).tolist()
     [0.0162, -0.0061, -0.0053]
     """
-    check_name("initialization", initialization, INITIALIZATIONS)
     init: dict[str, Initializer] = {"he": He(), "xavier": LeCun(), "random": Normal(scale), "zeros": Zeros()}
-    net = Network(
-        layer_dims, init=init[initialization], dtype="float64", random_state=np.random.RandomState(seed)
-    )
+    sizes = [int(n) for n in layer_dims]
+    net = Network(sizes, init=init[initialization], dtype="float64", random_state=np.random.RandomState(seed))
     return _parameters_of(net)
 
 
@@ -75,8 +71,6 @@ def _step(
     t: int = 1,
 ) -> tuple[dict[str, np.ndarray], ...]:
     """Return parameters and states after an update of all of them, as one vector, by the core."""
-    for name, P in parameters.items():
-        check_same(P, grads["d" + name], (name, "d" + name))
     first = next(iter(parameters.values()))
     params = vector((P.T for P in parameters.values()), dtype_of(first))
     grad = vector((grads["d" + name].T for name in parameters), params.dtype)
@@ -242,7 +236,6 @@ def propagate(
     >>> round(grads["db"], 6), round(cost, 6)
     (0.499935, 6.000065)
     """
-    check_layer(X, w.T, [[b]], ("X", "w.T", "b"))
     net = _logistic(w, b, X)
     cost, grad = net.loss_and_gradient(rows(X), rows(Y))
     return {"dw": grad[:-1, None], "db": float(grad[-1])}, cost
@@ -281,16 +274,20 @@ def optimize(
     >>> round(params["b"], 4), len(costs)
     (1.5593, 100)
     """
-    check_layer(X, w.T, [[b]], ("X", "w.T", "b"))
     X, Y = rows(X), rows(Y)
     net = _logistic(w, b, X.T)
     descent = net.optimizer(optimizers.SGD(learning_rate))
     costs: list[float] = []
-    if num_iterations > 1:
-        costs = net.fit(X, Y, optimizer=descent, epochs=num_iterations - 1, batch_size=None).loss
+    try:
+        if num_iterations > 1:
+            costs = net.fit(X, Y, optimizer=descent, epochs=num_iterations - 1, batch_size=None).loss
+    except DivergedError:
+        raise diverged(learning_rate) from None
     # The last step by itself: its gradient is asked for.
     cost, grad = net.loss_and_gradient(X, Y)
     descent.step(grad)
+    if not np.isfinite(net.params).all():
+        raise diverged(learning_rate)
     grads: dict[str, np.ndarray | float] = {"dw": grad[:-1, None], "db": float(grad[-1])}
     return {"w": net.weights[0].copy(), "b": float(net.biases[0][0])}, grads, [*costs, cost]
 
@@ -313,11 +310,9 @@ def predict(
     >>> predict({"W1": np.ones((1, 1)), "b1": -np.ones((1, 1))}, np.array([[0.0, 2.0]])).tolist()
     [[0, 1]]
     """
-    check_network(X, parameters)
     L = len(parameters) // 2
     units = tuple(len(parameters[f"W{layer}"]) for layer in range(1, L + 1))
-    names = (check_name("activation", activation, HIDDEN),) * (L - 1)
-    plan = plan_of(len(X), units, (*names, check_name("output", output, HIDDEN)))
+    plan = plan_of(len(X), units, (*(activation,) * (L - 1), output))
     listed = (parameters[f"{letter}{layer}"] for layer in range(1, L + 1) for letter in "Wb")
     AL = predict_rows(plan, vector(listed, dtype_of(X)), rows(X)).T
     if output == "sigmoid":
@@ -385,11 +380,9 @@ def model(
     >>> len(costs), costs[-1] < costs[0] / 10, predict(parameters, X, "tanh").tolist()
     (200, True, [[0, 1, 1]])
     """
-    check_name("optimizer", optimizer, OPTIMIZERS)
     parameters = initialize_parameters(layer_dims, initialization, scale, seed)
-    check_network(X, parameters)
     net = Network(
-        layer_dims, activation=activation, output=output, init="zeros", dtype=dtype_of(X),
+        [int(n) for n in layer_dims], activation=activation, output=output, init="zeros", dtype=dtype_of(X),
         dropout=1.0 - keep_prob,
     )  # fmt: skip
     trained = _parameters_of(net)
@@ -404,17 +397,22 @@ def model(
         ),
     }
     m = X.shape[1]
-    check_same((layer_dims[-1], m), Y, ("AL", "Y"))
     if keep_prob < 1:
-        return trained, _with_dropout(net, specs[optimizer], X, Y, num_iterations, mini_batch_size, lambd)
+        costs = _with_dropout(net, specs[optimizer], X, Y, num_iterations, mini_batch_size, lambd)
+        if np.isnan(costs).any() or not np.isfinite(net.params).all():
+            raise diverged(learning_rate)
+        return trained, costs
 
     def order(iteration: int) -> np.ndarray:
         return np.random.RandomState(FIRST_SEED + iteration).permutation(m)
 
-    history = net.fit(
-        rows(X), rows(Y), optimizer=specs[optimizer], epochs=num_iterations, batch_size=mini_batch_size,
-        order=None if mini_batch_size is None else order, alpha=lambd, record="step",
-    )  # fmt: skip
+    try:
+        history = net.fit(
+            rows(X), rows(Y), optimizer=specs[optimizer], epochs=num_iterations, batch_size=mini_batch_size,
+            order=None if mini_batch_size is None else order, alpha=lambd, record="step",
+        )  # fmt: skip
+    except DivergedError:
+        raise diverged(learning_rate) from None
     return trained, history.step_loss
 
 

@@ -11,8 +11,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...checks import check_name
-from ..shapes import check_layer, check_network, check_same
 from .activations import BACKWARD, FORWARD, Matrix, zeros
 
 LinearCache: TypeAlias = tuple[Matrix, Matrix, Matrix]
@@ -39,7 +37,6 @@ def linear_forward(A: Matrix, W: Matrix, b: Matrix) -> tuple[Matrix, LinearCache
     >>> Z
     [[13.5, 24.5]]
     """
-    check_layer(A, W, b)
     n, n_prev, m = len(W), len(A), len(A[0])
     Z = zeros(n, m)
     for j in range(n):
@@ -68,7 +65,7 @@ def linear_activation_forward(A_prev: Matrix, W: Matrix, b: Matrix, activation: 
     >>> A
     [[3.0, 0.0]]
     """
-    g = FORWARD[check_name("activation", activation, FORWARD)]
+    g = FORWARD[activation]
     Z, linear_cache = linear_forward(A_prev, W, b)
     A, activation_cache = g(Z)
     return A, (linear_cache, activation_cache)
@@ -105,7 +102,6 @@ def L_model_forward(
     >>> AL, len(caches)
     ([[0.5]], 2)
     """
-    check_network(X, parameters)
     rng = np.random.RandomState(seed) if keep_prob < 1 else None
     L = len(parameters) // 2
     A = X
@@ -149,8 +145,6 @@ def compute_cost(
     >>> round(compute_cost([[0.8, 0.9, 0.4]], [[1, 1, 0]]), 6)
     0.279777
     """
-    check_name("output", output, ("sigmoid", "softmax"))
-    check_same(AL, Y)
     n, m = len(AL), len(AL[0])
     total = 0.0
     for j in range(n):
@@ -194,7 +188,6 @@ def linear_backward(dZ: Matrix, cache: LinearCache, lambd: float = 0.0) -> tuple
     """
     A_prev, W, _ = cache
     n, n_prev, m = len(W), len(A_prev), len(A_prev[0])
-    check_same((n, m), dZ, ("Z", "dZ"))
     dW, db, dA_prev = zeros(n, n_prev), zeros(n, 1), zeros(n_prev, m)
     for j in range(n):
         for k in range(n_prev):
@@ -233,7 +226,7 @@ def linear_activation_backward(
     ([[3.0, 0.0]], [[0.5]], [[0.5]])
     """
     linear_cache, activation_cache = cache[:2]
-    dZ = BACKWARD[check_name("activation", activation, BACKWARD)](dA, activation_cache)
+    dZ = BACKWARD[activation](dA, activation_cache)
     return linear_backward(dZ, linear_cache, lambd)
 
 
@@ -270,7 +263,6 @@ def L_model_backward(
     >>> grads["dW1"], grads["dW2"]
     ([[-1.0], [0.0]], [[-1.0, 0.0]])
     """
-    check_same(AL, Y)
     L = len(caches)
     n, m = len(AL), len(AL[0])
     dZ = zeros(n, m)

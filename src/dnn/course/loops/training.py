@@ -6,13 +6,10 @@ import math
 
 import numpy as np
 
-from ...checks import check_name
-from ..shapes import check_examples, check_layer, check_network, check_same
+from ..checks import diverged
 from .activations import Matrix, sigmoid, zeros
 from .layers import L_model_backward, L_model_forward, compute_cost
 
-INITIALIZATIONS = ("he", "xavier", "random", "zeros")
-OPTIMIZERS = ("gd", "momentum", "rmsprop", "adam")
 # The course begins with 10 and adds 1 before each pass, and sets the seed 1 before each dropout.
 FIRST_SEED = 11
 DROPOUT_SEED = 1
@@ -40,7 +37,6 @@ def initialize_parameters(
     >>> [round(w, 4) for w in parameters["W1"][0]]
     [0.0162, -0.0061, -0.0053]
     """
-    check_name("initialization", initialization, INITIALIZATIONS)
     rng = np.random.RandomState(seed)
     parameters = {}
     for layer in range(1, len(layer_dims)):
@@ -80,7 +76,6 @@ def update_parameters(
     updated = {}
     for name, P in parameters.items():
         dP = grads["d" + name]
-        check_same(P, dP, (name, "d" + name))
         updated[name] = zeros(len(P), len(P[0]))
         for j in range(len(P)):
             for k in range(len(P[0])):
@@ -135,7 +130,6 @@ def update_parameters_with_momentum(
     updated, velocity = {}, {}
     for name, P in parameters.items():
         d = "d" + name
-        check_same(P, grads[d], (name, d))
         updated[name], velocity[d] = zeros(len(P), len(P[0])), zeros(len(P), len(P[0]))
         for j in range(len(P)):
             for k in range(len(P[0])):
@@ -174,11 +168,10 @@ def update_parameters_with_rmsprop(
     updated, squares = {}, {}
     for name, P in parameters.items():
         d = "d" + name
-        check_same(P, grads[d], (name, d))
         updated[name], squares[d] = zeros(len(P), len(P[0])), zeros(len(P), len(P[0]))
         for j in range(len(P)):
             for k in range(len(P[0])):
-                squares[d][j][k] = beta * s[d][j][k] + (1 - beta) * grads[d][j][k] ** 2
+                squares[d][j][k] = beta * s[d][j][k] + (1 - beta) * grads[d][j][k] * grads[d][j][k]
                 step = grads[d][j][k] / (math.sqrt(squares[d][j][k]) + epsilon)
                 updated[name][j][k] = P[j][k] - learning_rate * step
     return updated, squares
@@ -220,13 +213,12 @@ def update_parameters_with_adam(
     updated, averages, squares = {}, {}, {}
     for name, P in parameters.items():
         d = "d" + name
-        check_same(P, grads[d], (name, d))
         updated[name] = zeros(len(P), len(P[0]))
         averages[d], squares[d] = zeros(len(P), len(P[0])), zeros(len(P), len(P[0]))
         for j in range(len(P)):
             for k in range(len(P[0])):
                 averages[d][j][k] = beta1 * v[d][j][k] + (1 - beta1) * grads[d][j][k]
-                squares[d][j][k] = beta2 * s[d][j][k] + (1 - beta2) * grads[d][j][k] ** 2
+                squares[d][j][k] = beta2 * s[d][j][k] + (1 - beta2) * grads[d][j][k] * grads[d][j][k]
                 corrected_v = averages[d][j][k] / (1 - beta1**t)
                 corrected_s = squares[d][j][k] / (1 - beta2**t)
                 if epsilon_inside:
@@ -257,7 +249,6 @@ def random_mini_batches(
     [2, 1]
     """
     m = len(X[0])
-    check_examples(X, Y)
     order = np.random.RandomState(seed).permutation(m).tolist()
     batches = []
     for first in range(0, m, mini_batch_size):
@@ -288,7 +279,6 @@ def propagate(w: Matrix, b: float, X: Matrix, Y: Matrix) -> tuple[dict[str, Matr
     >>> round(grads["db"], 6), round(cost, 6)
     (0.499935, 6.000065)
     """
-    check_layer(X, [[row[0] for row in w]], [[b]], ("X", "w.T", "b"))
     m = len(X[0])
     Z = zeros(1, m)
     for i in range(m):
@@ -338,9 +328,13 @@ def optimize(
         grads, cost = propagate(w, b, X, Y)
         dw, db = grads["dw"], grads["db"]
         assert isinstance(dw, list) and isinstance(db, float)
+        if math.isnan(cost):
+            raise diverged(learning_rate)
         costs.append(cost)
         w = [[w[k][0] - learning_rate * dw[k][0]] for k in range(len(w))]
         b = b - learning_rate * db
+    if not all(math.isfinite(value) for value in [*(row[0] for row in w), b]):
+        raise diverged(learning_rate)
     return {"w": w, "b": b}, grads, costs
 
 
@@ -426,9 +420,7 @@ def model(
     >>> len(costs), costs[-1] < costs[0] / 10, predict(parameters, X, "tanh")
     (200, True, [[0, 1, 1]])
     """
-    check_name("optimizer", optimizer, OPTIMIZERS)
     parameters = initialize_parameters(layer_dims, initialization, scale, seed)
-    check_network(X, parameters)
     v, s = initialize_adam(parameters)
     costs = []
     t = 0
@@ -438,7 +430,10 @@ def model(
             batches = random_mini_batches(X, Y, mini_batch_size, FIRST_SEED + iteration)
         for X_batch, Y_batch in batches:
             AL, caches = L_model_forward(X_batch, parameters, activation, output, keep_prob, DROPOUT_SEED)
-            costs.append(compute_cost(AL, Y_batch, output, parameters, lambd))
+            cost = compute_cost(AL, Y_batch, output, parameters, lambd)
+            if math.isnan(cost):
+                raise diverged(learning_rate)
+            costs.append(cost)
             grads = L_model_backward(AL, Y_batch, caches, activation, lambd, keep_prob)
             t += 1
             if optimizer == "gd":
@@ -453,4 +448,6 @@ def model(
                 parameters, v, s = update_parameters_with_adam(
                     parameters, grads, v, s, t, learning_rate, beta1, beta2, epsilon, epsilon_inside
                 )
+    if not all(math.isfinite(p) for P in parameters.values() for row in P for p in row):
+        raise diverged(learning_rate)
     return parameters, costs
