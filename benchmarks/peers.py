@@ -641,8 +641,8 @@ class Contender(NamedTuple):
 
 
 CONTENDERS = {
-    "dnn": Contender(Dnn, ("dnn",)),
-    "dnn predictor": Contender(DnnPredictor, ("dnn",)),
+    "dnn": Contender(Dnn, ("dnn-core",)),
+    "dnn predictor": Contender(DnnPredictor, ("dnn-core",)),
     "PyTorch": Contender(PyTorch, ("torch",)),
     "PyTorch compiled": Contender(PyTorchCompiled, ("torch",), asked=True),
     "JAX": Contender(Jax, ("jax", "jaxlib")),
