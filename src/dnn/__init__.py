@@ -17,6 +17,7 @@ from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier,
 from .layers import ELU, Dense, Dropout, LeakyReLU
 from .losses import Huber, LogLoss, Quantile
 from .network import Network
+from .optimizer_state import OptimizerState
 from .optimizers import LBFGS, SGD, Adam, AdamW, RMSprop
 from .predictor import Predictor
 from .rate_finder import RateCurve, find_rate
@@ -31,11 +32,11 @@ from .schedules import (
     StepDecay,
     WarmUp,
 )
-from .training import OptimizerState
 
 if TYPE_CHECKING:
-    from .classifier import MLPClassifier  # noqa: F401
-    from .regressor import MLPRegressor  # noqa: F401
+    # "as" says to a type checker that the name is public, which __all__ cannot say of it: see below
+    from .classifier import MLPClassifier as MLPClassifier
+    from .regressor import MLPRegressor as MLPRegressor
 
 __all__ = [
     "ELU",

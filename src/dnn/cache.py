@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,12 @@ class Cache:
         self.seed = seed
         self.schedule = _core.cache_schedule(plan, X.itemsize, len(X), training)
         self.kept = _core.lines(self.schedule.kept)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            "a Cache must not be pickled or copied: it belongs to the network that made it; keep X, and call "
+            "forward again"
+        )
 
     def _view(self, slot: int, Z: bool) -> np.ndarray:
         """Return Z or A (N, units) of layer number slot, from 1."""

@@ -12,7 +12,7 @@ import numpy as np
 
 # A string: NumPy imports its generators when they are first asked for, a quarter of the time that it takes.
 Random: TypeAlias = "np.random.Generator | np.random.RandomState"
-SYNONYMS = {"logistic": "sigmoid"}
+SYNONYMS = {"logistic": "sigmoid", "swish": "silu"}
 
 
 def check_integer(name: str, value: Any, at_least: int) -> int:

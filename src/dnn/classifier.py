@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from . import data
 from .by_steps import only_by_steps
-from .checks import check_name
+from .checks import check_name, check_real
+from .estimator_input import validated
 from .labels import Labels
 from .losses import LogLoss, Loss
 from .perceptron import Perceptron
@@ -267,19 +270,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         classes : array_like (n_classes,), default None
             All labels that will ever come; must be given in the first call.
         """
-        if classes is None and not hasattr(self, "classes_"):
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        if classes is not None:
-            if hasattr(self, "classes_"):
-                if not np.array_equal(self.classes_, unique_labels(classes)):
-                    raise ValueError(
-                        f"classes must be those of the first call, {self.classes_}, got {classes!r}"
-                    )
-            else:
-                several = type_of_target(y).startswith("multilabel")
-                self._labels = Labels(y if several else classes)
-                self.classes_ = self._labels.classes
-        self._fit(X, y, sample_weight, (None, None, None), incremental=True)
+        self._fit(X, y, sample_weight, (None, None, None), incremental=True, classes=classes)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -302,6 +293,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class (n_samples, n_classes), columns as in `classes_`.
 
+        Where `fit` has seen one class only there is one column, of ones, as in scikit-learn's trees and
+        neighbors; its `MLPClassifier` has two then, of which the second belongs to no class.
+
         Parameters
         ----------
         X : array_like or sparse matrix (n_samples, n_features)
@@ -313,9 +307,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         >>> clf.predict_proba([[0.0]]).round(2).tolist()
         [[0.5, 0.5]]
         """
-        if self._known().kind != "binary":
+        labels = self._known()
+        if labels.kind != "binary":
             return self._ask(X)
-        return _both(self._ask(X, scores=True))
+        return (_both if len(labels.classes) == 2 else _sure)(self._ask(X, scores=True))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of each probability (n_samples, n_classes), finite where that is 0.
@@ -386,7 +381,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             return MethodPredictor(net, labels.decode, False)
         if labels.kind != "binary":
             return MethodPredictor(net, as_it_is, method != "predict_proba")
-        return MethodPredictor(net, _both if method == "predict_proba" else first_column, True)
+        both = _both if len(labels.classes) == 2 else _sure
+        return MethodPredictor(net, both if method == "predict_proba" else first_column, True)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of rows whose labels `predict` gives, all of them where there are several.
@@ -411,21 +407,37 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
     def _known(self) -> Labels:
         """Return the labels."""
-        if "_labels" not in self.__dict__:
-            check_is_fitted(self)
-        labels: Labels = self._labels
+        labels: Labels | None = self.__dict__.get("_labels")
+        if labels is None:
+            hint = " coefs_ are set, but do not say which labels there are." if "coefs_" in vars(self) else ""
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments "
+                f"before using this estimator.{hint}"
+            )
         return labels
 
-    def _read_targets(self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any) -> tuple[Any, Any]:
-        X, y = validate_data(
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_labels" in vars(self) and "coefs_" in vars(self)
+
+    def _read_targets(
+        self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
+    ) -> tuple[Any, Any]:
+        fresh = first or "_labels" not in vars(self)
+        if fresh and incremental and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        X, y = validated(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=dtype, order="C", reset=first
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._labels = Labels(y)
+        if fresh:
+            several = incremental and not type_of_target(y).startswith("multilabel")
+            self._labels = Labels(_labels_given(classes) if several else y)
             self.classes_ = self._labels.classes
-        elif not incremental:
+        elif incremental:
+            if classes is not None and not np.array_equal(self.classes_, _labels_given(classes)):
+                raise ValueError(f"classes must be those of the first call, {self.classes_}, got {classes!r}")
+        else:
             classes = unique_labels(y)
             if set(classes) != set(self.classes_):
                 raise ValueError(
@@ -434,14 +446,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
                 )
         return X, self._encode(y)
 
-    def _encode(self, y: Any) -> np.ndarray:
+    def _encode(self, y: Any, name: str = "y") -> np.ndarray:
         y = y if hasattr(y, "toarray") else np.asarray(y)
         if y.ndim == 2 and y.shape[1] == 1 and self._labels.kind != "multilabel-indicator":
             y = column_or_1d(y)
-        return self._labels.encode(y)
+        return self._labels.encode(y, name)
 
     def _output(self) -> str:
-        return self._labels.output
+        return self._known().output
 
     def _n_outputs(self, y: np.ndarray) -> int:
         return self._labels.n_outputs
@@ -478,11 +490,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
                     "class_weight must be a dict for partial_fit, got 'balanced': one call does not know how "
                     "many rows of a class there are"
                 )
+        elif not isinstance(weights, Mapping):
+            raise TypeError(
+                f"class_weight must be 'balanced', None, or a dict {{class: weight}}, got {weights!r}"
+            )
         else:
             known = self.classes_.tolist()
-            strange = [label for label in weights if label not in known]
-            if strange:
-                raise ValueError(f"class_weight must be of classes {known}, got {strange[0]!r}")
+            for label, weight in weights.items():
+                if label not in known:
+                    raise ValueError(f"class_weight must be of classes {known}, got {label!r}")
+                check_real(f"class_weight of {label!r}", weight, 0.0)
             weights = {known.index(label): weight for label, weight in weights.items()}
         n_classes = max(2, len(self.classes_))
         return data.class_weights(weights, data.Targets(None, numbers), n_classes, None)
@@ -496,4 +513,20 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 def _both(scores: np.ndarray) -> np.ndarray:
     # Not 1 - p, which is 0 where p is nearly 1
     found: np.ndarray = expit(np.hstack([-scores, scores]))
+    return found
+
+
+def _sure(scores: np.ndarray) -> np.ndarray:
+    """Return probabilities (N, 1) of the only class."""
+    return np.ones((len(scores), 1), scores.dtype)
+
+
+def _labels_given(classes: Any) -> np.ndarray:
+    """Return the labels that a caller lists, sorted, or one clear error."""
+    if isinstance(classes, str) or not hasattr(classes, "__len__") or not len(classes):
+        raise ValueError(f"classes must be a list of all labels, got {classes!r}")
+    try:
+        found: np.ndarray = unique_labels(classes)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"classes must be a list of all labels, got {classes!r}: {error}") from None
     return found

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .history import History
+from .optimizer_state import OptimizerState
 from .optimizers import Optimizer
 from .schedules import Schedule
-from .training import OptimizerState
 
 if TYPE_CHECKING:
     from .network import Network
@@ -41,8 +41,6 @@ class Pace(Schedule):
     >>> pace.rates(0, 4, 2).tolist()
     [0.5, 0.5, 0.1, 0.1]
     """
-
-    __slots__ = ("first", "kind", "n_samples", "now", "power", "rate", "seen", "started")
 
     def __init__(self, kind: str, rate: float, power: float) -> None:
         self.kind = kind

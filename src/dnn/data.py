@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _core
+from . import _core, non_numeric
 from .checks import check_real
 from .losses import LossSpec
 
@@ -55,7 +55,7 @@ def features(
         raise ValueError(f"{wanted}, got {array.shape}{hint}")
     array = _convert(array, dtype, name)
     if finite:
-        refuse_nonfinite(array, name)
+        refuse_nonfinite(array, name, X)
     return array
 
 
@@ -238,11 +238,11 @@ def writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], X: np.ndarr
     return out
 
 
-def refuse_nonfinite(array: np.ndarray, name: str) -> None:
-    """Raise where an array of floats holds NaN or infinity, and say where."""
+def refuse_nonfinite(array: np.ndarray, name: str, given: Any = None) -> None:
+    """Raise where an array of floats holds NaN or infinity, and say where; given: the table that it was."""
     if array.size and not _core.all_finite(array):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        place = f"row {where[0]}" + (f", column {where[1]}" if len(where) > 1 else "")
+        place = non_numeric.place_of(given, where)
         raise ValueError(f"{name} must be finite, got {array[where]} in {place}")
 
 
@@ -252,19 +252,25 @@ def numbers(value: Any, name: str) -> np.ndarray:
         raise TypeError(
             f"{name} must be dense, got a sparse {type(value).__name__}: did you mean {name}.toarray()?"
         )
+    if value is None:
+        raise TypeError(f"{name} must be an array, got None")
+    if hasattr(value, "get_columns"):
+        non_numeric.refuse_times(value, name)
     if isinstance(value, np.ma.MaskedArray) and value.mask.any():
         raise ValueError(f"{name} must not be masked, got {int(value.mask.sum())} masked values")
     try:
         array = value if isinstance(value, np.memmap) else np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name} must be an array, got rows of different lengths") from error
+        raise ValueError(f"{name} must be an array, got {non_numeric.ragged(value)}") from error
     if array.dtype == object:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError):
-            raise TypeError(f"{name} must hold numbers, got objects that are not") from None
+            found = non_numeric.explain(value, name) or "others"
+            raise TypeError(f"{name} must hold numbers, got objects that are not: {found}") from None
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
+        found = non_numeric.explain(value, name) or "others"
+        raise TypeError(f"{name} must hold real numbers, got {array.dtype}: {found}")
     return array
 
 

@@ -284,8 +284,6 @@ INITIALIZERS: dict[str, Initializer] = {
 class _Given(Initializer):
     """Weights and biases that a caller has handed in."""
 
-    __slots__ = ("W", "b", "layer")
-
     def __init__(self, W: Any, b: Any, layer: int) -> None:
         self.layer = layer
         self.W = data.numbers(W, f"W of layer {layer} in init")

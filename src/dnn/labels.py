@@ -45,8 +45,14 @@ class Labels:
         """Activation of the last layer."""
         return "softmax" if self.kind == "multiclass" else "sigmoid"
 
-    def encode(self, y: Any) -> np.ndarray:
+    def encode(self, y: Any, name: str = "y") -> np.ndarray:
         """Return class numbers (N,) for softmax, or 0 and 1 in columns (N, O) for sigmoid.
+
+        Parameters
+        ----------
+        y : array_like (N,), or (N, K) for several labels at once
+        name : str, default "y"
+            What errors call it.
 
         Raises
         ------
@@ -57,19 +63,22 @@ class Labels:
             columns = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
             if columns.ndim != 2 or columns.shape[1] != self.n_outputs:
                 raise ValueError(
-                    f"y must have shape (n_samples, {self.n_outputs}), as before, got {columns.shape}"
+                    f"{name} must have shape (n_samples, {self.n_outputs}), as before, got {columns.shape}"
                 )
             several: np.ndarray = columns.astype(np.float64)
             return several
         y = np.asarray(y)
         if y.ndim != 1:
-            raise ValueError(f"y must be one label a row, as before, got shape {y.shape}")
-        numbers: np.ndarray = np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
-        unknown = self.classes[numbers] != y
+            raise ValueError(f"{name} must be one label a row, as before, got shape {y.shape}")
+        try:
+            numbers: np.ndarray = np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
+            unknown = np.broadcast_to(np.asarray(self.classes[numbers] != y), y.shape)
+        except TypeError:  # of a type that cannot be compared with that of the classes
+            numbers, unknown = np.zeros(len(y), np.intp), np.ones(len(y), bool)
         if unknown.any():
+            strange = list(dict.fromkeys(y[unknown].tolist()))
             raise ValueError(
-                f"`y` has classes not in `self.classes_`: {np.unique(y[unknown])}, and classes_ are "
-                f"{self.classes}"
+                f"`{name}` has classes not in `self.classes_`: {strange}, and classes_ are {self.classes}"
             )
         if self.kind == "multiclass":
             return numbers
@@ -93,3 +102,11 @@ class Labels:
         # Where one class is all there is, a number of the second that may come is cut
         found: np.ndarray = self.classes[numbers if len(self.classes) > 1 else numbers * 0]
         return found
+
+
+def labels_of(y: Any, which: np.ndarray) -> Any:
+    """Return some targets as they were given."""
+    if hasattr(y, "tocsr"):
+        return y.tocsr()[which]
+    found = np.asarray(y)[which]
+    return found.ravel() if found.ndim == 2 and found.shape[1] == 1 else found

@@ -22,10 +22,8 @@ class _Stop(Exception):
     """Ends SciPy's loop from within."""
 
 
-def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> History:
-    """Train the parameters in place for at most `rules.epochs` iterations and return what happened."""
-    from scipy import optimize
-
+def refuse(net: Network, problem: Problem, rules: Rules) -> None:
+    """Raise for what a training by L-BFGS cannot have."""
     for name, default in (("clip_norm", None), ("ema", None), ("order", None)):
         if getattr(rules, name) != default:
             raise ValueError(f"{name} must not be given with L-BFGS, which has no batches")
@@ -33,6 +31,12 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
         raise ValueError("a network with dropout must have an optimizer that takes steps, got LBFGS")
     if isinstance(problem.X, np.memmap) and problem.X.dtype != np.float64:
         raise ValueError("X is a memory map of float32: L-BFGS computes in float64, and would copy it whole")
+
+
+def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> History:
+    """Train the parameters in place for at most `rules.epochs` iterations and return what happened."""
+    from scipy import optimize
+
     wide = np.float64
     problem = replace(
         problem,

@@ -13,10 +13,13 @@ from .cache import Cache
 from .history import History
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss, LossSpec, loss_of
+from .optimizer_state import Guard, OptimizerState
 from .predictor import Predictor
-from .summary import draw, table
+from .summary import draw, one_line, table
 
 _ADAM = optimizers.Adam(1e-3)
+_BUILT = {"_biases", "_guard", "_plan", "_predictor", "_weights"}  # what `_build` makes of the rest
+_FIXED = {"dropout", "dtype", "frozen", "layers", "n_inputs", "n_outputs"}  # what cannot be assigned to
 
 
 class Network:
@@ -101,13 +104,9 @@ class Network:
 
     def _build(self) -> None:
         """Make the plan, the parameters and their views."""
-        self._plan = _core.Plan(
-            self.n_inputs,
-            [
-                (layer.units, *activation_of(layer.activation), rate)
-                for layer, rate in zip(self.layers, self.dropout, strict=True)
-            ],
-        )
+        layers = zip(self.layers, self.dropout, strict=True)
+        spec = self.n_inputs, [(dense.units, *activation_of(dense.activation), p) for dense, p in layers]
+        self._plan = _core.Plan(*spec)
         self._params = _core.zeros((self._plan.n_params,), self.dtype)
         weights, biases = [], []
         begin, n_in = 0, self.n_inputs
@@ -117,8 +116,14 @@ class Network:
             biases.append(self._params[end : end + layer.units])
             begin, n_in = end + layer.units, layer.units
         self._weights, self._biases = tuple(weights), tuple(biases)
-        self._guard = training.Guard()
-        self._predictor = Predictor(self._plan, self._params)
+        self._guard = Guard()
+        self._predictor = Predictor(spec, self._plan, self._params)
+
+    def __setattr__(self, name: str, item: Any) -> None:
+        if name in _FIXED and name in vars(self):
+            how = "it is set by freeze" if name == "frozen" else "make another network"
+            raise AttributeError(f"{name} of a network must not be assigned to: {how}")
+        super().__setattr__(name, item)
 
     @property
     def params(self) -> np.ndarray:
@@ -141,11 +146,7 @@ class Network:
         return self._params.size
 
     def __repr__(self) -> str:
-        sizes = [self.n_inputs, *(layer.units for layer in self.layers)]
-        hidden = [layer.activation for layer in self.layers[:-1]]
-        output = self.layers[-1].activation
-        dropout = f", dropout={list(self.dropout)}" if any(self.dropout) else ""
-        return f"Network({sizes}, activation={hidden}, output={output!r}{dropout}, dtype={self.dtype.name!r})"
+        return one_line(self)
 
     def copy(self) -> Network:
         """Return an independent copy: parameters, frozen layers, and the state of its random numbers.
@@ -161,15 +162,15 @@ class Network:
         """
         return copy.deepcopy(self)
 
+    __copy__ = copy  # a shallow one would share the random numbers
+
     def __getstate__(self) -> dict[str, Any]:
-        names = ("n_inputs", "n_outputs", "layers", "dropout", "frozen", "dtype", "_rng")
-        return {name: getattr(self, name) for name in names} | {"params": self._params}
+        return {name: item for name, item in vars(self).items() if name not in _BUILT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        params = state.pop("params")
         vars(self).update(state)
         self._build()
-        self._params[:] = params
+        self._params[:] = state["_params"]
 
     def predictor(self) -> Predictor:
         """Return the outputs of the network as it is now as a function of X alone: see `Predictor`.
@@ -180,7 +181,7 @@ class Network:
         >>> Network([2, 1], random_state=0).predictor()([[1, 2]]).shape
         (1, 1)
         """
-        return Predictor(self._plan, self._params.copy())
+        return copy.copy(self._predictor)
 
     def freeze(self, *layers: int) -> None:
         """Let `fit` and `step` leave these layers as they are, and no others; without arguments train all.
@@ -200,11 +201,11 @@ class Network:
         >>> net.frozen
         (True, True, False)
         """
-        numbers = range(len(self.layers))
+        n = len(self.layers)
         for layer in layers:
-            if layer not in (*numbers, *(-1 - i for i in numbers)):
-                raise ValueError(f"freeze must be given layers 0 .. {len(self.layers) - 1}, got {layer!r}")
-        self.frozen = tuple(i in layers or i - len(self.layers) in layers for i in numbers)
+            if not -n <= checks.check_integer("a layer to freeze", layer, -n) < n:
+                raise ValueError(f"a layer to freeze must be in 0 .. {n - 1}, got {layer!r}")
+        vars(self)["frozen"] = tuple(i in layers or i - n in layers for i in range(n))
 
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O), output activation applied, for the rows of X (N, I).
@@ -260,8 +261,6 @@ class Network:
         """Return the loss, rows and targets, checked."""
         kind = loss_of(loss, self.layers[-1].row.name, self.n_outputs)
         return kind, *data.examples(X, y, kind, self.n_inputs, self.n_outputs, self.dtype, suffix)
-
-    # Forward and backward: what a loop of one's own is built from
 
     def forward(
         self, X: Any, *, scores: bool = False, training: bool = False, masks: Any = None, seed: int = 0
@@ -401,7 +400,7 @@ class Network:
         problem = training.Problem(self._plan, self._params, rows, targets, weights, kind, alpha, l1)
         return problem.cost_and_gradient(self._params, grad), grad
 
-    def optimizer(self, spec: str | optimizers.Optimizer) -> training.OptimizerState:
+    def optimizer(self, spec: str | optimizers.Optimizer) -> OptimizerState:
         """Return an optimizer with a fresh state for these parameters, whose ``step(grad)`` updates them.
 
         Parameters
@@ -422,7 +421,7 @@ class Network:
         kind = optimizers.optimizer_of(spec)
         if isinstance(kind, optimizers.LBFGS):
             raise ValueError("optimizer must be one that takes steps, got LBFGS, which fit alone can use")
-        return training.OptimizerState(kind, self)
+        return OptimizerState(kind, self)
 
     def fit(
         self,
@@ -430,7 +429,7 @@ class Network:
         y: Any,
         *,
         loss: Loss = "auto",
-        optimizer: str | optimizers.Optimizer | optimizers.LBFGS | training.OptimizerState = _ADAM,
+        optimizer: str | optimizers.Optimizer | optimizers.LBFGS | OptimizerState = _ADAM,
         epochs: int = 20,
         batch_size: int | None = 128,
         sample_weight: Any = None,
@@ -509,7 +508,8 @@ class Network:
         record : "epoch" or "step", default "epoch"
             "step": the cost of each step too, in ``history.step_loss``.
         callbacks : iterable of callables, default ()
-            Each is called with an `Event` (net, epoch, history, stop()) at the end of each epoch.
+            Each is called with an `Event` (net, epoch, history, stop()) at the end of each epoch. A function
+            alone is an error: write ``[f]``.
         n_threads : int in 1 .. 64, or "auto", default "auto"
             At most so many; "auto": what the process may use and the work can feed. The bits stay the same.
         random_state : None, int, Generator or RandomState, default None
@@ -550,13 +550,14 @@ class Network:
             threads.asked(n_threads))  # fmt: skip
         rules = training.Rules(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
-            min_delta=min_delta, max_seconds=max_seconds, shuffle=bool(shuffle), order=order, record=record,
-            callbacks=tuple(callbacks), progress=bool(progress),
-            validate=self._validation(loss, X_val, y_val, sample_weight_val),
+            min_delta=min_delta, max_seconds=max_seconds, shuffle=shuffle, order=order, record=record,
+            callbacks=training.callbacks_of(callbacks), progress=progress,
+            validate=self._validation(loss, X_val, y_val, sample_weight_val), n_samples=len(rows),
         )  # fmt: skip
-        if not isinstance(optimizer, training.OptimizerState):
+        if not isinstance(optimizer, OptimizerState):
             spec = optimizers.optimizer_of(optimizer)
             if isinstance(spec, optimizers.LBFGS):
+                lbfgs.refuse(self, problem, rules)
                 with self._guard.writing("fit"):
                     return lbfgs.minimize(self, problem, spec, rules)
             optimizer = self.optimizer(spec)
@@ -577,8 +578,6 @@ class Network:
         kind, rows, targets = self._examples(X_val, y_val, loss, "_val")
         weights = data.weights(sample_weight_val, len(rows), name="sample_weight_val")
         return training.Problem(self._plan, self._params, rows, targets, weights, kind).mean_loss
-
-    # Looking at it
 
     draw = draw  # a method, which has its place with the table
 

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from operator import is_
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from . import _core, checks, data, diagnosis, lbfgs, threads, training
 from .convergence import Convergence, Pace, Validation
+from .estimator_input import layers_given, validated, weights_of
 from .history import DivergedError, History
 from .initializers import Glorot
-from .layers import ELU, LeakyReLU
+from .labels import labels_of
 from .losses import Loss, LossSpec, loss_of
 from .network import Network
 from .optimizers import LBFGS
-from .parameters import Parameters
+from .parameters import Parameters, adopt, draft_of
 from .rows import Rows
 from .trainers import penalty
 
@@ -40,6 +39,18 @@ FEW = 16
 @cache
 def _version() -> str:
     return version("dnn-core")
+
+
+class Ready(NamedTuple):
+    """All that a training needs, checked."""
+
+    net: Network
+    problem: training.Problem
+    rules: training.Rules
+    validation: Validation | None
+    stopping: bool
+    incremental: bool
+    rng: Any
 
 
 class Perceptron(Parameters):
@@ -58,11 +69,13 @@ class Perceptron(Parameters):
 
     # What a kind of estimator says
 
-    def _read_targets(self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any) -> tuple[Any, Any]:
+    def _read_targets(
+        self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
+    ) -> tuple[Any, Any]:
         """Return X and y, checked, y as the network is trained on it; learn labels where it is the first."""
         raise NotImplementedError
 
-    def _encode(self, y: Any) -> np.ndarray:
+    def _encode(self, y: Any, name: str = "y") -> np.ndarray:
         """Return targets as the network is trained on them."""
         raise NotImplementedError
 
@@ -108,27 +121,20 @@ class Perceptron(Parameters):
             random_state=rng,
         )  # fmt: skip
 
-    def _activations(self, n_hidden: int) -> list[Any]:
-        """Return the activation of each hidden layer."""
-        if isinstance(self.activation, (str, LeakyReLU, ELU)):
-            return [self.activation] * n_hidden
-        if not isinstance(self.activation, Sequence) or len(self.activation) != n_hidden:
-            raise ValueError(
-                f"activation must be one, or a list of {n_hidden} for {n_hidden} hidden layers, "
-                f"got {self.activation!r}"
-            )
-        return list(self.activation)
-
     def _bound(self) -> Network:
         """Return the network, with what the user has put in coefs_ and intercepts_ in place."""
         state = self.__dict__
         if "coefs_" not in state:
             check_is_fitted(self)
         net: Network | None = state.get("_net")
-        given = (*self.coefs_, *self.intercepts_)
-        if net is not None and self._same(given, net):
-            return net
-        arrays = [np.asarray(array) for array in given]
+        own = () if net is None else net._weights + net._biases
+        coefs, intercepts = state["coefs_"], state.get("intercepts_")
+        if net is not None and type(coefs) is type(intercepts) is list:
+            given = (*coefs, *intercepts)
+            if len(given) == len(own) and all(map(is_, given, own)):
+                return net
+        output, known = self._output(), (state.get("n_features_in_"), state.get("n_outputs_"))
+        arrays = layers_given(coefs, intercepts, own, *known)
         shapes = [W.shape for W in arrays]
         if net is None or shapes != [view.shape for view in (*net.weights, *net.biases)]:
             half = len(self.coefs_)
@@ -136,7 +142,7 @@ class Perceptron(Parameters):
             pairs = list(zip(arrays[:half], arrays[half:], strict=True))
             narrow = all(array.dtype == np.float32 for array in arrays)
             net = Network(
-                sizes, activation=self._activations(half - 1), output=self._output(), dropout=self.dropout,
+                sizes, activation=self._activations(half - 1), output=output, dropout=self.dropout,
                 init=pairs, dtype="float32" if narrow else "float64",
             )  # fmt: skip
         else:
@@ -145,12 +151,6 @@ class Perceptron(Parameters):
                     view[...] = array
         self._take(net)
         return net
-
-    @staticmethod
-    def _same(given: tuple[Any, ...], net: Network) -> bool:
-        """Return whether these are the network's own views."""
-        own = net._weights + net._biases
-        return len(given) == len(own) and all(map(is_, given, own))
 
     def _take(self, net: Network) -> None:
         """Make a network this estimator's; its views stand in coefs_ and intercepts_."""
@@ -166,28 +166,53 @@ class Perceptron(Parameters):
         sample_weight: Any,
         validation: tuple[Any, Any, Any],
         incremental: bool = False,
+        classes: Any = None,
     ) -> None:
-        """Train; what `fit` and `partial_fit` say."""
+        """Train; what `fit` and `partial_fit` say. All is checked first, on a draft of the estimator."""
+        draft, rng = draft_of(self), self._generator()
+        before = rng.get_state(legacy=False)
+        try:
+            ready = draft._ready(X, y, sample_weight, validation, incremental, classes, rng)
+            guard = ready.net._guard.writing("fit")
+        except BaseException:
+            rng.set_state(before)
+            raise
+        with guard:
+            adopt(self, draft)
+            (self._fit_lbfgs if self._is_lbfgs() else self._fit_steps)(ready)
+
+    def _ready(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        incremental: bool,
+        classes: Any,
+        rng: Any,
+    ) -> Ready:
+        """Check everything that a training needs, and return it; self is a draft, which may be dropped."""
         hidden = self._check_parameters()
-        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        first = not (self.warm_start or incremental) or "coefs_" not in vars(self)
         dtype: Any = (np.float64, np.float32)
-        if not first:
+        if not first and self.__sklearn_is_fitted__():
             dtype = self._bound().dtype
         elif self.dtype != "auto" or self._is_lbfgs():
             dtype = np.float64 if self.dtype == "auto" else checks.check_dtype(self.dtype)
         raw_y = y
-        X, y = self._read_targets(X, y, first, incremental, dtype)
+        X, y = self._read_targets(X, y, first, incremental, dtype, classes)
         n_samples, n_outputs = X.shape[0], self._n_outputs(y)
         weights = None
         if sample_weight is not None:
-            weights = data.weights(_check_sample_weight(sample_weight, X), n_samples)
+            weights = data.weights(weights_of(sample_weight, X), n_samples)
         of_classes = self._class_weights(y, incremental)
-        rng = check_random_state(self.random_state)
+        stopping = bool(self.early_stopping) and not self._is_lbfgs()
         if first:
             net = self._network([X.shape[1], *hidden, n_outputs], X.dtype, rng)
             self._take(net)
         else:
             net = self._bound()
+            X = X.astype(net.dtype, copy=False)
             sizes = [len(b) for b in net.biases]
             if sizes != [*hidden, n_outputs]:
                 raise ValueError(
@@ -197,12 +222,12 @@ class Perceptron(Parameters):
         self.n_outputs_ = n_outputs
         self.n_layers_ = len(hidden) + 2
         self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
-        stopping = bool(self.early_stopping) and not self._is_lbfgs()
         self._begin(first, stopping, stopping or validation[0] is not None)
         rows: Any = Rows(X.tocsr(), net.dtype) if hasattr(X, "tocsr") else X
         spec = loss_of(self._loss(), net.layers[-1].row.name, n_outputs)
         checked = self._given_validation(net, validation)
         if stopping and checked is None:
+            checks.check_real("validation_fraction", self.validation_fraction, 0.0, 1.0, above=True)
             train, val = train_test_split(
                 np.arange(n_samples), random_state=rng, test_size=self.validation_fraction,
                 stratify=self._stratify(y),
@@ -215,7 +240,7 @@ class Perceptron(Parameters):
             checked = (
                 _some(rows, val),
                 y[val],
-                _labels_of(raw_y, val),
+                labels_of(raw_y, val),
                 _some(weights, val),
                 _some(of_classes, val),
             )
@@ -223,16 +248,18 @@ class Perceptron(Parameters):
             weights, of_classes = _some(weights, train), _some(of_classes, train)
         problem = self._problem(net, rows, y, _product(weights, of_classes), spec)
         watched = None if checked is None else self._validation(net, spec, *checked)
+        rules = self._rules(1 if incremental else self.max_iter, len(rows))
         if self._is_lbfgs():
-            self._fit_lbfgs(net, problem, watched)
-        else:
-            self._fit_steps(net, problem, watched, stopping, incremental, rng)
+            lbfgs.refuse(net, problem, rules)
+        elif not (incremental or self.warm_start == "optimizer") or not hasattr(self, "_optimizer"):
+            self._optimizer = self._descent()
+        return Ready(net, problem, rules, watched, stopping, incremental, rng)
 
     def _problem(
-        self, net: Network, X: Any, y: np.ndarray, weights: np.ndarray | None, spec: LossSpec
+        self, net: Network, X: Any, y: Any, weights: np.ndarray | None, spec: LossSpec, name: str = "y"
     ) -> training.Problem:
         """Return what is minimized."""
-        targets = data.targets(y, spec, len(X), net.n_outputs, net.dtype)
+        targets = data.targets(y, spec, len(X), net.n_outputs, net.dtype, name=name)
         divisor = net.n_outputs if spec.name == "squared_error" else 1
         alpha, l1 = float(self.alpha), float(self.l1)
         n_threads = threads.asked(self.n_threads)
@@ -260,9 +287,11 @@ class Perceptron(Parameters):
             return None
         if X is None or y is None:
             raise ValueError(f"{'X_val' if X is None else 'y_val'} must be given with the validation set")
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=net.dtype, order="C", reset=False)
+        X = validated(
+            self, X, name="X_val", accept_sparse=["csr", "csc"], dtype=net.dtype, order="C", reset=False
+        )
         rows = Rows(X.tocsr(), net.dtype) if hasattr(X, "tocsr") else X
-        encoded = self._encode(y)
+        encoded = self._encode(y, "y_val")
         if len(encoded) != len(rows):
             raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
         weights = data.weights(weights, len(rows), name="sample_weight_val")
@@ -280,7 +309,7 @@ class Perceptron(Parameters):
     ) -> Validation:
         """Return loss and score on a validation set; a scorer that was asked for ignores class_weight."""
         both = _product(weights, of_classes)
-        loss = self._problem(net, X, y, both, spec).mean_loss
+        loss = self._problem(net, X, y, both, spec, "y_val").mean_loss
         scoring = self._default_scoring() if self.scoring is None else self.scoring
         if isinstance(scoring, str) and scoring == "loss":
             return Validation("loss", loss, None)
@@ -301,30 +330,26 @@ class Perceptron(Parameters):
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
         return Validation(name, loss, lambda: float(scorer(view, matrix, raw_y, **extra)))
 
-    def _rules(self, rule: Convergence, epochs: int, batch: int | None, order: Any) -> training.Rules:
+    def _rules(self, epochs: int, n: int) -> training.Rules:
+        """Return how long and how it trains; what ends it and the order of the rows come later."""
+        batch = None
+        if not self._is_lbfgs():
+            batch = min(200 if self.batch_size == "auto" else int(self.batch_size), n)
+            if self.batch_size != "auto" and self.batch_size > n:
+                warnings.warn(
+                    f"batch_size must be at most the {n} rows, got {self.batch_size}: {n} is taken",
+                    stacklevel=5,
+                )
         return training.Rules(
             epochs=epochs, batch_size=batch, clip_norm=self.clip_norm, ema=None, patience=None, min_delta=0.0,
-            max_seconds=self.max_seconds, shuffle=False, order=order, record="epoch",
-            callbacks=tuple(self.callbacks), progress=bool(self.progress), validate=None, rule=rule,
+            max_seconds=self.max_seconds, shuffle=False, order=None, record="epoch",
+            callbacks=training.callbacks_of(self.callbacks), progress=self.progress, validate=None,
         )  # fmt: skip
 
-    def _fit_steps(
-        self,
-        net: Network,
-        problem: training.Problem,
-        validation: Validation | None,
-        stopping: bool,
-        incremental: bool,
-        rng: Any,
-    ) -> None:
+    def _fit_steps(self, ready: Ready) -> None:
         """Train by steps over batches."""
+        net, problem, rules, validation, stopping, _, rng = ready
         n = len(problem.X)
-        batch = 200 if self.batch_size == "auto" else int(self.batch_size)
-        if batch > n and self.batch_size != "auto":
-            warnings.warn(f"batch_size must be at most the {n} rows, got {batch}: {n} is taken", stacklevel=4)
-        kept = incremental or self.warm_start == "optimizer"
-        if not kept or not hasattr(self, "_optimizer"):
-            self._optimizer = self._descent()
         optimizer = self._optimizer.on(net)
         pace = self._optimizer.spec.rate
         if isinstance(pace, Pace):
@@ -340,12 +365,9 @@ class Perceptron(Parameters):
             return rows
 
         rule = Convergence(self, net, pace if isinstance(pace, Pace) else None, n, validation, stopping)
-        rules = self._rules(
-            rule, 1 if incremental else self.max_iter, min(batch, n), order if self.shuffle else None
-        )
+        rules.rule, rules.order = rule, order if self.shuffle else None
         try:
-            with net._guard.writing("fit"):
-                history = training.train(net, problem, optimizer, rules, rng)
+            history = training.train(net, problem, optimizer, rules, rng)
         except KeyboardInterrupt:
             history = rule.history or History(problem.loss.name)
             history.stopped_by = "interrupt"
@@ -364,7 +386,7 @@ class Perceptron(Parameters):
         finally:
             rule.restore_best()
         self.history_ = history
-        if history.stopped_by == "epochs" and not incremental:
+        if history.stopped_by == "epochs" and not ready.incremental:
             recent = history.loss[-10:]
             self._warn(
                 net, problem,
@@ -382,17 +404,17 @@ class Perceptron(Parameters):
         measured = f" What can be measured:{listed}" if found else ""
         warnings.warn(what + measured, ConvergenceWarning, stacklevel=5)
 
-    def _fit_lbfgs(self, net: Network, problem: training.Problem, validation: Validation | None) -> None:
+    def _fit_lbfgs(self, ready: Ready) -> None:
         """Train by L-BFGS over all rows."""
+        net, problem, rules, validation = ready[:4]
         spec = self.solver
         if not isinstance(spec, LBFGS):
             # ftol and the trials of a line search are SciPy's own, as there
             ftol = 1e7 * float(np.finfo(float).eps)
             spec = LBFGS(gtol=self.tol, ftol=ftol, line_search=20, max_evaluations=self.max_fun)
-        rule = Convergence(self, net, None, 0, validation, False, ends=False)
+        rules.rule = Convergence(self, net, None, 0, validation, False, ends=False)
         try:
-            with net._guard.writing("fit"):
-                history = lbfgs.minimize(net, problem, spec, self._rules(rule, self.max_iter, None, None))
+            history = lbfgs.minimize(net, problem, spec, rules)
         except DivergedError as error:
             error.args = (f"{NOT_FINITE} {error}",)
             raise
@@ -428,7 +450,7 @@ class Perceptron(Parameters):
             and _core.all_finite(X)
         ):
             return X
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], order="C", reset=False)
+        X = validated(self, X, accept_sparse=["csr", "csc"], order="C", reset=False)
         if hasattr(X, "tocsr"):
             return Rows(X.tocsr(), net.dtype)
         return data.features(X, net.dtype, net.n_inputs, finite=False)
@@ -483,6 +505,8 @@ class Perceptron(Parameters):
     @staticmethod
     def _layer(net: Network, layer: int) -> int:
         n_hidden = len(net.layers) - 1
+        if not n_hidden:
+            raise ValueError(f"layer must be a hidden layer, got {layer!r}, and there is none")
         if not isinstance(layer, (int, np.integer)) or not -n_hidden <= layer < n_hidden:
             raise ValueError(f"layer must be in {-n_hidden} .. {n_hidden - 1}, got {layer!r}")
         return int(layer) % n_hidden
@@ -566,11 +590,3 @@ def _product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
     if a is None or b is None:
         return b if a is None else a
     return data.product_of_weights(a, b)
-
-
-def _labels_of(y: Any, which: np.ndarray) -> Any:
-    """Return some targets as they were given."""
-    if hasattr(y, "tocsr"):
-        return y.tocsr()[which]
-    found = np.asarray(y)[which]
-    return found.ravel() if found.ndim == 2 and found.shape[1] == 1 else found

@@ -1,4 +1,4 @@
-"""Pictures, with matplotlib (``dnn-core[plot]``). Legible in print, for the colour-blind, and small."""
+"""Pictures, with matplotlib (``dnn-core[plot]``). Legible in print, for the colour-blind, and at 400 pixels."""
 
 from __future__ import annotations
 

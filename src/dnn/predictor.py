@@ -27,7 +27,8 @@ class Predictor:
     ([[0.0]], [[4.0]])
     """
 
-    def __init__(self, plan: _core.Plan, params: np.ndarray) -> None:
+    def __init__(self, spec: tuple[Any, ...], plan: _core.Plan, params: np.ndarray) -> None:
+        self.spec, self.params = spec, params  # what the plan is made of, for pickling
         # Not a method: a bound one would make a circle, and a network would outlive its last reference
         self.into = partial(_into, plan, params)
         # One row, or a few, that need no conversion; it hands all else to `into`
@@ -36,6 +37,19 @@ class Predictor:
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O) for the rows of X (N, I), (O,) for one row (I,); as `Network` does."""
         return self.answer(X) if out is None else self.into(X, out)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _predictor_again, (type(self), self.spec, self.params)
+
+    def __copy__(self) -> Predictor:
+        return _predictor_again(type(self), self.spec, self.params)
+
+
+def _predictor_again(kind: type[Predictor], spec: tuple[Any, ...], params: np.ndarray) -> Predictor:
+    """Return a predictor with parameters of its own, as after pickling."""
+    own = _core.zeros(params.shape, params.dtype)
+    own[:] = params
+    return kind(spec, _core.Plan(*spec), own)
 
 
 def _into(plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray | None = None) -> np.ndarray:

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from . import data
 from .by_steps import only_by_steps
 from .checks import check_name
+from .data import numbers
+from .estimator_input import validated
 from .losses import Huber, Loss, Quantile
+from .parameters import are_sizes
 from .perceptron import Perceptron
 from .predictor import MethodPredictor, as_it_is, first_column
 
@@ -333,23 +336,32 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
             return first_column
         return _rising if len(self._levels()) > 1 else as_it_is
 
-    def _read_targets(self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any) -> tuple[Any, Any]:
+    def _check_parameters(self) -> list[int]:
         if isinstance(self.loss, str):
             check_name("loss", self.loss, REGRESSION_LOSSES)
         elif not isinstance(self.loss, (Huber, Quantile)):
-            raise TypeError(f"loss must be a name, Huber or Quantile, got {self.loss!r}")
-        X, y = validate_data(
+            hint = f": did you mean hidden_layer_sizes={self.loss!r}?" if are_sizes(self.loss) else ""
+            raise TypeError(f"loss must be a name, Huber or Quantile, got {self.loss!r}{hint}")
+        found: list[int] = super()._check_parameters()
+        return found
+
+    def _read_targets(
+        self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
+    ) -> tuple[Any, Any]:
+        X, y = validated(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=dtype,
             order="C", reset=first,
         )  # fmt: skip
         return X, self._encode(y)
 
-    def _encode(self, y: Any) -> np.ndarray:
-        y = np.asarray(y)
+    def _encode(self, y: Any, name: str = "y") -> np.ndarray:
+        y = numbers(y, name)
+        if y.ndim not in (1, 2):
+            raise ValueError(f"{name} must have shape (n_samples,) or (n_samples, n_targets), got {y.shape}")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if len(self._levels()) > 1 and y.ndim == 2:
-            raise ValueError(f"y must be one target for several quantiles, got shape {y.shape}")
+            raise ValueError(f"{name} must be one target for several quantiles, got shape {y.shape}")
         found: np.ndarray = y
         return found
 

@@ -431,8 +431,6 @@ class Plateau(Schedule):
         Epochs since it fell or since the last step down.
     """
 
-    __slots__ = ("lowest", "rate", "spec", "waited")
-
     def __init__(self, spec: OnPlateau) -> None:
         self.spec = spec
         self.rate = float(spec.rate)

@@ -38,6 +38,15 @@ def draw(self: Network, x: Any = None, y: Any = None, *, loss: Any = "auto", mos
     return drawing.draw_network(self, x, y, loss=loss, most=most)
 
 
+def one_line(net: Network) -> str:
+    """Return what a network is, as the call that makes one like it."""
+    sizes = [net.n_inputs, *(layer.units for layer in net.layers)]
+    hidden = [layer.activation for layer in net.layers[:-1]]
+    output = net.layers[-1].activation
+    dropout = f", dropout={list(net.dropout)}" if any(net.dropout) else ""
+    return f"Network({sizes}, activation={hidden}, output={output!r}{dropout}, dtype={net.dtype.name!r})"
+
+
 def table(net: Network) -> str:
     """Return a table of W, b, Z and A of each layer, parameters, flops an example."""
     head = ("layer", "W", "b", "Z, A", "activation", "parameters", "flops")

@@ -6,7 +6,6 @@ is; a chunk ends at an epoch only where something has to be done there. Where ch
 
 from __future__ import annotations
 
-import threading
 import time
 import warnings
 from collections import deque
@@ -17,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from . import _core, checks, diagnosis, optimizers, schedules
+from . import _core, checks, diagnosis
 from .data import Targets, penalty_unit
 from .history import DivergedError, Event, History, NoProgressWarning
 from .losses import LossFunction, LossSpec
+from .optimizer_state import OptimizerState, frozen_of
 from .rows import Rows
 from .trainers import Divided, Reader, Steps
 
@@ -45,105 +45,13 @@ ORDER_AHEAD = 1 << 18
 Callback = Callable[[Event], object]
 
 
-class Guard:
-    """Lets one training at a time write the parameters of a network, and counts how often that was done."""
-
-    def __init__(self) -> None:
-        self.changes = 0
-        self._lock = threading.Lock()
-
-    def writing(self, what: str) -> Guard:
-        """Take it for a ``with`` block, or raise RuntimeError if another holds it."""
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(f"{what} must not be called on a network that is in training")
-        return self
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self.changes += 1
-        self._lock.release()
-
-
-class OptimizerState:
-    """An optimizer at work on a network, made by `Network.optimizer`: the other half of a loop of one's own.
-
-    Attributes
-    ----------
-    spec : SGD or Adam
-    slots : ndarray (n_slots, P)
-        The state: none for plain gradient descent, one vector of momenta, two of moments for Adam.
-    n_steps : int
-        Updates done.
-    params : ndarray (P,)
-        The parameters that it updates, the network's own.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from dnn import SGD, Network
-    >>> net = Network([2, 1], init="zeros")
-    >>> descent = net.optimizer(SGD(0.5))
-    >>> out, cache = net.forward([[1.0, 2.0]])
-    >>> grad, _ = net.backward(cache, out - 1, wrt="params")
-    >>> descent.step(grad)
-    >>> net.params.tolist()
-    [0.5, 1.0, 0.5]
-    """
-
-    def __init__(self, spec: optimizers.Optimizer, net: Network) -> None:
-        self.spec = spec
-        self.kernel = _core.OPTIMIZERS[spec.kernel]
-        self.hyper = spec.hyper
-        self.weight_decay = float(getattr(spec, "weight_decay", 0.0))
-        self.params = net.params
-        self.slots = _core.zeros((self.kernel.n_slots, net.n_params), net.dtype)
-        self.n_steps = 0
-        self.schedule = schedules.schedule_of(spec.rate).start()
-        # Of a rate that never changes: asking its schedule takes as long as a small step
-        self._fixed = self.schedule.rate if isinstance(self.schedule, schedules.Constant) else None
-        self.seed: int | None = None  # of dropout: drawn by the first fit, so that a run in pieces is one
-        self._net = net
-
-    def step(self, grad: np.ndarray, rate: float | None = None) -> None:
-        """Do one update of the network's parameters, in place.
-
-        Parameters
-        ----------
-        grad : ndarray (P,)
-            The gradient, as `backward` and `loss_and_gradient` return it.
-        rate : float, default None
-            The rate of this step; None: the spec's. A schedule counts each step as an epoch here.
-
-        Raises
-        ------
-        RuntimeError
-            If the network is in training elsewhere.
-        """
-        params = self.params
-        if not isinstance(grad, np.ndarray) or grad.dtype != params.dtype or not grad.flags.c_contiguous:
-            grad = np.ascontiguousarray(grad, dtype=params.dtype)
-        if grad.shape != params.shape:
-            raise ValueError(f"grad must have shape {params.shape}, got {grad.shape}")
-        if rate is None and self._fixed is not None:
-            rate = self._fixed
-        elif rate is None:
-            rate = float(self.schedule.rates(self.n_steps, 1, 1)[0])
-        else:
-            rate = checks.check_real("rate", rate, 0.0)
-        net = self._net
-        with net._guard.writing("step"):
-            _core.update(
-                net._plan, params, grad, self.slots, self.kernel.row, self.hyper, self.weight_decay,
-                rate, self.n_steps + 1, frozen_of(net),
-            )  # fmt: skip
-            self.n_steps += 1
-
-
-def frozen_of(net: Network) -> np.ndarray | None:
-    """Return what the core is told of frozen layers."""
-    return np.array(net.frozen, np.uint8) if any(net.frozen) else None
+def callbacks_of(callbacks: Any) -> tuple[Callback, ...]:
+    """Return the functions that are called after each epoch."""
+    found = tuple(callbacks) if hasattr(callbacks, "__iter__") else (None,)
+    if not all(map(callable, found)):
+        hint = f": did you mean [{getattr(callbacks, '__name__', callbacks)}]?" if callable(callbacks) else ""
+        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}{hint}")
+    return found
 
 
 @dataclass
@@ -302,6 +210,8 @@ class Rules:
     progress: bool
     validate: Callable[[], float] | None
     rule: Rule | None = None
+    n_samples: int = 0  # for the order of the first epoch, which is asked for before anything is changed
+    first: np.ndarray | None = None
     chunk: float = CHUNK  # this and the next are for tests
     two_sweeps: bool | None = None
 
@@ -323,6 +233,11 @@ class Rules:
         if self.order is not None and not callable(self.order):
             raise TypeError(f"order must be a function of the epoch, got {self.order!r}")
         checks.check_name("record", self.record, ("epoch", "step"))
+        checks.check_boolean("shuffle", self.shuffle)
+        if checks.check_boolean("progress", self.progress):
+            _progress_bar_of()
+        if self.order is not None and self.n_samples:
+            self.first = order_of(self.order, 0, self.n_samples)
 
 
 class Watch:
@@ -334,7 +249,7 @@ class Watch:
         self.history = history
         self.best: np.ndarray | None = None
         self.lowest = np.inf  # val_loss of the best
-        self.bar = _progress_bar(rules.epochs) if rules.progress else None
+        self.bar = _progress_bar_of()(total=rules.epochs, unit="epoch") if rules.progress else None
 
     def validate(self) -> None:
         """Look at the validation set, keep the best weights, and end the training where patience ends."""
@@ -549,6 +464,7 @@ class _Orders:
         self.rng = rng
         self.shuffle = rules.shuffle
         self.order = rules.order
+        self.first_order = rules.first
         self.first = 0
         self.drawn = np.zeros((0, n), np.int64)
 
@@ -564,14 +480,19 @@ class _Orders:
     def draw(self, epoch: int) -> np.ndarray:
         if self.order is None:
             return self.rng.permutation(self.n)
-        rows = np.asarray(self.order(epoch))
-        if rows.shape != (self.n,) or rows.dtype.kind not in "iu":
-            raise ValueError(f"order must give {self.n} row numbers, got {rows.dtype} {rows.shape}")
-        if rows.size and not (0 <= rows.min() and rows.max() < self.n):
-            raise ValueError(
-                f"order must give row numbers 0 .. {self.n - 1}, got {rows.min()} .. {rows.max()}"
-            )
-        return rows.astype(np.int64)
+        if epoch == 0 and self.first_order is not None:
+            return self.first_order
+        return order_of(self.order, epoch, self.n)
+
+
+def order_of(order: Callable[[int], Any], epoch: int, n: int) -> np.ndarray:
+    """Return the row numbers (n,) that a caller's order gives for an epoch, checked."""
+    rows = np.asarray(order(epoch))
+    if rows.shape != (n,) or rows.dtype.kind not in "iu":
+        raise ValueError(f"order must give {n} row numbers, got {rows.dtype} {rows.shape}")
+    if rows.size and not (0 <= rows.min() and rows.max() < n):
+        raise ValueError(f"order must give row numbers 0 .. {n - 1}, got {rows.min()} .. {rows.max()}")
+    return rows.astype(np.int64)
 
 
 def _stale(val_loss: list[float], min_delta: float) -> int:
@@ -585,10 +506,10 @@ def _stale(val_loss: list[float], min_delta: float) -> int:
     return since
 
 
-def _progress_bar(epochs: int) -> Any:
-    """Return a bar of tqdm."""
+def _progress_bar_of() -> Any:
+    """Return what makes a progress bar: tqdm, or an error that says how to install it."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install tqdm") from None
-    return tqdm(total=epochs, unit="epoch")
+        raise ImportError("progress=True needs tqdm: pip install 'dnn-core[all]', or tqdm") from None
+    return tqdm

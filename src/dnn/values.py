@@ -48,12 +48,14 @@ class Shared:
             raise FrozenInstanceError(f"cannot delete field {name!r}")
         object.__delattr__(self, name)
 
-    def __getstate__(self) -> list[Any]:
-        return contents(self)
+    def __getstate__(self) -> tuple[list[Any], dict[str, Any]]:
+        return contents(self), getattr(self, "__dict__", {})  # an heir may keep more
 
-    def __setstate__(self, state: list[Any]) -> None:
-        for field, item in zip(fields(self), state, strict=True):  # type: ignore
+    def __setstate__(self, state: tuple[list[Any], dict[str, Any]]) -> None:
+        for field, item in zip(fields(self), state[0], strict=True):  # type: ignore
             object.__setattr__(self, field.name, item)
+        if state[1]:
+            self.__dict__.update(state[1])
 
 
 SHARED = {name: item for name, item in vars(Shared).items() if callable(item)}
