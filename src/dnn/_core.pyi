@@ -68,6 +68,13 @@ class Schedule:
     work: int
     def place(self, slot: int) -> tuple[int, int, int]: ...
 
+class SparseMatrix:
+    n_rows: int
+    n_columns: int
+    n_stored: int
+    size: int
+    def __init__(self, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, n_columns: int) -> None: ...
+
 class Trainer:
     step: int
     def __init__(
@@ -75,7 +82,7 @@ class Trainer:
         plan: Plan,
         schedule: Schedule,
         params: np.ndarray,
-        X: np.ndarray,
+        X: np.ndarray | SparseMatrix,
         *,
         loss: int,
         par: Sequence[float],
@@ -111,6 +118,7 @@ def train_schedule(
     python_loss: PythonLoss,
     optimizer: int,
     two_sweeps: bool | None = None,
+    sparse: bool = False,
 ) -> Schedule: ...
 
 class Answers:
@@ -121,12 +129,17 @@ def lines(n_bytes: int) -> np.ndarray: ...
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray: ...
 def cache_schedule(plan: Plan, size: int, n_rows: int, training: bool = False) -> Schedule: ...
 def predict(
-    plan: Plan, params: np.ndarray, X: np.ndarray, out: np.ndarray, scores: bool = False, n_threads: int = 0
+    plan: Plan,
+    params: np.ndarray,
+    X: np.ndarray | SparseMatrix,
+    out: np.ndarray,
+    scores: bool = False,
+    n_threads: int = 0,
 ) -> None: ...
 def losses(
     plan: Plan,
     params: np.ndarray,
-    X: np.ndarray,
+    X: np.ndarray | SparseMatrix,
     loss: int,
     par: Sequence[float],
     Y: np.ndarray | None,
@@ -159,7 +172,7 @@ def backward(
 def cost_and_gradient(
     plan: Plan,
     params: np.ndarray,
-    X: np.ndarray,
+    X: np.ndarray | SparseMatrix,
     loss: int,
     par: Sequence[float],
     Y: np.ndarray | None,

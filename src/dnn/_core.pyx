@@ -7,6 +7,8 @@ A `Job` holds every pointer of a run. A step of gradient descent is two phases o
     rows      for each tile of rows, all layers: forward, the loss and its gradient, back to the inputs
     weights   for each tile of a weight matrix: dW = A_prev' dZ over all rows of the batch, then the update
 
+The first layer of a sparse X is a sparse product, forward and back, in a grid of the same kind (`_sparse.pxi`).
+
 A team of threads walks the grid (`_team.h`): each member has a Job of its own, which shares what is worked on and
 owns its scratch, and runs the same code; barriers stand between the phases. A small net takes another way, with one
 barrier a step (`private_step`), a tiny one a third (`lying_step`).
@@ -33,7 +35,7 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.math cimport INFINITY, isfinite, sqrt
-from libc.stdint cimport int64_t, uint64_t, uint8_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -58,6 +60,17 @@ cdef struct Slot:
     Matrix V        # what the slope is computed from: A before dropout, or Z
     Matrix dZ
 
+cdef struct Csr:     # a sparse X by rows
+    const int64_t* indptr       # (n_rows + 1,): where the elements of each row begin
+    const int32_t* indices      # their columns
+    const char* data            # their values
+
+cdef struct Entries: # the elements of a batch of a sparse X, by blocks of columns, in the order of the rows in each
+    int32_t* columns            # counted from the block's first
+    int32_t* rows               # of the batch
+    char* values
+    Py_ssize_t capacity
+
 cdef struct Job
 
 cdef struct Shared:  # what the members of a team tell each other
@@ -73,6 +86,7 @@ cdef struct Shared:  # what the members of a team tell each other
     Py_ssize_t done             # steps that were good
     double began, late          # when all members had come; seconds that the first waited for them
     double cost                 # of a pass over all rows
+    Entries entries
 
 cdef struct Job:
     Shared* shared
@@ -104,6 +118,11 @@ cdef struct Job:
     bint fresh                  # what is derived from the parameters is to be made anew
     const void** row_table      # a pointer to each row of the batch, where they are read where they stand;
     const void** rows           # this table, or NULL where the batch is a block of X or was copied
+    bint sparse                 # X is sparse: csr stands in its place
+    Csr csr
+    double stored_a_row         # elements of a row, on average
+    int block_bits              # 2 ** block_bits columns are a block
+    Py_ssize_t n_blocks
     bint lying                  # examples lie in columns: see lying_step
     Py_ssize_t laid_begin, laid # the rows that X' holds
     # what is wanted of the outputs
@@ -151,6 +170,9 @@ cdef struct Job:
     double* w_tile
     char* G                     # a bias and a weight tile, or all parameters
     char* turned                # the same transposed
+    int64_t* block_begins       # (n_blocks + 1,): where the entries of each block of columns begin
+    int64_t* block_next         # (n_blocks,)
+    uint8_t* seen               # (2 ** block_bits,): the rows of a tile of weights that a batch has touched
     char* spare                 # of products: see DNN_SPARE; NULL where they copy nothing
     # when the last signal was looked for
     double unheard, heard
@@ -305,7 +327,9 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
     cdef char* W = job.params + (op.W + o0) * job.size
     cdef char* b = job.params + (op.b + o0) * job.size
     cdef char* Z = row(job, dst.Z, r) + o0 * job.size
-    if not job.ways[i].own:
+    if i == 0 and job.sparse:
+        sparse_forward(job, r, n, o0, o1)
+    elif not job.ways[i].own:
         product(job, Z, dst.Z.ld, False, row(job, src.A, r), src.A.ld, W, op.n_out, n, op.n_out, op.n_in)
     else:
         finish = DNN_RELU if activation == RELU and f.at == dst.Z.at else DNN_PLAIN
@@ -322,9 +346,14 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
         drop(job, op.dst, r, n, row(job, f, r), f.ld, row(job, dst.A, r), dst.A.ld)
 
 
+cdef inline double flops_of(const Job* job, const Op* op) noexcept nogil:
+    """Of a layer's product for a row."""
+    return 2.0 * op.n_out * (job.stored_a_row if job.sparse and op.src == 0 else op.n_in)
+
+
 cdef inline bint abandoned(Job* job, const Op* op, Py_ssize_t n) noexcept nogil:
     """Whether a signal's handler has raised; a layer that takes milliseconds for n rows lets the handlers run."""
-    cdef double flops = 2.0 * n * op.n_in * op.n_out
+    cdef double flops = n * flops_of(job, op)
     if flops > 5e8:
         listen(job, flops)
         return job.shared.stop
@@ -501,11 +530,11 @@ cdef void derive(const Job* job) noexcept nogil:
 
 
 cdef double flops_a_row(const Job* job) noexcept nogil:
-    cdef double weights = 0
+    cdef double flops = 0
     cdef int i
     for i in range(job.n_ops):
-        weights += <double>job.ops[i].n_in * job.ops[i].n_out
-    return 2 * weights
+        flops += flops_of(job, &job.ops[i])
+    return flops
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -533,7 +562,13 @@ cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize
         if turned != dW:
             job.kernels.transpose(columns, rows, turned, rows, dW, ld)
     if db != NULL:
-        job.kernels.column_sums(n, columns, dZ_at + tile.o0 * job.size, dZ.ld, db)
+        bias_gradient(job, tile, r, n, db)
+
+
+cdef inline void bias_gradient(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize_t n, char* db) noexcept nogil:
+    """The columns of a tile of db, the sum of dZ over rows r .. r + n."""
+    cdef Matrix dZ = job.slots[job.ops[tile.op].dst].dZ
+    job.kernels.column_sums(n, tile.o1 - tile.o0, row(job, dZ, r) + tile.o0 * job.size, dZ.ld, db)
 
 
 cdef void update_part(const Job* job, const Op* op, Py_ssize_t at, Py_ssize_t rows, Py_ssize_t columns,
@@ -590,9 +625,17 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     cdef Py_ssize_t ld = columns if fused else op.n_out
     cdef double* sums = job.tile_sums + 2 * t
     cdef DnnWanted wanted
+    cdef bint sparse = job.sparse and tile.op == 0, touched = sparse and only_touched(job)
     sums[0] = sums[1] = 0
     if is_frozen(job, tile.op):
         dW = NULL
+    elif sparse:
+        if not touched or n_entries(job, tile) > 0:
+            sparse_gradient(job, tile, dW, ld)
+        if not touched:
+            clear_untouched(job, tile, dW, ld)
+        if tile.i0 == 0:
+            bias_gradient(job, tile, 0, n, db)
     else:
         if fused:
             want_tile(job, tile, &wanted)
@@ -607,7 +650,12 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
             sums[1] += job.kernels.sum_squares(columns, dW + r * ld * job.size)
         if tile.i0 == 0:
             sums[1] += job.kernels.sum_squares(columns, db)
-    if fused:
+    if touched:
+        if n_entries(job, tile) > 0:
+            update_touched(job, tile, dW, ld)
+        if tile.i0 == 0:
+            update_part(job, op, b, 1, columns, columns, db, columns)
+    elif fused:
         update_tile(job, tile, dW, ld, db)
 
 
@@ -641,7 +689,7 @@ cdef double weight_of(const Job* job, Py_ssize_t n) noexcept nogil:
 cdef void aim_at_rows(Job* job, Py_ssize_t begin) noexcept nogil:
     """Read rows as they stand in X, from row begin on."""
     job.begin = begin
-    if not job.copied:
+    if not job.copied and not job.sparse:
         job.slots[0].A = Matrix(<char*>job.X + begin * job.ldx * job.size, job.ldx)
 
 
@@ -649,7 +697,7 @@ cdef void aim_at_order(Job* job, const int64_t* order, Py_ssize_t n) noexcept no
     """Read the n rows of X that an order names."""
     cdef Py_ssize_t r
     job.order = order
-    if not job.copied:
+    if not job.copied and not job.sparse:
         job.rows = job.row_table
         for r in range(n):
             job.rows[r] = job.X + order[r] * job.ldx * job.size
@@ -684,6 +732,8 @@ cdef void rows_phase(Job* job, Py_ssize_t n, double total, double* cost) noexcep
     """Forward, loss and backward for the n rows of a batch; total: the sum of their weights."""
     cdef Py_ssize_t t
     cost[0] = 0
+    if job.sparse:
+        group_entries(job, n)
     if job.python_loss != NULL:  # called once, between forward and backward
         rows_tiles(job, n, total, True, False)
         barrier(job)
@@ -772,7 +822,7 @@ cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, dou
         if job.grad != NULL:
             if job.shared.stop:
                 break
-            listen(job, 2.0 * n * (tile.i1 - tile.i0) * (tile.o1 - tile.o0))
+            listen(job, n * flops_of(job, &job.ops[tile.op]) * (tile.i1 - tile.i0) / job.ops[tile.op].n_in)
     barrier(job)
     cost[0] += sum_tiles(job, 0)
     if job.grad == NULL or not update:
@@ -829,6 +879,7 @@ cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept
     return GOOD if isfinite(cost[0]) else NOT_FINITE
 
 
+include "_sparse.pxi" # the first layer of a sparse X
 include "_small.pxi"  # private_step, lying_step: the ways of small nets
 
 

@@ -201,6 +201,21 @@ typedef struct {
     void (*dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *masks, ptrdiff_t ldm, uint64_t key,
                     ptrdiff_t first_row, double rate, const void *A, ptrdiff_t lda, void *D, ptrdiff_t ldd);
 
+    /* A sparse matrix, by what is stored: n elements, `values` at `columns`. */
+
+    /* out = values after dropout of a row: those of a dense row with its zeros, bit for bit. out may be values itself. */
+    void (*drop_stored)(ptrdiff_t n, const int32_t *columns, uint64_t key, ptrdiff_t row, double rate,
+                        const void *values, void *out);
+
+    /* c (n_cols,) += sum_k values[k] B[columns[k], :], in the order of k: a row of a sparse matrix times B. */
+    void (*gather_add)(ptrdiff_t n, const int32_t *columns, const void *values, ptrdiff_t n_cols, const void *B,
+                       ptrdiff_t ldb, void *c);
+
+    /* C[columns[k], :] += values[k] B[rows[k], :], k = 0 .. n - 1: a block of rows of X' B. A row of C that is not
+     * `seen` yet is overwritten, whatever it holds, and seen then. */
+    void (*scatter_add)(ptrdiff_t n, const int32_t *columns, const int32_t *rows, const void *values,
+                        ptrdiff_t n_cols, const void *B, ptrdiff_t ldb, void *C, ptrdiff_t ldc, uint8_t *seen);
+
     /* Products: see _products.h. lanes: numbers of a vector; 0: this table has none of them, use BLAS.
      * A matrix is given by its first number and the numbers from row to row; or, where `rows` is not NULL, by
      * a pointer to each row. bias (n_cols,) or NULL. spare: DNN_SPARE bytes on a line of the cache, or NULL, where

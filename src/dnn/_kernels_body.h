@@ -31,6 +31,8 @@
 #define WIDTH 64       /* columns summed together */
 #define BLOCK_ROWS 128 /* rows summed by themselves */
 #define SIDE 16        /* of a square that is transposed; a power of 4 */
+#define STORED_AHEAD 8 /* elements of a sparse row whose rows of B are fetched before they are needed */
+#define STORED_BYTES 1024 /* bytes of such a row at most: the processor goes on by itself */
 
 /* Loops copy the parameters of an activation, so that the compiler may keep them in registers. */
 _Static_assert(DNN_MAX_PAR == 2, "ELEMENTWISE_0 copies two parameters");
@@ -54,7 +56,8 @@ _Static_assert(DNN_MAX_PAR == 2, "ELEMENTWISE_0 copies two parameters");
 #define KERNELS(isa, suffix, size)                                                                          \
     {isa, size, activate_##suffix, slope_##suffix, loss_##suffix, penalty_##suffix, update_##suffix,        \
      column_sums_##suffix, transpose_##suffix, all_finite_##suffix, map_##suffix, sum_squares_##suffix,     \
-     scale_##suffix, add_##suffix, average_##suffix, dropout_##suffix, PRODUCTS(suffix, size)}
+     scale_##suffix, add_##suffix, average_##suffix, dropout_##suffix, drop_stored_##suffix, gather_add_##suffix,        \
+     scatter_add_##suffix, PRODUCTS(suffix, size)}
 #if defined(__AVX512F__)
 #define PRODUCTS(suffix, size) 64 / size, product_##suffix, dots_##suffix, gradient_##suffix
 #elif defined(__AVX2__)
@@ -124,6 +127,14 @@ static inline uint32_t random_bits(uint32_t column, uint32_t one, uint32_t two)
     x = (x ^ (x >> 16)) * 0x7feb352d;
     x = (x ^ (x >> 15) ^ two) * 0x846ca68b;
     return x ^ (x >> 16);
+}
+
+/* Random bits below this drop a unit: the smallest integer from rate 2^32 on. */
+static inline uint32_t first_kept_of(double rate)
+{
+    const double share = rate * 0x1p32;
+    const uint32_t whole = (uint32_t)share;
+    return whole + (whole < share && whole < UINT32_MAX);
 }
 
 #endif
@@ -1171,9 +1182,7 @@ static void NAME(dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *mas
     REAL *D = D_;
     if (masks && ldm == n_cols && lda == n_cols && ldd == n_cols)
         n_cols *= n_rows, n_rows = 1;
-    /* The smallest integer from rate 2^32 on. */
-    const double share = rate * 0x1p32;
-    const uint32_t whole = (uint32_t)share, first_kept = whole + (whole < share && whole < UINT32_MAX);
+    const uint32_t first_kept = first_kept_of(rate);
     for (ptrdiff_t r = 0; r < n_rows; r++) {
         const REAL *a = A + r * lda;
         REAL *d = D + r * ldd;
@@ -1189,6 +1198,78 @@ static void NAME(dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *mas
             for (ptrdiff_t c = 0; c < n_cols; c++)
                 d[c] = a[c] * (random_bits((uint32_t)c, one, two) >= first_kept ? factor : 0);
         }
+    }
+}
+
+/* ---- a sparse matrix, by what is stored ---- */
+
+static void NAME(drop_stored)(ptrdiff_t n, const int32_t *columns, uint64_t key, ptrdiff_t row, double rate,
+                              const void *values_, void *out_)
+{
+    const REAL *values = values_, factor = (REAL)(1 / (1 - rate));
+    REAL *out = out_;
+    const uint32_t first_kept = first_kept_of(rate);
+    const uint64_t row_key = next_random(key ^ next_random((uint64_t)row));
+    const uint32_t one = (uint32_t)row_key, two = (uint32_t)(row_key >> 32);
+    IN_PLACE
+    for (ptrdiff_t k = 0; k < n; k++)
+        out[k] = values[k] * (random_bits((uint32_t)columns[k], one, two) >= first_kept ? factor : 0);
+}
+
+static inline void NAME(fetch)(const REAL *row, ptrdiff_t n_cols)
+{
+    const ptrdiff_t n_bytes = smaller(n_cols * (ptrdiff_t)sizeof *row, STORED_BYTES);
+    for (ptrdiff_t at = 0; at < n_bytes; at += 64)
+        __builtin_prefetch((const char *)row + at);
+}
+
+/* The sums are the same bits however many elements are taken at once: each adds one product, in order. */
+static void NAME(gather_add)(ptrdiff_t n, const int32_t *columns, const void *values_, ptrdiff_t n_cols,
+                             const void *B_, ptrdiff_t ldb, void *c_)
+{
+    const REAL *values = values_, *B = B_;
+    REAL *restrict c = c_;
+    ptrdiff_t k = 0;
+    for (; k + 4 <= n; k += 4) {
+        const REAL *restrict b0 = B + columns[k] * ldb, *restrict b1 = B + columns[k + 1] * ldb;
+        const REAL *restrict b2 = B + columns[k + 2] * ldb, *restrict b3 = B + columns[k + 3] * ldb;
+        const REAL v0 = values[k], v1 = values[k + 1], v2 = values[k + 2], v3 = values[k + 3];
+        for (ptrdiff_t ahead = k + STORED_AHEAD; ahead < smaller(k + STORED_AHEAD + 4, n); ahead++)
+            NAME(fetch)(B + columns[ahead] * ldb, n_cols);
+        for (ptrdiff_t j = 0; j < n_cols; j++) {
+            REAL sum = c[j];
+            sum += v0 * b0[j];
+            sum += v1 * b1[j];
+            sum += v2 * b2[j];
+            sum += v3 * b3[j];
+            c[j] = sum;
+        }
+    }
+    for (; k < n; k++) {
+        const REAL *restrict b = B + columns[k] * ldb, v = values[k];
+        for (ptrdiff_t j = 0; j < n_cols; j++)
+            c[j] += v * b[j];
+    }
+}
+
+static void NAME(scatter_add)(ptrdiff_t n, const int32_t *columns, const int32_t *rows, const void *values_,
+                              ptrdiff_t n_cols, const void *B_, ptrdiff_t ldb, void *C_, ptrdiff_t ldc,
+                              uint8_t *seen)
+{
+    const REAL *values = values_, *B = B_;
+    REAL *C = C_;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const REAL *restrict b = B + rows[k] * ldb, v = values[k];
+        REAL *restrict c = C + columns[k] * ldc;
+        if (k + STORED_AHEAD < n)
+            NAME(fetch)(B + rows[k + STORED_AHEAD] * ldb, n_cols);
+        if (seen[columns[k]])
+            for (ptrdiff_t j = 0; j < n_cols; j++)
+                c[j] += v * b[j];
+        else
+            for (ptrdiff_t j = 0; j < n_cols; j++)
+                c[j] = v * b[j];
+        seen[columns[k]] = 1;
     }
 }
 

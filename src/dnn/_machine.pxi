@@ -60,6 +60,11 @@ cdef extern from "_kernels.h" nogil:
         void (*average)(Py_ssize_t, double, const void*, void*) noexcept nogil
         void (*dropout)(Py_ssize_t, Py_ssize_t, const uint8_t*, Py_ssize_t, uint64_t, Py_ssize_t, double,
                         const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+        void (*drop_stored)(Py_ssize_t, const int32_t*, uint64_t, Py_ssize_t, double, const void*, void*) noexcept nogil
+        void (*gather_add)(Py_ssize_t, const int32_t*, const void*, Py_ssize_t, const void*, Py_ssize_t,
+                           void*) noexcept nogil
+        void (*scatter_add)(Py_ssize_t, const int32_t*, const int32_t*, const void*, Py_ssize_t, const void*, Py_ssize_t,
+                            void*, Py_ssize_t, uint8_t*) noexcept nogil
         int lanes
         void (*product)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
                         const void*, Py_ssize_t, const void*, const void*, Py_ssize_t, void*, Py_ssize_t,
@@ -189,6 +194,8 @@ def kernel_addresses():
             ("all_finite", <uintptr_t>k.all_finite), ("map", <uintptr_t>k.map),
             ("sum_squares", <uintptr_t>k.sum_squares), ("scale", <uintptr_t>k.scale),
             ("add", <uintptr_t>k.add), ("average", <uintptr_t>k.average), ("dropout", <uintptr_t>k.dropout),
+            ("drop_stored", <uintptr_t>k.drop_stored), ("gather_add", <uintptr_t>k.gather_add),
+            ("scatter_add", <uintptr_t>k.scatter_add),
             ("product", <uintptr_t>k.product), ("dots", <uintptr_t>k.dots), ("gradient", <uintptr_t>k.gradient),
         ):
             addresses[name, k.size] = address

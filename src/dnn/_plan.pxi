@@ -69,12 +69,12 @@ cdef class Plan:
         """Whether anything is dropped in training."""
         return any(self.ops[i].dropout for i in range(self.n_ops))
 
-    cdef Schedule schedule(self, int size, Py_ssize_t n_rows, int purpose):
+    cdef Schedule schedule(self, int size, Py_ssize_t n_rows, int purpose, bint sparse=False):
         """The schedule of a forward pass; the last few are kept, as calls of one shape follow each other."""
-        key = (size, n_rows, purpose, KERNELS[size == 8].lanes)
+        key = (size, n_rows, purpose, KERNELS[size == 8].lanes, sparse)
         found = self.schedules.get(key)
         if found is None:
-            found = Schedule(self, size, n_rows, purpose)
+            found = Schedule(self, size, n_rows, purpose, sparse=sparse)
             if len(self.schedules) >= 16:
                 self.schedules.clear()
             self.schedules[key] = found
@@ -120,6 +120,8 @@ cdef enum:
     CALL_DEPTH = 240
     DOT_OUTPUTS = 4      # at most so many outputs are computed by dots: vectors would be a quarter full
     COLUMNS_INPUTS = 2   # for each row of a batch, at least, of layers whose columns members share: see forward_columns
+    SPARSE_TILE = 16384   # elements of a tile of the first layer's weights at most, where X is sparse,
+    SPARSE_ROWS = 4096    # and rows: what is looked through to find those that a batch has touched
     N_PARTS = 2          # of a batch, where a net is small: see private_step
     LINE = 64            # bytes of a cache line
 
@@ -150,7 +152,7 @@ cdef class Schedule:
     members of a team share; scratch: bytes that each has for itself. With TRAIN: gather, rows are taken in an
     order; outputs, the loss is computed from the outputs and not from the scores; gradient, the whole gradient
     is wanted in one vector; dropout, numbers are dropped where the plan says so; called, the loss is a Python
-    function; slots, of the optimizer.
+    function; slots, of the optimizer. sparse: X is sparse, and the first layer is computed as _sparse.pxi says.
 
     A tile of rows is what sums are taken over: a sum is the sum of those of the tiles. A block is what goes through the
     layers at once: some tiles, as products of our own give the same bits for any number of rows; one where BLAS
@@ -162,6 +164,10 @@ cdef class Schedule:
     cdef readonly Py_ssize_t n_rows, tile_rows, block_rows, n_row_tiles, n_weight_tiles, kept, work, scratch
     cdef readonly bint private, lying
     cdef readonly int n_columns  # of the first layers: members share their forward pass by columns
+    cdef readonly bint sparse
+    cdef int block_bits          # of a sparse X: 2 ** block_bits columns are a block
+    cdef Py_ssize_t n_blocks     # of columns
+    cdef Py_ssize_t widest       # what a row of a hidden layer, of the outputs, or of a dense X needs at most
     cdef bint gather, outputs, dropout
     cdef Py_ssize_t tile_numbers, tile_columns
     cdef const DnnKernels* kernels
@@ -170,9 +176,16 @@ cdef class Schedule:
     cdef Way* ways
     cdef Py_ssize_t grad, parts, row_sums, tile_sums, claims, n_claims  # in the work space
     cdef Py_ssize_t dA, Y, classes, w, G, turned, spare, rows, params, state  # in the scratch
+    cdef Py_ssize_t block_begins, block_next, seen
 
     def __cinit__(self, Plan plan, int size, Py_ssize_t n_rows, int purpose, bint gather=False,
-                  bint outputs=False, bint gradient=False, bint dropout=False, bint called=False, int slots=0):
+                  bint outputs=False, bint gradient=False, bint dropout=False, bint called=False, int slots=0,
+                  bint sparse=False):
+        cdef Py_ssize_t i, n
+        self.sparse = sparse
+        self.widest = 0 if sparse else plan.n_inputs
+        for i in range(plan.n_ops):
+            self.widest = max(self.widest, plan.ops[i].n_out)
         self.plan, self.size, self.purpose = plan, size, purpose
         self.n_rows, self.gather, self.outputs = n_rows, gather, outputs
         self.dropout = dropout or purpose == DROPPED
@@ -182,9 +195,9 @@ cdef class Schedule:
         if self.places == NULL or self.ways == NULL:
             raise MemoryError("no memory for the schedule")
         cdef bint own = self.kernels.lanes > 0
-        self.private = purpose == TRAIN and own and not called and 1 < n_rows \
+        self.private = purpose == TRAIN and own and not called and not sparse and 1 < n_rows \
             and plan.n_params < PRIVATE_PARAMS and n_rows // N_PARTS * plan.width * size <= PRIVATE_BYTES
-        self.lying = purpose == TRAIN and own and not called and self.lies()
+        self.lying = purpose == TRAIN and own and not called and not sparse and self.lies()
         self.private = self.private and not self.lying
         self.tile_numbers = TILE_MOST if own and (gradient or n_rows >= TILE_ROWS) else TILE_NUMBERS
         self.tile_columns = TILE_COLUMNS
@@ -192,9 +205,10 @@ cdef class Schedule:
             self.tile_numbers, self.tile_columns = TILE_COPIED, 2 * TILE_COLUMNS
         self.cut_rows(own)
         self.count_columns(own)
+        self.cut_columns()
         self.place_slots()
 
-        cdef Py_ssize_t widest = leading(plan.widest, size), i, n = self.tile_numbers
+        n = max(self.tile_numbers, SPARSE_TILE) if sparse else self.tile_numbers
         for i in range(plan.n_ops):
             self.choose(&self.ways[i], &plan.ops[i], own, i)
         self.cut_weights()
@@ -217,12 +231,16 @@ cdef class Schedule:
         self.grad = self.take(plan.n_params * size) if gradient and not self.private and not self.lying else -1
         # Gathered rows are copied, and wide ones; a call of few rows has no time to find the room
         self.spare = self.take_scratch(DNN_SPARE) if own and not self.lying and (
-            gather or (n_rows >= 32 and plan.widest * size >= 1024)) else -1
-        self.dA = self.take_scratch(self.block_rows * widest * size)
+            gather or (n_rows >= 32 and self.widest * size >= 1024)) else -1
+        self.dA = self.take_scratch(self.block_rows * leading(self.widest, size) * size)
         self.Y = self.take_scratch(self.tile_rows * plan.n_outputs * size)
         self.classes = self.take_scratch(self.tile_rows * sizeof(int64_t))
         self.w = self.take_scratch(self.tile_rows * sizeof(double))
-        self.rows = self.take_scratch(n_rows * sizeof(void*) if gather else 0)
+        self.rows = self.take_scratch(n_rows * sizeof(void*) if gather and not sparse else 0)
+        if sparse and purpose == TRAIN:
+            self.block_begins = self.take_scratch((self.n_blocks + 1) * sizeof(int64_t))
+            self.block_next = self.take_scratch(self.n_blocks * sizeof(int64_t))
+            self.seen = self.take_scratch(1 << self.block_bits)
 
     cdef bint lies(self):
         """Whether a step takes lying_step."""
@@ -259,7 +277,7 @@ cdef class Schedule:
         a column of tiles or more: cut narrower, rows of weights would be too short."""
         cdef Plan plan = self.plan
         cdef const Op* op
-        if self.purpose != TRAIN or not own or self.private or self.lying or plan.dropout:
+        if self.purpose != TRAIN or not own or self.private or self.lying or self.sparse or plan.dropout:
             return
         while self.n_columns < plan.n_ops - 1:
             op = &plan.ops[self.n_columns]
@@ -268,11 +286,24 @@ cdef class Schedule:
                 return
             self.n_columns += 1
 
+    cdef void cut_columns(self):
+        """A sparse X in blocks of columns: a power of two of them, as each element of a batch is put into its block."""
+        cdef Py_ssize_t columns = max(1, min(self.plan.ops[0].n_out, self.tile_columns))
+        cdef Py_ssize_t elements = max(TILE_LEAST, min(SPARSE_TILE, self.plan.n_params // TILES))
+        if not self.sparse:
+            return
+        while (2 << self.block_bits) * columns <= elements and 2 << self.block_bits <= SPARSE_ROWS:
+            self.block_bits += 1
+        self.n_blocks = ((self.plan.n_inputs - 1) >> self.block_bits) + 1
+
     cdef void choose(self, Way* way, const Op* op, bint own, Py_ssize_t i):
         """The way of an operation: a function of its shape, the precision and the instruction set."""
         cdef Py_ssize_t lanes = self.kernels.lanes, vectors = (op.n_out + lanes - 1) // lanes if own else 0
         cdef bint avx512 = lanes * self.size == 64
         way.own = own
+        if self.sparse and i == 0:
+            way.Wt = -1
+            return
         # In training W' is made with the update; a prediction of few rows could not pay for it
         way.dots = own and op.n_out <= DOT_OUTPUTS
         if own and self.purpose == TRAIN:  # long sums, where vectors would be a quarter empty (AVX2: a sixth, or one alone)
@@ -320,7 +351,7 @@ cdef class Schedule:
         cdef Op* op
         if self.purpose == PREDICT:
             for l in range(2):
-                turn[l] = self.take_scratch(n_rows * leading(plan.widest, self.size) * self.size)
+                turn[l] = self.take_scratch(n_rows * leading(self.widest, self.size) * self.size)
         if self.lying:
             self.place_lying()
             return
@@ -330,7 +361,7 @@ cdef class Schedule:
         place.A = -1
         if self.purpose == DROPPED and self.drops(0):
             place.A = self.keep(n_rows * place.ld * self.size)
-        elif self.purpose == TRAIN and (self.drops(0) or (self.gather and not self.kernels.lanes)):
+        elif self.purpose == TRAIN and not self.sparse and (self.drops(0) or (self.gather and not self.kernels.lanes)):
             place.A = self.take(n_rows * place.ld * self.size)
         for l in range(1, plan.n_ops + 1):
             place, op = &self.places[l], &self.plan.ops[l - 1]
@@ -395,7 +426,7 @@ cdef class Schedule:
             for k in range(self.plan.n_ops):
                 op = &self.plan.ops[k]
                 columns = min(op.n_out, self.tile_columns)
-                rows = max(24, numbers // columns // 24 * 24)
+                rows = 1 << self.block_bits if self.sparse and k == 0 else max(24, numbers // columns // 24 * 24)
                 down, across = (op.n_in + rows - 1) // rows, (op.n_out + columns - 1) // columns
                 for t in range(down * across):
                     if fill:

@@ -1,6 +1,7 @@
 # What Python calls, part of _core.pyx: arrays bound to a Job, a pass over rows, a training.
 
 cdef bytes INT64 = b"lq"
+cdef bytes INT32 = b"il"
 
 
 cdef inline char letter_of(int number) noexcept:
@@ -9,6 +10,8 @@ cdef inline char letter_of(int number) noexcept:
         return c"f"
     if number == cnp.NPY_DOUBLE:
         return c"d"
+    if number == cnp.NPY_INT:
+        return c"i"
     if number == cnp.NPY_LONG:
         return c"l"
     if number == cnp.NPY_LONGLONG:
@@ -31,9 +34,9 @@ cdef class Bound:
         cdef char letter = letter_of(cnp.PyArray_TYPE(a))
         cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(a)
         cdef int ndim = cnp.PyArray_NDIM(a)
-        # int64 is "l" or "q" by platform, and either must have 8 bytes
+        # int64 is "l" or "q" by platform, int32 "i" or "l": either must have its bytes
         if letter == 0 or letter not in formats or cnp.PyArray_ISBYTESWAPPED(a) or not 1 <= ndim <= 2 \
-                or (formats == INT64 and size != 8):
+                or (formats == INT64 and size != 8) or (formats == INT32 and size != 4):
             raise TypeError(f"an array of {formats!r} with 1 or 2 axes is wanted, got {array.dtype} {array.shape}")
         if writable and not cnp.PyArray_ISWRITEABLE(a):
             raise ValueError("an array that may be written is wanted")
@@ -59,12 +62,48 @@ cdef Bound bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, bint
     return bound
 
 
+cdef class SparseMatrix:
+    """A sparse X (n_rows, n_columns) by rows (CSR), which stands where the functions of the core take an array X.
+
+    SparseMatrix(indptr, indices, data, n_columns): int64 (n_rows + 1,), int32 and float (n_stored,). A row may name
+    a column twice, whose values are added, and in any order. The arrays are kept, not copied, and checked once, here: they must
+    not be written while this lives.
+    """
+
+    cdef readonly Py_ssize_t n_rows, n_columns, n_stored
+    cdef readonly int size
+    cdef Csr csr
+    cdef list bound
+
+    def __cinit__(self, indptr, indices, data, Py_ssize_t n_columns):
+        cdef Bound p = bind(indptr, -1, 1, INT64), x = bind(indices, -1, 1, INT32), v = bind(data, -1, 1, b"fd")
+        cdef const int64_t* begins = <const int64_t*>p.at
+        cdef const int32_t* columns = <const int32_t*>x.at
+        cdef Py_ssize_t r, k
+        cdef int32_t low = 0, high = 0
+        cdef bint falls = False
+        if p.n_rows < 1 or begins[0] != 0 or begins[p.n_rows - 1] > min(x.n_rows, v.n_rows):
+            raise ValueError("indptr must begin with 0 and end with the number of elements stored at most")
+        with nogil:
+            for r in range(p.n_rows - 1):
+                falls = falls or begins[r + 1] < begins[r]
+            for k in range(begins[p.n_rows - 1]):
+                low, high = min(low, columns[k]), max(high, columns[k])
+        if falls:
+            raise ValueError("indptr must not fall")
+        if low < 0 or (high >= n_columns and begins[p.n_rows - 1] > 0):
+            raise ValueError(f"indices must be columns 0 .. {n_columns - 1}, got {low if low < 0 else high}")
+        self.n_rows, self.n_columns, self.n_stored = p.n_rows - 1, n_columns, begins[p.n_rows - 1]
+        self.size, self.csr, self.bound = v.size, Csr(begins, columns, v.at), [p, x, v]
+
+
 cdef enum:
     FLOPS_A_MEMBER = 10000000  # of one pass: a thread is made and ended in the time of some of them
     # Of a call that keeps the GIL: 20 us or so. To take it back costs 5 ms where another Python thread is busy.
     FLOPS_HELD = 1000000
     ROW_COST = 100             # of a row besides its products, in flops
     NUMBERS_HELD = 50000       # that a call keeps the GIL for which reads or updates each once
+    FLOPS_AN_UPDATE = 20       # of a weight: how many flops of a product take as long
     FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
 
 cdef double SLICE = 0.001  # seconds: a member that comes later had its core taken
@@ -125,6 +164,7 @@ cdef class Run:
         job.tiles, job.n_weight_tiles = schedule.tiles, schedule.n_weight_tiles
         job.params = self.bind(params, plan.n_params, 1, writable)
         job.outputs = True
+        job.sparse, job.block_bits, job.n_blocks = schedule.sparse, schedule.block_bits, schedule.n_blocks
         job.heard = dnn_seconds()
         cdef size_t pointers = self.pointers()
         self.memory = <char*>calloc(1, pointers + LINE)
@@ -144,6 +184,7 @@ cdef class Run:
         self.dismiss()
         free(self.memory)
         free(self.work)
+        free(self.shared.entries.values)
         free(self.job.loss_par)
         free(self.masks)
 
@@ -206,6 +247,9 @@ cdef class Run:
         job.classes_tile = <int64_t*>(scratch + schedule.classes)
         job.w_tile = <double*>(scratch + schedule.w)
         job.row_table = <const void**>(scratch + schedule.rows)
+        job.block_begins = <int64_t*>(scratch + schedule.block_begins)
+        job.block_next = <int64_t*>(scratch + schedule.block_next)
+        job.seen = <uint8_t*>(scratch + schedule.seen)
 
     cdef void fill(self, char* at, Py_ssize_t n):
         """Ones."""
@@ -305,13 +349,42 @@ cdef class Run:
                     self.masks[i] = <uint8_t*>self.bind(mask, self.job.n_rows, self.plan.ops[i].n_in, False, b"B")
 
     cdef void read(self, X):
-        """The rows that are read: X (N, I)."""
-        cdef Bound bound = Bound(X, self.format)
+        """The rows that are read: X (N, I), an array or a SparseMatrix."""
+        cdef Bound bound
+        cdef SparseMatrix sparse
+        if isinstance(X, SparseMatrix) != self.schedule.sparse:
+            raise TypeError("X must be sparse where its schedule is, and only there")
+        if self.schedule.sparse:
+            sparse = X
+            if sparse.n_columns != self.plan.n_inputs or sparse.size != self.job.size:
+                raise ValueError(f"X must have {self.plan.n_inputs} columns of {self.job.size} bytes, got "
+                                 f"{sparse.n_columns} of {sparse.size}")
+            self.bound.append(sparse)
+            self.job.csr, self.job.n_rows = sparse.csr, sparse.n_rows
+            self.job.stored_a_row = <double>sparse.n_stored / max(1, sparse.n_rows)
+            aim_at_rows(&self.job, 0)
+            return
+        bound = Bound(X, self.format)
         if bound.n_cols != self.plan.n_inputs:
             raise ValueError(f"X must have {self.plan.n_inputs} columns, got {bound.n_cols}")
         self.bound.append(bound)
         self.job.X, self.job.ldx, self.job.n_rows = bound.at, bound.ld, bound.n_rows
         aim_at_rows(&self.job, 0)
+
+    cdef int reserve(self, Py_ssize_t capacity) except -1:
+        """Room for the elements of a batch of a sparse X."""
+        cdef Entries* entries = &self.shared.entries
+        if capacity <= entries.capacity:
+            return 0
+        free(entries.values)
+        entries.capacity = 0
+        entries.values = <char*>malloc(capacity * (self.job.size + 2 * sizeof(int32_t)))
+        if entries.values == NULL:
+            raise MemoryError(f"no memory for the {capacity} elements of a batch")
+        entries.columns = <int32_t*>(entries.values + capacity * self.job.size)
+        entries.rows = entries.columns + capacity
+        entries.capacity = capacity
+        return 0
 
     cdef void keep(self, kept):
         """Aim at Z and A in the caller's block, which begins on a line of the cache."""
@@ -466,10 +539,21 @@ def losses(Plan plan, params, X, int loss, par, Y, classes, out, int n_threads=0
 
 cdef Run predicting(Plan plan, params, X):
     """A run over the rows of X (N, I) that keeps no more of them than a tile."""
-    cdef Bound rows = Bound(X, b"fd")
-    cdef Run run = Run(plan, plan.schedule(rows.size, min(rows.n_rows, 4096), PREDICT), params)
+    cdef Py_ssize_t n_rows
+    cdef int size
+    n_rows, size = rows_and_size(X)
+    cdef Run run = Run(plan, plan.schedule(size, min(n_rows, 4096), PREDICT, isinstance(X, SparseMatrix)), params)
     run.read(X)
     return run
+
+
+cdef tuple rows_and_size(X):
+    """Rows of X, and bytes of an element."""
+    cdef Bound bound
+    if isinstance(X, SparseMatrix):
+        return (<SparseMatrix>X).n_rows, (<SparseMatrix>X).size
+    bound = Bound(X, b"fd")
+    return bound.n_rows, bound.size
 
 
 cdef class Answers:
@@ -592,13 +676,17 @@ def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, 
 def cost_and_gradient(Plan plan, params, X, int loss, par, Y, classes, weights, python_loss,
                       double alpha, double l1, grad, int n_threads=0):
     """Cost of all rows of X (N, I), penalties included; its gradient is written to grad (P,). No dropout."""
-    cdef Bound rows = Bound(X, b"fd")
-    cdef bint outputs = of_outputs(plan, loss, python_loss)
+    cdef Py_ssize_t n_rows
+    cdef int size
+    n_rows, size = rows_and_size(X)
+    cdef bint outputs = of_outputs(plan, loss, python_loss), sparse = isinstance(X, SparseMatrix)
     # A Python function as the loss may be called once only: no parts
-    cdef Schedule schedule = Schedule(plan, rows.size, rows.n_rows, TRAIN, outputs=outputs, called=True)
+    cdef Schedule schedule = Schedule(plan, size, n_rows, TRAIN, outputs=outputs, called=True, sparse=sparse)
     cdef Run run = Run(plan, schedule, params)
     cdef Job* job = &run.job
     run.read(X)
+    if sparse:
+        run.reserve((<SparseMatrix>X).n_stored)
     run.want(loss, par, Y, classes, weights, python_loss)
     job.alpha, job.l1 = alpha, l1
     job.grad = run.bind(grad, plan.n_params, 1, True)
@@ -668,7 +756,7 @@ cdef class Trainer:
     cdef int feeds(self) except -1:
         """Members of the team that a step can feed."""
         cdef Schedule schedule = self.run.schedule
-        cdef double flops = 3 * flops_a_row(&self.run.job) * self.run.job.batch
+        cdef double flops = flops_a_step(&self.run.job)
         cdef int n = self.n_threads or ASSUMED
         if n == 0:
             if flops < 1e6 or (flops < 1e7 and self.run.job.batch < 64):
@@ -715,6 +803,8 @@ cdef class Trainer:
             for i in range(o.n_rows * o.n_cols):
                 if not 0 <= rows[i] < job.n_rows:
                     raise ValueError(f"order must hold row numbers in 0 .. {job.n_rows - 1}, got {rows[i]}")
+        if job.sparse:
+            self.run.reserve(largest_batch(job, rows, first, n_steps))
         self.run.shared.order, self.run.shared.rates = rows, <const double*>r.at
         self.run.shared.costs, self.run.shared.first = <double*>c.at, first
         if self.run.shared.team != NULL and not dnn_team_is_here(self.run.shared.team):
@@ -730,7 +820,7 @@ cdef class Trainer:
         cdef Shared* shared = &self.run.shared
         cdef Job* job = &self.run.job
         cdef Py_ssize_t done = 0, some, a_try
-        cdef double took, waited, flops = 3 * flops_a_row(job) * job.batch + 1e4
+        cdef double took, waited, flops = flops_a_step(job) + 1e4
         cdef int m, n
         cdef bint sample, short_steps = 8 * flops < FLOPS_A_TRY
         cdef bint stale = False  # whether the copies of members 1, 2, ... are of before
@@ -777,13 +867,23 @@ cdef class Trainer:
         return done
 
 
+cdef double flops_a_step(const Job* job) noexcept nogil:
+    """Of a training; of a sparse X the updates too, as they may take longer than the products."""
+    cdef double flops = 3 * flops_a_row(job) * job.batch
+    if job.sparse and not only_touched(job):
+        flops += FLOPS_AN_UPDATE * <double>job.n_params
+    return flops
+
+
 def train_schedule(Plan plan, int size, Py_ssize_t batch, bint gather, int loss, python_loss, int optimizer,
-                   two_sweeps=None):
+                   two_sweeps=None, bint sparse=False):
     """The schedule of a training. two_sweeps: None lets it decide."""
     cdef Py_ssize_t lanes = KERNELS[size == 8].lanes
     cdef double flops = 2.0 * plan.n_params * batch, limit = max(1e9, (2.2e9 if lanes * size == 32 else 1.2e9) * lanes)
     if dnn_optimizers[optimizer].whole_gradient:
         two_sweeps = True
+    elif two_sweeps is None and sparse:
+        two_sweeps = False  # the gradient is the smaller part of an update, and need not be stored whole
     elif two_sweeps is None:
         # An update that has begun must be ended: one that may take 0.2 s is not begun before it is sure. One thread
         # does some 1e11 flops a second with AVX-512, on some processors twice that, and 8.5e10 with AVX2; half of it in
@@ -791,7 +891,7 @@ def train_schedule(Plan plan, int size, Py_ssize_t batch, bint gather, int loss,
         two_sweeps = flops > limit
     return Schedule(plan, size, batch, TRAIN, gather=gather, outputs=of_outputs(plan, loss, python_loss),
                     gradient=two_sweeps, dropout=True, called=python_loss is not None,
-                    slots=dnn_optimizers[optimizer].n_slots)
+                    slots=dnn_optimizers[optimizer].n_slots, sparse=sparse)
 
 
 def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_decay, double rate, int64_t step,

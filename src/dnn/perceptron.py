@@ -24,7 +24,7 @@ from .losses import Loss, LossSpec, loss_of
 from .network import Network
 from .optimizers import LBFGS
 from .parameters import Parameters, adopt, draft_of
-from .rows import Rows
+from .rows import Rows, core_rows
 from .trainers import penalty
 
 NOT_FINITE = (
@@ -223,7 +223,7 @@ class Perceptron(Parameters):
         self.n_layers_ = len(hidden) + 2
         self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
         self._begin(first, stopping, stopping or validation[0] is not None)
-        rows: Any = Rows(X.tocsr(), net.dtype) if hasattr(X, "tocsr") else X
+        rows: Any = Rows(X, net.dtype) if hasattr(X, "tocsr") else X
         spec = loss_of(self._loss(), net.layers[-1].row.name, n_outputs)
         checked = self._given_validation(net, validation)
         if stopping and checked is None:
@@ -290,7 +290,7 @@ class Perceptron(Parameters):
         X = validated(
             self, X, name="X_val", accept_sparse=["csr", "csc"], dtype=net.dtype, order="C", reset=False
         )
-        rows = Rows(X.tocsr(), net.dtype) if hasattr(X, "tocsr") else X
+        rows = Rows(X, net.dtype, "X_val") if hasattr(X, "tocsr") else X
         encoded = self._encode(y, "y_val")
         if len(encoded) != len(rows):
             raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
@@ -452,7 +452,7 @@ class Perceptron(Parameters):
             return X
         X = validated(self, X, accept_sparse=["csr", "csc"], order="C", reset=False)
         if hasattr(X, "tocsr"):
-            return Rows(X.tocsr(), net.dtype)
+            return Rows(X, net.dtype)
         return data.features(X, net.dtype, net.n_inputs, finite=False)
 
     def _forward(self, net: Network, rows: Any, scores: bool = False) -> np.ndarray:
@@ -461,11 +461,7 @@ class Perceptron(Parameters):
             return net(rows)  # which the core has a quick way for
         out = np.empty((len(rows), net.n_outputs), net.dtype)
         n_threads = 0 if self.n_threads == "auto" else self.n_threads
-        if isinstance(rows, Rows):
-            for tile in rows.tiles():
-                _core.predict(net._plan, net.params, rows[tile], out[tile], scores, n_threads)
-        else:
-            _core.predict(net._plan, net.params, rows, out, scores, n_threads)
+        _core.predict(net._plan, net.params, core_rows(rows), out, scores, n_threads)
         return out
 
     def _ask(self, X: Any, scores: bool = False) -> np.ndarray:
@@ -582,7 +578,7 @@ def _some(rows: Any, which: np.ndarray) -> Any:
     """Return some rows of an array or of Rows, as the same; None of None."""
     if rows is None:
         return None
-    return Rows(rows.matrix[which], rows.dtype) if isinstance(rows, Rows) else rows[which]
+    return rows.take(which) if isinstance(rows, Rows) else rows[which]
 
 
 def _product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:

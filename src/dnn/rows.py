@@ -1,25 +1,31 @@
-"""Rows of a sparse matrix, made dense as they are read: memory grows with what is stored, not with N x I."""
+"""Rows of a sparse matrix, as the core reads them: by what is stored, never made dense as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-# Bytes of dense rows at a time, where a batch does not need more: they stay in the cache while they are used.
-READ = 1 << 21
+from . import _core
 
 
 class Rows:
-    """A sparse matrix (N, I) in CSR form that gives dense rows; stands where an array of rows would.
+    """A sparse matrix (N, I) in the core's precision, by rows (CSR); stands where an array of rows would.
 
     Parameters
     ----------
-    matrix : scipy.sparse.csr_array or csr_matrix (N, I)
-        Kept, not copied.
+    matrix : sparse matrix or array of SciPy (N, I)
+        In any format; kept, not copied, where it is CSR in this dtype with indices of 32 bits. Elements may
+        stand in any order, and those that name a place twice are added.
     dtype : numpy.dtype
-        Of the rows that are given.
+        float32 or float64.
+    name : str, default "X"
+        What errors call it.
+
+    Raises
+    ------
+    ValueError
+        Where a value overflows in this dtype, or a matrix has 2**31 columns or more.
 
     Examples
     --------
@@ -30,32 +36,47 @@ class Rows:
     (2, [[1.0, 0.0, 0.0]])
     """
 
-    def __init__(self, matrix: Any, dtype: np.dtype[Any]) -> None:
-        self.matrix = matrix.astype(dtype, copy=False)
+    def __init__(self, matrix: Any, dtype: np.dtype[Any], name: str = "X") -> None:
+        matrix = matrix.tocsr()
+        if matrix.shape[1] >= 1 << 31:
+            raise ValueError(f"{name} must have fewer than 2**31 columns, got {matrix.shape[1]}")
+        try:
+            with np.errstate(over="raise"):
+                values = np.ascontiguousarray(matrix.data, dtype)
+        except FloatingPointError:
+            raise ValueError(
+                f"{name} must fit {dtype}, got {np.abs(matrix.data).max():g}: scale it, or use dtype='float64'"
+            ) from None
+        self.matrix = matrix
         self.shape: tuple[int, int] = matrix.shape
         self.dtype = dtype
+        self.core = _core.SparseMatrix(
+            np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32),
+            values, self.shape[1],
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, which: Any) -> np.ndarray:
-        found: np.ndarray = self.matrix[which].toarray(order="C")
+        """Return some rows (n, I), dense: for few of them."""
+        found: np.ndarray = self.matrix[which].astype(self.dtype).toarray(order="C")
         return found
 
-    def read(self, which: Any, out: np.ndarray) -> None:
-        """Write some rows to out (n, I), C-ordered, of this dtype."""
-        self.matrix[which].toarray(out=out)
+    @property
+    def n_stored(self) -> int:
+        """Elements that are stored."""
+        return self.core.n_stored
+
+    def take(self, which: Any) -> Rows:
+        """Return some rows, sparse."""
+        return Rows(self.matrix[which], self.dtype)
 
     def astype(self, dtype: Any, copy: bool = True) -> Rows:
         """Return the same rows in another precision."""
-        return Rows(self.matrix, np.dtype(dtype))
+        return self if np.dtype(dtype) == self.dtype else Rows(self.matrix, np.dtype(dtype))
 
-    @property
-    def a_tile(self) -> int:
-        """Rows that are made dense at a time."""
-        return max(1, READ // (self.shape[1] * self.dtype.itemsize))
 
-    def tiles(self) -> Iterator[slice]:
-        """Give all rows in order, a tile at a time."""
-        for begin in range(0, len(self), self.a_tile):
-            yield slice(begin, min(begin + self.a_tile, len(self)))
+def core_rows(X: np.ndarray | Rows) -> Any:
+    """Return X as the core takes it."""
+    return X.core if isinstance(X, Rows) else X

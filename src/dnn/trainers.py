@@ -1,13 +1,10 @@
-"""What does the steps of a training in place of the core's Trainer: over sparse rows, with costs split."""
+"""What does the steps of a training in place of the core's Trainer: with costs split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-
-from .rows import Rows
 
 if TYPE_CHECKING:
     from .training import Problem
@@ -23,76 +20,6 @@ class Steps(Protocol):
 
     def close(self) -> None:
         """End its team of threads."""
-
-
-class Reader:
-    """A trainer over a sparse matrix: it fills a buffer with the rows of the next steps, and trains on that.
-
-    Parameters
-    ----------
-    problem : Problem
-        X is Rows.
-    batch : int
-        Rows a step.
-    trainer : callable
-        ``trainer(X, Y, classes, weights, batch)`` returns the core's Trainer over these arrays, which takes
-        them as they stand. It keeps their places: what is written there later is what it reads.
-    """
-
-    def __init__(
-        self,
-        problem: Problem,
-        batch: int,
-        trainer: Callable[[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None, int], Steps],
-    ) -> None:
-        assert isinstance(problem.X, Rows)
-        self.X: Rows = problem.X
-        self.sources = (problem.targets.Y, problem.targets.classes, problem.weights)
-        self.batch = batch
-        self.n_full, rest = divmod(len(self.X), batch)
-        self.a_epoch = self.n_full + bool(rest)
-        held = min(self.n_full, max(1, self.X.a_tile // batch))
-        # The core counts the batches of its rows from the number of rows: the short last one has its own.
-        self.sets: list[tuple[list[np.ndarray | None], np.ndarray, Steps | None]] = []
-        for n_rows in (held * batch, rest):
-            X = np.empty((n_rows, self.X.shape[1]), self.X.dtype)
-            Y, classes, weights = (
-                None if s is None else np.zeros((n_rows, *s.shape[1:]), s.dtype) for s in self.sources
-            )
-            if weights is not None:
-                weights[:] = 1
-            made = trainer(X, Y, classes, weights, min(batch, n_rows)) if n_rows else None
-            self.sets.append(([Y, classes, weights], X, made))
-        self.step = next(made for *_, made in self.sets if made is not None).step
-
-    def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
-        """Do len(rates) steps, as the core's Trainer does."""
-        done = 0
-        while done < len(rates):
-            epoch, number = divmod(first + done, self.a_epoch)
-            last = number >= self.n_full
-            buffers, X, trainer = self.sets[last]
-            assert trainer is not None
-            n = 1 if last else min(len(X) // self.batch, len(rates) - done, self.n_full - number)
-            begin, end = number * self.batch, min((number + n) * self.batch, len(self.X))
-            which = slice(begin, end) if order is None else order[epoch, begin:end]
-            self.X.read(which, X[: end - begin])
-            for source, buffer in zip(self.sources, buffers, strict=True):
-                if source is not None and buffer is not None:
-                    buffer[: end - begin] = source[which]
-            trainer.step = self.step
-            good = trainer.steps(None, rates[done : done + n], costs[done : done + n], 0)
-            self.step = trainer.step
-            done += good
-            if good < n:
-                break
-        return done
-
-    def close(self) -> None:
-        """End the teams of threads."""
-        for *_, trainer in self.sets:
-            if trainer is not None:
-                trainer.close()
 
 
 class Divided:

@@ -11,7 +11,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,8 +21,8 @@ from .data import Targets, penalty_unit
 from .history import DivergedError, Event, History, NoProgressWarning
 from .losses import LossFunction, LossSpec
 from .optimizer_state import OptimizerState, frozen_of
-from .rows import Rows
-from .trainers import Divided, Reader, Steps
+from .rows import Rows, core_rows
+from .trainers import Divided, Steps
 
 if TYPE_CHECKING:
     from .network import Network
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Flops of a chunk: a tenth of a second at the rate of a good core. A step costs some more than its products.
 CHUNK = 5e9
 STEP = 2e5
+UPDATE = 20.0  # of a weight, where X is sparse and the updates are most of a step
 # Flops between two copies of parameters and state, for each of their bytes, and steps: copying, and the
 # forward pass that tells whether they are worth it, then take at most 5 % and 2 % of the time.
 FLOPS_A_BYTE = 400
@@ -104,28 +105,10 @@ class Problem:
 
     def cost_and_gradient(self, params: np.ndarray, grad: np.ndarray) -> float:
         """Return the cost at params (P,), and write its gradient to grad (P,)."""
-        if isinstance(self.X, Rows):
-            return self._cost_and_gradient_by_tiles(self.X, params, grad)
         return _core.cost_and_gradient(
-            self.plan, params, self.X, self.loss.row.row, self.loss.par, self.targets.Y, self.targets.classes,
-            self.weights, self.python_loss(), *self.penalties, grad, self.n_threads,
+            self.plan, params, core_rows(self.X), self.loss.row.row, self.loss.par, self.targets.Y,
+            self.targets.classes, self.weights, self.python_loss(), *self.penalties, grad, self.n_threads,
         )  # fmt: skip
-
-    def _cost_and_gradient_by_tiles(self, X: Rows, params: np.ndarray, grad: np.ndarray) -> float:
-        """Sum over tiles of rows; each takes the share of the penalties that it has of the weight."""
-        whole = len(X) if self.weights is None else self.weights.sum()
-        part, cost = np.empty_like(grad), 0.0
-        grad[:] = 0
-        for rows in X.tiles():
-            tile = replace(self, X=X[rows], targets=some_of(self.targets, rows))
-            if self.weights is not None:
-                tile.weights = self.weights[rows]
-            share = (len(tile.X) if tile.weights is None else tile.weights.sum()) / whole
-            if share:
-                tile.alpha, tile.l1 = self.alpha * share, self.l1 * share
-                cost += share * tile.cost_and_gradient(params, part)
-                grad += share * part
-        return cost
 
     def mean_loss(self) -> float:
         """Return the mean of the losses, with the weights of the rows, as the parameters are now."""
@@ -135,9 +118,17 @@ class Problem:
     def loss_of(self, rows: Any) -> float:
         """Return the sum of the losses of some rows, as the parameters are now."""
         some = some_of(self.targets, rows)
-        return float(
-            losses(self.plan, self.params, np.ascontiguousarray(self.X[rows]), self.loss, some).sum()
-        )
+        X = self.X.take(rows) if isinstance(self.X, Rows) else np.ascontiguousarray(self.X[rows])
+        return float(losses(self.plan, self.params, X, self.loss, some).sum())
+
+    def flops_a_step(self, batch: int, stateless: bool) -> float:
+        """Return how many flops take as long as a step; stateless: of an optimizer that keeps nothing."""
+        if not isinstance(self.X, Rows):
+            return 6.0 * self.plan.n_params * batch + STEP
+        first = self.plan.n_inputs * self.plan.units(1)
+        stored = self.X.n_stored / max(1, len(self.X)) * self.plan.units(1)
+        flops = 6.0 * (self.plan.n_params - first + stored) * batch + STEP
+        return flops if stateless and not self.alpha and not self.l1 else flops + UPDATE * first
 
 
 def some_of(targets: Targets, rows: Any) -> Targets:
@@ -167,17 +158,14 @@ def losses(
 ) -> np.ndarray:
     """Return the loss of each row (N,), without penalties and dropout."""
     out = np.empty(len(X))
-    if isinstance(X, Rows):
-        for rows in X.tiles():
-            out[rows] = losses(plan, params, X[rows], loss, some_of(targets, rows))
-        return out
     if loss.function is None:
-        _core.losses(plan, params, X, loss.row.row, loss.par, targets.Y, targets.classes, out)
+        _core.losses(plan, params, core_rows(X), loss.row.row, loss.par, targets.Y, targets.classes, out)
         return out
     for begin in range(0, len(X), 4096):
         rows = slice(begin, begin + 4096)
-        scores = np.empty((len(X[rows]), plan.n_outputs), params.dtype)
-        _core.predict(plan, params, X[rows], scores, True)
+        some = X.take(rows) if isinstance(X, Rows) else X[rows]
+        scores = np.empty((len(some), plan.n_outputs), params.dtype)
+        _core.predict(plan, params, core_rows(some), scores, True)
         out[rows] = own_loss(loss.function, targets, rows, scores)[0]
     return out
 
@@ -296,7 +284,7 @@ def train(
     gather = rules.order is not None or (rules.shuffle and rules.batch_size is not None)
     a_epoch = -(-n // batch)
     shares = np.diff(np.append(np.arange(0, n, batch), n)) / n
-    flops = 6.0 * plan.n_params * batch + STEP
+    flops = problem.flops_a_step(batch, not len(optimizer.slots))
     a_chunk = max(1, int(rules.chunk / flops))
     epochs_ahead = max(1, ORDER_AHEAD // n)
     kernel, kind = optimizer.kernel.row, problem.loss.row.row
@@ -307,26 +295,16 @@ def train(
     (alpha, l1), least = problem.penalties, problem.least
     mean = None if rules.ema is None else params.copy()
 
-    def trainer_of(
-        X: np.ndarray, Y: np.ndarray | None, classes: np.ndarray | None, weights: np.ndarray | None,
-        batch: int, gather: bool = False,
-    ) -> Steps:  # fmt: skip
-        return _core.Trainer(
-            plan, _core.train_schedule(plan, params.itemsize, batch, gather, kind, python_loss, kernel,
-            two_sweeps), params, X, loss=kind, par=problem.loss.par, Y=Y, classes=classes, weights=weights,
-            python_loss=python_loss, alpha=alpha, l1=l1, least=least, batch=batch, optimizer=kernel,
-            hyper=optimizer.hyper, weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0,
-            state=optimizer.slots, step=optimizer.n_steps, mean=mean,
-            mean_rate=0.0 if rules.ema is None else 1 - rules.ema, frozen=frozen_of(net),
-            seed=optimizer.seed or 0, n_threads=problem.n_threads,
-        )  # fmt: skip
-
-    trainer: Steps
-    if isinstance(X, Rows):
-        trainer = Reader(problem, batch, trainer_of)
-    else:
-        targets = problem.targets
-        trainer = trainer_of(X, targets.Y, targets.classes, problem.weights, batch, gather)
+    targets = problem.targets
+    trainer: Steps = _core.Trainer(
+        plan, _core.train_schedule(plan, params.itemsize, batch, gather, kind, python_loss, kernel,
+        two_sweeps, isinstance(X, Rows)), params, core_rows(X), loss=kind, par=problem.loss.par, Y=targets.Y,
+        classes=targets.classes, weights=problem.weights, python_loss=python_loss, alpha=alpha, l1=l1,
+        least=least, batch=batch, optimizer=kernel, hyper=optimizer.hyper,
+        weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0, state=optimizer.slots,
+        step=optimizer.n_steps, mean=mean, mean_rate=0.0 if rules.ema is None else 1 - rules.ema,
+        frozen=frozen_of(net), seed=optimizer.seed or 0, n_threads=problem.n_threads,
+    )  # fmt: skip
     if problem.divisor > 1:
         trainer = Divided(trainer, problem, batch)
     rate, first_step = optimizer.schedule, optimizer.n_steps  # where the schedule goes on
