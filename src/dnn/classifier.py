@@ -411,8 +411,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         if labels is None:
             hint = " coefs_ are set, but do not say which labels there are." if "coefs_" in vars(self) else ""
             raise NotFittedError(
-                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments "
-                f"before using this estimator.{hint}"
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate "
+                f"arguments before using this estimator.{hint}"
             )
         return labels
 

@@ -86,7 +86,7 @@ def place_of(table: Any, where: Sequence[int]) -> str:
 
 
 def nonfinite(table: Any) -> str | None:
-    """Return the first value of a table of numbers that is NaN or infinite, and its place; None if none is."""
+    """Return the first value of a table of numbers that is NaN or infinite, and its place, or None."""
     if hasattr(table, "tocoo"):
         entries = table.tocoo()
         wrong = np.flatnonzero(~np.isfinite(entries.data))

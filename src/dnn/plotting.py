@@ -1,4 +1,4 @@
-"""Pictures, with matplotlib (``dnn-core[plot]``). Legible in print, for the colour-blind, and at 400 pixels."""
+"""Pictures, with matplotlib (``dnn-core[plot]``). Legible in print, for the colour-blind, 400 pixels wide."""
 
 from __future__ import annotations
 
