@@ -140,6 +140,7 @@ FOR_TYPES = {
     ("summary", "drawing"),
     ("predictor", "network"),
     ("convergence", "network"),
+    ("parameters", "network"),
     ("convergence", "perceptron"),
     ("__init__", "classifier"),
     ("__init__", "regressor"),

@@ -50,7 +50,8 @@ def check_name(name: str, value: Any, allowed: Iterable[str]) -> str:
     """Return a name that is in a list; the error suggests the nearest."""
     allowed = list(allowed)
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        hint = f": did you mean {value.__name__}()?" if isinstance(value, type) else ""
+        raise TypeError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")
     known = SYNONYMS.get(value, value)
     if known in allowed:
         return known
@@ -71,7 +72,7 @@ def generator_of(random_state: Any) -> Random:
 def check_dtype(dtype: Any) -> np.dtype[Any]:
     """Return float32 or float64."""
     try:
-        name = np.dtype(dtype).name
+        name = "" if dtype is None else np.dtype(dtype).name
     except TypeError:
         name = ""
     if name not in ("float32", "float64"):

@@ -419,6 +419,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def __sklearn_is_fitted__(self) -> bool:
         return "_labels" in vars(self) and "coefs_" in vars(self)
 
+    def _check_parameters(self) -> list[int]:
+        check_real("label_smoothing", self.label_smoothing, 0.0, 1.0)
+        found: list[int] = super()._check_parameters()
+        return found
+
     def _read_targets(
         self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
     ) -> tuple[Any, Any]:
@@ -447,7 +452,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         return X, self._encode(y)
 
     def _encode(self, y: Any, name: str = "y") -> np.ndarray:
-        y = y if hasattr(y, "toarray") else np.asarray(y)
+        if not hasattr(y, "toarray"):
+            y = data.array_of(y, name)
         if y.ndim == 2 and y.shape[1] == 1 and self._labels.kind != "multilabel-indicator":
             y = column_or_1d(y)
         return self._labels.encode(y, name)

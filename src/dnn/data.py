@@ -74,7 +74,7 @@ def targets(
 ) -> Targets:
     """Return the targets of a loss for n_samples rows."""
     if spec.function is not None:
-        array = np.asarray(y)
+        array = array_of(y, name)
         if array.ndim == 0 or len(array) != n_samples:
             raise ValueError(f"{name} must have {n_samples} rows, as X has, got shape {array.shape}")
         return Targets(any=array)
@@ -208,6 +208,8 @@ def masks(
     """Return what is kept of the inputs of each layer, (N, n_in) uint8, None where nothing is dropped."""
     if given is None:
         return None
+    if isinstance(given, str) or not hasattr(given, "__len__"):
+        raise TypeError(f"masks must be a list, one for the inputs of each layer, got {given!r}")
     if len(given) != len(rates):
         raise ValueError(f"masks must be {len(rates)}, one for the inputs of each layer, got {len(given)}")
     found: list[np.ndarray | None] = []
@@ -246,6 +248,14 @@ def refuse_nonfinite(array: np.ndarray, name: str, given: Any = None) -> None:
         raise ValueError(f"{name} must be finite, got {array[where]} in {place}")
 
 
+def array_of(value: Any, name: str) -> np.ndarray:
+    """Return an array of whatever type; a memory map stays one."""
+    try:
+        return value if isinstance(value, np.memmap) else np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, got {non_numeric.ragged(value)}") from error
+
+
 def numbers(value: Any, name: str) -> np.ndarray:
     """Return an array of real numbers of whatever type."""
     if hasattr(value, "tocsr"):
@@ -258,10 +268,7 @@ def numbers(value: Any, name: str) -> np.ndarray:
         non_numeric.refuse_times(value, name)
     if isinstance(value, np.ma.MaskedArray) and value.mask.any():
         raise ValueError(f"{name} must not be masked, got {int(value.mask.sum())} masked values")
-    try:
-        array = value if isinstance(value, np.memmap) else np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array, got {non_numeric.ragged(value)}") from error
+    array = array_of(value, name)
     if array.dtype == object:
         try:
             array = array.astype(np.float64)

@@ -37,8 +37,7 @@ def validated(est: Any, X: Any, y: Any = "no_validation", *, name: str = "X", **
     ...     print(str(error)[:48])
     X must hold numbers, got '?' in row 0, column 1:
     """
-    if hasattr(X, "get_columns"):
-        non_numeric.refuse_times(X, name)
+    non_numeric.refuse_times(X, name)
     try:
         return validate_data(est, X, y, **settings)
     except (TypeError, ValueError) as error:
@@ -47,14 +46,17 @@ def validated(est: Any, X: Any, y: Any = "no_validation", *, name: str = "X", **
 
 def _better(text: str, X: Any, y: Any, name: str, settings: dict[str, Any]) -> str:
     """Return the words of an error with what can be said about X and y."""
+    if X is None:
+        return f"{name} must be an array, got None ({text})"
+    found = None if hasattr(X, "tocsr") else non_numeric.explain(X, name)
+    if found is not None:
+        return f"{name} must hold numbers, got {found} ({text})"
+    if "inconsistent numbers of samples" in text:
+        return f"{text}: {name} must have as many rows as y"
     if name != "X":
         text = re.sub(r"\bX\b", name, text)
         if name not in text:
             text = f"{name}: {text}"
-    sparse = hasattr(X, "tocsr")
-    found = None if sparse else non_numeric.explain(X, name)
-    if found is not None:
-        return f"{name} must hold numbers, got {found} ({text})"
     if settings.get("y_numeric") and not isinstance(y, str):
         found = non_numeric.explain(y, "y")
         if found is not None:

@@ -289,13 +289,19 @@ class _Given(Initializer):
         self.W = data.numbers(W, f"W of layer {layer} in init")
         self.b = None if b is None else data.numbers(b, f"b of layer {layer} in init")
 
+    def check(self, n_in: int, n_out: int) -> None:
+        """Raise where W and b are not those of a layer of this size."""
+        self.W = self._checked("W", self.W, (n_in, n_out))
+        self.b = np.zeros(n_out) if self.b is None else self._checked("b", self.b, (n_out,))
+
     def draw(self, rng: Random, n_in: int, n_out: int) -> np.ndarray:
         """Return W (n_in, n_out)."""
-        return self._checked("W", self.W, (n_in, n_out))
+        return self.W
 
     def draw_biases(self, rng: Random, n_in: int, n_out: int) -> np.ndarray:
         """Return b (n_out,)."""
-        return np.zeros(n_out) if self.b is None else self._checked("b", self.b, (n_out,))
+        assert self.b is not None
+        return self.b
 
     def _checked(self, name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         if array.shape != shape:
@@ -324,7 +330,9 @@ def initializer_of(init: Any, activation: str) -> Initializer:
     return INITIALIZERS[init]
 
 
-def initializers_of(init: Any, activations: Sequence[str]) -> list[Initializer]:
+def initializers_of(
+    init: Any, activations: Sequence[str], shapes: Sequence[tuple[int, ...]] | None = None
+) -> list[Initializer]:
     """Return an initializer for each layer.
 
     Parameters
@@ -333,6 +341,8 @@ def initializers_of(init: Any, activations: Sequence[str]) -> list[Initializer]:
         An entry is a name, an Initializer, an array W, or a pair (W, b).
     activations : sequence of str
         Those of the layers.
+    shapes : sequence of (n_in, n_out), default None
+        What arrays must have, which is then checked before anything is drawn.
 
     Examples
     --------
@@ -351,12 +361,16 @@ def initializers_of(init: Any, activations: Sequence[str]) -> list[Initializer]:
         pairs = n_layers and len(entries) == 2 * n_layers and not any(isinstance(e, str) for e in entries)
         hint = ": did you mean pairs, [(W, b), ...]?" if pairs else ""
         raise ValueError(f"init must have one entry for each of {n_layers} layers, got {len(entries)}{hint}")
-    return [
+    found = [
         initializer_of(entry, activation)
         if isinstance(entry, (str, Initializer)) or not isinstance(entry, Iterable)
         else _given(entry, layer)
         for layer, (entry, activation) in enumerate(zip(entries, activations, strict=True), 1)
     ]
+    for given, (n_in, n_out) in zip(found, shapes or (), strict=False):
+        if isinstance(given, _Given):
+            given.check(n_in, n_out)
+    return found
 
 
 def _given(entry: Any, layer: int) -> _Given:
@@ -380,7 +394,7 @@ def fill(
     ValueError, TypeError
         For an unknown name, a wrong number of entries or shape, numbers that are not finite in the dtype.
     """
-    initializers = initializers_of(init, activations)
+    initializers = initializers_of(init, activations, [W.shape for W in weights])
     for layer, (W, b, initializer) in enumerate(zip(weights, biases, initializers, strict=True), 1):
         with np.errstate(over="ignore"):  # said below, in better words
             W[...] = initializer.draw(rng, *W.shape)

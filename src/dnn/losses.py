@@ -131,7 +131,7 @@ def loss_of(loss: Any, output: str, n_outputs: int) -> LossSpec:
     elif isinstance(loss, Quantile):
         assert isinstance(loss.levels, tuple)
         loss, par = "quantile", loss.levels
-    elif callable(loss):
+    elif callable(loss) and not isinstance(loss, type):
         return LossSpec(getattr(loss, "__name__", "function"), _core.LOSSES["squared_error"], (), loss)
     name = check_name("loss", loss, ["auto", *dict.fromkeys(row.name for row in table)])
     if name == "auto":
@@ -153,7 +153,7 @@ def _loss_par(row: _core.Loss, given: tuple[float, ...] | None, n_outputs: int) 
     if row.n_par < 0:
         if len(par) not in (1, n_outputs):
             raise ValueError(
-                f"Quantile must have 1 level, or {n_outputs} for {n_outputs} outputs, got {len(par)}"
+                f"loss Quantile must have 1 level, or {n_outputs} for {n_outputs} outputs, got {len(par)}"
             )
         par = par * (n_outputs // len(par))
     return par

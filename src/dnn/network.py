@@ -290,13 +290,14 @@ class Network:
         ((1, 2), [(1, 4), (1, 2)])
         """
         rows = data.features(X, self.dtype, self.n_inputs, finite=False)
-        if training:
+        scores = scores if scores is False else checks.check_boolean("scores", scores)
+        if training is not False and checks.check_boolean("training", training):
             seed = checks.check_integer("seed", seed, 0)
             masks = data.masks(masks, self.dropout, [len(W) for W in self.weights], len(rows))
         elif masks is not None:
             raise ValueError("masks must come with training=True")
         cache = Cache(
-            self._plan, rows, scores=bool(scores), single=rows is not X and np.ndim(X) == 1,
+            self._plan, rows, scores=scores, single=rows is not X and np.ndim(X) == 1,
             changes=self._guard.changes, training=training, masks=masks, seed=seed,
         )  # fmt: skip
         _core.forward(self._plan, cache.schedule, self._params, rows, cache.kept, seed, masks)

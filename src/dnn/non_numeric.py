@@ -23,8 +23,8 @@ CATEGORY = (
     "OneHotEncoder)"
 )
 LABEL = (
-    "a Network needs class numbers, numpy.unique(labels, return_inverse=True)[1]; MLPClassifier takes labels "
-    "as they are"
+    "labels are for a classifier: MLPClassifier takes them as they are, a Network as class numbers, "
+    "numpy.unique(labels, return_inverse=True)[1]"
 )
 
 
@@ -58,10 +58,18 @@ def explain(table: Any, name: str) -> str | None:
 
 
 def refuse_times(table: Any, name: str) -> None:
-    """Raise for a table of polars with a column of times, which to_numpy makes numbers of without a word."""
-    for column in table.get_columns():
-        if column.dtype.is_temporal():
-            raise TypeError(f"{name} must hold numbers, got {column.dtype} in column {column.name!r}: {TIME}")
+    """Raise for a column of times, of which NumPy and polars make numbers without a word."""
+    if hasattr(table, "get_columns"):
+        kinds = {repr(c.name): c.dtype for c in table.get_columns() if c.dtype.is_temporal()}
+    elif hasattr(table, "dtypes") and hasattr(table, "items"):
+        kinds = {
+            repr(title): kind for title, kind in table.dtypes.items() if getattr(kind, "kind", "") in "mM"
+        }
+    else:
+        kind = getattr(table, "dtype", None)
+        kinds = {"0": kind} if getattr(kind, "kind", "O") in ("m", "M") else {}
+    for title, kind in kinds.items():
+        raise TypeError(f"{name} must hold numbers, got {kind} in column {title}: {TIME}")
 
 
 def ragged(table: Any) -> str:
@@ -196,4 +204,6 @@ def _advice_on_text(text: str, name: str) -> str:
         return "take out units, and convert the rest to numbers"
     if text.lower() in ("true", "false", "yes", "no", "t", "f", "y", "n"):
         return "turn yes and no into 1 and 0"
-    return LABEL if name.startswith("y") else CATEGORY
+    if name.startswith("y"):
+        return LABEL
+    return CATEGORY if name.startswith("X") else "convert text to numbers"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from .checks import check_integer, check_name, check_real
+from .checks import check_boolean, check_integer, check_name, check_real
 from .schedules import Rate, schedule_of
 from .values import value
 
@@ -44,6 +44,8 @@ class SGD:
     def __post_init__(self) -> None:
         schedule_of(self.rate)
         check_real("momentum", self.momentum, 0.0, 1.0)
+        check_boolean("nesterov", self.nesterov)
+        check_boolean("averaged", self.averaged)
         if self.nesterov and self.averaged:
             raise ValueError(
                 "nesterov and averaged must not both be True: the averaged form has no Nesterov step"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -17,6 +17,9 @@ from .initializers import initializers_of
 from .layers import Activation, activation_of, layers_of
 from .optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, RMSprop
 from .schedules import Schedule
+
+if TYPE_CHECKING:
+    from .network import Network
 
 SOLVERS = ("lbfgs", "sgd", "adam", "adamw", "rmsprop")
 RATES = ("constant", "invscaling", "adaptive")
@@ -91,6 +94,11 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
                 f"got {self.activation!r}{hint}"
             )
         return list(self.activation)
+
+    def _initializers(self, net: Network) -> None:
+        """Check the first weights for a network that has some already."""
+        names = [layer.row.name for layer in net.layers]
+        initializers_of(self.init, names, [W.shape for W in net.weights])
 
     def _check_network(self, sizes: list[int]) -> None:
         """Check what a network is made of, also where there is one already."""

@@ -219,6 +219,7 @@ class Perceptron(Parameters):
                     f"hidden_layer_sizes and y must be as in the first call, {sizes[:-1]} and {sizes[-1]} "
                     f"outputs, got {hidden} and {n_outputs}"
                 )
+            self._initializers(net)
         self.n_outputs_ = n_outputs
         self.n_layers_ = len(hidden) + 2
         self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
@@ -460,8 +461,9 @@ class Perceptron(Parameters):
         if len(rows) <= FEW and not scores and not isinstance(rows, Rows):
             return net(rows)  # which the core has a quick way for
         out = np.empty((len(rows), net.n_outputs), net.dtype)
-        n_threads = 0 if self.n_threads == "auto" else self.n_threads
-        _core.predict(net._plan, net.params, core_rows(rows), out, scores, n_threads)
+        _core.predict(
+            net._plan, net.params, core_rows(rows), out, scores, threads.asked(self.n_threads)
+        )
         return out
 
     def _ask(self, X: Any, scores: bool = False) -> np.ndarray:

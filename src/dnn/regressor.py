@@ -340,7 +340,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         if isinstance(self.loss, str):
             check_name("loss", self.loss, REGRESSION_LOSSES)
         elif not isinstance(self.loss, (Huber, Quantile)):
-            hint = f": did you mean hidden_layer_sizes={self.loss!r}?" if are_sizes(self.loss) else ""
+            hint = f": did you mean {self.loss.__name__}()?" if isinstance(self.loss, type) else ""
+            if are_sizes(self.loss):
+                hint = f": did you mean hidden_layer_sizes={self.loss!r}?"
             raise TypeError(f"loss must be a name, Huber or Quantile, got {self.loss!r}{hint}")
         found: list[int] = super()._check_parameters()
         return found
