@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -27,6 +28,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["demo", "planar", "--out", "pictures"])  # doctest: +SKIP
     0
     """
+    try:
+        try:
+            return _command(argv)
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+    except BrokenPipeError:
+        # The reader of the output has gone, as `head` does: end without a word, with the code that a shell
+        # gives to other tools then. What is left in the buffers goes nowhere, or Python would complain of it.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return 128 + 13  # SIGPIPE
+
+
+def _command(argv: Sequence[str] | None) -> int:
+    """Do what the command line says and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="dnn", description="Dense neural networks at the speed of the processor."
     )
@@ -88,6 +106,8 @@ def _demo(name: str, files: list[Path], folder: Path, progress: bool) -> int:
         return 0
     try:
         run(name, folder, files)
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError, ImportError) as error:
         if not files:
             raise

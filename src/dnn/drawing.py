@@ -11,6 +11,7 @@ import numpy as np
 from .explanation import Pass
 from .losses import Loss
 from .network import Network
+from .optional import need
 
 # Of Okabe and Ito, told apart by everyone; what is negative is dashed too, for print
 BLUE, VERMILION, GRAY = "#0072B2", "#D55E00", "#777777"
@@ -110,8 +111,9 @@ class Drawing:
 
     def on(self, ax: Any) -> Any:
         """Draw it on matplotlib axes, and return them."""
-        from matplotlib.patches import Circle, Rectangle
-        from matplotlib.patheffects import withStroke
+        patches = need("matplotlib.patches", "a drawing on axes", "plot")
+        Circle, Rectangle = patches.Circle, patches.Rectangle
+        withStroke = need("matplotlib.patheffects", "a drawing on axes", "plot").withStroke
 
         ax.set_xlim(0, self.width)
         ax.set_ylim(self.height, 0)

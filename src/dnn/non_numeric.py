@@ -62,9 +62,7 @@ def refuse_times(table: Any, name: str) -> None:
     if hasattr(table, "get_columns"):
         kinds = {repr(c.name): c.dtype for c in table.get_columns() if c.dtype.is_temporal()}
     elif hasattr(table, "dtypes") and hasattr(table, "items"):
-        kinds = {
-            repr(title): kind for title, kind in table.dtypes.items() if getattr(kind, "kind", "") in "mM"
-        }
+        kinds = {repr(title): kind for title, kind in table.dtypes.items() if kind.kind in ("m", "M")}
     else:
         kind = getattr(table, "dtype", None)
         kinds = {"0": kind} if getattr(kind, "kind", "O") in ("m", "M") else {}

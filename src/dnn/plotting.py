@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .history import History
+from .optional import need
 from .rate_finder import RateCurve
 
 # Two of the colors of Okabe and Ito, told apart by everyone; in gray one is darker.
@@ -20,9 +21,7 @@ MARKERS = "o^sDvPX*"
 def _axes(ax: Any) -> Any:
     if ax is not None:
         return ax
-    from matplotlib import pyplot as plt
-
-    return plt.subplots(layout="constrained")[1]
+    return need("matplotlib.pyplot", "a plot", "plot").subplots(layout="constrained")[1]
 
 
 def learning_curve(history: History, ax: Any = None) -> Any:

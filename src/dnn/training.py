@@ -21,6 +21,7 @@ from .data import Targets, penalty_unit
 from .history import DivergedError, Event, History, NoProgressWarning
 from .losses import LossFunction, LossSpec
 from .optimizer_state import OptimizerState, frozen_of
+from .optional import need
 from .rows import Rows, core_rows
 from .trainers import Divided, Steps
 
@@ -486,8 +487,4 @@ def _stale(val_loss: list[float], min_delta: float) -> int:
 
 def _progress_bar_of() -> Any:
     """Return what makes a progress bar: tqdm, or an error that says how to install it."""
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install 'dnn-core[all]', or tqdm") from None
-    return tqdm
+    return need("tqdm.auto", "progress=True", "all").tqdm

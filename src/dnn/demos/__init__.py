@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..optional import need
+
 # Name of the demonstration, and what it shows; in the order of the course
 DEMOS = {
     "vectorization": "loops, NumPy and compiled: a dot product, a layer, a training step",
@@ -59,9 +61,7 @@ def demo(name: str) -> Any:
 
 def picture(name: str, measured: Any) -> Any:
     """Return the matplotlib figure of what was measured."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
+    with need("matplotlib", f"dnn demo {name}", "plot").rc_context(STYLE):
         return demo(name).draw(measured)
 
 
@@ -77,6 +77,9 @@ def run(name: str, folder: Path, files: list[Path]) -> None:
     files : list of Path
         Files of the user's, at most as many as the demonstration's ``FILES``.
     """
+    need("matplotlib", f"dnn demo {name}", "plot")
+    if name in WITH_SKLEARN and not files:
+        need("sklearn", f"dnn demo {name}", "sklearn")
     module = demo(name)
     measured = module.measure(*files)
     print(module.tell(measured))
@@ -117,7 +120,7 @@ def one_thread() -> Iterator[None]:
 
 def sheet(height: float, rows: int = 1, columns: int = 1, **settings: Any) -> tuple[Any, Any]:
     """Return a figure 8 inches wide, which needs no display, and its axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, height), layout="constrained")
+    figure = need("matplotlib.figure", "a demonstration", "plot").Figure(
+        figsize=(8, height), layout="constrained"
+    )
     return figure, figure.subplots(rows, columns, **settings)

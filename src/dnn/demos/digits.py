@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import SGD, Adam, History, Network, plotting
 from ..course import loops, vectorized
+from ..optional import need
 from . import STYLE, one_thread, sheet
 
 LAYERS = [64, 200, 10]
@@ -152,8 +153,8 @@ def run(folder: Path, progress: bool = False) -> None:
     progress : bool, default False
         Show a progress bar.
     """
-    from matplotlib import rc_context
-
+    rc_context = need("matplotlib", "dnn demo digits", "plot").rc_context
+    need("sklearn", "dnn demo digits", "sklearn")
     pictures, validation, test = load()
     n = len(pictures.y)
     print("A network learns to read digits: 1797 pictures of 8 x 8 pixels, which come with scikit-learn.")
