@@ -1,0 +1,308 @@
+"""Pickling and copying of everything public: all protocols, deepcopy, copy, joblib, other processes."""
+
+import copy
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+
+import dnn
+from dnn import (
+    ELU,
+    LBFGS,
+    SGD,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Dense,
+    DivergedError,
+    Dropout,
+    Event,
+    Exponential,
+    Full,
+    He,
+    History,
+    Huber,
+    InverseScaling,
+    LeakyReLU,
+    LeCun,
+    LogLoss,
+    MLPClassifier,
+    MLPRegressor,
+    Network,
+    Normal,
+    OneCycle,
+    OnPlateau,
+    Quantile,
+    RateCurve,
+    RMSprop,
+    StepDecay,
+    Uniform,
+    WarmUp,
+    Xavier,
+    Zeros,
+)
+
+X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+Y = (X[:, :1] > 0).astype(np.float32)
+
+WAYS = {
+    **{f"protocol {p}": lambda thing, p=p: pickle.loads(pickle.dumps(thing, p)) for p in range(6)},
+    "pickle._Pickler": lambda thing: pickle.loads(pickle._dumps(thing)),
+    "deepcopy": copy.deepcopy,
+    "copy": copy.copy,
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+
+
+class Counting(StepDecay):
+    """An heir of a schedule with a state of its own."""
+
+    def __init__(self, rate):
+        StepDecay.__init__(self, rate)
+        self.asked = 0
+
+    def rates(self, first, n, a_epoch):
+        self.asked += 1
+        return super().rates(first, n, a_epoch)
+
+
+class Tagged(Network):
+    """An heir of Network with an attribute of its own."""
+
+
+def counting():
+    schedule = Counting(0.1)
+    schedule.asked = 7
+    return schedule
+
+
+VALUES = [
+    SGD(0.1, 0.9, nesterov=True), Adam(OneCycle(0.1, 5)), AdamW(), RMSprop(momentum=0.5), LBFGS(history=3),
+    Constant(0.1), Cosine(0.1, 5), Exponential(0.1, 0.5), InverseScaling(0.1), OneCycle(0.1, 5),
+    OnPlateau(0.1), StepDecay(0.1), WarmUp(2, Cosine(0.1, 3)), counting(), Huber(2.0), Quantile((0.1, 0.9)), LogLoss(0.1),
+    Dense(3, LeakyReLU(0.2)), Dropout(0.1), ELU(0.5), LeakyReLU(0.1), Full(0.5), He("uniform"), LeCun(),
+    Normal(0.1), Uniform(0.1), Xavier(), Zeros(), History("log_loss", loss=[1.0]),
+]  # fmt: skip
+
+
+@every_way
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_values(value, way):
+    again = way(value)
+    assert again == value and type(again) is type(value)
+    assert getattr(again, "asked", None) == getattr(value, "asked", None)
+
+
+def test_everything_public_is_tested_here():
+    """A class that is new needs its line in this file."""
+    held = {type(value) for value in VALUES}
+    held |= {
+        dnn.Network,
+        dnn.OptimizerState,
+        dnn.Predictor,
+        dnn.Cache,
+        dnn.Event,
+        dnn.RateCurve,
+        dnn.DivergedError,
+    }
+    abstract = {dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning}
+    assert {getattr(dnn, name) for name in dnn.__all__} - held - abstract == {
+        dnn.check_gradient,
+        dnn.find_rate,
+    }
+
+
+@every_way
+def test_what_a_training_tells(way):
+    net = Network([3, 1], random_state=0)
+    history = net.fit(X, Y, epochs=2)
+    assert way(history) == history
+    event = Event(net, 1, history)
+    event.stop()
+    again = way(event)
+    assert again.stopped and again.epoch == 1 and again.history == history
+    np.testing.assert_array_equal(again.net.params, net.params)
+    curve = RateCurve(np.arange(3.0), np.ones(3), 0.1)
+    np.testing.assert_array_equal(way(curve).rates, curve.rates)
+    error = DivergedError(3, 0.5, "it ran away")
+    assert str(way(error)) == str(error) and way(error).epoch == 3
+    for warning in (dnn.NoProgressWarning("slow"),):
+        assert way(warning).args == ("slow",)
+
+
+@every_way
+def test_networks(way):
+    net = Tagged([3, 4, 1], activation=LeakyReLU(0.3), dropout=0.2, random_state=0)
+    net.freeze(0)
+    net.fit(X, Y, epochs=2)
+    net.tag = ["mine"]
+    again = way(net)
+    assert type(again) is Tagged and again.frozen == net.frozen and again.tag == ["mine"]
+    assert again.params.tobytes() == net.params.tobytes() and again.params is not net.params
+    assert again.weights[0].base is not None and np.shares_memory(again.weights[0], again.params)
+    for twin in (net, again):  # with the same orders and masks: the state of the random numbers went along
+        twin.fit(X, Y, epochs=2, batch_size=8)
+    assert again.params.tobytes() == net.params.tobytes()
+
+
+OPTIMIZERS = [
+    SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, nesterov=True), Adam(), Adam(OnPlateau(0.1)), AdamW(0.01),
+    RMSprop(momentum=0.5), Adam(WarmUp(2, OnPlateau(0.1))), Adam(counting()),
+]  # fmt: skip
+
+
+def steps(net, state, n):
+    for i in range(n):
+        _, cache = net.forward(X, training=True, seed=i)
+        grad, _ = net.backward(cache, cache.A[-1] - Y, wrt="params")
+        state.step(grad)
+        state.schedule.observe(1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("spec", OPTIMIZERS, ids=repr)
+def test_a_loop_goes_on_from_a_checkpoint(spec, dtype):
+    """The bits of an uninterrupted loop, and a state that is still that of its network."""
+    net = Network([3, 4, 1], dropout=0.2, random_state=0, dtype=dtype)
+    state = net.optimizer(spec)
+    steps(net, state, 3)
+    held = {name: way((net, state)) for name, way in WAYS.items() if name != "copy"}
+    alone = {name: way(state) for name, way in WAYS.items() if name != "copy"}
+    steps(net, state, 4)
+    for name, (twin, its) in [*held.items(), *((name, (state.net, state)) for name, state in alone.items())]:
+        assert its.params is twin.params and its.net is twin, name
+        assert its.n_steps == 3
+        steps(twin, its, 4)
+        assert twin.params.tobytes() == net.params.tobytes(), name
+        assert its.slots.tobytes() == state.slots.tobytes(), name
+
+
+def test_a_state_before_its_network():
+    """The order in the tuple, and a network that holds its state, make no difference."""
+    net = Network([3, 1], random_state=0)
+    net.state = net.optimizer("adam")
+    for way in (way for name, way in WAYS.items() if name != "copy"):
+        state, twin = way((net.state, net))
+        assert state.net is twin and twin.state is state and state.params is twin.params
+
+
+def test_a_copied_state_has_its_own_moments():
+    net = Network([3, 1], random_state=0)
+    state = net.optimizer(Adam(OnPlateau(0.1)))
+    steps(net, state, 2)
+    twin = copy.copy(state)
+    assert twin.net is net and not np.shares_memory(twin.slots, state.slots)
+    assert twin.schedule is not state.schedule
+    steps(net, twin, 1)
+    assert (state.n_steps, twin.n_steps) == (2, 3)
+
+
+def test_a_fit_goes_on_from_a_checkpoint():
+    net = Network([3, 4, 1], dropout=0.2, random_state=0)
+    state = net.optimizer(Adam(0.01))
+    net.fit(X, Y, optimizer=state, epochs=2, batch_size=8)
+    twin, its = pickle.loads(pickle.dumps((net, state)))
+    net.fit(X, Y, optimizer=state, epochs=3, batch_size=8)
+    twin.fit(X, Y, optimizer=its, epochs=3, batch_size=8)
+    assert twin.params.tobytes() == net.params.tobytes()
+    with pytest.raises(ValueError, match="optimizer must be a state of this network"):
+        net.fit(X, Y, optimizer=its)
+
+
+@every_way
+def test_predictors(way):
+    net = Network([3, 4, 2], output="softmax", random_state=0)
+    predict = net.predictor()
+    again = way(predict)
+    net.params[:] = 0
+    out = np.empty((40, 2), np.float32)
+    for twin in (again, way(again)):
+        assert twin(X).tobytes() == predict(X).tobytes() == twin(X, out=out).tobytes()
+        assert twin(X[0]).tobytes() == predict(X[0]).tobytes() and twin(X[:1].tolist()).shape == (1, 2)
+
+
+LABELS = np.where(X[:, 0] > 0, "yes", "no")
+
+
+@every_way
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs", dnn.RMSprop(WarmUp(1, OnPlateau(0.01)))], ids=str)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.filterwarnings("ignore")
+def test_estimators(kind, solver, way):
+    if solver == "sgd":
+        options = {"learning_rate": "adaptive"}
+    else:
+        options = {"dropout": 0.1} if solver == "adam" else {}
+    est = kind(
+        hidden_layer_sizes=4, solver=solver, max_iter=5, random_state=0, warm_start="optimizer", **options
+    )
+    y = LABELS if kind is MLPClassifier else X[:, 0]
+    unfitted = way(est)
+    est.fit(X, y)
+    again = way(est)
+    np.testing.assert_array_equal(again.predict(X), est.predict(X))
+    assert unfitted.fit(X, y).coefs_[0].tobytes() == est.coefs_[0].tobytes()
+    assert again.history_ == est.history_ and again.get_params() == est.get_params()
+    methods = ["predict", "predict_proba"] if kind is MLPClassifier else [None]
+    for method in methods:
+        predict = est.predictor(method) if method else est.predictor()
+        np.testing.assert_array_equal(way(predict)(X), predict(X))
+    if way is copy.copy or solver == "lbfgs":  # a shallow copy has the same network
+        return
+    for twin in (est, again):
+        twin.partial_fit(X, y)
+    assert again.coefs_[0].tobytes() == est.coefs_[0].tobytes()
+
+
+@every_way
+def test_a_cache_says_why_not(way):
+    _, cache = Network([3, 1]).forward(X)
+    for thing in (cache, [cache]) if way is not copy.copy else (cache,):
+        with pytest.raises(TypeError, match=r"a Cache must not be pickled or copied: .* call forward again"):
+            way(thing)
+
+
+def ask(predict, rows):
+    return predict(rows)
+
+
+def one_step(net, state):
+    steps(net, state, 1)
+    return net, state
+
+
+@pytest.mark.parametrize("start", ["spawn", "fork"])
+def test_other_processes(start):
+    if start not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {start}")
+    net = Network([3, 4, 1], random_state=0)
+    est = MLPClassifier(4, tol=9.0, random_state=0).fit(X, LABELS)
+    state = net.optimizer("adam")
+    asked = [net.predictor(), net, est.predict, est.predictor("predict_proba")]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(start)) as pool:
+        for predict in asked:
+            np.testing.assert_array_equal(pool.submit(ask, predict, X).result(60), predict(X))
+        there, its = pool.submit(one_step, net, state).result(60)
+    steps(net, state, 1)
+    assert there.params.tobytes() == net.params.tobytes() and its.net is there
+
+
+def test_joblib(tmp_path):
+    joblib = pytest.importorskip("joblib")
+    net = Network([3, 400, 1], random_state=0)  # large enough for joblib to map its arrays
+    state = net.optimizer("adam")
+    steps(net, state, 1)
+    joblib.dump((net, state, net.predictor()), tmp_path / "all.joblib")
+    for mode in (None, "r", "c"):
+        twin, its, predict = joblib.load(tmp_path / "all.joblib", mmap_mode=mode)
+        assert its.params is twin.params
+        np.testing.assert_array_equal(predict(X), net(X))
+        steps(twin, its, 1)
+    steps(net, state, 1)
+    assert twin.params.tobytes() == net.params.tobytes()
+    answers = joblib.Parallel(2, max_nbytes=100)(joblib.delayed(ask)(net.predictor(), X) for _ in range(2))
+    np.testing.assert_array_equal(answers[0], net(X))
