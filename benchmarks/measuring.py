@@ -254,7 +254,31 @@ def digits(value: float) -> str:
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if value else "0"
 
 
+SECONDS = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6}
+DURATION = re.compile(rf"([\d.,]+) ({'|'.join(SECONDS)})( \(\d+\))?")
+
+
+def one_unit(head: Sequence[str], body: Iterable[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return the table with one unit per column of durations, the smallest one in it, named in the head."""
+    heads, rows = list(head), [list(row) for row in body]
+    for column in range(1, len(heads)):
+        cells = [DURATION.fullmatch(row[column]) for row in rows]
+        units = [cell[2] for cell in cells if cell]
+        if not units or any(not cell and row[column] != "-" for cell, row in zip(cells, rows, strict=True)):
+            continue
+        unit = min(units, key=SECONDS.__getitem__)
+        heads[column] += f", {unit}"
+        for cell, row in zip(cells, rows, strict=True):
+            if cell:
+                value = float(cell[1].replace(",", "")) * SECONDS[cell[2]] / SECONDS[unit]
+                row[column] = (f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else digits(value)) + (
+                    cell[3] or ""
+                )
+    return heads, rows
+
+
 def markdown(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    head, body = one_unit(head, body)
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)])
 

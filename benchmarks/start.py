@@ -52,11 +52,14 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
 def table(figures: list[dict[str, Any]]) -> str:
     (f,) = figures
     return measuring.markdown(
-        ["", "measured"],
+        ["", "import numpy", "import dnn, after it", "the installed package, without its dependencies, MB"],
         [
-            ["import numpy", measuring.duration(f["numpy"])],
-            ["import dnn, after it", measuring.duration(f["dnn"])],
-            ["the installed package, without its dependencies", f"{f['bytes'] / 1e6:.2f} MB"],
+            [
+                "measured",
+                measuring.duration(f["numpy"]),
+                measuring.duration(f["dnn"]),
+                f"{f['bytes'] / 1e6:.2f}",
+            ]
         ],
     )
 

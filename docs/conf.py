@@ -5,7 +5,6 @@ import inspect
 import re
 import sys
 import textwrap
-from importlib.metadata import version as version_of
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -13,17 +12,20 @@ sys.path.insert(0, str(HERE))
 
 import drawings  # noqa: E402, beside this file
 
+import dnn  # noqa: E402
 from dnn import demos  # noqa: E402
 from dnn.course import compiled, loops, vectorized  # noqa: E402
 
 project = "dnn"
-version = release = version_of("dnn")
+version = release = dnn.__version__
 copyright = "the dnn authors"
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
     "numpydoc",
     "myst_parser",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["generated/parts", "gallery/*.py"]
@@ -31,24 +33,29 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 suppress_warnings = ["config.cache"]  # of a scraper, which is a function
 myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence", "deflist"]
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+copybutton_selector = "div:not(.sphx-glr-script-out):not(.highlight-text) > div.highlight > pre"
 
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
-html_title = "dnn"
+html_title = f"dnn {version}"
 html_static_path = ["_static"]
 html_css_files = ["dnn.css"]
 html_show_sourcelink = False
 html_copy_source = False
-ALONE = ("index", "first_steps", "course", "inside", "benchmarks", "coming_from_scikit_learn", "raw_tables")
-html_sidebars = {page: [] for page in ALONE}
+# Three sources stand side by side on the page of the course, and the first page is its own table of contents.
+html_sidebars = {"index": [], "course": []}
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 4,
     "navigation_with_keys": False,
-    "show_prev_next": False,
+    "show_nav_level": 2,
+    "show_prev_next": True,
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",

@@ -1,5 +1,13 @@
-"""Draw the README's two pictures, docs/_static/what.png and fast.png: python docs/readme_pictures.py."""
+"""Draw the README's two pictures, docs/_static/what.png and fast.png.
 
+fast.png shows what benchmarks/training.py measured. Measure again, on a machine with nothing else to do:
+
+    python benchmarks/training.py --only 12288,8-64 --json docs/_static/fast.json \\
+        --contenders dnn,scikit-learn,PyTorch,NumPy,loops
+    python docs/readme_pictures.py
+"""
+
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +15,6 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from dnn import SGD, Network, Normal, demos, plotting
-from dnn.demos import vectorization
 from dnn.demos.points import flower
 
 HERE = Path(__file__).parent / "_static"
@@ -28,29 +35,67 @@ def what():
     figure.savefig(HERE / "what.png", dpi=100)
 
 
-def fast():
-    """A training step of the course's deep net on its 209 pictures, three times."""
-    with demos.one_thread():
-        taken = vectorization.step(12288, np.random.default_rng(0))
-    figure = Figure(figsize=(9, 2.9), layout="constrained")
-    ax = figure.subplots()
-    colors = (plotting.COLORS[7], plotting.VERMILION, plotting.BLUE)
-    for place, (way, color) in enumerate(zip(vectorization.WAYS, colors, strict=True)):
-        ax.barh(place, taken[way], color=color, left=0)
-        words = f" {way}: {vectorization.said(taken[way])}"
-        if way != "compiled":
-            words += f", {taken[way] / taken['compiled']:,.{0 if way == 'loops' else 1}f} times as long"
-        inside = place == 0
+def said(seconds):
+    """Seconds with two digits and a unit."""
+    for unit, scale in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * scale >= 1:
+            return f"{float(f'{seconds * scale:.2g}'):,.{1 if seconds * scale < 10 else 0}f} {unit}"
+    return f"{seconds * 1e9:.2g} ns"
+
+
+def best_times(figure):
+    """Seconds by contender, on the better of one and two threads, the slowest first."""
+    found = {name: min(case["median"] for case in cases.values()) for name, cases in figure["times"].items()}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def bars(ax, taken, title):
+    """Bars from 0 on a linear axis, each with its name, its time, and how many times dnn's that is."""
+    colors = {"dnn": plotting.BLUE, "loops": plotting.COLORS[7], "NumPy": plotting.VERMILION}
+    most = max(taken.values())
+    for place, (name, seconds) in enumerate(taken.items()):
+        color = colors.get(name, "#777777")
+        ax.barh(place, seconds, color=color, height=0.7)
+        times = seconds / taken["dnn"]
+        words = said(seconds)
+        if name != "dnn":
+            rounded = f"{float(f'{times:.2g}'):,.0f}" if times >= 10 else f"{times:.1f}"
+            words += f", {rounded} times as long"
+        inside = seconds > 0.6 * most
         ax.text(
-            taken[way] * (0.9 if inside else 1.05), place, words, va="center", fontsize=17, fontweight="bold",
-            ha="right" if inside else "left", color="white" if inside else color,
+            seconds + (-0.01 if inside else 0.01) * most, place, words, ha="right" if inside else "left",
+            va="center", fontsize=14, fontweight="bold", color="white" if inside else color,
         )  # fmt: skip
-    ax.set_xscale("log")
-    ax.set_xlim(left=1e-4)
+    ax.set_yticks(range(len(taken)), ["Python loops" if name == "loops" else name for name in taken])
+    ax.set_xlim(0, most)
     ax.invert_yaxis()
-    ax.set_yticks([])
+    ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel("seconds a step (logarithmic): 12288-20-7-5-1, 209 pictures, float32, one thread")
+    ax.set_title(title, loc="left", fontsize=15)
+
+
+def fast():
+    """A step of the course's deep network, with and without the loops, and an epoch over a table."""
+    record = json.loads((HERE / "fast.json").read_text())
+    course, table = map(best_times, record["figures"]["training"])
+    ways = {name: course[name] for name in ("loops", "NumPy", "dnn")}
+    without = {name: seconds for name, seconds in course.items() if name != "loops"}
+    table.pop("loops")
+    figure = Figure(figsize=(7.6, 6.9), layout="constrained")
+    axes = figure.subplots(3, 1, height_ratios=[3, 4, 4])
+    bars(axes[0], ways, "A training step of a first course's network")
+    bars(axes[1], without, "The same without the loops, enlarged")
+    bars(axes[2], table, "An epoch over a table of 20,608 rows")
+    for ax in axes:
+        unit, scale = ("seconds", 1) if ax is axes[0] else ("milliseconds", 1e3)
+        ax.xaxis.set_major_formatter(lambda x, _, scale=scale: f"{x * scale:g}")
+        ax.set_xlabel(unit, fontsize=12)
+    about = record["machine"]
+    sets = "AVX-512" if "avx512f" in about["instruction sets"] else "AVX2"
+    words = (
+        f"{about['processor']} with {sets}, {about['cores']} cores; float32; the better of 1 and 2 threads"
+    )
+    figure.supxlabel(words, fontsize=12, color="#555555")
     figure.savefig(HERE / "fast.png", dpi=100)
 
 

@@ -1,4 +1,4 @@
-"""The demonstration from the command line to the picture, and the README's code."""
+"""The demonstration from the command line to the picture."""
 
 import importlib
 import importlib.util
@@ -8,7 +8,6 @@ import sys
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +15,6 @@ import pytest
 from dnn import History, cli, plotting
 from dnn.course import loops
 from dnn.demos import digits
-
-README = (Path(__file__).parents[1] / "README.md").read_text()
-
 
 # The command
 
@@ -173,23 +169,3 @@ def test_wrong_digits_are_marked():
     ax = plotting.digits(np.ones((7, 8, 8)), [0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 9, 5, 6], axes())
     assert [text.get_text() for text in ax.texts] == ["0", "1", "2", "3", "4, is 9", "5", "6"]
     assert len(ax.patches) == 1 and len(ax.images) == 7
-
-
-# The README
-
-
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
-
-
-@pytest.mark.parametrize("block", BLOCKS, ids=[f"block {i}" for i in range(1, len(BLOCKS) + 1)])
-def test_the_readme_runs(block, capsys):
-    exec(compile(block, "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    if "exclusive or" in block:
-        assert printed.splitlines()[-1] == "[0. 1. 1. 0.]"
-    else:
-        assert float(printed.split()[-1]) < 0.1
-
-
-def test_the_readme_has_its_examples():
-    assert len(BLOCKS) == 2
