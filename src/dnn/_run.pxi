@@ -122,7 +122,39 @@ def assume_threads(int n=0):
     ASSUMED = n
 
 
+cdef size_t BLAS_BYTES = 34 << 20  # address space that OpenBLAS takes for each thread which is in a call
+cdef int N_BLAS = 0                # threads for which it has been there
+
+
+cdef int look_for_blas_memory(const Job* job, int n_threads) except -1:
+    """Raise where BLAS cannot have memory for so many threads: OpenBLAS itself would try for ever."""
+    global N_BLAS
+    cdef double number = 0
+    cdef void* memory
+    if job.kernels.lanes or n_threads <= N_BLAS:
+        return 0
+    memory = malloc((n_threads - N_BLAS) * BLAS_BYTES)
+    if memory == NULL:
+        raise MemoryError(f"no memory for products on {n_threads} threads")
+    free(memory)
+    if N_BLAS == 0:  # the first call takes it
+        product(job, <char*>&number, 1, False, <char*>&number, 1, <char*>&number, 1, 1, 1, 1)
+    N_BLAS = n_threads
+    return 0
+
+
 ctypedef void (*work_t)(void* jobs, int me) noexcept nogil
+
+cdef void run_members(Shared* shared, Job** jobs, work_t work, int n) noexcept nogil:
+    """Let n members work."""
+    cdef int m
+    for m in range(n):
+        jobs[m].n_members = n
+    if n > 1:
+        dnn_team_run(shared.team, n, work, jobs)
+    else:
+        work(jobs, 0)
+
 
 cdef class Run:
     """The Jobs of a team, with the memory that they own and the arrays that they point at.
@@ -179,6 +211,7 @@ cdef class Run:
             raise MemoryError("no memory for a network's layers")
         self.aim(job, line(self.work))
         self.aim_scratch(job, line(self.work + schedule.work + LINE))
+        look_for_blas_memory(job, 1)
 
     def __dealloc__(self):
         self.dismiss()
@@ -301,6 +334,7 @@ cdef class Run:
             self.aim_scratch(job, line(at + sizeof(Job) + pointers))
             if self.schedule.private:  # a copy of its own, and nobody's else
                 job.mean = NULL
+        look_for_blas_memory(&self.job, n)
         return n
 
     cdef void dismiss(self):
@@ -317,17 +351,15 @@ cdef class Run:
 
     cdef int go(self, work_t work, int n, double flops) except -1:
         """Let n members do work of so many flops, and raise what was raised meanwhile."""
-        cdef int m
-        for m in range(n):
-            self.jobs[m].n_members = n
         if n == 1 and flops <= FLOPS_HELD:
-            work(self.jobs, 0)
+            run_members(&self.shared, self.jobs, work, n)
         else:
             with nogil:
-                if n > 1:
-                    dnn_team_run(self.shared.team, n, work, self.jobs)
-                else:
-                    work(self.jobs, 0)
+                run_members(&self.shared, self.jobs, work, n)
+        return self.end()
+
+    cdef int end(self) except -1:
+        """Raise what was raised meanwhile."""
         if self.raised is not None:
             error, self.raised, self.shared.stop = self.raised, None, False
             raise error
@@ -790,7 +822,6 @@ cdef class Trainer:
         cdef const int64_t* rows = NULL
         cdef Py_ssize_t a_epoch = (job.n_rows + job.batch - 1) // job.batch
         cdef Py_ssize_t done = 0, n_steps = r.n_rows, i
-        cdef unsigned mode
         if c.n_rows < n_steps:
             raise ValueError(f"costs must have {n_steps} rows or more, got {c.n_rows}")
         if (order is not None) != self.run.schedule.gather:
@@ -811,16 +842,22 @@ cdef class Trainer:
             self.close()  # a child of a fork
         if not self.mustered:
             self.n_members, self.mustered = self.run.muster(self.feeds()), True
-        return self.do(n_steps)
+        cdef double flops = flops_a_step(job) + 1e4
+        if self.n_members == 1 and (flops + <double>ROW_COST * job.batch) * n_steps <= FLOPS_HELD:
+            done = self.do(&self.run.shared, self.run.jobs, n_steps, flops)
+        else:
+            with nogil:
+                done = self.do(&self.run.shared, self.run.jobs, n_steps, flops)
+        self.run.end()
+        return done
 
-    cdef Py_ssize_t do(self, Py_ssize_t n_steps) except -1:
-        """The steps, as many at a time as show whether the team is kept waiting, by another process that wants the core
+    cdef Py_ssize_t do(self, Shared* shared, Job** jobs, Py_ssize_t n_steps, double flops) noexcept nogil:
+        """The steps, of so many flops each, as many at a time as show whether the team is kept waiting, by another process that wants the core
         of one of its members, or slower than one alone, where cores are far from each other. Then one goes on alone,
         and the team is tried again later. No bit depends on that."""
-        cdef Shared* shared = &self.run.shared
-        cdef Job* job = &self.run.job
+        cdef Job* job = jobs[0]
         cdef Py_ssize_t done = 0, some, a_try
-        cdef double took, waited, flops = flops_a_step(job) + 1e4
+        cdef double took, waited
         cdef int m, n
         cdef bint sample, short_steps = 8 * flops < FLOPS_A_TRY
         cdef bint stale = False  # whether the copies of members 1, 2, ... are of before
@@ -836,16 +873,16 @@ cdef class Trainer:
             shared.n_steps, shared.done = some, 0
             job.fresh = done == 0
             for m in range(1, n):
-                self.run.jobs[m].step = job.step
-                self.run.jobs[m].fresh = job.fresh or (stale and job.parts != NULL)
+                jobs[m].step = job.step
+                jobs[m].fresh = job.fresh or (stale and job.parts != NULL)
             stale = n < self.n_members
-            self.run.go(run_steps, n, (flops + <double>ROW_COST * job.batch) * some)
+            run_members(shared, jobs, run_steps, n)
             took = dnn_seconds() - shared.began
             done += shared.done
             shared.rates += shared.done
             shared.costs += shared.done
             shared.first += shared.done
-            if shared.done < some:
+            if shared.done < some or shared.stop:
                 break
             if n == 1:
                 self.alone = took / some
