@@ -83,7 +83,8 @@ def counting():
 VALUES = [
     SGD(0.1, 0.9, nesterov=True), Adam(OneCycle(0.1, 5)), AdamW(), RMSprop(momentum=0.5), LBFGS(history=3),
     Constant(0.1), Cosine(0.1, 5), Exponential(0.1, 0.5), InverseScaling(0.1), OneCycle(0.1, 5),
-    OnPlateau(0.1), StepDecay(0.1), WarmUp(2, Cosine(0.1, 3)), counting(), Huber(2.0), Quantile((0.1, 0.9)), LogLoss(0.1),
+    OnPlateau(0.1), StepDecay(0.1), WarmUp(2, Cosine(0.1, 3)), counting(), Huber(2.0), Quantile((0.1, 0.9)),
+    LogLoss(0.1),
     Dense(3, LeakyReLU(0.2)), Dropout(0.1), ELU(0.5), LeakyReLU(0.1), Full(0.5), He("uniform"), LeCun(),
     Normal(0.1), Uniform(0.1), Xavier(), Zeros(), History("log_loss", loss=[1.0]),
 ]  # fmt: skip

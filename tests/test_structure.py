@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "rows": set(),
     "trainers": {"rows"},
     "summary": set(),
-    "optimizer_state": {"_core", "checks", "optimizers", "schedules"},
+    "optimizer_state": {"_core", "checks", "data", "optimizers", "schedules"},
     "training": {
         "_core",
         "checks",
@@ -108,9 +108,9 @@ MAY_IMPORT = {
         "perceptron",
         "predictor",
     },
-    "gradient_check": {"checks", "losses", "network"},
+    "gradient_check": {"checks", "data", "losses", "network"},
     "explanation": {"layers", "network"},
-    "drawing": {"explanation", "losses", "network", "optional"},
+    "drawing": {"checks", "data", "explanation", "losses", "network", "optional"},
     "rate_finder": {"checks", "network", "optimizers"},
     "__init__": {
         "cache",

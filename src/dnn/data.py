@@ -208,7 +208,7 @@ def masks(
     """Return what is kept of the inputs of each layer, (N, n_in) uint8, None where nothing is dropped."""
     if given is None:
         return None
-    if isinstance(given, str) or not hasattr(given, "__len__"):
+    if isinstance(given, str) or not hasattr(given, "__len__") or getattr(given, "ndim", 1) == 0:
         raise TypeError(f"masks must be a list, one for the inputs of each layer, got {given!r}")
     if len(given) != len(rates):
         raise ValueError(f"masks must be {len(rates)}, one for the inputs of each layer, got {len(given)}")

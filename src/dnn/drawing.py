@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from . import data
+from .checks import check_integer
 from .explanation import Pass
 from .losses import Loss
 from .network import Network
@@ -195,6 +197,7 @@ def draw_network(
     6
     """
     sizes = [net.n_inputs, *(layer.units for layer in net.layers)]
+    most = check_integer("most", most, 3)
     shown = [_shown(n, most) for n in sizes]
     rows = max(len(units) for units in shown)
     drawing = Drawing(COLUMN * len(sizes), TOP + ROW * rows + 40)
@@ -260,7 +263,9 @@ def _values(
         if y is not None:
             raise ValueError("x must come with y, got none")
         return [], [], None
-    x = np.asarray(x, np.float64).reshape(1, -1)
+    x = data.numbers(x, "x").astype(np.float64).reshape(1, -1)
+    if x.size != net.n_inputs:
+        raise ValueError(f"x must be one example of {net.n_inputs} values, got {x.size}")
     twin = Network(net.n_inputs, list(net.layers), init="zeros", dtype="float64")
     twin.params[:] = net.params
     _, cache = twin.forward(x)

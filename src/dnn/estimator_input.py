@@ -39,9 +39,14 @@ def validated(est: Any, X: Any, y: Any = "no_validation", *, name: str = "X", **
     """
     non_numeric.refuse_times(X, name)
     try:
-        return validate_data(est, X, y, **settings)
+        found = validate_data(est, X, y, **settings)
     except (TypeError, ValueError) as error:
         raise type(error)(_better(str(error), X, y, name, settings)) from None
+    if (
+        isinstance(found, np.ndarray) and found.dtype.kind == "O"
+    ):  # of a table with types of its own, which it lets pass
+        return data.numbers(X, name)
+    return found
 
 
 def _better(text: str, X: Any, y: Any, name: str, settings: dict[str, Any]) -> str:

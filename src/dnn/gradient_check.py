@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checks
+from . import checks, data
 from .losses import Loss
 from .network import Network
 
@@ -84,7 +84,7 @@ def check_gradient(
     if gradient is None:
         _, g = twin.loss_and_gradient(X, y, **arguments)
     else:
-        g = np.asarray(gradient, dtype=np.float64)
+        g = data.numbers(gradient, "gradient").astype(np.float64)
         if g.shape != twin.params.shape:
             raise ValueError(f"gradient must have shape {twin.params.shape}, got {g.shape}")
 

@@ -162,13 +162,16 @@ def layers_of(
 
 
 def _layers_of_sizes(sizes: Any, activation: Any, output: Any) -> tuple[int, tuple[Dense, ...]]:
-    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, (Sequence, np.ndarray)) or len(sizes) < 2:
+    several = isinstance(sizes, (Sequence, np.ndarray)) and not isinstance(sizes, (str, bytes))
+    if not several or np.ndim(sizes) == 0 or len(sizes) < 2:
         raise TypeError(
             "layers must be a list of sizes, inputs first and outputs last, such as [64, 100, 10], "
             f"got {sizes!r}"
         )
     n_inputs, *units = (check_integer("a size in layers", size, 1) for size in sizes)
     n_hidden = len(units) - 1
+    if not isinstance(output, (LeakyReLU, ELU)):
+        check_name("output", output, OUTPUTS)
     if isinstance(activation, Activation):
         activation = [activation] * n_hidden
     elif not isinstance(activation, Sequence) or len(activation) != n_hidden:
@@ -180,7 +183,8 @@ def _layers_of_sizes(sizes: Any, activation: Any, output: Any) -> tuple[int, tup
 
 def _dropout_rates(dropout: Any, n_layers: int) -> tuple[float, ...]:
     """Return the rate before each layer: one for all hidden layers, or one for each, inputs first."""
-    if not isinstance(dropout, (Sequence, np.ndarray)) or isinstance(dropout, str):
+    several = isinstance(dropout, (Sequence, np.ndarray)) and not isinstance(dropout, (str, bytes))
+    if not several or np.ndim(dropout) == 0:
         return (0.0, *(check_real("dropout", dropout, 0.0, 1.0),) * (n_layers - 1))
     if len(dropout) != n_layers:
         raise ValueError(

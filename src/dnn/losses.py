@@ -66,8 +66,9 @@ class Quantile:
     levels: float | tuple[float, ...] = 0.5
 
     def __post_init__(self) -> None:
-        given = self.levels if isinstance(self.levels, Sequence) else (self.levels,)
-        levels = tuple(check_real("a level of Quantile", level, 0.0, 1.0, above=True) for level in given)
+        one = isinstance(self.levels, (str, bytes)) or not isinstance(self.levels, (Sequence, np.ndarray))
+        given = (self.levels,) if one or not np.ndim(self.levels) else self.levels
+        levels = tuple(check_real("levels", level, 0.0, 1.0, above=True) for level in given)
         if not levels or any(a >= b for a, b in pairwise(levels)):
             raise ValueError(f"levels must rise, got {self.levels!r}")
         object.__setattr__(self, "levels", levels)

@@ -349,7 +349,7 @@ class Network:
             raise ValueError("cache must come from this network's forward")
         if cache.changes != self._guard.changes:
             raise ValueError("cache must come from a forward after the last step or fit, got one from before")
-        if wrt not in ("both", "params", "input"):
+        if not isinstance(wrt, str) or wrt not in ("both", "params", "input"):
             checks.check_name("wrt", wrt, ("both", "params", "input"))
         rows = cache.X
         shape = (len(rows), self.n_outputs)

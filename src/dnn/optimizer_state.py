@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, checks, optimizers, schedules
+from . import _core, checks, data, optimizers, schedules
 
 if TYPE_CHECKING:
     from .network import Network
@@ -111,7 +111,7 @@ class OptimizerState:
         """
         params = self.params
         if not isinstance(grad, np.ndarray) or grad.dtype != params.dtype or not grad.flags.c_contiguous:
-            grad = np.ascontiguousarray(grad, dtype=params.dtype)
+            grad = np.ascontiguousarray(data.numbers(grad, "grad"), dtype=params.dtype)
         if grad.shape != params.shape:
             raise ValueError(f"grad must have shape {params.shape}, got {grad.shape}")
         if rate is None and self._fixed is not None:

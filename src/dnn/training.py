@@ -49,7 +49,10 @@ Callback = Callable[[Event], object]
 
 def callbacks_of(callbacks: Any) -> tuple[Callback, ...]:
     """Return the functions that are called after each epoch."""
-    found = tuple(callbacks) if hasattr(callbacks, "__iter__") else (None,)
+    try:
+        found = tuple(callbacks)
+    except TypeError:
+        found = (None,)
     if not all(map(callable, found)):
         hint = f": did you mean [{getattr(callbacks, '__name__', callbacks)}]?" if callable(callbacks) else ""
         raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}{hint}")
