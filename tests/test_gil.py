@@ -1,4 +1,4 @@
-"""The GIL: the core does not touch Python while it computes, and takes the GIL for signals and Python losses only."""
+"""The GIL: the core takes it for signals and for losses in Python, and touches no Python otherwise."""
 
 import ctypes
 import os
@@ -62,7 +62,7 @@ def test_nothing_of_python_without_the_gil(functions):
 
 
 def test_members_have_no_thread_state():
-    """Python numbers its thread states: none is made between two threads that were started before and after a run."""
+    """Python numbers its thread states: between two threads, started before and after, none is made."""
     net = dnn.Network([20, 30, 2], output="softmax", random_state=0)
     X = np.random.default_rng(0).standard_normal((300, 20))
     _core.assume_threads(3)

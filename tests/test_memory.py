@@ -1,4 +1,4 @@
-"""Where memory runs out there is a MemoryError: no crash, no endless wait, and the network can still be used."""
+"""Where memory runs out there is a MemoryError: no crash, no endless wait, and a network that works."""
 
 import os
 import subprocess
