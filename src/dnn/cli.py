@@ -64,6 +64,7 @@ def _command(argv: Sequence[str] | None) -> int:
     command.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="files of yours, for housing (a CSV) and logistic"
     )
+    command.add_argument("--target", metavar="NAME", help="the column of the CSV that housing is to predict")
     command.add_argument(
         "--out", type=Path, default=Path(), metavar="FOLDER", help="where the picture goes; default: here"
     )
@@ -78,10 +79,11 @@ def _command(argv: Sequence[str] | None) -> int:
     if arguments.command is None:
         parser.print_help()
         return 0
-    return _demo(arguments.name, arguments.files, arguments.out, not arguments.no_progress)
+    settings = {} if arguments.target is None else {"target": arguments.target}
+    return _demo(arguments.name, arguments.files, arguments.out, not arguments.no_progress, settings)
 
 
-def _demo(name: str, files: list[Path], folder: Path, progress: bool) -> int:
+def _demo(name: str, files: list[Path], folder: Path, progress: bool, settings: dict[str, str]) -> int:
     """Run a demonstration; what is missing is said in one line."""
     progress = progress and name == "digits" and sys.stderr.isatty()
     needed = ["sklearn"] if name in WITH_SKLEARN and not files else []
@@ -101,15 +103,18 @@ def _demo(name: str, files: list[Path], folder: Path, progress: bool) -> int:
             f"dnn demo {name} takes {', '.join(takes) or 'no files'}, got {len(files)} files", file=sys.stderr
         )
         return 1
+    if settings and name != "housing":
+        print(f"dnn demo {name} takes no --target, which is for housing", file=sys.stderr)
+        return 1
     if name == "digits":
         demo(name).run(folder, progress=progress)
         return 0
     try:
-        run(name, folder, files)
+        run(name, folder, files, **settings)
     except BrokenPipeError:
         raise
     except (OSError, ValueError, ImportError) as error:
-        if not files:
+        if not (files or settings):
             raise
         print(f"dnn demo {name}: {error}", file=sys.stderr)
         return 1

@@ -15,6 +15,6 @@ layer. (The rest of dnn has examples as rows, so that W there is W.T here.)
 The functions of the three packages look at their arguments first, and raise the same errors. Those in the
 modules of the packages compute, and look at nothing.
 
-The output layer is a sigmoid (yes or no; Y is 0 or 1, or a share between) or a softmax (one class of n_y; the columns of Y are
-one-hot).
+The output layer is a sigmoid (yes or no; Y is 0 or 1, or a share between) or a softmax (one class of n_y; the
+columns of Y are one-hot).
 """

@@ -19,23 +19,26 @@ from ..optional import need
 # Name of the demonstration, and what it shows; in the order of the course
 DEMOS = {
     "vectorization": "loops, NumPy and compiled: a dot product, a layer, a training step",
-    "housing": "house prices: one feature and a line, more features, a hidden layer",
+    "housing": "house prices (or a column of your CSV): a line, all features, a hidden layer",
     "scale": "test error against rows for three sizes of net",
     "logistic": "pictures told apart by a single unit: costs, weights, learning rates",
+    "cost": "the loss of one example, and the cost, the mean of all losses",
+    "derivative": "a derivative as the slope of a tangent: of a^2, and of a network's cost",
     "descent": "gradient descent as a path: rates too small, right, too large, and momentum",
     "computation-graph": "J = 3(a + bc) forwards and backwards, then a whole network",
     "activations": "activations with their slopes, and the same net trained with each",
     "linear": "hidden layers without a non-linearity are one matrix",
     "symmetry": "from zeros, the units of a layer stay equal for ever",
-    "saturation": "large first weights flatten tanh, and learning is slow",
+    "saturation": "first weights too large, right, too small: one hidden layer and five",
     "planar": "a flower, with 1 to 50 hidden units, and a film of the boundary",
-    "depth": "parity of n bits: one hidden layer against a deep net",
+    "depth": "where depth pays: gates for parity, and a zigzag learnt by 1 to 3 layers",
     "digits": "handwritten digits: accuracy, what the first layer looks for, what the hidden layer sees",
-    "hyperparameters": "hundreds of small nets: rate, layers, units, activation, momentum, batch, penalty",
+    "parameters": "what training finds, and what is chosen before it",
+    "hyperparameters": "hundreds of small nets: rate, iterations, layers and more; chosen, then tested",
 }
 
 # Demonstrations on data that come with scikit-learn, unless files of the user's are given
-WITH_SKLEARN = {"housing", "scale", "logistic", "digits"}
+WITH_SKLEARN = {"scale", "logistic", "digits"}
 
 STYLE: Any = {
     "font.size": 14,
@@ -65,7 +68,7 @@ def picture(name: str, measured: Any) -> Any:
         return demo(name).draw(measured)
 
 
-def run(name: str, folder: Path, files: list[Path]) -> None:
+def run(name: str, folder: Path, files: list[Path], **settings: Any) -> None:
     """Measure, print what came out, and write ``dnn-NAME.png``, and more where there is more.
 
     Parameters
@@ -76,12 +79,14 @@ def run(name: str, folder: Path, files: list[Path]) -> None:
         Where the picture goes; it must exist.
     files : list of Path
         Files of the user's, at most as many as the demonstration's ``FILES``.
+    **settings
+        Of its ``measure``: ``target`` of housing.
     """
     need("matplotlib", f"dnn demo {name}", "plot")
     if name in WITH_SKLEARN and not files:
         need("sklearn", f"dnn demo {name}", "sklearn")
     module = demo(name)
-    measured = module.measure(*files)
+    measured = module.measure(*files, **settings)
     print(module.tell(measured))
     path = folder / f"dnn-{name}.png"
     picture(name, measured).savefig(path, dpi=150)

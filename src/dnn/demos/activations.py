@@ -15,17 +15,20 @@ from .points import moons
 NAMES = ("sigmoid", "tanh", "relu", "leaky_relu")
 STYLES = ("-", "--", "-.", ":")
 DEPTH = 5
-FLAT = 0.05
+# A slope below this is called small. Relu has 0, with which nothing comes through; leaky relu keeps 0.01.
+SMALL = 0.05
+GRAYS = ("#e9e9e9", "#b5b5b5")  # small, and 0
 
 
 class Measured(NamedTuple):
-    """Z, and by activation A, slopes, costs, and the share of slopes below 0.05 in the first layer."""
+    """Z, and by activation A, slopes, costs, shares of slopes that are 0 and below 0.05, accuracy."""
 
     Z: np.ndarray
     A: dict[str, np.ndarray]
     slopes: dict[str, np.ndarray]
     costs: dict[str, list[float]]
-    flat: dict[str, float]
+    none: dict[str, float]
+    small: dict[str, float]
     accuracy: dict[str, float]
 
 
@@ -33,7 +36,7 @@ def measure(quick: bool = False) -> Measured:
     """Return the curves, and what training a net of five hidden layers comes to with each."""
     Z = np.linspace(-5, 5, 201)[:, None]
     X, y = moons(400)
-    A, slopes, costs, flat, accuracy = {}, {}, {}, {}, {}
+    A, slopes, costs, none, small, accuracy = {}, {}, {}, {}, {}, {}
     for name in NAMES:
         one = Network([1, 1, 1], activation=name, init="zeros", dtype="float64")
         for W in one.weights:
@@ -46,26 +49,32 @@ def measure(quick: bool = False) -> Measured:
         # Of the product of slopes that a gradient has to pass on its way to the first layer
         _, cache = net.forward(X)
         found = [slope(name, np.asarray(each, np.float64)) for each in cache.Z[:-1]]
-        flat[name] = float(np.mean(np.concatenate(found, axis=1) < FLAT))
+        every = np.concatenate(found, axis=1)
+        none[name], small[name] = float(np.mean(every == 0)), float(np.mean(every < SMALL))
         accuracy[name] = 100 * float(np.mean((net(X)[:, 0] > 0.5) == y))
-    return Measured(Z[:, 0], A, slopes, costs, flat, accuracy)
+    return Measured(Z[:, 0], A, slopes, costs, none, small, accuracy)
 
 
 def tell(m: Measured) -> str:
     """Return the numbers in words."""
     lines = ["Four activations, and the same net, 2-16-16-16-16-16-1, trained with each on two moons.\n"]
-    lines.append("activation  largest slope  slope at z = 4  flat after training  cost first   last  right")
+    lines.append(
+        "activation  slope: largest   at z = 4  at z = -4   0, trained  below 0.05  cost first   last  right"
+    )
     for name in NAMES:
-        at_4 = np.interp(4, m.Z, m.slopes[name])
+        right, left = (np.interp(z, m.Z, m.slopes[name]) for z in (4, -4))
         lines.append(
-            f"{name:12}{m.slopes[name].max():13.2f}{at_4:16.4f}{100 * m.flat[name]:19.0f} %"
+            f"{name:12}{m.slopes[name].max():14.2f}{right:12.4f}{left:11.4f}{100 * m.none[name]:11.0f} %"
+            f"{100 * m.small[name]:10.0f} %"
             f"{m.costs[name][0]:12.3f}{m.costs[name][-1]:7.3f}{m.accuracy[name]:6.1f} %"
         )
-    left = 0.25**DEPTH
+    passed = 0.25**DEPTH
     lines.append(
         "\nA gradient on its way to the first layer is multiplied by a slope in each. The sigmoid's is at\n"
-        f"most 1/4: through {DEPTH} layers at most {left:.4f} is left, and the deep net waits long before\n"
-        "it learns. tanh has a slope of 1 in the middle, and vanishes far out; relu has 1 wherever it is on."
+        f"most 1/4: through {DEPTH} layers at most {passed:.4f} is left, and the deep net waits before it\n"
+        "learns. tanh has a slope of 1 in the middle, and vanishes far out. relu has 1 where z > 0, and 0\n"
+        f"elsewhere: {100 * m.none['relu']:.0f} % of the slopes after training. leaky relu has 0.01 there:\n"
+        "little comes through, but never nothing."
     )
     return "\n".join(lines)
 
@@ -78,7 +87,8 @@ def draw(m: Measured) -> Any:
     for i, (name, color) in enumerate(zip(NAMES, COLORS, strict=False)):
         ax = figure.add_subplot(grid[0, i])
         ax.axhline(0, color="#bbbbbb", linewidth=1)
-        ax.fill_between(m.Z, -1.2, 2.2, where=m.slopes[name] < FLAT, color="#dddddd", linewidth=0)
+        for limit, gray in ((SMALL, GRAYS[0]), (1e-12, GRAYS[1])):
+            ax.fill_between(m.Z, -1.2, 2.2, where=m.slopes[name] < limit, color=gray, linewidth=0)
         ax.plot(m.Z, m.A[name], color=color, linewidth=3)
         ax.plot(m.Z, m.slopes[name], color="black", linewidth=1.6, linestyle="--")
         ax.set_title(name)
@@ -93,6 +103,6 @@ def draw(m: Measured) -> Any:
     below.set_yscale("log")
     below.set_xlabel("epoch")
     below.set_title("cost of the same deep net with each")
-    below.legend(loc="center", fontsize=15, ncols=2)
-    figure.suptitle("activations; dashed: the slope; gray: hardly any slope left", fontsize=15)
+    figure.legend(*below.get_legend_handles_labels(), loc="outside lower center", fontsize=14, ncols=4)
+    figure.suptitle("dashed: the slope; light gray: below 0.05; dark: 0", fontsize=15)
     return figure

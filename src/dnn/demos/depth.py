@@ -1,4 +1,4 @@
-"""Parity of n bits: units needed by one hidden layer against a deep net, and what the deep one computes."""
+"""Where depth pays: gates for the parity of n bits, and a zigzag learnt by one, two and three layers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,35 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import Adam, Network, NoProgressWarning
-from ..plotting import BLUE, COLORS, VERMILION
+from ..plotting import BLUE, VERMILION
 from . import sheet
+
+# Hidden layers of nets with about as many parameters: 298, 286, 298
+SHAPES: tuple[tuple[int, ...], ...] = ((99,), (15, 15), (11, 11, 11))
+FOLDS = 3
+SEEDS = 5
+EPOCHS = 100
+
+
+class Trained(NamedTuple):
+    """Nets on the zigzag: how many parameters, test errors (root mean square) by seed, a middling curve."""
+
+    n_params: int
+    errors: list[float]
+    curve: np.ndarray
 
 
 class Measured(NamedTuple):
-    """Hidden units by number of bits: by construction, and the fewest with which training succeeded."""
+    """Hidden units for parity by construction, nets trained on parity and on the zigzag."""
 
     bits: list[int]
     patterns: list[int]
     deep: list[int]
-    trained: dict[int, int]  # bits to units; 0 where none of those tried did
+    parity: dict[int, int]  # bits to units of one layer; 0 where none of those tried learnt it
     table: np.ndarray  # of four bits: inputs, what the layers compute, parity, (16, 7)
     tried: tuple[int, ...]
+    x: np.ndarray
+    zigzag: dict[tuple[int, ...], Trained]
 
 
 def bits_of(n: int) -> np.ndarray:
@@ -86,6 +102,37 @@ def parity(X: np.ndarray) -> np.ndarray:
     return odd
 
 
+def zigzag(x: np.ndarray) -> np.ndarray:
+    """Return the line from -1 to 1 folded three times: up and down, 2^3 pieces over 0 .. 1.
+
+    A fold is two units of relu, and each layer can fold what the one before has folded.
+
+    Examples
+    --------
+    >>> zigzag(np.array([0.0, 0.125, 0.25, 1.0])).tolist()
+    [-1.0, 1.0, -1.0, -1.0]
+    """
+    y = x
+    for _ in range(FOLDS):
+        y = 1 - np.abs(2 * y - 1)
+    return 2 * y - 1
+
+
+def on_zigzag(hidden: tuple[int, ...], seeds: int, epochs: int) -> Trained:
+    """Return what training nets of relu with such hidden layers on the zigzag comes to."""
+    x = np.random.default_rng(1).uniform(size=2000)
+    across = np.linspace(0, 1, 801)
+    X, X_test = (np.sqrt(12) * (each[:, None] - 0.5) for each in (x, across))
+    nets, errors = [], []
+    for seed in range(seeds):
+        net = Network([1, *hidden, 1], random_state=seed)
+        net.fit(X, zigzag(x), optimizer=Adam(5e-3), epochs=epochs, batch_size=64)
+        nets.append(net)
+        errors.append(float(np.sqrt(np.mean((net(X_test)[:, 0] - zigzag(across)) ** 2))))
+    middle = nets[int(np.argsort(errors)[seeds // 2])]
+    return Trained(middle.n_params, errors, middle(X_test)[:, 0])
+
+
 def learns(n: int, units: int, seed: int, epochs: int) -> bool:
     """Return whether training one hidden layer of so many units gets all 2^n patterns right."""
     X = bits_of(n)
@@ -116,55 +163,87 @@ def measure(quick: bool = False) -> Measured:
     pairs = [cache.A[0][:, :2].sum(axis=1), cache.A[0][:, 2:].sum(axis=1)]
     table = np.column_stack([X, *pairs, cache.A[-1][:, 0]])
     every = list(range(2, 4)) if quick else list(range(2, 17))
-    return Measured(every, [2 ** (n - 1) for n in every], [2 * (n - 1) for n in every], trained, table, tried)
+    found = {hidden: on_zigzag(hidden, 1 if quick else SEEDS, 2 if quick else EPOCHS) for hidden in SHAPES}
+    return Measured(
+        every, [2 ** (n - 1) for n in every], [2 * (n - 1) for n in every], trained, table, tried,
+        np.linspace(0, 1, 801), found,
+    )  # fmt: skip
 
 
 def tell(m: Measured) -> str:
     """Return the numbers in words."""
-    lines = ["Parity: is the number of ones among n bits odd? Hidden units needed.\n"]
+    lines = ["Parity: is the number of ones among n bits odd? Hidden units of two constructions.\n"]
     lines.append("bits                               " + "".join(f"{n:8}" for n in m.bits[::2]))
     lines.append("one layer, a unit a pattern 2^(n-1)" + "".join(f"{n:8,}" for n in m.patterns[::2]))
     lines.append("deep, pairs by pairs        2(n-1) " + "".join(f"{n:8}" for n in m.deep[::2]))
-    found = ", ".join(f"{n} bits {units or 'none'}" for n, units in m.trained.items())
+    found = ", ".join(f"{n} bits {units or 'none'}" for n, units in m.parity.items())
     lines.append(
         "\nBoth are built here, and right for every pattern of 2, 4 and 8 bits. The course counts gates: a\n"
-        "hidden layer of gates sees single patterns, a deep one takes xor of xor. Units that add can do\n"
-        "more: one hidden layer of tanh, trained, came to it with (the fewest of\n"
-        f"{', '.join(map(str, m.tried))}; three starts each) {found}."
+        "hidden layer of gates sees single patterns, a deep one takes xor of xor. Units that add need no\n"
+        "depth for it: one hidden layer of tanh, trained, came to parity with as few as (of\n"
+        f"{', '.join(map(str, m.tried))}; three starts each)\n{found}.\n"
+    )
+    lines.append(
+        f"Where depth pays in training: a line folded {FOLDS} times, a zigzag of {2**FOLDS} pieces.\n"
+        "Nets of relu with about as many parameters, the same steps:\n"
+    )
+    lines.append(f"{'hidden layers':16}{'parameters':>11}{'test error: median':>21}{'best':>8}{'worst':>8}")
+    for hidden, net in m.zigzag.items():
+        lines.append(
+            f"{'-'.join(map(str, hidden)):16}{net.n_params:11}{np.median(net.errors):21.3f}"
+            f"{min(net.errors):8.3f}{max(net.errors):8.3f}"
+        )
+    lines.append(
+        f"\n{2**FOLDS} units in one layer could draw it, and {SHAPES[0][0]} do not find it. Three layers "
+        "mostly do:\neach folds what the one before has folded."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: units against bits, and what the deep net's layers compute."""
-    figure, (left, right) = sheet(4.8, 1, 2, width_ratios=[1.2, 1])
+    """Return the picture: units for parity, what the deep net computes, and the zigzag learnt."""
+    figure, _ = sheet(7.8)
+    figure.clear()
+    grid = figure.add_gridspec(2, 6, height_ratios=[1.15, 1])
+    left, right = figure.add_subplot(grid[0, :3]), figure.add_subplot(grid[0, 3:])
     left.semilogy(m.bits, m.patterns, color=VERMILION, marker="s")
     left.semilogy(m.bits, m.deep, color=BLUE, marker="o")
-    learnt = {n: units for n, units in m.trained.items() if units}
-    left.semilogy(list(learnt), list(learnt.values()), color=COLORS[7], marker="^", linestyle=":")
     left.text(
         m.bits[-1] * 0.72, m.patterns[-1] * 0.5, "one layer,\na unit a pattern", color=VERMILION,
         ha="right", va="center", fontweight="bold",
     )  # fmt: skip
-    left.text(m.bits[-1], m.deep[-1] * 0.45, "deep", color=BLUE, ha="right", fontweight="bold")
-    left.text(
-        m.bits[len(m.bits) // 2], m.deep[-1] * 1.4, "one layer, trained", color=COLORS[7], fontweight="bold"
-    )
+    left.text(m.bits[-1], m.deep[-1] * 0.3, "deep", color=BLUE, ha="right", fontweight="bold")
     left.set_xlabel("bits")
-    left.set_title("hidden units for parity")
+    left.set_title("parity: hidden units, built")
+    _table(m.table, right)
+    for i, (hidden, net) in enumerate(m.zigzag.items()):
+        ax = figure.add_subplot(grid[1, 2 * i : 2 * i + 2])
+        ax.plot(m.x, zigzag(m.x), color="#bbbbbb", linewidth=4)
+        ax.plot(m.x, net.curve, color=VERMILION if len(hidden) == 1 else BLUE, linewidth=1.8)
+        ax.set_ylim(-1.4, 1.4)
+        ax.set_xticks([0, 1])
+        ax.set_yticks([-1, 1] if i == 0 else [])
+        layers = f"{len(hidden)} layer{'s' if len(hidden) > 1 else ''}: {'-'.join(map(str, hidden))}"
+        ax.set_title(f"{layers}\nerror {np.median(net.errors):.2f}", fontsize=14)
+        if i == 1:
+            ax.set_xlabel(f"a zigzag (gray), learnt with about {round(net.n_params, -2)} parameters")
+    return figure
+
+
+def _table(table: np.ndarray, ax: Any) -> None:
+    """Draw what the layers of the deep net for parity compute, a row for each pattern."""
     blue = np.array([0.0, 0.447, 0.698])
-    picture = np.where(m.table[:, :, None] > 0.5, blue, 0.93)
+    picture = np.where(table[:, :, None] > 0.5, blue, 0.93)
     # Gaps set the layers apart.
     gap = np.ones((len(picture), 1, 3))
     picture = np.concatenate([picture[:, :4], gap, picture[:, 4:6], gap, picture[:, 6:]], axis=1)
-    right.imshow(picture, aspect="auto")
-    right.set_xticks([1.5, 5.5, 8], ["4 bits", "xor of\npairs", "xor of\nboth"])
-    right.set_yticks([])
-    right.tick_params(length=0)
-    right.spines[:].set_visible(False)
-    right.set_yticks(np.arange(-0.5, 16), minor=True)
-    right.set_xticks(np.arange(-0.5, 9), minor=True)
-    right.grid(which="minor", color="white", linewidth=2)
-    right.tick_params(which="minor", length=0)
-    right.set_title("what its layers compute")
-    return figure
+    ax.imshow(picture, aspect="auto")
+    ax.set_xticks([1.5, 5.5, 8], ["4 bits", "xor of\npairs", "xor of\nboth"])
+    ax.set_yticks([])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_yticks(np.arange(-0.5, 16), minor=True)
+    ax.set_xticks(np.arange(-0.5, 9), minor=True)
+    ax.grid(which="minor", color="white", linewidth=2)
+    ax.tick_params(which="minor", length=0)
+    ax.set_title("what the deep layers compute")

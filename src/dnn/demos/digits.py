@@ -223,6 +223,11 @@ def _draw(path: Path, history: History, test: Part, predictions: np.ndarray) -> 
 # Inside the network: the page of the gallery
 
 INSIDE = [64, 24, 12, 10]
+# Ten that are told apart by everyone: those of Paul Tol, "muted", and a gray. The numerals are told too.
+TEN = (
+    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#C9A227", "#CC6677", "#882255", "#AA4499",
+    "#555555",
+)  # fmt: skip
 
 
 class Inside(NamedTuple):
@@ -313,9 +318,11 @@ def draw(m: Inside) -> Any:
     plotting.weights(m.net, left, shape=(8, 8), columns=4)
     left.set_title("what first units look for")
     for digit in range(10):
-        color = plotting.COLORS[digit % 6]
+        color = TEN[digit]
         for x, y in m.places[m.test.y == digit]:
-            right.text(x, y, str(digit), color=color, fontsize=11, ha="center", va="center")
+            right.text(
+                x, y, str(digit), color=color, fontsize=11, fontweight="bold", ha="center", va="center"
+            )
     low, high = m.places.min(axis=0), m.places.max(axis=0)
     margin = 0.04 * (high - low)
     right.set_xlim(low[0] - margin[0], high[0] + margin[0])

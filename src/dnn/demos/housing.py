@@ -1,4 +1,8 @@
-"""Prices from one feature and a line, from more features, and with a hidden layer."""
+"""Prices of houses from one feature and a line, from all features, and with a hidden layer.
+
+The houses are generated: what a square metre costs depends on how far out it is and what it looks upon, and
+neither new nor old houses are cheap. Any table will do instead, as a CSV.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,30 @@ from .. import Adam, Network
 from ..plotting import BLUE, COLORS, VERMILION
 from . import sheet
 
-FILES = ("CSV of house prices in California, with a header (median_house_value, median_income, ...)",)
+FILES = ("a CSV with a header, of which one column is to be predicted (--target NAME)",)
 HIDDEN = 32
 WAYS = ("the mean of all", "one feature, a line", "all features, linear", "with a hidden layer")
+CALIFORNIA = "median_house_value"
+# Fewer rows leave nothing to test on; more values than these are names, and say nothing of other rows
+LEAST_ROWS = 30
+MOST_VALUES = 50
+
+
+class Table(NamedTuple):
+    """Features X (N, I) with NaN where there is a gap, the target y (N,), and the names of both."""
+
+    X: np.ndarray
+    y: np.ndarray
+    names: list[str]
+    target: str
+    unit: str
+    left_out: list[str]  # columns of text of many values
 
 
 class Measured(NamedTuple):
     """Test errors (root mean square) by way, one for each split, and the points of the single feature."""
 
-    name: str
+    target: str
     unit: str
     feature: str
     errors: dict[str, list[float]]
@@ -29,95 +48,208 @@ class Measured(NamedTuple):
     points: tuple[np.ndarray, np.ndarray]  # of the test set: the feature and the target
     line: tuple[np.ndarray, np.ndarray]
     gain: float  # what the hidden layer takes off the error of the linear fit, in percent
+    generated: bool
+    left_out: list[str]
 
 
-def load(path: Path | None) -> tuple[np.ndarray, np.ndarray, list[str], int, str, str]:
-    """Return X (N, I), y (N,), names of the features, which of them stands alone, what y is, its unit."""
-    if path is None:
-        from sklearn.datasets import load_diabetes
+def houses(n: int = 2000, seed: int = 0) -> Table:
+    """Return generated houses: their prices follow a rule in which features act together, and chance.
 
-        found = load_diabetes()
-        names = list(found.feature_names)
-        return found.data, found.target, names, names.index("bmi"), "progress of diabetes", "points"
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    target = "median_house_value"
-    if not rows or target not in rows[0]:
-        raise ValueError(f"{path} must have a column median_house_value, as the California data have")
-    names = [name for name in rows[0] if name not in (target, "ocean_proximity")]
-    whole = [row for row in rows if all(row[name] for name in names)]
-    X = np.array([[float(row[name]) for name in names] for row in whole])
-    y = np.array([float(row[target]) for row in whole]) / 1e5
-    # Counts run over four orders of magnitude: their logarithms say more.
-    X = np.where((X > 0).all(axis=0), np.log(np.abs(X) + 1e-9), X)
-    return X, y, names, names.index("median_income"), "price of a house", "100,000 dollars"
+    Examples
+    --------
+    >>> houses(5).names
+    ['area', 'rooms', 'age', 'distance', 'view', 'garden']
+    """
+    rng = np.random.default_rng(seed)
+    area = rng.gamma(9, 13, n).clip(35, 320)  # square metres
+    rooms = np.clip(np.round(area / 28 + rng.normal(0, 0.8, n)), 1, 12)
+    age = rng.uniform(0, 100, n)
+    distance = rng.gamma(2, 4, n).clip(0.2, 40)  # kilometres from the centre
+    view = rng.uniform(0, 1, n)
+    garden = np.where(rng.random(n) < 0.5, rng.gamma(2, 150, n), 0)
+    # 1000 dollars for a square metre: much at the centre, and there most with a view
+    per_area = 2 + 6 * np.exp(-distance / 5) * (0.5 + view)
+    # New houses and old ones are dear, those of 55 years are not.
+    worn = 1 - 0.45 * np.exp(-(((age - 55) / 22) ** 2))
+    price = area * per_area * worn + 0.05 * garden * per_area + rng.normal(0, 20, n)
+    X = np.column_stack([area, rooms, age, distance, view, garden])
+    names = ["area", "rooms", "age", "distance", "view", "garden"]
+    return Table(X, price.clip(20), names, "price", "1000 dollars", [])
+
+
+def read(path: Path, target: str | None = None) -> Table:
+    """Return a table of the user's: numbers as they are, a 0 or 1 for each value of a column of text.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV with a header.
+    target : str, default None
+        The column to predict; None: that of the houses in California.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} must be a CSV in UTF-8, got what is none: {error}") from error
+    if not rows:
+        raise ValueError(f"{path} must have a header and rows, got an empty file")
+    header = [name.strip() for name in rows[0]]
+    if not any(_number(name) is None for name in header):
+        raise ValueError(f"{path} must have a header that names its columns, got {_listed(header)}")
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise ValueError(f"{path} must have a name of its own for each column, got {twice!r} twice")
+    wanted = CALIFORNIA if target is None else target
+    if wanted not in header:
+        say = (
+            "--target NAME must say which column to predict"
+            if target is None
+            else "--target must be a column"
+        )
+        raise ValueError(
+            f"{say} of {path}: {_listed(header)}" + ("" if target is None else f"; got {target!r}")
+        )
+    for i, row in enumerate(rows[1:], 2):
+        if len(row) != len(header):
+            raise ValueError(
+                f"{path} must have {len(header)} values a row, as its header has, got {len(row)} in row {i}"
+            )
+    columns = {name: [row[j].strip() for row in rows[1:]] for j, name in enumerate(header)}
+    y = _numbers(columns.pop(wanted))
+    if y is None:
+        text = next(value for row in rows[1:] if _number(value := row[header.index(wanted)].strip()) is None)
+        raise ValueError(f"{wanted} must hold numbers to be predicted, got {text!r}")
+    known = ~np.isnan(y)  # a row without a target teaches nothing
+    if known.sum() < LEAST_ROWS:
+        raise ValueError(f"{path} must have at least {LEAST_ROWS} rows with a {wanted}, got {known.sum()}")
+    if np.ptp(y[known]) == 0:
+        raise ValueError(f"{wanted} must differ between rows, got {y[known][0]:g} in all of them")
+    names, parts, left_out = [], [], []
+    for name, cells in columns.items():
+        numbers = _numbers(cells)
+        if numbers is not None:
+            if (~np.isnan(numbers[known])).any():  # else nothing but gaps
+                names.append(name)
+                parts.append(_logarithm(numbers[known]))
+            continue
+        values = sorted(set(cells) - {""})
+        if len(values) <= MOST_VALUES:
+            names += [f"{name}={value}" for value in values]
+            parts += [np.array([cell == value for cell in cells], float)[known] for value in values]
+        else:
+            left_out.append(name)
+    if not names:
+        raise ValueError(
+            f"{path} must have a column to predict {wanted} from: numbers, or text of few values"
+        )
+    return Table(np.column_stack(parts), y[known], names, wanted, f"of {wanted}", left_out)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+
+
+def _number(cell: str) -> float | None:
+    """Return what a cell says, NaN for a gap, None for text."""
+    if cell.lower() in ("", "na", "n/a", "nan", "null", "none", "?"):
+        return np.nan
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else np.nan
+
+
+def _numbers(cells: list[str]) -> np.ndarray | None:
+    """Return a column as numbers, NaN where there is a gap; None where there is text."""
+    found = [_number(cell) for cell in cells]
+    return None if None in found else np.array(found, float)
+
+
+def _logarithm(column: np.ndarray) -> np.ndarray:
+    """Return the logarithms of counts that run over orders of magnitude: they say more."""
+    known = column[~np.isnan(column)]
+    far = known.min() > 0 and known.max() > 20 * np.median(known)
+    return np.log(column) if far else column
 
 
 def fit(net: Network, X: np.ndarray, y: np.ndarray, epochs: int) -> Network:
     """Train with a tenth of the rows for validation, after which the best weights are in place."""
-    n = len(X) // 10
+    n = max(1, len(X) // 10)
     net.fit(
         X[n:], y[n:], X_val=X[:n], y_val=y[:n], optimizer=Adam(3e-3), epochs=epochs, batch_size=32,
-        patience=30, alpha=5.0 if len(X) < 5000 else 0.0,
+        patience=30, alpha=1.0 if len(X) < 1000 else 0.0,
     )  # fmt: skip
     return net
 
 
-def measure(path: Path | None = None, *, quick: bool = False) -> Measured:
-    """Return the errors over several splits into 80 % to train with and 20 % to test."""
-    X, y, names, alone, name, unit = load(path)
+def measure(path: Path | None = None, *, target: str | None = None, quick: bool = False) -> Measured:
+    """Return the errors over several splits into 80 % to train with and 20 % to test.
+
+    Gaps are filled with the median, and features scaled, by what the training rows say.
+    """
+    if path is None and target is not None:
+        raise ValueError("--target must come with a CSV, got none")
+    table = houses(300 if quick else 2000) if path is None else read(path, target)
+    X, y = table.X, table.y
     errors: dict[str, list[float]] = {way: [] for way in WAYS}
-    splits = 2 if quick else (10 if len(X) < 5000 else 2)
-    epochs = 20 if quick else (200 if len(X) < 5000 else 40)
+    splits = 2 if quick or len(X) > 5000 else 5
+    epochs = 20 if quick else (200 if len(X) <= 5000 else 40)
+    alone = -1
     for split in range(splits):
         order = np.random.default_rng(split).permutation(len(X))
         train, test = order[len(X) // 5 :], order[: len(X) // 5]
-        mean, spread = X[train].mean(axis=0), X[train].std(axis=0)
-        Z = (X - mean) / spread
-        low, width = y[train].mean(), y[train].std()
-        target = (y - low) / width
+        filled = np.where(np.isnan(X), _medians(X[train]), X)
+        mean, spread = filled[train].mean(axis=0), filled[train].std(axis=0)
+        Z = (filled - mean) / np.where(spread > 0, spread, 1.0)
+        low, width = y[train].mean(), y[train].std() or 1.0
+        scaled = (y - low) / width
 
         def error(predicted: Any, test: np.ndarray = test, low: float = low, width: float = width) -> float:
             return float(np.sqrt(np.mean((np.ravel(predicted) * width + low - y[test]) ** 2)))
 
-        one = [alone]
+        if alone < 0:  # the feature that says most by itself
+            alone = int(np.argmax(np.abs(Z[train].T @ scaled[train])))
         errors[WAYS[0]].append(error(np.zeros(len(test))))
-        line = fit(Network([1, 1], random_state=split), Z[train][:, one], target[train], epochs)
-        errors[WAYS[1]].append(error(line(Z[test][:, one])))
-        linear = fit(Network([X.shape[1], 1], random_state=split), Z[train], target[train], epochs)
+        line = fit(Network([1, 1], random_state=split), Z[train][:, [alone]], scaled[train], epochs)
+        errors[WAYS[1]].append(error(line(Z[test][:, [alone]])))
+        linear = fit(Network([X.shape[1], 1], random_state=split), Z[train], scaled[train], epochs)
         errors[WAYS[2]].append(error(linear(Z[test])))
         deep = Network([X.shape[1], HIDDEN, 1], random_state=split)
-        errors[WAYS[3]].append(error(fit(deep, Z[train], target[train], epochs)(Z[test])))
+        errors[WAYS[3]].append(error(fit(deep, Z[train], scaled[train], epochs)(Z[test])))
     across = np.linspace(Z[test, alone].min(), Z[test, alone].max(), 2)
     up = np.ravel(line(across[:, None])) * width + low
-    gain = 100 * (1 - np.mean(errors[WAYS[3]]) / np.mean(errors[WAYS[2]]))
+    gain = 100 * (1 - np.mean(errors[WAYS[3]]) / float(np.mean(errors[WAYS[2]]) or 1.0))
     return Measured(
-        name,
-        unit,
-        names[alone],
-        errors,
-        len(X),
-        X.shape[1],
-        (Z[test, alone], y[test]),
-        (across, up),
-        float(gain),
-    )
+        table.target, table.unit, table.names[alone], errors, len(X), X.shape[1],
+        (Z[test, alone], y[test]), (across, up), float(gain), path is None, table.left_out,
+    )  # fmt: skip
+
+
+def _medians(X: np.ndarray) -> np.ndarray:
+    """Return the median of each column without its gaps; 0 where there is nothing else."""
+    known = [column[~np.isnan(column)] for column in X.T]
+    return np.array([np.median(column) if len(column) else 0.0 for column in known])
 
 
 def tell(m: Measured) -> str:
     """Return the numbers in words."""
-    lines = [f"The {m.name} ({m.n_rows:,} rows, {m.n_features} features), from more and more.\n"]
+    what = "generated houses" if m.generated else "rows"
+    lines = [f"{m.target}, {m.n_rows:,} {what}, {m.n_features} features: predicted from more and more.\n"]
     lines += [f"{'':24}test error ({m.unit}, root mean square)"]
-    lines += [f"{way:24}{np.mean(found):8.3g}" for way, found in m.errors.items()]
+    lines += [f"{way:24}{np.mean(found):8.4g}" for way, found in m.errors.items()]
     lines.append(
-        f"\nMeans of {len(m.errors[WAYS[0]])} splits. With a hidden layer the error of the linear fit"
+        f"\nMeans of {len(m.errors[WAYS[0]])} splits; the one feature is {m.feature}.\n"
+        "With a hidden layer the error of the linear fit"
     )
     if m.gain < 5:
-        lines.append(
-            f"changes by {-m.gain:+.0f} %: with few rows, and little that bends, a line is hard to beat."
-        )
+        lines[-1] += f" changes by {-m.gain:+.0f} %: where\nlittle bends, a sum of features is hard to beat."
     else:
-        lines.append(f"falls by {m.gain:.0f} %: what a feature does depends on others, which no sum can say.")
+        lines[-1] += f" falls by {m.gain:.0f} %: what a feature\n"
+        lines[-1] += "does depends on others, or bends, which no sum can say."
+    if m.left_out:
+        lines.append(f"Left out, as text of more than {MOST_VALUES} values: {_listed(m.left_out)}.")
     return "\n".join(lines)
 
 
@@ -127,15 +259,16 @@ def draw(m: Measured) -> Any:
     left.scatter(*m.points, s=10, color=COLORS[5], linewidth=0, alpha=0.5 if len(m.points[0]) > 500 else 1)
     left.plot(*m.line, color=VERMILION, linewidth=3)
     left.set_xlabel(f"{m.feature} (standardized)")
-    left.set_title(f"one feature: {m.name}")
-    means = [np.mean(found) for found in m.errors.values()]
+    left.set_title(f"{m.target}\nfrom one feature")
+    means = [float(np.mean(found)) for found in m.errors.values()]
     bars = right.barh(range(4), means, color=[COLORS[5], COLORS[5], COLORS[5], BLUE], height=0.6)
     for way, bar, mean in zip(m.errors, bars, means, strict=True):
         right.text(0, bar.get_y() - 0.06, way, va="bottom")
         right.text(mean, bar.get_y() + 0.3, f" {mean:.3g}", va="center", fontweight="bold")
     right.invert_yaxis()
     right.set_ylim(3.5, -0.8)
-    right.set_xlim(0, max(means) * 1.2)
+    right.set_xlim(0, max(means) * 1.3)
     right.set_yticks([])
-    right.set_title("test error")
+    right.set_xticks([])
+    right.set_title(f"test error,\n{m.unit}")
     return figure

@@ -65,7 +65,7 @@ def measure(train: Path | None = None, test: Path | None = None, *, quick: bool 
     rates, steps = (CATS, 2000) if len(shape) == 3 else (DIGITS, 500)
     costs, accuracy, weights = {}, {}, {}
     for rate in rates:
-        net = Network([X.shape[1], 1], output="sigmoid", init="zeros")
+        net = Network([X.shape[1], 1], output="sigmoid", init="zeros", dtype="float64")
         history = net.fit(X, y, optimizer=SGD(rate), epochs=20 if quick else steps, batch_size=None)
         costs[rate] = history.loss
         right = [100 * float(np.mean((net(A)[:, 0] > 0.5) == b)) for A, b in ((X, y), (X_test, y_test))]
@@ -98,12 +98,17 @@ def tell(m: Measured) -> str:
 def draw(m: Measured) -> Any:
     """Return the picture: costs at four rates, and the weights."""
     figure, (left, right) = sheet(4.2, 1, 2, width_ratios=[1.25, 1])
-    styles = zip((VERMILION, BLUE, COLORS[2], COLORS[7]), ("--", "-", "-.", ":"), strict=True)
-    for (rate, costs), (color, style) in zip(m.costs.items(), styles, strict=True):
-        left.plot(range(1, len(costs) + 1), costs, color=color, linestyle=style, label=f"{rate:g}")
-    left.set_xscale("log")
-    left.set_ylim(0, 1.7 * m.costs[m.rate][0])
-    left.set_xlabel("step")
+    styles = zip((VERMILION, BLUE, COLORS[2], COLORS[7]), ("--", "-", "-.", ":"), "so^D", strict=True)
+    for (rate, costs), (color, style, marker) in zip(m.costs.items(), styles, strict=True):
+        # The course has every hundredth: between them, a rate that is too large jumps at each step.
+        every = max(1, len(costs) // 20)
+        left.plot(
+            range(0, len(costs), every), costs[::every], color=color, linestyle=style, marker=marker,
+            markersize=5, label=f"{rate:g}",
+        )  # fmt: skip
+    left.set_ylim(0, 1.6 * m.costs[m.rate][0])
+    left.set_xticks([0, len(costs) // 2, len(costs)])
+    left.set_xlabel(f"step, every {every}th")
     left.set_title("cost, by learning rate")
     left.legend(handlelength=2.2, loc="upper right", ncols=2, frameon=True, framealpha=1, edgecolor="white")
     largest = np.abs(m.picture).max()

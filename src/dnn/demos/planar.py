@@ -17,6 +17,7 @@ from .points import flower
 UNITS = (1, 2, 3, 4, 20, 50)
 FILMED = 20
 RATE = 1.2
+COLORS_OF_FILM = 96
 
 
 class Measured(NamedTuple):
@@ -91,7 +92,11 @@ def draw(m: Measured) -> Any:
 
 
 def frames(m: Measured) -> list[Any]:
-    """Return the film's frames, pictures of few colors: a file of them is then a fifth as large."""
+    """Return the film's frames, pictures of the same few colors: a file of them is then a fifth as large.
+
+    The colors are chosen for all frames together: with colors for each frame by itself, the same region would
+    flicker, and a player that keeps the first ones would show the rest in wrong ones.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from PIL import Image  # comes with matplotlib
@@ -107,8 +112,13 @@ def frames(m: Measured) -> list[Any]:
             figure.axes[0].set_title(f"step {step}: cost {cost:.3f}, {right:.0f} %")
             written = io.BytesIO()
             figure.savefig(written, dpi=100, format="png")
-        found.append(Image.open(written).convert("RGB").quantize(48))
-    return found
+        found.append(Image.open(written).convert("RGB"))
+    width, height = found[0].size
+    together = Image.new("RGB", (width, height * len(found)))
+    for i, frame in enumerate(found):
+        together.paste(frame, (0, i * height))
+    palette = together.quantize(COLORS_OF_FILM)
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in found]
 
 
 PLAYER = """<!doctype html>

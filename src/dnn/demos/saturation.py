@@ -1,4 +1,4 @@
-"""Large first weights flatten tanh, so that slopes vanish and learning is slow; tiny ones fade out."""
+"""Large first weights flatten tanh; small ones suit one hidden layer, as in the course, but not five."""
 
 from __future__ import annotations
 
@@ -10,81 +10,109 @@ import numpy as np
 from .. import SGD, Network, NoProgressWarning, Normal
 from ..plotting import BLUE, COLORS, VERMILION
 from . import sheet
-from .points import moons
+from .points import flower
 
-SIZES = [2, 16, 16, 16, 16, 16, 1]
+UNITS = 16
+DEPTHS = (1, 5)
+EPOCHS = 150
+FLAT = 0.1
+INITS: dict[str, Any] = {"x 0.01": Normal(0.01), "Xavier": "xavier", "x 10": Normal(10.0)}
 
 
 class Start(NamedTuple):
-    """Outputs of the last hidden layer before training, share of slopes below 0.1, and the costs."""
+    """Outputs of the hidden layers before training, share of slopes below 0.1, costs, accuracy in percent."""
 
     outputs: np.ndarray
+    last: float  # mean size of what the last hidden layer puts out
     flat: float
     costs: list[float]
+    accuracy: float
 
 
 class Measured(NamedTuple):
-    """By scale of the first weights, what came of it."""
+    """By number of hidden layers and scale of the first weights, what came of it."""
 
-    starts: dict[str, Start]
+    starts: dict[int, dict[str, Start]]
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return the same net from small, Xavier and large first weights."""
-    X, y = moons(400)
-    inits: dict[str, Any] = {"x 0.01": Normal(0.01), "Xavier": "xavier", "x 10": Normal(10.0)}
-    found = {}
-    for name, init in inits.items():
-        net = Network(SIZES, activation="tanh", output="sigmoid", init=init, random_state=0)
-        _, cache = net.forward(X)
-        outputs = np.concatenate([A.ravel() for A in cache.A[:-1]])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoProgressWarning)  # the small start stands still: the point
-            history = net.fit(
-                X, y, optimizer=SGD(0.1, momentum=0.9), epochs=5 if quick else 150, batch_size=50
-            )
-        found[name] = Start(outputs, float(np.mean(1 - outputs**2 < 0.1)), history.loss)
+    """Return the same nets, of one hidden layer and of five, from small, Xavier and large first weights."""
+    X, y = flower()
+    found: dict[int, dict[str, Start]] = {}
+    for depth in DEPTHS:
+        found[depth] = {}
+        for name, init in INITS.items():
+            sizes = [2, *[UNITS] * depth, 1]
+            net = Network(sizes, activation="tanh", output="sigmoid", init=init, random_state=0)
+            _, cache = net.forward(X)
+            outputs = np.concatenate([A.ravel() for A in cache.A[:-1]])
+            last = float(np.abs(cache.A[-2]).mean())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NoProgressWarning)  # small, and deep, stands still: the point
+                history = net.fit(
+                    X, y, optimizer=SGD(0.1, momentum=0.9), epochs=5 if quick else EPOCHS, batch_size=50
+                )
+            right = 100 * float(np.mean((net(X)[:, 0] > 0.5) == y))
+            flat = float(np.mean(1 - outputs**2 < FLAT))
+            found[depth][name] = Start(outputs, last, flat, history.loss, right)
     return Measured(found)
 
 
 def tell(m: Measured) -> str:
     """Return the numbers in words."""
     lines = [
-        "Five hidden layers of 16 tanh units on two moons; first weights small, of Xavier's scale, large.\n"
+        "The course's flower and layers of 16 tanh units; first weights small, of Xavier's scale, large.\n"
     ]
-    lines.append("first weights   slopes below 0.1   cost: first   after 20 epochs    last")
-    for name, start in m.starts.items():
-        middle = start.costs[min(19, len(start.costs) - 1)]
-        lines.append(
-            f"{name:16}{100 * start.flat:14.0f} %{start.costs[0]:14.3f}{middle:18.3f}{start.costs[-1]:8.3f}"
-        )
+    lines.append(
+        f"hidden layers  first weights  slopes below {FLAT:g}  cost: first  after 20 epochs   last    right"
+    )
+    for depth, starts in m.starts.items():
+        for name, start in starts.items():
+            middle = start.costs[min(19, len(start.costs) - 1)]
+            lines.append(
+                f"{depth:13}  {name:14}{100 * start.flat:15.0f} %{start.costs[0]:13.3f}{middle:17.3f}"
+                f"{start.costs[-1]:7.3f}{start.accuracy:7.1f} %"
+            )
+    small, large = (m.starts[1][name] for name in ("x 0.01", "x 10"))
+    faded = m.starts[5]["x 0.01"].last
     lines.append(
         "\nThe slope of tanh is 1 - a^2: where a is close to -1 or 1 the unit is flat, and hardly any\n"
-        "gradient passes. Weights near 0 keep a near 0, and a deep net fades out. Xavier's scale, a\n"
-        "variance of about 1/n, keeps what comes in and what goes out alike."
+        f"gradient passes. From x 10 the cost begins at {large.costs[0]:.1f}. One hidden layer recovers, as "
+        "the last\nlayer learns from what it puts out; "
+        f"five come to {m.starts[5]['x 10'].accuracy:.1f} % only.\n"
+        f"The course's x 0.01 is right for its one hidden layer: {small.accuracy:.1f} %. Through five it "
+        f"fades out:\nthe last one puts out {faded:.0e}, and nothing is learnt. Xavier's scale, a variance "
+        "of about\n1/n, keeps what comes in and what goes out alike, however deep."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: what the units put out at the start, and the costs."""
-    figure, _ = sheet(5.8)
+    """Return the picture: what the units put out at the start, and the costs of both nets."""
+    figure, _ = sheet(6.8)
     figure.clear()
-    grid = figure.add_gridspec(2, 3, height_ratios=[1, 1.25])
+    grid = figure.add_gridspec(2, 6, height_ratios=[1, 1.6])
     colors = (COLORS[4], BLUE, VERMILION)
-    for i, ((name, start), color) in enumerate(zip(m.starts.items(), colors, strict=True)):
-        ax = figure.add_subplot(grid[0, i])
+    for i, ((name, start), color) in enumerate(zip(m.starts[5].items(), colors, strict=True)):
+        ax = figure.add_subplot(grid[0, 2 * i : 2 * i + 2])
         ax.hist(start.outputs, bins=np.linspace(-1, 1, 31), color=color)
         ax.set_title(f"{name}: {100 * start.flat:.0f} % flat")
         ax.set_yticks([])
         ax.set_xticks([-1, 0, 1])
         ax.spines["left"].set_visible(False)
-    below = figure.add_subplot(grid[1, :])
-    styles = ("-.", "-", "--")
-    for (name, start), color, style in zip(m.starts.items(), colors, styles, strict=True):
-        below.plot(range(1, len(start.costs) + 1), start.costs, color=color, linestyle=style, label=name)
-    below.set_yscale("log")
-    below.set_xlabel("epoch")
-    below.set_title("above: tanh outputs at the start; below: cost while learning")
-    below.legend(title="first weights", loc="upper right", ncols=3, fontsize=15)
+        if i == 1:
+            ax.set_xlabel("tanh outputs at the start, five hidden layers")
+    below: list[Any] = []
+    for i, (depth, starts) in enumerate(m.starts.items()):
+        ax = figure.add_subplot(grid[1, 3 * i : 3 * i + 3], sharey=below[0] if below else None)
+        below.append(ax)
+        for (name, start), color, style in zip(starts.items(), colors, ("-.", "-", "--"), strict=True):
+            ax.plot(range(1, len(start.costs) + 1), start.costs, color=color, linestyle=style, label=name)
+        ax.set_yscale("log")
+        ax.set_xlabel("epoch")
+        ax.set_title(f"cost: {'one hidden layer' if depth == 1 else 'five hidden layers'}")
+        ax.tick_params(labelleft=i == 0)
+    figure.legend(
+        *below[0].get_legend_handles_labels(), title="first weights", loc="outside lower center", ncols=3
+    )
     return figure
