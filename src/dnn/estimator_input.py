@@ -73,11 +73,15 @@ def _better(text: str, X: Any, y: Any, name: str, settings: dict[str, Any]) -> s
 
 def weights_of(sample_weight: Any, X: Any) -> np.ndarray:
     """Return the weights of the rows of X as scikit-learn reads them: one number may stand for all."""
-    if np.ndim(sample_weight) and not hasattr(sample_weight, "tocsr"):
-        data.numbers(sample_weight, "sample_weight")
-    elif isinstance(sample_weight, (str, bytes)):
-        raise TypeError(f"sample_weight must hold numbers, got {sample_weight!r}")
-    found: np.ndarray = _check_sample_weight(sample_weight, X)
+    try:
+        found: np.ndarray = _check_sample_weight(sample_weight, X)
+    except (TypeError, ValueError) as error:
+        wrong = (
+            None if hasattr(sample_weight, "tocsr") else non_numeric.explain(sample_weight, "sample_weight")
+        )
+        if wrong is None:
+            raise
+        raise type(error)(f"sample_weight must hold numbers, got {wrong} ({error})") from None
     return found
 
 

@@ -66,8 +66,13 @@ class Quantile:
     levels: float | tuple[float, ...] = 0.5
 
     def __post_init__(self) -> None:
-        one = isinstance(self.levels, (str, bytes)) or not isinstance(self.levels, (Sequence, np.ndarray))
-        given = (self.levels,) if one or not np.ndim(self.levels) else self.levels
+        given: Any = self.levels
+        if (
+            isinstance(given, (str, bytes))
+            or not isinstance(given, (Sequence, np.ndarray))
+            or not np.ndim(given)
+        ):
+            given = (given,)
         levels = tuple(check_real("levels", level, 0.0, 1.0, above=True) for level in given)
         if not levels or any(a >= b for a, b in pairwise(levels)):
             raise ValueError(f"levels must rise, got {self.levels!r}")

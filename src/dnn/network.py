@@ -15,7 +15,7 @@ from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss, LossSpec, loss_of
 from .optimizer_state import Guard, OptimizerState
 from .predictor import Predictor
-from .summary import draw, one_line, table
+from .summary import draw, one_line, summary
 
 _ADAM = optimizers.Adam(1e-3)
 _BUILT = {"_biases", "_guard", "_plan", "_predictor", "_weights"}  # what `_build` makes of the rest
@@ -145,9 +145,6 @@ class Network:
         """Number of parameters P."""
         return self._params.size
 
-    def __repr__(self) -> str:
-        return one_line(self)
-
     def copy(self) -> Network:
         """Return an independent copy: parameters, frozen layers, and the state of its random numbers.
 
@@ -201,10 +198,11 @@ class Network:
         >>> net.frozen
         (True, True, False)
         """
-        n = len(self.layers)
-        for layer in layers:
-            if not -n <= checks.check_integer("a layer to freeze", layer, -n) < n:
-                raise ValueError(f"a layer to freeze must be in 0 .. {n - 1}, got {layer!r}")
+        n, given = len(self.layers), list[Any](layers)
+        for layer in given:
+            whole = isinstance(layer, (int, np.integer)) and not isinstance(layer, bool)
+            if not whole or layer not in range(-n, n):
+                raise ValueError(f"freeze must be given layers 0 .. {n - 1}, got {layer!r}")
         vars(self)["frozen"] = tuple(i in layers or i - n in layers for i in range(n))
 
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -553,7 +551,7 @@ class Network:
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
             min_delta=min_delta, max_seconds=max_seconds, shuffle=shuffle, order=order, record=record,
             callbacks=training.callbacks_of(callbacks), progress=progress,
-            validate=self._validation(loss, X_val, y_val, sample_weight_val), n_samples=len(rows),
+            validate=self._validation(loss, X_val, y_val, sample_weight_val),
         )  # fmt: skip
         if not isinstance(optimizer, OptimizerState):
             spec = optimizers.optimizer_of(optimizer)
@@ -565,6 +563,8 @@ class Network:
         elif optimizer.params is not self._params:
             raise ValueError("optimizer must be a state of this network, got one of another")
         rng = self._rng if random_state is None else checks.generator_of(random_state)
+        if order is not None:
+            rules.first = training.order_of(order, 0, len(rows))
         with self._guard.writing("fit"):
             return training.train(self, problem, optimizer, rules, rng)
 
@@ -580,21 +580,7 @@ class Network:
         weights = data.weights(sample_weight_val, len(rows), name="sample_weight_val")
         return training.Problem(self._plan, self._params, rows, targets, weights, kind).mean_loss
 
-    draw = draw  # a method, which has its place with the table
-
-    def summary(self) -> str:
-        """Return a table of all dimensions: W, b, Z and A of each layer, parameters, flops an example.
-
-        Examples
-        --------
-        >>> from dnn import Network
-        >>> print(Network([3, 4, 1], output="sigmoid").summary())  # doctest: +NORMALIZE_WHITESPACE
-        layer  W       b     Z, A    activation  parameters  flops
-            1  (3, 4)  (4,)  (N, 4)  relu                16     24
-            2  (4, 1)  (1,)  (N, 1)  sigmoid              5      8
-        total                                            21     32
-        <BLANKLINE>
-        3 inputs, 1 output, float32, 84 bytes of parameters; flops of the products forward,
-        for one example: a training step takes three times as many.
-        """
-        return table(self)
+    # Methods that have their place with each other
+    __repr__ = one_line
+    draw = draw
+    summary = summary

@@ -357,7 +357,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return X, self._encode(y)
 
     def _encode(self, y: Any, name: str = "y") -> np.ndarray:
-        y = numbers(y, name)
+        y = np.asarray(numbers(y, name))
         if y.ndim not in (1, 2):
             raise ValueError(f"{name} must have shape (n_samples,) or (n_samples, n_targets), got {y.shape}")
         if y.ndim == 2 and y.shape[1] == 1:

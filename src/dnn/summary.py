@@ -47,8 +47,22 @@ def one_line(net: Network) -> str:
     return f"Network({sizes}, activation={hidden}, output={output!r}{dropout}, dtype={net.dtype.name!r})"
 
 
-def table(net: Network) -> str:
-    """Return a table of W, b, Z and A of each layer, parameters, flops an example."""
+def summary(self: Network) -> str:
+    """Return a table of all dimensions: W, b, Z and A of each layer, parameters, flops an example.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> print(Network([3, 4, 1], output="sigmoid").summary())  # doctest: +NORMALIZE_WHITESPACE
+    layer  W       b     Z, A    activation  parameters  flops
+        1  (3, 4)  (4,)  (N, 4)  relu                16     24
+        2  (4, 1)  (1,)  (N, 1)  sigmoid              5      8
+    total                                            21     32
+    <BLANKLINE>
+    3 inputs, 1 output, float32, 84 bytes of parameters; flops of the products forward,
+    for one example: a training step takes three times as many.
+    """
+    net = self
     head = ("layer", "W", "b", "Z, A", "activation", "parameters", "flops")
     lines = [head]
     for number, (W, b, layer) in enumerate(zip(net.weights, net.biases, net.layers, strict=True), 1):

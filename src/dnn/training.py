@@ -202,8 +202,7 @@ class Rules:
     progress: bool
     validate: Callable[[], float] | None
     rule: Rule | None = None
-    n_samples: int = 0  # for the order of the first epoch, which is asked for before anything is changed
-    first: np.ndarray | None = None
+    first: np.ndarray | None = None  # the order of the first epoch
     chunk: float = CHUNK  # this and the next are for tests
     two_sweeps: bool | None = None
 
@@ -228,8 +227,6 @@ class Rules:
         checks.check_boolean("shuffle", self.shuffle)
         if checks.check_boolean("progress", self.progress):
             _progress_bar_of()
-        if self.order is not None and self.n_samples:
-            self.first = order_of(self.order, 0, self.n_samples)
 
 
 class Watch:
