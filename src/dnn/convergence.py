@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
-from .history import History
+from . import diagnosis
+from .history import History, NoProgressWarning
 from .optimizer_state import OptimizerState
 from .optimizers import Optimizer
 from .schedules import Schedule
+from .training import Problem
 
 if TYPE_CHECKING:
     from .network import Network
     from .perceptron import Perceptron
+
+
+class _NoProgressWarning(NoProgressWarning, ConvergenceWarning):  # type: ignore[misc]
+    """A training of an estimator that got nowhere: who silences scikit-learn's warnings silences it too."""
 
 
 class Pace(Schedule):
@@ -137,6 +145,8 @@ class Validation:
     ----------
     name : str
         Of the score.
+    place : str
+        What it is computed on, as a message says it.
     loss : callable
         ``loss()`` returns the mean loss.
     score : callable or None
@@ -144,12 +154,15 @@ class Validation:
 
     Examples
     --------
-    >>> Validation("loss", lambda: 0.5, None).look()
+    >>> Validation("loss", "X_val and y_val", lambda: 0.5, None).look()
     (0.5, -0.5)
     """
 
-    def __init__(self, name: str, loss: Callable[[], float], score: Callable[[], float] | None) -> None:
+    def __init__(
+        self, name: str, place: str, loss: Callable[[], float], score: Callable[[], float] | None
+    ) -> None:
         self.name = name
+        self.place = place
         self.loss = loss
         self.score = score
 
@@ -158,6 +171,37 @@ class Validation:
         loss = self.loss()
         with np.errstate(over="ignore", invalid="ignore"):  # of a training that is about to diverge
             return loss, -loss if self.score is None else self.score()
+
+
+def figure_of(
+    name: str, place: str, asked: Callable[[], Any], sound: Callable[[], bool]
+) -> Callable[[], float]:
+    """Return a function that asks a scorer and checks its answer.
+
+    Parameters
+    ----------
+    name, place : str
+        As in `Validation`.
+    asked : callable
+        Returns what the scorer says.
+    sound : callable
+        Returns whether the outputs of the network are finite: scorers refuse others, which are no fault of
+        theirs.
+    """
+
+    def figure() -> float:
+        try:
+            found = asked()
+        except Exception as error:
+            if not sound():
+                return math.nan
+            raise ValueError(f"scoring: {name} failed on {place}: {error}") from error
+        found = found.item() if isinstance(found, np.ndarray) and found.ndim == 0 else found
+        if not isinstance(found, numbers.Real):
+            raise TypeError(f"scoring: {name} must return a number on {place}, got {found!r}")
+        return float(found)
+
+    return figure
 
 
 class Convergence:
@@ -199,7 +243,9 @@ class Convergence:
         self.validation = validation
         self.stopping = stopping
         self.ends = ends
-        self.best = net.params.copy() if stopping else None
+        # Weights that no finite score has chosen are not the best, those that a training begins with neither
+        chosen = stopping and math.isfinite(est.best_validation_score_)
+        self.best = net.params.copy() if chosen else None
         self.looked = 0
         self.history: History | None = None
 
@@ -240,6 +286,8 @@ class Convergence:
         est.validation_scores_.append(score)
         if est.verbose:
             print(f"Validation score: {score:f} ({self.validation.name})")
+        if not math.isfinite(score):  # no rise; before the first that is finite, there is nothing to wait for
+            return not math.isfinite(est.best_validation_score_)
         risen = score >= est.best_validation_score_ + est.tol
         if score > est.best_validation_score_:
             est.best_validation_score_ = score
@@ -271,6 +319,16 @@ class Convergence:
         for curve in (est.loss_curve_, est.validation_scores_):
             curve.append(float("nan"))
         return history
+
+    def warn(self, problem: Problem, history: History, n_steps: int) -> None:
+        """Warn of a training that has ended and got nowhere."""
+        if self.stopping and self.best is None and history.val_loss and self.validation is not None:
+            figure, last = f"the score {self.validation.name}", self.est.validation_scores_[-1]
+            diagnosis.warn_never_finite(figure, self.validation.place, last, stacklevel=6)
+        diagnosis.warn(
+            self.net, problem, history, n_steps, [], category=_NoProgressWarning, by_score=self.stopping,
+            stacklevel=6,
+        )  # fmt: skip
 
     def restore_best(self) -> None:
         """Put the weights with the best validation score in place."""

@@ -11,7 +11,7 @@ from . import _core, non_numeric
 from .checks import check_real
 from .losses import LossSpec
 
-# Exponent of 2 of the largest weight, and minus that of the least, that the core's sums can hold with room to spare.
+# Weights from 2^-600 to 2^600 can be summed in double, times any loss.
 WEIGHT_EXPONENT = 600
 # Weights whose mean is as ordinary as this, or its inverse, keep their size in the penalties.
 ORDINARY_WEIGHT = 2.0**20
@@ -134,7 +134,7 @@ def weights(sample_weight: Any, n_samples: int, *, name: str = "sample_weight") 
 
 
 def product_of_weights(*factors: np.ndarray) -> np.ndarray:
-    """Return the product of one or two weights of each row, in a range where sums neither overflow nor vanish.
+    """Return the product of weights of each row, in a range whose sums neither overflow nor vanish.
 
     Ordinary ones stay as they are. Others are taken times a power of two, which changes no digit: weights
     matter by their ratios.
@@ -148,6 +148,19 @@ def product_of_weights(*factors: np.ndarray) -> np.ndarray:
         # Each first by itself, so that the product of two holds the ratios of both
         found = np.prod([_with_exponent(factor, WEIGHT_EXPONENT - 100) for factor in factors], axis=0)
         return _with_exponent(found, WEIGHT_EXPONENT)
+
+
+def weighed(place: str, **kinds: np.ndarray | None) -> np.ndarray | None:
+    """Return the product of weights of several kinds, by name; they must leave something of a place."""
+    given = {name: array for name, array in kinds.items() if array is not None}
+    if not given:
+        return None
+    found = product_of_weights(*given.values())
+    if not found.any():
+        hint = ": with early_stopping, another validation_fraction or random_state divides the rows otherwise"
+        hint = "" if "X_val" in place else hint
+        raise ValueError(f"{' times '.join(given)} must be above 0 in one of {place}, got 0 in all{hint}")
+    return found
 
 
 def score_weights(sample_weight: Any) -> Any:
@@ -174,8 +187,10 @@ def penalty_unit(weights: np.ndarray | None) -> float:
 
 def class_weights(
     class_weight: Any, targets: Targets, n_outputs: int, sample_weight: np.ndarray | None
-) -> np.ndarray:
-    """Return weights of the rows (N,) from weights of their classes, times those that the rows have."""
+) -> np.ndarray | None:
+    """Return weights of the rows (N,): those of their classes, if any, times those that the rows have."""
+    if class_weight is None:
+        return sample_weight
     classes = targets.classes
     if classes is None and targets.Y is not None and n_outputs == 1 and np.isin(targets.Y, (0, 1)).all():
         classes = targets.Y[:, 0].astype(np.int64)

@@ -50,7 +50,10 @@ def _error_again(kind: type[DivergedError], args: tuple[Any, ...], state: dict[s
 
 
 class NoProgressWarning(UserWarning):
-    """Training ended without having lowered the loss; the message says what can be measured.
+    """Training got nowhere, or cannot get far; the message says what can be measured.
+
+    The loss did not fall, or ended above that of a constant prediction; no figure of the validation set was
+    finite, so that it could choose no weights; or numbers that differ became equal in float32.
 
     Examples
     --------
@@ -82,7 +85,8 @@ class History:
     seconds : float
         Time taken.
     best_epoch : int or None
-        The epoch, counted from 0, with the lowest val_loss, whose weights are in place.
+        The epoch, counted from 0, with the lowest val_loss, whose weights are in place; None where no
+        val_loss was finite, and those of the last epoch are.
     stopped_by : str
         "epochs", "patience", "max_seconds", "callback"; with L-BFGS also "converged", "evaluations", or
         "line_search" where no step lowers the cost any more; of the estimators "tol"; "" until `fit` returns.

@@ -37,7 +37,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
     """Train the parameters in place for at most `rules.epochs` iterations and return what happened."""
     from scipy import optimize
 
-    wide = np.float64
+    given, wide = problem, np.float64
     problem = replace(
         problem,
         X=problem.X.astype(wide, copy=False),
@@ -104,4 +104,5 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
     if not _core.all_finite(net.params):
         net.params[:] = start
         raise DivergedError(len(history.loss) - 1, costs[-1], "a weight is not finite")
+    watch.warn(given, len(costs), [])
     return history

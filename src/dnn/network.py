@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from . import _core, checks, data, initializers, lbfgs, optimizers, threads, training
+from . import _core, checks, data, diagnosis, initializers, lbfgs, optimizers, threads, training
 from .cache import Cache
 from .history import History
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
@@ -99,8 +99,8 @@ class Network:
         self._rng = checks.generator_of(random_state)
         self.frozen: tuple[bool, ...] = (False,) * len(self.layers)
         self._build()
-        activations = [layer.row.name for layer in self.layers]
-        initializers.fill(init, activations, self.weights, self.biases, self._rng)
+        names = [layer.row.name for layer in self.layers]
+        initializers.fill(init, names, self.weights, self.biases, self._rng)
 
     def _build(self) -> None:
         """Make the plan, the parameters and their views."""
@@ -478,7 +478,8 @@ class Network:
             Rows a step; the last batch may be shorter. None: all rows, as they stand. More than N counts as
             N.
         sample_weight : array_like (N,), default None
-            Weights of the rows, not negative. A batch whose weights sum to 0 is skipped.
+            Weights of the rows, not negative; their ratios matter. A batch of weight 0 is skipped. In the
+            penalties a sum is at least 0.01 of an average batch's; a mean beyond 2^-20 .. 2^20 counts as 1.
         class_weight : dict, "balanced" or None, default None
             For class numbers: a weight for each class, times those of the rows; "balanced": n / (number of
             classes x rows of the class).
@@ -540,9 +541,9 @@ class Network:
         [2.0, 1.0]
         """
         kind, rows, targets = self._examples(X, y, loss)
+        diagnosis.warn_of_rounding(X, None if targets.Y is None else y, self.dtype, stacklevel=3)
         weights = data.weights(sample_weight, len(rows))
-        if class_weight is not None:
-            weights = data.class_weights(class_weight, targets, self.n_outputs, weights)
+        weights = data.class_weights(class_weight, targets, self.n_outputs, weights)
         problem = training.Problem(
             self._plan, self._params, rows, targets, weights, kind,
             checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),

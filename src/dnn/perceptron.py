@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from . import _core, checks, data, diagnosis, lbfgs, threads, training
-from .convergence import Convergence, Pace, Validation
+from .convergence import Convergence, Pace, Validation, figure_of
 from .estimator_input import layers_given, validated, weights_of
 from .history import DivergedError, History
 from .initializers import Glorot
@@ -199,7 +199,7 @@ class Perceptron(Parameters):
             dtype = self._bound().dtype
         elif self.dtype != "auto" or self._is_lbfgs():
             dtype = np.float64 if self.dtype == "auto" else checks.check_dtype(self.dtype)
-        raw_y = y
+        raw_X, raw_y = X, y
         X, y = self._read_targets(X, y, first, incremental, dtype, classes)
         n_samples, n_outputs = X.shape[0], self._n_outputs(y)
         weights = None
@@ -223,8 +223,11 @@ class Perceptron(Parameters):
         self.n_outputs_ = n_outputs
         self.n_layers_ = len(hidden) + 2
         self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
+        place = "the rows of X_val and y_val"
         self._begin(first, stopping, stopping or validation[0] is not None)
         rows: Any = Rows(X, net.dtype) if hasattr(X, "tocsr") else X
+        real = self._output() in ("identity", "exp")
+        diagnosis.warn_of_rounding(raw_X, raw_y if real else None, net.dtype, stacklevel=5)
         spec = loss_of(self._loss(), net.layers[-1].row.name, n_outputs)
         checked = self._given_validation(net, validation)
         if stopping and checked is None:
@@ -238,6 +241,7 @@ class Perceptron(Parameters):
                     f"The validation set is too small, {len(val)} row: validation_fraction must be larger, "
                     f"got {self.validation_fraction} of {n_samples} rows"
                 )
+            place = f"the {len(val)} rows that validation_fraction={self.validation_fraction} sets aside"
             checked = (
                 _some(rows, val),
                 y[val],
@@ -247,8 +251,9 @@ class Perceptron(Parameters):
             )
             rows, y = _some(rows, train), y[train]
             weights, of_classes = _some(weights, train), _some(of_classes, train)
-        problem = self._problem(net, rows, y, _product(weights, of_classes), spec)
-        watched = None if checked is None else self._validation(net, spec, *checked)
+        both = data.weighed("the rows to train on", sample_weight=weights, class_weight=of_classes)
+        problem = self._problem(net, rows, y, both, spec)
+        watched = None if checked is None else self._validation(net, spec, place, *checked)
         rules = self._rules(1 if incremental else self.max_iter, len(rows))
         if self._is_lbfgs():
             lbfgs.refuse(net, problem, rules)
@@ -302,6 +307,7 @@ class Perceptron(Parameters):
         self,
         net: Network,
         spec: LossSpec,
+        place: str,
         X: Any,
         y: np.ndarray,
         raw_y: Any,
@@ -309,18 +315,19 @@ class Perceptron(Parameters):
         of_classes: np.ndarray | None,
     ) -> Validation:
         """Return loss and score on a validation set; a scorer that was asked for ignores class_weight."""
-        both = _product(weights, of_classes)
+        kind = "sample_weight_val" if "X_val" in place else "sample_weight"
+        both = data.weighed(place, **{kind: weights, "class_weight": of_classes})
         loss = self._problem(net, X, y, both, spec, "y_val").mean_loss
         scoring = self._default_scoring() if self.scoring is None else self.scoring
         if isinstance(scoring, str) and scoring == "loss":
-            return Validation("loss", loss, None)
+            return Validation("loss", place, loss, None)
         if self.scoring is None:
 
             def score() -> float:
                 outputs = self._forward(net, X)
                 return self._score_of(outputs, y, both) if np.isfinite(outputs).all() else np.nan
 
-            return Validation(scoring, loss, score)
+            return Validation(scoring, place, loss, score)
         scorer = get_scorer(scoring)
         # The rows are checked and have no names any more: a scorer is given an estimator that expects none
         view = object.__new__(type(self))
@@ -329,7 +336,14 @@ class Perceptron(Parameters):
         extra = {} if weights is None else {"sample_weight": weights}
         matrix = X.matrix if isinstance(X, Rows) else X
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
-        return Validation(name, loss, lambda: float(scorer(view, matrix, raw_y, **extra)))
+
+        def asked() -> Any:
+            return scorer(view, matrix, raw_y, **extra)
+
+        def sound() -> bool:
+            return bool(np.isfinite(self._forward(net, X)).all())
+
+        return Validation(name, place, loss, figure_of(name, place, asked, sound))
 
     def _rules(self, epochs: int, n: int) -> training.Rules:
         """Return how long and how it trains; what ends it and the order of the rows come later."""
@@ -355,7 +369,7 @@ class Perceptron(Parameters):
         pace = self._optimizer.spec.rate
         if isinstance(pace, Pace):
             pace.begin(optimizer.n_steps, self.t_, n)
-        rows = np.arange(n)
+        rows, first_step = np.arange(n), optimizer.n_steps
 
         def order(epoch: int) -> np.ndarray:
             """Shuffle the order that there is."""
@@ -378,12 +392,12 @@ class Perceptron(Parameters):
                 error.args = (f"{NOT_FINITE} {error}",)
                 raise
             history = rule.diverged()
-            warnings.warn(
-                f"{error} With early_stopping the weights with the best validation score, "
-                f"{self.best_validation_score_:g}, are in place.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+            assert validation is not None
+            best = f"the best validation score, {self.best_validation_score_:g}, has its weights in place"
+            if rule.best is None:
+                best = f"there is no best validation score: {validation.name} was never finite on "
+                best += validation.place
+            warnings.warn(f"{error} With early_stopping {best}.", ConvergenceWarning, stacklevel=4)
         finally:
             rule.restore_best()
         self.history_ = history
@@ -396,6 +410,8 @@ class Perceptron(Parameters):
                 f"max_iter, a {'larger' if recent[-1] < recent[0] else 'smaller'} learning_rate_init, or a "
                 f"larger tol than {self.tol:g}.",
             )  # fmt: skip
+        if not ready.incremental and history.stopped_by not in ("diverged", "interrupt"):
+            rule.warn(problem, history, optimizer.n_steps - first_step)
 
     def _warn(self, net: Network, problem: training.Problem, what: str) -> None:
         """Warn that a training has not converged, with what can be measured."""
@@ -413,7 +429,7 @@ class Perceptron(Parameters):
             # ftol and the trials of a line search are SciPy's own, as there
             ftol = 1e7 * float(np.finfo(float).eps)
             spec = LBFGS(gtol=self.tol, ftol=ftol, line_search=20, max_evaluations=self.max_fun)
-        rules.rule = Convergence(self, net, None, 0, validation, False, ends=False)
+        rules.rule = rule = Convergence(self, net, None, 0, validation, False, ends=False)
         try:
             history = lbfgs.minimize(net, problem, spec, rules)
         except DivergedError as error:
@@ -435,6 +451,7 @@ class Perceptron(Parameters):
                 f"lbfgs failed to converge after {self.n_iter_} iteration(s), at the loss {self.loss_:g}. "
                 f"Try {tries[history.stopped_by]}.",
             )  # fmt: skip
+        rule.warn(problem, history, len(history.rate))
 
     # What can be asked of it
 
@@ -461,9 +478,7 @@ class Perceptron(Parameters):
         if len(rows) <= FEW and not scores and not isinstance(rows, Rows):
             return net(rows)  # which the core has a quick way for
         out = np.empty((len(rows), net.n_outputs), net.dtype)
-        _core.predict(
-            net._plan, net.params, core_rows(rows), out, scores, threads.asked(self.n_threads)
-        )
+        _core.predict(net._plan, net.params, core_rows(rows), out, scores, threads.asked(self.n_threads))
         return out
 
     def _ask(self, X: Any, scores: bool = False) -> np.ndarray:
@@ -581,10 +596,3 @@ def _some(rows: Any, which: np.ndarray) -> Any:
     if rows is None:
         return None
     return rows.take(which) if isinstance(rows, Rows) else rows[which]
-
-
-def _product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
-    """Return the product of weights, None standing for ones."""
-    if a is None or b is None:
-        return b if a is None else a
-    return data.product_of_weights(a, b)

@@ -381,6 +381,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return "loss" if len(self._levels()) > 1 else "r2"
 
     def _score_of(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+        seen = y if weights is None else y[weights > 0]
+        if (seen == seen[:1]).all():
+            return np.nan  # R2 compares with the spread of the targets, and there is none
         return float(r2_score(y, outputs, sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:

@@ -452,7 +452,7 @@ class Plateau(Schedule):
     def observe(self, loss: float) -> None:
         """Take in the loss after an epoch, and lower the rate if it has not fallen for long enough."""
         margin = self.spec.threshold * abs(self.lowest) if math.isfinite(self.lowest) else 0.0
-        if loss < self.lowest - margin:
+        if math.isfinite(loss) and loss < self.lowest - margin:
             self.lowest, self.waited = float(loss), 0
             return
         self.waited += 1

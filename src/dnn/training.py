@@ -6,8 +6,8 @@ is; a chunk ends at an epoch only where something has to be done there. Where ch
 
 from __future__ import annotations
 
+import math
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ import numpy as np
 
 from . import _core, checks, diagnosis
 from .data import Targets, penalty_unit
-from .history import DivergedError, Event, History, NoProgressWarning
+from .history import DivergedError, Event, History
 from .losses import LossFunction, LossSpec
 from .optimizer_state import OptimizerState, frozen_of
 from .optional import need
@@ -36,9 +36,9 @@ UPDATE = 20.0  # of a weight, where X is sparse and the updates are most of a st
 # forward pass that tells whether they are worth it, then take at most 5 % and 2 % of the time.
 FLOPS_A_BYTE = 400
 STEPS_A_COPY = 20
-# The weights of a batch count in its penalties as at least this share of what those of so many rows are on average.
-# Otherwise a batch whose weights are tiny beside the others' would be all penalty: with exponentially aging weights in
-# their order, alpha / sum w grows past float32, and past any use long before.
+# The weights of a batch count in its penalties as at least this share of what so many rows weigh on average.
+# Otherwise a batch whose weights are tiny beside the others' would be all penalty: with exponentially aging
+# weights in their order, alpha / sum w grows past float32, and past any use long before.
 LEAST_WEIGHT = 0.01
 # Row numbers drawn ahead for a chunk of several epochs (2 MB).
 ORDER_AHEAD = 1 << 18
@@ -119,11 +119,11 @@ class Problem:
         found = losses(self.plan, self.params, self.X, self.loss, self.targets)
         return float(np.average(found, weights=self.weights))
 
-    def loss_of(self, rows: Any) -> float:
-        """Return the sum of the losses of some rows, as the parameters are now."""
+    def losses_of(self, rows: Any) -> np.ndarray:
+        """Return the loss of each of some rows, as the parameters are now."""
         some = some_of(self.targets, rows)
         X = self.X.take(rows) if isinstance(self.X, Rows) else np.ascontiguousarray(self.X[rows])
-        return float(losses(self.plan, self.params, X, self.loss, some).sum())
+        return losses(self.plan, self.params, X, self.loss, some)
 
     def flops_a_step(self, batch: int, stateless: bool) -> float:
         """Return how many flops take as long as a step; stateless: of an optimizer that keeps nothing."""
@@ -237,21 +237,30 @@ class Watch:
         self.rules = rules
         self.history = history
         self.best: np.ndarray | None = None
-        self.lowest = np.inf  # val_loss of the best
+        self.lowest = self.mark = math.inf  # val_loss of the best; the last that fell by min_delta
+        self.stale = 0  # epochs since then
         self.bar = _progress_bar_of()(total=rules.epochs, unit="epoch") if rules.progress else None
 
     def validate(self) -> None:
-        """Look at the validation set, keep the best weights, and end the training where patience ends."""
+        """Look at the validation set, keep the best weights, and end the training where patience ends.
+
+        A figure that is not finite is never the best. Until one is finite, there is nothing to wait for.
+        """
         rules, history = self.rules, self.history
         if rules.rule is not None:
             rules.rule.look(history)
         if rules.validate is None:
             return
-        history.val_loss.append(rules.validate())
-        if self.best is None or history.val_loss[-1] < self.lowest:
+        found = rules.validate()
+        history.val_loss.append(found)
+        if math.isfinite(found) and found < self.lowest:
             history.best_epoch, self.best = len(history.val_loss) - 1, self.net.params.copy()
-            self.lowest = np.nan_to_num(history.val_loss[-1], nan=np.inf)
-        if rules.patience is not None and _stale(history.val_loss, rules.min_delta) >= rules.patience:
+            self.lowest = found
+        if math.isfinite(found) and found < self.mark - rules.min_delta:
+            self.mark, self.stale = found, 0
+        elif self.mark < math.inf:
+            self.stale += 1
+        if rules.patience is not None and self.stale >= rules.patience:
             history.stopped_by = "patience"
 
     def tell(self) -> None:
@@ -273,6 +282,15 @@ class Watch:
             self.net.params[:] = self.best
         if self.bar is not None:
             self.bar.close()
+
+    def warn(self, problem: Problem, n_steps: int, costs: list[float]) -> None:
+        """Warn of a training that has ended and got nowhere."""
+        if self.rules.rule is not None:
+            return  # it may have other weights to put in place, and has its own words
+        if self.history.val_loss and self.best is None:
+            last = self.history.val_loss[-1]
+            diagnosis.warn_never_finite("val_loss", "X_val and y_val", last, stacklevel=5)
+        diagnosis.warn(self.net, problem, self.history, n_steps, costs, stacklevel=5)
 
 
 def train(
@@ -337,7 +355,7 @@ def train(
             rows = orders.take(epoch, -(-(begun + n_steps) // a_epoch)) if orders else None
             if keeper.due(flops):
                 first = slice(begun * batch, (begun + 1) * batch)
-                keeper.keep(problem.loss_of(first if rows is None else rows[0, first]))
+                keeper.keep(float(problem.losses_of(first if rows is None else rows[0, first]).sum()))
             good = trainer.steps(rows, rates, written, begun)
             recent.extend(written[: good + 1][-64:].tolist())
             if rules.record == "step":
@@ -381,16 +399,7 @@ def train(
         if watch.best is None and mean is not None:
             params[:] = mean
         watch.close()
-    if diagnosis.no_progress(history.loss, done) and any(history.rate):
-        found = diagnosis.findings(net, problem, list(recent))
-        if found:  # else it may as well have been trained already
-            listed = "".join(f"\n- {finding}" for finding in found)
-            warnings.warn(
-                f"the loss has not fallen in {len(history.loss)} epochs: {history.loss[0]:g}, then "
-                f"{history.loss[-1]:g}. What can be measured:{listed}",
-                NoProgressWarning,
-                stacklevel=3,
-            )
+    watch.warn(problem, done, list(recent))
     return history
 
 
@@ -472,17 +481,6 @@ def order_of(order: Callable[[int], Any], epoch: int, n: int) -> np.ndarray:
     if rows.size and not (0 <= rows.min() and rows.max() < n):
         raise ValueError(f"order must give row numbers 0 .. {n - 1}, got {rows.min()} .. {rows.max()}")
     return rows.astype(np.int64)
-
-
-def _stale(val_loss: list[float], min_delta: float) -> int:
-    """Epochs since val_loss last fell by more than min_delta below the best before it."""
-    best, since = np.inf, 0
-    for value in val_loss:
-        if value < best - min_delta:
-            best, since = value, 0
-        else:
-            since += 1
-    return since
 
 
 def _progress_bar_of() -> Any:
