@@ -120,7 +120,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     loss_curve_ : list of float
         The loss of each iteration, penalties included, since the first `fit` that was no warm start.
     validation_scores_, best_validation_score_ : list of float, float
-        Where there is a validation set; None otherwise.
+        Where there is a validation set; None otherwise. The best of those that are finite, -inf before.
     history_ : History
         Of the last call: loss, val_loss, rate, seconds, stopped_by.
     n_iter_, t_ : int
@@ -508,7 +508,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
                 check_real(f"class_weight of {label!r}", weight, 0.0)
             weights = {known.index(label): weight for label, weight in weights.items()}
         n_classes = max(2, len(self.classes_))
-        return data.class_weights(weights, data.Targets(None, numbers), n_classes, None)
+        return data.class_weights(weights, data.Targets(None, numbers), n_classes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

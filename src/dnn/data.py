@@ -157,9 +157,11 @@ def weighed(place: str, **kinds: np.ndarray | None) -> np.ndarray | None:
         return None
     found = product_of_weights(*given.values())
     if not found.any():
-        hint = ": with early_stopping, another validation_fraction or random_state divides the rows otherwise"
-        hint = "" if "X_val" in place else hint
-        raise ValueError(f"{' times '.join(given)} must be above 0 in one of {place}, got 0 in all{hint}")
+        hint = ": another validation_fraction or random_state divides the rows otherwise"
+        raise ValueError(
+            f"{' times '.join(given)} must leave a weight above 0 in {place}, got none in any row"
+            f"{hint if 'validation_fraction' in place else ''}"
+        )
     return found
 
 
@@ -185,12 +187,10 @@ def penalty_unit(weights: np.ndarray | None) -> float:
     return 1.0 if 1 / ORDINARY_WEIGHT <= mean <= ORDINARY_WEIGHT else mean
 
 
-def class_weights(
-    class_weight: Any, targets: Targets, n_outputs: int, sample_weight: np.ndarray | None
-) -> np.ndarray | None:
-    """Return weights of the rows (N,): those of their classes, if any, times those that the rows have."""
+def class_weights(class_weight: Any, targets: Targets, n_outputs: int) -> np.ndarray | None:
+    """Return weights of the rows (N,) from weights of their classes, or None."""
     if class_weight is None:
-        return sample_weight
+        return None
     classes = targets.classes
     if classes is None and targets.Y is not None and n_outputs == 1 and np.isin(targets.Y, (0, 1)).all():
         classes = targets.Y[:, 0].astype(np.int64)
@@ -210,10 +210,7 @@ def class_weights(
             of_class[label] = check_real(f"class_weight of {label}", weight, 0.0)
     else:
         raise TypeError(f"class_weight must be 'balanced' or a dict, got {class_weight!r}")
-    factors = [of_class[classes]] if sample_weight is None else [of_class[classes], sample_weight]
-    found = product_of_weights(*factors)
-    if not found.any():
-        raise ValueError("class_weight must leave a row with a weight above 0")
+    found: np.ndarray = of_class[classes]
     return found
 
 

@@ -542,8 +542,9 @@ class Network:
         """
         kind, rows, targets = self._examples(X, y, loss)
         diagnosis.warn_of_rounding(X, None if targets.Y is None else y, self.dtype, stacklevel=3)
-        weights = data.weights(sample_weight, len(rows))
-        weights = data.class_weights(class_weight, targets, self.n_outputs, weights)
+        of_rows = data.weights(sample_weight, len(rows))
+        of_classes = data.class_weights(class_weight, targets, self.n_outputs)
+        weights = data.weighed("X", sample_weight=of_rows, class_weight=of_classes)
         problem = training.Problem(
             self._plan, self._params, rows, targets, weights, kind,
             checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),

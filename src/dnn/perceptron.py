@@ -223,7 +223,7 @@ class Perceptron(Parameters):
         self.n_outputs_ = n_outputs
         self.n_layers_ = len(hidden) + 2
         self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
-        place = "the rows of X_val and y_val"
+        place = "X_val and y_val"
         self._begin(first, stopping, stopping or validation[0] is not None)
         rows: Any = Rows(X, net.dtype) if hasattr(X, "tocsr") else X
         real = self._output() in ("identity", "exp")
@@ -251,7 +251,9 @@ class Perceptron(Parameters):
             )
             rows, y = _some(rows, train), y[train]
             weights, of_classes = _some(weights, train), _some(of_classes, train)
-        both = data.weighed("the rows to train on", sample_weight=weights, class_weight=of_classes)
+        part = f"the rows that validation_fraction={self.validation_fraction} leaves to train on"
+        part = part if place != "X_val and y_val" else "X"
+        both = data.weighed(part, sample_weight=weights, class_weight=of_classes)
         problem = self._problem(net, rows, y, both, spec)
         watched = None if checked is None else self._validation(net, spec, place, *checked)
         rules = self._rules(1 if incremental else self.max_iter, len(rows))

@@ -116,7 +116,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     loss_curve_ : list of float
         The loss of each iteration, penalties included, since the first `fit` that was no warm start.
     validation_scores_, best_validation_score_ : list of float, float
-        Where there is a validation set; None otherwise.
+        Where there is a validation set; None otherwise. The best of those that are finite, -inf before.
     history_ : History
         Of the last call: loss, val_loss, rate, seconds, stopped_by.
     n_iter_, t_ : int
