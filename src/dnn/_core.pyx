@@ -60,17 +60,6 @@ cdef struct Slot:
     Matrix V        # what the slope is computed from: A before dropout, or Z
     Matrix dZ
 
-cdef struct Csr:     # a sparse X by rows
-    const int64_t* indptr       # (n_rows + 1,): where the elements of each row begin
-    const int32_t* indices      # their columns
-    const char* data            # their values
-
-cdef struct Entries: # the elements of a batch of a sparse X, by blocks of columns, in the order of the rows in each
-    int32_t* columns            # counted from the block's first
-    int32_t* rows               # of the batch
-    char* values
-    Py_ssize_t capacity
-
 cdef struct Job
 
 cdef struct Shared:  # what the members of a team tell each other
@@ -120,9 +109,7 @@ cdef struct Job:
     const void** rows           # this table, or NULL where the batch is a block of X or was copied
     bint sparse                 # X is sparse: csr stands in its place
     Csr csr
-    double stored_a_row         # elements of a row, on average
-    int block_bits              # 2 ** block_bits columns are a block
-    Py_ssize_t n_blocks
+    Blocks blocks
     bint lying                  # examples lie in columns: see lying_step
     Py_ssize_t laid_begin, laid # the rows that X' holds
     # what is wanted of the outputs
@@ -170,9 +157,6 @@ cdef struct Job:
     double* w_tile
     char* G                     # a bias and a weight tile, or all parameters
     char* turned                # the same transposed
-    int64_t* block_begins       # (n_blocks + 1,): where the entries of each block of columns begin
-    int64_t* block_next         # (n_blocks,)
-    uint8_t* seen               # (2 ** block_bits,): the rows of a tile of weights that a batch has touched
     char* spare                 # of products: see DNN_SPARE; NULL where they copy nothing
     # when the last signal was looked for
     double unheard, heard
@@ -348,7 +332,7 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
 
 cdef inline double flops_of(const Job* job, const Op* op) noexcept nogil:
     """Of a layer's product for a row."""
-    return 2.0 * op.n_out * (job.stored_a_row if job.sparse and op.src == 0 else op.n_in)
+    return 2.0 * op.n_out * (job.csr.stored_a_row if job.sparse and op.src == 0 else op.n_in)
 
 
 cdef inline bint abandoned(Job* job, const Op* op, Py_ssize_t n) noexcept nogil:
@@ -562,13 +546,7 @@ cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize
         if turned != dW:
             job.kernels.transpose(columns, rows, turned, rows, dW, ld)
     if db != NULL:
-        bias_gradient(job, tile, r, n, db)
-
-
-cdef inline void bias_gradient(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize_t n, char* db) noexcept nogil:
-    """The columns of a tile of db, the sum of dZ over rows r .. r + n."""
-    cdef Matrix dZ = job.slots[job.ops[tile.op].dst].dZ
-    job.kernels.column_sums(n, tile.o1 - tile.o0, row(job, dZ, r) + tile.o0 * job.size, dZ.ld, db)
+        job.kernels.column_sums(n, columns, dZ_at + tile.o0 * job.size, dZ.ld, db)
 
 
 cdef void update_part(const Job* job, const Op* op, Py_ssize_t at, Py_ssize_t rows, Py_ssize_t columns,
@@ -630,12 +608,7 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     if is_frozen(job, tile.op):
         dW = NULL
     elif sparse:
-        if not touched or n_entries(job, tile) > 0:
-            sparse_gradient(job, tile, dW, ld)
-        if not touched:
-            clear_untouched(job, tile, dW, ld)
-        if tile.i0 == 0:
-            bias_gradient(job, tile, 0, n, db)
+        sparse_gradient(job, tile, n, dW, ld, db, touched)
     else:
         if fused:
             want_tile(job, tile, &wanted)
@@ -651,10 +624,7 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
         if tile.i0 == 0:
             sums[1] += job.kernels.sum_squares(columns, db)
     if touched:
-        if n_entries(job, tile) > 0:
-            update_touched(job, tile, dW, ld)
-        if tile.i0 == 0:
-            update_part(job, op, b, 1, columns, columns, db, columns)
+        update_touched(job, tile, dW, ld, db)
     elif fused:
         update_tile(job, tile, dW, ld, db)
 

@@ -456,3 +456,27 @@ cdef class Schedule:
             raise IndexError(f"slot must be in 1 .. {self.plan.n_ops}, got {slot}")
         cdef Place* p = &self.places[slot]
         return p.Z, p.A, p.ld * self.size
+
+
+# ---------------------------------------------------------------------------------------------------------
+# A sparse X: see _sparse.pxi
+# ---------------------------------------------------------------------------------------------------------
+
+cdef struct Csr:     # X by rows
+    const int64_t* indptr   # (n_rows + 1,): where the elements of each row begin
+    const int32_t* indices  # their columns
+    const char* data        # their values
+    double stored_a_row     # elements of a row, on average
+
+cdef struct Entries: # the elements of a batch, by blocks of columns, in the order of the rows in each; all members share them
+    int32_t* columns        # counted from the block's first
+    int32_t* rows           # of the batch
+    char* values
+    Py_ssize_t capacity
+
+cdef struct Blocks:  # of columns; in the scratch of a member
+    int bits                # 2 ** bits columns are a block
+    Py_ssize_t n
+    int64_t* begins         # (n + 1,): where the entries of each block begin
+    int64_t* next           # (n,): where its next one goes
+    uint8_t* seen           # (2 ** bits,): the rows of a tile of weights that a batch has touched

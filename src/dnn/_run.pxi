@@ -94,7 +94,8 @@ cdef class SparseMatrix:
         if low < 0 or (high >= n_columns and begins[p.n_rows - 1] > 0):
             raise ValueError(f"indices must be columns 0 .. {n_columns - 1}, got {low if low < 0 else high}")
         self.n_rows, self.n_columns, self.n_stored = p.n_rows - 1, n_columns, begins[p.n_rows - 1]
-        self.size, self.csr, self.bound = v.size, Csr(begins, columns, v.at), [p, x, v]
+        self.size, self.bound = v.size, [p, x, v]
+        self.csr = Csr(begins, columns, v.at, <double>self.n_stored / max(1, self.n_rows))
 
 
 cdef enum:
@@ -196,7 +197,7 @@ cdef class Run:
         job.tiles, job.n_weight_tiles = schedule.tiles, schedule.n_weight_tiles
         job.params = self.bind(params, plan.n_params, 1, writable)
         job.outputs = True
-        job.sparse, job.block_bits, job.n_blocks = schedule.sparse, schedule.block_bits, schedule.n_blocks
+        job.sparse, job.blocks.bits, job.blocks.n = schedule.sparse, schedule.block_bits, schedule.n_blocks
         job.heard = dnn_seconds()
         cdef size_t pointers = self.pointers()
         self.memory = <char*>calloc(1, pointers + LINE)
@@ -280,9 +281,9 @@ cdef class Run:
         job.classes_tile = <int64_t*>(scratch + schedule.classes)
         job.w_tile = <double*>(scratch + schedule.w)
         job.row_table = <const void**>(scratch + schedule.rows)
-        job.block_begins = <int64_t*>(scratch + schedule.block_begins)
-        job.block_next = <int64_t*>(scratch + schedule.block_next)
-        job.seen = <uint8_t*>(scratch + schedule.seen)
+        job.blocks.begins = <int64_t*>(scratch + schedule.block_begins)
+        job.blocks.next = <int64_t*>(scratch + schedule.block_next)
+        job.blocks.seen = <uint8_t*>(scratch + schedule.seen)
 
     cdef void fill(self, char* at, Py_ssize_t n):
         """Ones."""
@@ -393,7 +394,6 @@ cdef class Run:
                                  f"{sparse.n_columns} of {sparse.size}")
             self.bound.append(sparse)
             self.job.csr, self.job.n_rows = sparse.csr, sparse.n_rows
-            self.job.stored_a_row = <double>sparse.n_stored / max(1, sparse.n_rows)
             aim_at_rows(&self.job, 0)
             return
         bound = Bound(X, self.format)

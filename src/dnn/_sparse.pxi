@@ -55,20 +55,20 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
     of them, and puts those of its share of blocks in their places: none waits for another."""
     cdef Entries to = job.shared.entries
     cdef const int32_t* columns = job.csr.indices
-    cdef int64_t* begins = job.block_begins
-    cdef int64_t* next = job.block_next
-    cdef Py_ssize_t first = share(job, job.n_blocks, job.me), last = share(job, job.n_blocks, job.me + 1)
+    cdef int64_t* begins = job.blocks.begins
+    cdef int64_t* next = job.blocks.next
+    cdef Py_ssize_t first = share(job, job.blocks.n, job.me), last = share(job, job.blocks.n, job.me + 1)
     cdef Py_ssize_t r, k, end, some, i, block, at
-    cdef int bits = job.block_bits
+    cdef int bits = job.blocks.bits
     cdef const char* values
     cdef double strip[STRIP]
     if is_frozen(job, 0):
         return
-    memset(begins, 0, (job.n_blocks + 1) * sizeof(int64_t))
+    memset(begins, 0, (job.blocks.n + 1) * sizeof(int64_t))
     for r in range(n):
         for k in range(job.csr.indptr[row_of(job, r)], job.csr.indptr[row_of(job, r) + 1]):
             begins[(columns[k] >> bits) + 1] += 1
-    for block in range(job.n_blocks):
+    for block in range(job.blocks.n):
         next[block] = begins[block]
         begins[block + 1] += begins[block]
     for r in range(n):
@@ -91,48 +91,46 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
             k += some
 
 
-cdef inline Py_ssize_t n_entries(const Job* job, const Tile* tile) noexcept nogil:
-    """Elements of the batch in the columns of X that a tile of the first layer's weights belongs to."""
-    cdef Py_ssize_t block = tile.i0 >> job.block_bits
-    return job.block_begins[block + 1] - job.block_begins[block]
-
-
 cdef inline bint only_touched(const Job* job) noexcept nogil:
     """Whether an update leaves weights alone whose gradient is 0."""
     return job.grad == NULL and dnn_optimizers[job.optimizer].n_slots == 0 and job.mean == NULL \
         and job.alpha == 0 and job.l1 == 0 and job.weight_decay == 0
 
 
-cdef void sparse_gradient(const Job* job, const Tile* tile, char* dW, Py_ssize_t ld) noexcept nogil:
-    """The rows of a tile of dW = X' dZ that the batch touches, which are `seen` then; the others are not written."""
+cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* dW, Py_ssize_t ld, char* db,
+                          bint touched) noexcept nogil:
+    """A tile of dW = X' dZ over the n rows of the batch; with `touched`, no row of it that the batch does not touch. Those
+    that it does are `seen` then. With the first tile of a column of tiles db."""
     cdef Matrix dZ = job.slots[job.ops[0].dst].dZ
-    cdef Py_ssize_t first = job.block_begins[tile.i0 >> job.block_bits]
     cdef Entries batch = job.shared.entries
-    memset(job.seen, 0, tile.i1 - tile.i0)
-    job.kernels.scatter_add(n_entries(job, tile), batch.columns + first, batch.rows + first, batch.values + first * job.size,
-                            tile.o1 - tile.o0, dZ.at + tile.o0 * job.size, dZ.ld, dW, ld, job.seen)
+    cdef Py_ssize_t block = tile.i0 >> job.blocks.bits, i
+    cdef Py_ssize_t first = job.blocks.begins[block], columns = tile.o1 - tile.o0
+    memset(job.blocks.seen, 0, tile.i1 - tile.i0)
+    job.kernels.scatter_add(job.blocks.begins[block + 1] - first, batch.columns + first, batch.rows + first,
+                            batch.values + first * job.size, columns, dZ.at + tile.o0 * job.size, dZ.ld, dW, ld,
+                            job.blocks.seen)
+    if not touched:
+        for i in range(tile.i1 - tile.i0):
+            if not job.blocks.seen[i]:
+                memset(dW + i * ld * job.size, 0, columns * job.size)
+    if tile.i0 == 0:
+        job.kernels.column_sums(n, columns, dZ.at + tile.o0 * job.size, dZ.ld, db)
 
 
-cdef void clear_untouched(const Job* job, const Tile* tile, char* dW, Py_ssize_t ld) noexcept nogil:
-    """Zeros in the rows that `sparse_gradient` has not written."""
-    cdef Py_ssize_t i
-    for i in range(tile.i1 - tile.i0):
-        if not job.seen[i]:
-            memset(dW + i * ld * job.size, 0, (tile.o1 - tile.o0) * job.size)
-
-
-cdef void update_touched(const Job* job, const Tile* tile, const char* dW, Py_ssize_t ld) noexcept nogil:
-    """The optimizer on the rows of a tile of W that the batch touches."""
+cdef void update_touched(const Job* job, const Tile* tile, const char* dW, Py_ssize_t ld, const char* db) noexcept nogil:
+    """The optimizer on the rows of a tile of W that the batch touches, and with the first of a column of tiles on b."""
     cdef const Op* op = &job.ops[0]
     cdef Py_ssize_t i = 0, rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0, begin
     while i < rows:
         begin = i
-        while i < rows and job.seen[i]:
+        while i < rows and job.blocks.seen[i]:
             i += 1
         if i > begin:
             update_part(job, op, op.W + (tile.i0 + begin) * op.n_out + tile.o0, i - begin, columns, op.n_out,
                         dW + begin * ld * job.size, ld)
         i += 1
+    if tile.i0 == 0:
+        update_part(job, op, op.b + tile.o0, 1, columns, columns, db, columns)
 
 
 cdef Py_ssize_t largest_batch(const Job* job, const int64_t* order, Py_ssize_t first, Py_ssize_t n_steps) noexcept nogil:

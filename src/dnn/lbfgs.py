@@ -47,21 +47,26 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
     )
     history = History(problem.loss.name)
     start = net.params.astype(wide)
-    free = np.repeat(
-        [not frozen for frozen in net.frozen],
-        [W.size + b.size for W, b in zip(net.weights, net.biases, strict=True)],
-    )
-    grad = np.empty_like(start)
+    # What is trained: everything, of which no copy is made, or the elements of a mask
+    free: Any = slice(None)
+    if any(net.frozen):
+        free = np.repeat(
+            [not frozen for frozen in net.frozen],
+            [W.size + b.size for W, b in zip(net.weights, net.biases, strict=True)],
+        )
     costs: list[float] = []  # of the points that SciPy has asked for
     began = time.perf_counter()
     watch = Watch(net, rules, history)
 
     def full(p: np.ndarray) -> np.ndarray:
+        if not any(net.frozen):
+            return p
         whole = start.copy()
         whole[free] = p
         return whole
 
     def cost(p: np.ndarray) -> tuple[float, np.ndarray]:
+        grad = np.empty_like(start)  # SciPy keeps it
         value = problem.cost_and_gradient(full(p), grad)
         if not costs:
             if not np.isfinite(value):

@@ -14,7 +14,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
-from . import _core, checks, data, diagnosis, lbfgs, threads, training
+from . import _core, checks, data, diagnosis, lbfgs, passes, threads, training
 from .convergence import Convergence, Pace, Validation, figure_of
 from .estimator_input import layers_given, validated, weights_of
 from .history import DivergedError, History
@@ -31,8 +31,6 @@ NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
     "preprocessed."
 )
-# Rows in one piece of what is kept of a forward pass
-PIECE = 4096
 FEW = 16
 
 
@@ -498,10 +496,7 @@ class Perceptron(Parameters):
             Number of the hidden layer from 0; negative ones count from the last.
         """
         net = self._bound()
-        number = self._layer(net, layer)
-        rows = self._rows(X, net)
-        pieces = (rows[i : i + PIECE] for i in range(0, len(rows), PIECE))
-        return np.concatenate([net.forward(piece)[1].A[number] for piece in pieces])
+        return passes.hidden_layer(net, self._rows(X, net), self._layer(net, layer))
 
     def get_feature_names_out(self, input_features: Any = None, layer: int = -1) -> np.ndarray:
         """Return names (units,) of the columns that `hidden_layer` gives.
@@ -539,18 +534,17 @@ class Perceptron(Parameters):
         Returns
         -------
         ndarray (n_samples, n_features), or (n_samples, n_outputs, n_features) with several outputs
+            Dense, as almost no element is 0, for a sparse X too: hand in as many rows as there is memory for.
+
+        Raises
+        ------
+        MemoryError
+            If that is more than the memory of the machine.
         """
         net = self._bound()
         rows = self._rows(X, net)
         scores = net.layers[-1].row.name in ("softmax", "sigmoid")
-        found = np.empty((len(rows), net.n_outputs, net.n_inputs), net.dtype)
-        for begin in range(0, len(rows), PIECE):
-            piece = slice(begin, begin + PIECE)
-            out, cache = net.forward(rows[piece], scores=scores)
-            for k in range(net.n_outputs):
-                d_out = np.zeros_like(out)
-                d_out[:, k] = 1
-                found[piece, k] = net.backward(cache, d_out, wrt="input")[1]
+        found = passes.input_gradient(net, rows, scores)
         return found[:, 0] if net.n_outputs == 1 else found
 
     def summary(self) -> str:

@@ -45,8 +45,11 @@ class Rows:
                 values = np.ascontiguousarray(matrix.data, dtype)
         except FloatingPointError:
             raise ValueError(
-                f"{name} must fit {dtype}, got {np.abs(matrix.data).max():g}: scale it, or use dtype='float64'"
+                f"{name} must fit {dtype}, got {np.abs(matrix.data).max():g}: scale it, or use "
+                "dtype='float64'"
             ) from None
+        if values is not matrix.data:  # the columns are shared
+            matrix = type(matrix)((values, matrix.indices, matrix.indptr), shape=matrix.shape)
         self.matrix = matrix
         self.shape: tuple[int, int] = matrix.shape
         self.dtype = dtype
@@ -60,7 +63,7 @@ class Rows:
 
     def __getitem__(self, which: Any) -> np.ndarray:
         """Return some rows (n, I), dense: for few of them."""
-        found: np.ndarray = self.matrix[which].astype(self.dtype).toarray(order="C")
+        found: np.ndarray = self.matrix[which].toarray(order="C")
         return found
 
     @property
