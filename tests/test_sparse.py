@@ -47,7 +47,8 @@ def train(
     rules |= {name: options.pop(name) for name in rules if name in options}
     rules = training.Rules(
         epochs=len(orders) if orders else epochs, patience=None, min_delta=0.0, max_seconds=None,
-        shuffle=True, order=orders.__getitem__ if orders else None, record="step", callbacks=(), progress=False,
+        shuffle=True, order=orders.__getitem__ if orders else None, record="step", callbacks=(),
+        progress=False,
         validate=None, chunk=chunk, **rules,
     )  # fmt: skip
     problem = problem_of(net, X, y, loss, n_threads=n_threads, **options)
@@ -359,7 +360,7 @@ def test_what_is_refused():
         bad = X.copy()
         bad.data[3] = value
         for call in (est.predict, est.input_gradient, est.hidden_layer, lambda rows: est.fit(rows, y)):
-            with pytest.raises(ValueError, match="NaN|infinity"):
+            with pytest.raises(ValueError, match=r"NaN|infinity"):
                 call(bad)
     large = X.copy()
     large.data[3] = 1e300

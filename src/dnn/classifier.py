@@ -16,7 +16,7 @@ from sklearn.utils.validation import column_or_1d
 from . import data
 from .by_steps import only_by_steps
 from .checks import check_name, check_real
-from .estimator_input import validated
+from .estimator_input import validated, wanted
 from .labels import Labels
 from .losses import LogLoss, Loss
 from .perceptron import Perceptron
@@ -431,7 +431,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         if fresh and incremental and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         X, y = validated(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=dtype, order="C", reset=first
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, **wanted(X, dtype), reset=first
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

@@ -15,11 +15,11 @@ from .history import History, NoProgressWarning
 from .optimizer_state import OptimizerState
 from .optimizers import Optimizer
 from .schedules import Schedule
-from .training import Problem
 
 if TYPE_CHECKING:
     from .network import Network
     from .perceptron import Perceptron
+    from .training import Problem
 
 
 class _NoProgressWarning(NoProgressWarning, ConvergenceWarning):  # type: ignore[misc]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from . import _core, non_numeric
+from . import _core, blocks, non_numeric
+from .blocks import BlockRows
 from .checks import check_real
 from .losses import LossSpec
 
@@ -16,21 +17,27 @@ WEIGHT_EXPONENT = 600
 # Weights whose mean is as ordinary as this, or its inverse, keep their size in the penalties.
 ORDINARY_WEIGHT = 2.0**20
 
+RowSource: TypeAlias = np.ndarray | BlockRows
+
 
 class Targets(NamedTuple):
-    """Targets: Y (N, O) in the core's precision, or classes (N,) int64; or any, for a loss in Python."""
+    """Targets: Y (N, O) in the core's precision, or classes (N,) int64; or any, for a loss in Python.
 
-    Y: np.ndarray | None = None
+    Y is an array, or `BlockRows` of a large memory map; X is then `BlockRows` too.
+    """
+
+    Y: Any = None
     classes: np.ndarray | None = None
     any: np.ndarray | None = None
 
 
 def features(
     X: Any, dtype: np.dtype[Any], n_features: int, *, name: str = "X", finite: bool = True
-) -> np.ndarray:
+) -> RowSource:
     """Return X as rows (N, n_features) that the core can read, no copy where it is so already.
 
-    A 1-d x of n_features numbers is one row. `finite` refuses NaN and infinity.
+    A 1-d x of n_features numbers is one row. `finite` refuses NaN and infinity. A memory map that must be
+    converted, and is larger than a block, becomes `BlockRows`.
     """
     # Most often there is nothing to do, and a loop of one's own should not pay for looking further
     if (
@@ -53,20 +60,28 @@ def features(
     elif array.ndim != 2 or array.shape[1] != n_features:
         hint = f": did you mean {name}.T?" if array.ndim == 2 and array.shape[0] == n_features else ""
         raise ValueError(f"{wanted}, got {array.shape}{hint}")
-    array = _convert(array, dtype, name)
+    rows = _convert(array, dtype, name)
     if finite:
-        refuse_nonfinite(array, name, X)
-    return array
+        for begin, block in _blocks(rows, array.dtype):
+            refuse_nonfinite(block, name, X, begin)
+    return rows
 
 
 def examples(
     X: Any, y: Any, spec: LossSpec, n_features: int, n_outputs: int, dtype: np.dtype[Any], suffix: str = ""
-) -> tuple[np.ndarray, Targets]:
+) -> tuple[RowSource, Targets]:
     """Return rows and targets of a loss: at least one of each; the suffix is that of their names."""
     rows = features(X, dtype, n_features, name="X" + suffix)
     if not len(rows):
         raise ValueError(f"X{suffix} must have at least one row, got shape {rows.shape}")
-    return rows, targets(y, spec, len(rows), n_outputs, dtype, name="y" + suffix)
+    return matched(rows, targets(y, spec, len(rows), n_outputs, dtype, name="y" + suffix))
+
+
+def matched(X: Any, targets: Targets) -> tuple[Any, Targets]:
+    """Return rows and targets, the rows as `BlockRows` where the targets are."""
+    if isinstance(targets.Y, BlockRows) and isinstance(X, np.ndarray):
+        X = BlockRows(X, X.dtype)
+    return X, targets
 
 
 def targets(
@@ -100,21 +115,26 @@ def targets(
         elif loss.classes and array.shape == (n_samples, 1):
             hint = f": did you mean {name}.ravel()?"
         raise ValueError(f"{wanted}, got {np.shape(y)}{hint}")
-    array = np.ascontiguousarray(_convert(array, dtype, name))
-    refuse_nonfinite(array, name)
-    if array.size:
-        low, high = array.min(), array.max()
-        if low < loss.low or high > loss.high:
-            wanted = f"in [{loss.low:g}, {loss.high:g}]" if loss.high < np.inf else f"at least {loss.low:g}"
-            raise ValueError(
-                f"{name} must be {wanted} for {loss.name}, got {low if low < loss.low else high:g}"
-            )
-    if loss.classes and array.size:
-        sums = array.sum(axis=1, dtype=np.float64)
+    Y = _convert(array, dtype, name, contiguous=True)
+    for begin, block in _blocks(Y):
+        _check_targets(block, loss, name, begin)
+    return Targets(Y, None)
+
+
+def _check_targets(Y: np.ndarray, loss: _core.Loss, name: str, first: int) -> None:
+    """Raise where targets, whose first row has this number, are not those of a loss."""
+    refuse_nonfinite(Y, name, first)
+    if not Y.size:
+        return
+    low, high = Y.min(), Y.max()
+    if low < loss.low or high > loss.high:
+        wanted = f"in [{loss.low:g}, {loss.high:g}]" if loss.high < np.inf else f"at least {loss.low:g}"
+        raise ValueError(f"{name} must be {wanted} for {loss.name}, got {low if low < loss.low else high:g}")
+    if loss.classes:
+        sums = Y.sum(axis=1, dtype=np.float64)
         worst = int(np.argmax(np.abs(sums - 1)))
         if abs(sums[worst] - 1) > 1e-5:
-            raise ValueError(f"rows of {name} must sum to 1, got {sums[worst]:g} in row {worst}")
-    return Targets(array, None)
+            raise ValueError(f"rows of {name} must sum to 1, got {sums[worst]:g} in row {first + worst}")
 
 
 def weights(sample_weight: Any, n_samples: int, *, name: str = "sample_weight") -> np.ndarray | None:
@@ -124,7 +144,7 @@ def weights(sample_weight: Any, n_samples: int, *, name: str = "sample_weight") 
     array = numbers(sample_weight, name)
     if array.shape != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), got {array.shape}")
-    array = np.ascontiguousarray(_convert(array, np.dtype(np.float64), name))
+    array = _vector(array, np.dtype(np.float64), name)
     refuse_nonfinite(array, name)
     if (array < 0).any():
         raise ValueError(f"{name} must not be negative, got {array.min():g} in row {int(array.argmin())}")
@@ -192,8 +212,9 @@ def class_weights(class_weight: Any, targets: Targets, n_outputs: int) -> np.nda
     if class_weight is None:
         return None
     classes = targets.classes
-    if classes is None and targets.Y is not None and n_outputs == 1 and np.isin(targets.Y, (0, 1)).all():
-        classes = targets.Y[:, 0].astype(np.int64)
+    if classes is None and targets.Y is not None and n_outputs == 1:
+        Y = targets.Y[:]
+        classes = Y[:, 0].astype(np.int64) if np.isin(Y, (0, 1)).all() else None
     if classes is None:
         raise ValueError(
             "class_weight must come with class numbers: y of 0 and 1, or 0 .. O - 1 with softmax"
@@ -239,7 +260,7 @@ def masks(
     return found
 
 
-def writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], X: np.ndarray) -> np.ndarray:
+def writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], X: Any) -> np.ndarray:
     """Return `out`, if results of this shape and dtype can be written to it while X is read."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an array, got {out!r}")
@@ -247,16 +268,19 @@ def writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], X: np.ndarr
         raise ValueError(f"out must be {dtype} {shape} in C order, got {out.dtype} {out.shape}")
     if not out.flags.writeable:
         raise ValueError("out must be writable, got a read-only array")
-    if np.may_share_memory(out, X):
+    if np.may_share_memory(out, X.source if isinstance(X, BlockRows) else X):
         raise ValueError("out must not overlap X")
     return out
 
 
-def refuse_nonfinite(array: np.ndarray, name: str, given: Any = None) -> None:
-    """Raise where an array of floats holds NaN or infinity, and say where; given: the table that it was."""
+def refuse_nonfinite(array: np.ndarray, name: str, given: Any = None, first: int = 0) -> None:
+    """Raise where an array of floats, whose first row has this number, holds NaN or infinity, and say where.
+
+    given: the table that it was.
+    """
     if array.size and not _core.all_finite(array):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        place = non_numeric.place_of(given, where)
+        place = non_numeric.place_of(given, (first + where[0], *where[1:]))
         raise ValueError(f"{name} must be finite, got {array[where]} in {place}")
 
 
@@ -293,30 +317,42 @@ def numbers(value: Any, name: str) -> np.ndarray:
     return array
 
 
-def _convert(array: np.ndarray, dtype: np.dtype[Any], name: str) -> np.ndarray:
-    """Return the array in a dtype, rows contiguous; what overflows is an error."""
-    rows = array.strides[0] if array.ndim == 2 and array.shape[0] > 1 else array.shape[-1] * dtype.itemsize
+def _convert(array: np.ndarray, dtype: np.dtype[Any], name: str, contiguous: bool = False) -> RowSource:
+    """Return rows (N, K) in a dtype, each contiguous, or all of them; what overflows is an error."""
+    n_columns = array.shape[1]
+    stride = array.strides[0] if len(array) > 1 else n_columns * dtype.itemsize
     if (
         array.dtype == dtype
         and array.flags.aligned
-        and (array.shape[-1] <= 1 or array.strides[-1] == dtype.itemsize)
-        and rows >= array.shape[-1] * dtype.itemsize
-        and rows % dtype.itemsize == 0
+        and (n_columns <= 1 or array.strides[1] == dtype.itemsize)
+        and stride >= n_columns * dtype.itemsize
+        and stride % dtype.itemsize == 0
+        and (array.flags.c_contiguous or not contiguous)
     ):
         return array
-    if isinstance(array, np.memmap):
-        raise ValueError(
-            f"{name} is a memory map, which is read by rows and never copied whole: it must be {dtype} with "
-            f"contiguous rows, got {array.dtype} with strides {array.strides}"
-        )
+    if array.size * dtype.itemsize > blocks.BLOCK and blocks.is_mapped(array):
+        return BlockRows(array, dtype, name)
+    return _vector(array, dtype, name)
+
+
+def _vector(array: np.ndarray, dtype: np.dtype[Any], name: str) -> np.ndarray:
+    """Return an array in a dtype and C order, copied whole if need be; what overflows is an error."""
     try:
         with np.errstate(over="raise"):
             return np.require(array, dtype, ["C", "A"])
     except FloatingPointError:
-        largest = np.nanmax(np.abs(np.where(np.isinf(array), 0, array)))
-        raise ValueError(
-            f"{name} must fit {dtype}, got {largest:g}: scale it, or use dtype='float64'"
-        ) from None
+        raise blocks.too_large(array, dtype, name) from None
+
+
+def _blocks(rows: RowSource, stored: np.dtype[Any] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Give blocks of rows, each with the number of its first; none of whole numbers, which are all finite."""
+    if stored is not None and stored.kind != "f":
+        return
+    if isinstance(rows, BlockRows):
+        for tile in rows.tiles():
+            yield tile.start, rows[tile]
+    else:
+        yield 0, rows
 
 
 def _check_rows(array: np.ndarray, n_samples: int, name: str) -> None:

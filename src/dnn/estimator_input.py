@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from . import data, non_numeric
+from . import blocks, data, non_numeric
+from .blocks import BlockRows
+from .rows import Rows
 
 
 def validated(est: Any, X: Any, y: Any = "no_validation", *, name: str = "X", **settings: Any) -> Any:
@@ -134,3 +136,47 @@ def layers_given(
         if not any(array is view for view in own):
             data.refuse_nonfinite(np.ascontiguousarray(array, dtype=np.float64), name)
     return found
+
+
+def wanted(X: Any, dtype: Any) -> dict[str, Any]:
+    """Return how scikit-learn is to convert X: not a memory map, which it would copy whole."""
+    return {"dtype": "numeric", "order": None} if blocks.is_mapped(X) else {"dtype": dtype, "order": "C"}
+
+
+def network_dtype(dtype: np.dtype[Any], wanted: Any) -> Any:
+    """Return the precision of a network for X of a dtype: that which is wanted, or one of several."""
+    if not isinstance(wanted, tuple):
+        return wanted
+    return dtype if dtype in wanted else wanted[0]
+
+
+def rows_of(X: Any, dtype: np.dtype[Any], name: str = "X", fits: bool = True) -> Any:
+    """Return X, which scikit-learn has checked, as rows that the core can read.
+
+    `fits` looks for values of a memory map that overflow now, not when they are read.
+    """
+    if hasattr(X, "tocsr"):
+        return Rows(X, dtype, name)
+    rows = data.features(X, dtype, X.shape[1], name=name, finite=False)
+    if isinstance(rows, BlockRows) and fits:
+        rows.check()
+    return rows
+
+
+def some(rows: Any, which: np.ndarray) -> Any:
+    """Return some rows of an array, of Rows or BlockRows, as the same; None of None.
+
+    Those of a large memory map are not read yet.
+    """
+    if rows is None:
+        return None
+    if isinstance(rows, Rows):
+        return rows.take(which)
+    if (
+        isinstance(rows, np.ndarray)
+        and rows.ndim == 2
+        and rows.nbytes > blocks.BLOCK
+        and blocks.is_mapped(rows)
+    ):
+        rows = BlockRows(rows, rows.dtype)
+    return rows.take(which) if isinstance(rows, BlockRows) else rows[which]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
-from .data import Targets
+from . import _core, blocks
+from .data import Targets, matched
 from .history import DivergedError, History
 from .optimizers import LBFGS
 from .training import Problem, Rules, Watch
@@ -22,6 +22,13 @@ class _Stop(Exception):
     """Ends SciPy's loop from within."""
 
 
+def _wide(rows: Any) -> Any:
+    """Return rows in float64: a large memory map in blocks as they are read, all else at once."""
+    if isinstance(rows, np.ndarray) and rows.size * 8 > blocks.BLOCK and blocks.is_mapped(rows):
+        rows = blocks.BlockRows(rows, rows.dtype)
+    return rows.astype(np.float64, copy=False)
+
+
 def refuse(net: Network, problem: Problem, rules: Rules) -> None:
     """Raise for what a training by L-BFGS cannot have."""
     for name, default in (("clip_norm", None), ("ema", None), ("order", None)):
@@ -29,22 +36,16 @@ def refuse(net: Network, problem: Problem, rules: Rules) -> None:
             raise ValueError(f"{name} must not be given with L-BFGS, which has no batches")
     if any(net.dropout):
         raise ValueError("a network with dropout must have an optimizer that takes steps, got LBFGS")
-    if isinstance(problem.X, np.memmap) and problem.X.dtype != np.float64:
-        raise ValueError("X is a memory map of float32: L-BFGS computes in float64, and would copy it whole")
 
 
 def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> History:
     """Train the parameters in place for at most `rules.epochs` iterations and return what happened."""
     from scipy import optimize
 
-    given, wide = problem, np.float64
-    problem = replace(
-        problem,
-        X=problem.X.astype(wide, copy=False),
-        targets=Targets(
-            *(t if t is None or t.dtype.kind != "f" else t.astype(wide) for t in problem.targets)
-        ),
-    )
+    given, wide = problem, np.dtype(np.float64)
+    targets = Targets(*(t if t is None or t.dtype.kind != "f" else _wide(t) for t in problem.targets))
+    X, targets = matched(_wide(problem.X), targets)
+    problem = replace(problem, X=X, targets=targets)
     history = History(problem.loss.name)
     start = net.params.astype(wide)
     # What is trained: everything, of which no copy is made, or the elements of a mask

@@ -214,7 +214,7 @@ class Network:
         Parameters
         ----------
         X : array_like (N, I) or (I,)
-            Any real dtype; converted to the network's. Numbers too large for it are an error.
+            Any real dtype; converted to the network's, a map by blocks. Values too large are an error.
         out : ndarray (N, O), default None
             Where to write: the network's dtype, C order, not overlapping X.
 
@@ -255,7 +255,7 @@ class Network:
 
     def _examples(
         self, X: Any, y: Any, loss: Loss, suffix: str = ""
-    ) -> tuple[LossSpec, np.ndarray, data.Targets]:
+    ) -> tuple[LossSpec, data.RowSource, data.Targets]:
         """Return the loss, rows and targets, checked."""
         kind = loss_of(loss, self.layers[-1].row.name, self.n_outputs)
         return kind, *data.examples(X, y, kind, self.n_inputs, self.n_outputs, self.dtype, suffix)
@@ -268,8 +268,8 @@ class Network:
         Parameters
         ----------
         X : array_like (N, I) or (I,)
-            Kept by the cache, not copied where it has the network's dtype: do not change it before
-            `backward`.
+            Kept by the cache, not copied where it has the network's dtype (a memory map of another is,
+            whole: hand in batches of it): do not change it before `backward`.
         scores : bool, default False
             Return the last Z, before the output activation.
         training : bool, default False
@@ -287,7 +287,7 @@ class Network:
         >>> out.shape, [Z.shape for Z in cache.Z]
         ((1, 2), [(1, 4), (1, 2)])
         """
-        rows = data.features(X, self.dtype, self.n_inputs, finite=False)
+        rows = data.features(X, self.dtype, self.n_inputs, finite=False)[:]
         scores = scores if scores is False else checks.check_boolean("scores", scores)
         if training is not False and checks.check_boolean("training", training):
             seed = checks.check_integer("seed", seed, 0)
@@ -459,7 +459,7 @@ class Network:
         Parameters
         ----------
         X : array_like (N, I)
-            Examples in rows, any real dtype; not copied where it has the network's dtype and contiguous rows.
+            Examples in rows, any real dtype; copied where it must be converted, a memory map in blocks only.
         y : array_like
             Targets. For squared_error (N, O). For log_loss with sigmoid (N, O) in [0, 1]; with softmax
             integer classes (N,) in 0 .. O-1, or probabilities (N, O). (N,) will do where O is 1.

@@ -16,7 +16,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _core, checks, data, diagnosis, lbfgs, passes, threads, training
 from .convergence import Convergence, Pace, Validation, figure_of
-from .estimator_input import layers_given, validated, weights_of
+from .estimator_input import (
+    layers_given,
+    network_dtype,
+    rows_of,
+    some,
+    validated,
+    wanted,
+    weights_of,
+)
 from .history import DivergedError, History
 from .initializers import Glorot
 from .labels import labels_of
@@ -24,7 +32,8 @@ from .losses import Loss, LossSpec, loss_of
 from .network import Network
 from .optimizers import LBFGS
 from .parameters import Parameters, adopt, draft_of
-from .rows import Rows, core_rows
+from .predictor import write_outputs
+from .rows import Rows
 from .trainers import penalty
 
 NOT_FINITE = (
@@ -206,7 +215,7 @@ class Perceptron(Parameters):
         of_classes = self._class_weights(y, incremental)
         stopping = bool(self.early_stopping) and not self._is_lbfgs()
         if first:
-            net = self._network([X.shape[1], *hidden, n_outputs], X.dtype, rng)
+            net = self._network([X.shape[1], *hidden, n_outputs], network_dtype(X.dtype, dtype), rng)
             self._take(net)
         else:
             net = self._bound()
@@ -223,7 +232,7 @@ class Perceptron(Parameters):
         self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
         place = "X_val and y_val"
         self._begin(first, stopping, stopping or validation[0] is not None)
-        rows: Any = Rows(X, net.dtype) if hasattr(X, "tocsr") else X
+        rows = rows_of(X, net.dtype)
         real = self._output() in ("identity", "exp")
         diagnosis.warn_of_rounding(raw_X, raw_y if real else None, net.dtype, stacklevel=5)
         spec = loss_of(self._loss(), net.layers[-1].row.name, n_outputs)
@@ -241,14 +250,14 @@ class Perceptron(Parameters):
                 )
             place = f"the {len(val)} rows that validation_fraction={self.validation_fraction} sets aside"
             checked = (
-                _some(rows, val),
+                some(rows, val),
                 y[val],
                 labels_of(raw_y, val),
-                _some(weights, val),
-                _some(of_classes, val),
+                some(weights, val),
+                some(of_classes, val),
             )
-            rows, y = _some(rows, train), y[train]
-            weights, of_classes = _some(weights, train), _some(of_classes, train)
+            rows, y = some(rows, train), y[train]
+            weights, of_classes = some(weights, train), some(of_classes, train)
         part = f"the rows that validation_fraction={self.validation_fraction} leaves to train on"
         part = part if place != "X_val and y_val" else "X"
         both = data.weighed(part, sample_weight=weights, class_weight=of_classes)
@@ -265,7 +274,7 @@ class Perceptron(Parameters):
         self, net: Network, X: Any, y: Any, weights: np.ndarray | None, spec: LossSpec, name: str = "y"
     ) -> training.Problem:
         """Return what is minimized."""
-        targets = data.targets(y, spec, len(X), net.n_outputs, net.dtype, name=name)
+        X, targets = data.matched(X, data.targets(y, spec, len(X), net.n_outputs, net.dtype, name=name))
         divisor = net.n_outputs if spec.name == "squared_error" else 1
         alpha, l1 = float(self.alpha), float(self.l1)
         n_threads = threads.asked(self.n_threads)
@@ -294,9 +303,9 @@ class Perceptron(Parameters):
         if X is None or y is None:
             raise ValueError(f"{'X_val' if X is None else 'y_val'} must be given with the validation set")
         X = validated(
-            self, X, name="X_val", accept_sparse=["csr", "csc"], dtype=net.dtype, order="C", reset=False
+            self, X, name="X_val", accept_sparse=["csr", "csc"], **wanted(X, net.dtype), reset=False
         )
-        rows = Rows(X, net.dtype, "X_val") if hasattr(X, "tocsr") else X
+        rows = rows_of(X, net.dtype, "X_val")
         encoded = self._encode(y, "y_val")
         if len(encoded) != len(rows):
             raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
@@ -334,7 +343,7 @@ class Perceptron(Parameters):
         view.__dict__.update(self.__dict__)
         view.__dict__.pop("feature_names_in_", None)
         extra = {} if weights is None else {"sample_weight": weights}
-        matrix = X.matrix if isinstance(X, Rows) else X
+        matrix = X.matrix if isinstance(X, Rows) else X[:]
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
 
         def asked() -> Any:
@@ -468,17 +477,15 @@ class Perceptron(Parameters):
             and _core.all_finite(X)
         ):
             return X
-        X = validated(self, X, accept_sparse=["csr", "csc"], order="C", reset=False)
-        if hasattr(X, "tocsr"):
-            return Rows(X, net.dtype)
-        return data.features(X, net.dtype, net.n_inputs, finite=False)
+        X = validated(self, X, accept_sparse=["csr", "csc"], **wanted(X, "numeric"), reset=False)
+        return rows_of(X, net.dtype, fits=False)
 
     def _forward(self, net: Network, rows: Any, scores: bool = False) -> np.ndarray:
         """Return outputs, or scores, (N, O) for rows that are checked."""
-        if len(rows) <= FEW and not scores and not isinstance(rows, Rows):
+        if len(rows) <= FEW and not scores and isinstance(rows, np.ndarray):
             return net(rows)  # which the core has a quick way for
         out = np.empty((len(rows), net.n_outputs), net.dtype)
-        _core.predict(net._plan, net.params, core_rows(rows), out, scores, threads.asked(self.n_threads))
+        write_outputs(net._plan, net.params, rows, out, scores, threads.asked(self.n_threads))
         return out
 
     def _ask(self, X: Any, scores: bool = False) -> np.ndarray:
@@ -585,10 +592,3 @@ class Perceptron(Parameters):
 
 
 _SKLEARN_NAMES = {"sigmoid": "logistic"}
-
-
-def _some(rows: Any, which: np.ndarray) -> Any:
-    """Return some rows of an array or of Rows, as the same; None of None."""
-    if rows is None:
-        return None
-    return rows.take(which) if isinstance(rows, Rows) else rows[which]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, data
+from .blocks import BlockRows
+from .rows import core_rows
 
 if TYPE_CHECKING:
     from .network import Network
@@ -58,9 +60,25 @@ def _into(plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray | None =
     shape: tuple[int, ...] = (len(rows), plan.n_outputs)
     if np.ndim(X) == 1:
         shape = shape[1:]
-    out = np.empty(shape, params.dtype) if out is None else data.writable(out, shape, params.dtype, rows)
-    _core.predict(plan, params, rows, out.reshape(len(rows), plan.n_outputs))
+    if out is None:
+        out = np.empty(shape, params.dtype)
+    else:
+        out = data.writable(out, shape, params.dtype, rows)
+        if isinstance(rows, BlockRows):
+            rows.check()  # before anything is written
+    write_outputs(plan, params, rows, out.reshape(len(rows), plan.n_outputs))
     return out
+
+
+def write_outputs(
+    plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray, scores: bool = False, n_threads: int = 0
+) -> None:
+    """Write the outputs, or scores, of the rows of X to out (N, O); X is an array or gives rows by tiles."""
+    if not isinstance(X, BlockRows):
+        _core.predict(plan, params, core_rows(X), out, scores, n_threads)
+        return
+    for tile in X.tiles():
+        _core.predict(plan, params, X[tile], out[tile], scores, n_threads)
 
 
 class MethodPredictor:
@@ -98,7 +116,7 @@ class MethodPredictor:
         net = self._net
         rows = data.features(X, net.dtype, net.n_inputs, finite=False)
         out = np.empty((len(rows), net.n_outputs), net.dtype)
-        _core.predict(net._plan, net.params, rows, out, True)
+        write_outputs(net._plan, net.params, rows, out, True)
         return out
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from . import data
 from .by_steps import only_by_steps
 from .checks import check_name
 from .data import numbers
-from .estimator_input import validated
+from .estimator_input import validated, wanted
 from .losses import Huber, Loss, Quantile
 from .parameters import are_sizes
 from .perceptron import Perceptron
@@ -351,8 +351,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
     ) -> tuple[Any, Any]:
         X, y = validated(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=dtype,
-            order="C", reset=first,
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, **wanted(X, dtype),
+            reset=first,
         )  # fmt: skip
         return X, self._encode(y)
 

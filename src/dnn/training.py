@@ -11,19 +11,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from . import _core, checks, diagnosis
+from .blocks import HELD, BlockRows
 from .data import Targets, penalty_unit
 from .history import DivergedError, Event, History
 from .losses import LossFunction, LossSpec
 from .optimizer_state import OptimizerState, frozen_of
 from .optional import need
 from .rows import Rows, core_rows
-from .trainers import Divided, Steps
+from .trainers import BlockTrainer, Divided, PythonLoss, Steps, SummedTrainer
 
 if TYPE_CHECKING:
     from .network import Network
@@ -63,13 +64,14 @@ def callbacks_of(callbacks: Any) -> tuple[Callback, ...]:
 class Problem:
     """What is minimized: the mean of a loss over rows, and the penalties. Everything is checked.
 
-    X: an array, or `Rows` of a sparse matrix. divisor: the costs that are reported have the loss, but not the
-    penalties, divided by it; scikit-learn does so with the number of outputs, and trains on the sum.
+    X: an array, `Rows` of a sparse matrix, or `BlockRows` of a memory map. divisor: the costs that are
+    reported have the loss, but not the penalties, divided by it; scikit-learn does so with the number of
+    outputs, and trains on the sum.
     """
 
     plan: _core.Plan
     params: np.ndarray
-    X: np.ndarray | Rows
+    X: np.ndarray | Rows | BlockRows
     targets: Targets
     weights: np.ndarray | None
     loss: LossSpec
@@ -77,21 +79,20 @@ class Problem:
     l1: float = 0.0
     n_threads: int = 0  # 0: as many as help
     divisor: int = 1
-    unit: float = 0.0  # the weight that counts as a row in the penalties; 0: that of these weights
+    # Of these weights, where they are not given; some rows of a problem keep those of all.
+    unit: float = 0.0  # the weight that counts as a row in the penalties
+    least: float = -1.0  # what a row of a batch weighs at least, on average, in its penalties
 
     def __post_init__(self) -> None:
         if not self.unit:
             self.unit = penalty_unit(self.weights)
+        if self.least < 0:
+            self.least = 0.0 if self.weights is None else LEAST_WEIGHT * float(self.weights.mean())
 
     @property
     def penalties(self) -> tuple[float, float]:
         """The factors alpha and l1 for sums of these weights."""
         return self.alpha * self.unit, self.l1 * self.unit
-
-    @property
-    def least(self) -> float:
-        """What a row of a batch weighs at least, on average, in its penalties."""
-        return 0.0 if self.weights is None else LEAST_WEIGHT * float(self.weights.mean())
 
     def python_loss(self) -> Callable[[Any, np.ndarray], float] | None:
         """Return what the core calls for a loss in Python: scores in, their gradient out, in place."""
@@ -109,10 +110,29 @@ class Problem:
 
     def cost_and_gradient(self, params: np.ndarray, grad: np.ndarray) -> float:
         """Return the cost at params (P,), and write its gradient to grad (P,)."""
+        if isinstance(self.X, BlockRows):
+            return self._cost_and_gradient_by_tiles(self.X, params, grad)
         return _core.cost_and_gradient(
             self.plan, params, core_rows(self.X), self.loss.row.row, self.loss.par, self.targets.Y,
             self.targets.classes, self.weights, self.python_loss(), *self.penalties, grad, self.n_threads,
         )  # fmt: skip
+
+    def _cost_and_gradient_by_tiles(self, X: BlockRows, params: np.ndarray, grad: np.ndarray) -> float:
+        """Sum over tiles of rows; each takes the share of the penalties that it has of the weight."""
+        whole = float(len(X) if self.weights is None else self.weights.sum())
+        penalized = max(whole, self.least * len(X))
+        part, cost = np.empty_like(grad), 0.0
+        grad[:] = 0
+        for rows in X.tiles():
+            tile = replace(self, X=X[rows], targets=some_of(self.targets, rows))
+            if self.weights is not None:
+                tile.weights = self.weights[rows]
+            share = float(len(tile.X) if tile.weights is None else tile.weights.sum()) / whole
+            if share:
+                tile.alpha, tile.l1 = (factor * share * whole / penalized for factor in (self.alpha, self.l1))
+                cost += share * tile.cost_and_gradient(params, part)
+                grad += share * part
+        return cost
 
     def mean_loss(self) -> float:
         """Return the mean of the losses, with the weights of the rows, as the parameters are now."""
@@ -121,9 +141,22 @@ class Problem:
 
     def losses_of(self, rows: Any) -> np.ndarray:
         """Return the loss of each of some rows, as the parameters are now."""
-        some = some_of(self.targets, rows)
-        X = self.X.take(rows) if isinstance(self.X, Rows) else np.ascontiguousarray(self.X[rows])
-        return losses(self.plan, self.params, X, self.loss, some)
+        if not isinstance(self.X, np.ndarray):
+            some = self.take(rows)
+            return losses(self.plan, self.params, some.X, self.loss, some.targets)
+        X = np.ascontiguousarray(self.X[rows])
+        return losses(self.plan, self.params, X, self.loss, some_of(self.targets, rows))
+
+    def take(self, rows: Any) -> Problem:
+        """Return the problem for some rows, sparse ones sparse, and those of a memory map still unread."""
+        assert not isinstance(self.X, np.ndarray)
+        Y = self.targets.Y
+        targets = some_of(self.targets._replace(Y=None), rows)
+        if Y is not None:
+            some = Y.take(rows) if isinstance(Y, BlockRows) else np.ascontiguousarray(Y[rows])
+            targets = targets._replace(Y=some)
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, X=self.X.take(rows), targets=targets, weights=weights)
 
     def flops_a_step(self, batch: int, stateless: bool) -> float:
         """Return how many flops take as long as a step; stateless: of an optimizer that keeps nothing."""
@@ -158,10 +191,14 @@ def own_loss(
 
 
 def losses(
-    plan: _core.Plan, params: np.ndarray, X: np.ndarray | Rows, loss: LossSpec, targets: Targets
+    plan: _core.Plan, params: np.ndarray, X: np.ndarray | Rows | BlockRows, loss: LossSpec, targets: Targets
 ) -> np.ndarray:
     """Return the loss of each row (N,), without penalties and dropout."""
     out = np.empty(len(X))
+    if isinstance(X, BlockRows):
+        for rows in X.tiles():
+            out[rows] = losses(plan, params, X[rows], loss, some_of(targets, rows))
+        return out
     if loss.function is None:
         _core.losses(plan, params, core_rows(X), loss.row.row, loss.par, targets.Y, targets.classes, out)
         return out
@@ -310,20 +347,34 @@ def train(
     if plan.dropout and optimizer.seed is None:
         optimizer.seed = int.from_bytes(rng.bytes(8), "little")
     two_sweeps = True if rules.clip_norm else rules.two_sweeps
-    python_loss = problem.python_loss()
     (alpha, l1), least = problem.penalties, problem.least
     mean = None if rules.ema is None else params.copy()
+    mean_rate = 0.0 if rules.ema is None else 1 - rules.ema
 
-    targets = problem.targets
-    trainer: Steps = _core.Trainer(
-        plan, _core.train_schedule(plan, params.itemsize, batch, gather, kind, python_loss, kernel,
-        two_sweeps, isinstance(X, Rows)), params, core_rows(X), loss=kind, par=problem.loss.par, Y=targets.Y,
-        classes=targets.classes, weights=problem.weights, python_loss=python_loss, alpha=alpha, l1=l1,
-        least=least, batch=batch, optimizer=kernel, hyper=optimizer.hyper,
-        weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0, state=optimizer.slots,
-        step=optimizer.n_steps, mean=mean, mean_rate=0.0 if rules.ema is None else 1 - rules.ema,
-        frozen=frozen_of(net), seed=optimizer.seed or 0, n_threads=problem.n_threads,
-    )  # fmt: skip
+    def trainer_of(
+        X: Any, Y: Any, classes: Any, weights: Any, python_loss: PythonLoss, batch: int, gather: bool = False
+    ) -> Steps:
+        layout = _core.train_schedule(
+            plan, params.itemsize, batch, gather, kind, python_loss, kernel, two_sweeps,
+            isinstance(problem.X, Rows),
+        )  # fmt: skip
+        return _core.Trainer(
+            plan, layout, params, X, loss=kind, par=problem.loss.par, Y=Y, classes=classes, weights=weights,
+            python_loss=python_loss, alpha=alpha, l1=l1, least=least, batch=batch, optimizer=kernel,
+            hyper=optimizer.hyper, weight_decay=optimizer.weight_decay, clip_norm=rules.clip_norm or 0.0,
+            state=optimizer.slots, step=optimizer.n_steps, mean=mean, mean_rate=mean_rate,
+            frozen=frozen_of(net), seed=optimizer.seed or 0, n_threads=problem.n_threads,
+        )  # fmt: skip
+
+    trainer: Steps
+    width = plan.n_inputs + (plan.n_outputs if isinstance(problem.targets.Y, BlockRows) else 0)
+    if isinstance(X, BlockRows) and batch * width * params.itemsize > HELD and not plan.dropout:
+        trainer = SummedTrainer(problem, batch, optimizer, rules.clip_norm, mean, mean_rate, frozen_of(net))
+    elif isinstance(X, BlockRows):
+        trainer = BlockTrainer(problem, batch, trainer_of)
+    else:
+        Y, classes = problem.targets.Y, problem.targets.classes
+        trainer = trainer_of(core_rows(X), Y, classes, problem.weights, problem.python_loss(), batch, gather)
     if problem.divisor > 1:
         trainer = Divided(trainer, problem, batch)
     rate, first_step = optimizer.schedule, optimizer.n_steps  # where the schedule goes on
