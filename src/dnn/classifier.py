@@ -32,7 +32,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Units of each hidden layer; an empty list is linear or logistic regression.
     activation : str, LeakyReLU, ELU or a list of these, default "relu"
         Of all hidden layers, or one for each: identity, logistic (or sigmoid), tanh, relu, leaky_relu, elu,
-        selu, gelu, gelu_tanh, silu, mish, softplus.
+        selu, gelu, gelu_tanh, silu (or swish), mish, softplus.
     solver : str or optimizer, default "adam"
         "adam", "sgd", "lbfgs", "adamw", "rmsprop", or an object such as ``SGD(0.1, momentum=0.9)``, whose own
         rate and factors then count.
@@ -67,7 +67,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     early_stopping : bool, default False
         Let the score on a validation set end the training; its best weights are then in place.
     validation_fraction : float in [0, 1), default 0.1
-        Share of the rows that is set aside for it, where `fit` is given no X_val.
+        Share of the rows that is set aside for it, above 0; not looked at where `fit` is given X_val.
     beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
         Of "adam" and "adamw".
     n_iter_no_change : int, at least 1, or inf, default 10
@@ -94,7 +94,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         The validation score: "loss" (its negative is what should rise), or what scikit-learn takes; None:
         the accuracy.
     callbacks : tuple of callables, default ()
-        Each is called with an `Event` (net, epoch, history, stop()) after each pass.
+        Each is called with an `Event` (net, epoch, history, stop()) after each pass. A function alone is an
+        error: write ``[f]``.
     progress : bool, default False
         Show a progress bar (needs tqdm).
     max_seconds : float above 0 or None, default None

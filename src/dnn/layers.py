@@ -113,7 +113,7 @@ class Dense:
         Number of outputs of the layer.
     activation : str, LeakyReLU or ELU, default "identity"
         The function f: identity, sigmoid (or logistic), tanh, relu, leaky_relu, elu, selu, gelu, gelu_tanh,
-        silu, mish, softplus, exp, softmax.
+        silu (or swish), mish, softplus, exp, softmax.
 
     Examples
     --------

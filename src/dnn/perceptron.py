@@ -177,12 +177,14 @@ class Perceptron(Parameters):
     ) -> None:
         """Train; what `fit` and `partial_fit` say. All is checked first, on a draft of the estimator."""
         draft, rng = draft_of(self), self._generator()
-        before = rng.get_state(legacy=False)
+        drawing = not incremental or "_net" not in vars(self)  # before the training begins
+        before = rng.get_state(legacy=False) if drawing else None
         try:
             ready = draft._ready(X, y, sample_weight, validation, incremental, classes, rng)
             guard = ready.net._guard.writing("fit")
         except BaseException:
-            rng.set_state(before)
+            if before is not None:
+                rng.set_state(before)
             raise
         with guard:
             adopt(self, draft)
