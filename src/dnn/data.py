@@ -123,7 +123,7 @@ def targets(
 
 def _check_targets(Y: np.ndarray, loss: _core.Loss, name: str, first: int) -> None:
     """Raise where targets, whose first row has this number, are not those of a loss."""
-    refuse_nonfinite(Y, name, first)
+    refuse_nonfinite(Y, name, first=first)
     if not Y.size:
         return
     low, high = Y.min(), Y.max()
