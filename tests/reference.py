@@ -269,9 +269,12 @@ def class_weights(class_weight, y):
 
 
 def cost_and_gradient(
-    weights, biases, activations, X, y, loss, sample_weight=None, alpha=0.0, l1=0.0, masks=None
+    weights, biases, activations, X, y, loss, sample_weight=None, alpha=0.0, l1=0.0, masks=None, least=0.0
 ):
-    """(sum w_i loss_i + alpha / 2 sum W^2 + l1 sum |W|) / sum w, and its gradient (P,)."""
+    """(sum w_i loss_i + alpha / 2 sum W^2 + l1 sum |W|) / sum w, and its gradient (P,).
+
+    least: in the penalties sum w is at least this for each row.
+    """
     key = fits(loss, activations[-1])
     if key is None:
         raise ValueError(f"{loss} does not fit the output {activations[-1]}")
@@ -286,11 +289,12 @@ def cost_and_gradient(
     w = np.ones_like(losses) if sample_weight is None else sample_weight
     total = w.sum()
     penalty = sum(alpha / 2 * (W**2).sum() + l1 * np.abs(W).sum() for W in weights)
-    cost = (w @ losses + penalty) / total
+    penalized = max(total, least * len(w))
+    cost = w @ losses / total + penalty / penalized
 
     d_out = w[:, None] * d_scores(S, y, *parameters) / total
     dW, db, _ = backward(weights, activations, X, cache, d_out, scores=from_scores)
-    dW = [G + (alpha * W + l1 * np.sign(W)) / total for G, W in zip(dW, weights, strict=True)]
+    dW = [G + (alpha * W + l1 * np.sign(W)) / penalized for G, W in zip(dW, weights, strict=True)]
     return cost, flatten(dW, db)
 
 
@@ -368,7 +372,8 @@ def fit(
 
     orders: for each epoch a permutation (N,) or None (rows as they come). rates, masks: one per batch,
     skipped ones included; masks as forward takes them. optimizer: an object with step(p, g, rate). A batch
-    whose weights sum to 0 is skipped: cost 0, and it is no step. frozen: layers, from 0, that keep W and b
+    whose weights sum to 0 is skipped: cost 0, and it is no step; in the penalties the sum is at least a
+    hundredth of what so many rows weigh on average. frozen: layers, from 0, that keep W and b
     and whose gradient counts as 0. clip_norm: the largest norm of a gradient, penalties included. ema: what
     the mean of the parameters keeps of itself at each step; where given, that mean (P,) is returned last.
     What is handed in stays as it is, the optimizer apart.
@@ -384,6 +389,7 @@ def fit(
     rates = iter(rates)
     masks = repeat(None) if masks is None else iter(masks)
     epoch_losses, step_costs = [], []
+    least = 0.0 if sample_weight is None else 0.01 * np.mean(sample_weight)
     for order in orders:
         order = np.arange(n_rows) if order is None else order
         epoch_loss = 0.0
@@ -395,7 +401,9 @@ def fit(
                 step_costs.append(0.0)
                 continue
             net = unflatten(params, sizes)
-            cost, gradient = cost_and_gradient(*net, activations, X[rows], y[rows], loss, w, alpha, l1, mask)
+            cost, gradient = cost_and_gradient(
+                *net, activations, X[rows], y[rows], loss, w, alpha, l1, mask, least
+            )
             gradient = np.where(trained, gradient, 0)
             norm = np.linalg.norm(gradient)
             if clip_norm is not None and norm > clip_norm:
