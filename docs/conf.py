@@ -54,7 +54,6 @@ html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 4,
     "navigation_with_keys": False,
-    "show_nav_level": 2,
     "show_prev_next": True,
     "footer_start": ["copyright"],
     "footer_end": [],
