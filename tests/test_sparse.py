@@ -48,8 +48,7 @@ def train(
     rules = training.Rules(
         epochs=len(orders) if orders else epochs, patience=None, min_delta=0.0, max_seconds=None,
         shuffle=True, order=orders.__getitem__ if orders else None, record="step", callbacks=(),
-        progress=False,
-        validate=None, chunk=chunk, **rules,
+        progress=False, validate=None, chunk=chunk, **rules,
     )  # fmt: skip
     problem = problem_of(net, X, y, loss, n_threads=n_threads, **options)
     return training.train(net, problem, net.optimizer(optimizer), rules, np.random.default_rng(seed))
@@ -351,6 +350,16 @@ def test_nothing_stored_is_a_row_of_zeros():
     )
     np.testing.assert_allclose(sparse.predict_proba(X), dense.predict_proba(X.toarray()), rtol=1e-12)
     np.testing.assert_array_equal(sparse.coefs_[0].shape, (50, 4))
+
+
+def test_moments_of_columns():
+    X = sparse_matrix(60, 40) * 1000 + sp.csr_array(np.full((60, 1), 1e6) * (np.arange(40) == 7))
+    for rows in (X, duplicated(X)):
+        mean, std = Rows(rows, np.dtype("float64")).column_moments(2)
+        np.testing.assert_allclose(mean, X.toarray()[::2].mean(axis=0), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(std, X.toarray()[::2].std(axis=0), rtol=1e-9, atol=1e-9)
+    with pytest.warns(ConvergenceWarning, match=r"column 7 has a spread of .* around 1e\+06"):
+        MLPClassifier(2, max_iter=1).fit(X, np.arange(60) % 2)
 
 
 def test_what_is_refused():

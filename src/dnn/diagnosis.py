@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SPREAD = 100.0  # inputs or targets of a larger spread, or mean, are called unscaled
 EPOCHS, STEPS = 5, 100  # so many without a fall are no progress
-LOOKED_AT, NUMBERS = 1000, 1 << 21  # rows, and no more numbers of theirs: a sparse X may be wide
+LOOKED_AT, NUMBERS = 1000, 1 << 20  # rows, and no more numbers of theirs: a sparse X may be wide
 # A loss that rose to so many times the first, and one that has not fallen by this share in the second half of
 # a training, are held against that of a constant prediction; so is one at which training ended by itself.
 EXPLODED, STALLED = 100.0, 0.01
@@ -232,14 +232,12 @@ def no_progress(losses: list[float], n_steps: int) -> bool:
 def findings(net: Network, problem: Problem, costs: list[float], n_rows: int = LOOKED_AT) -> list[str]:
     """Return what stands out in inputs, targets, costs of the last steps, and hidden layers, a line each."""
     step = max(1, len(problem.X) // max(1, min(n_rows, NUMBERS // problem.plan.n_inputs)))
-    X = np.asarray(problem.X[::step], dtype=np.float64)
     found = []
-    spreads = np.maximum(X.std(axis=0), np.abs(X.mean(axis=0)))
-    worst = int(np.argmax(spreads))
-    if spreads[worst] > SPREAD:
-        column = X[:, worst]
+    mean, std = problem.column_moments(n_rows, step)
+    worst = int(np.argmax(np.maximum(std, np.abs(mean))))
+    if max(std[worst], abs(mean[worst])) > SPREAD:
         found.append(
-            f"inputs unscaled: column {worst} has a spread of {column.std():.2g} around {column.mean():.2g}"
+            f"inputs unscaled: column {worst} has a spread of {std[worst]:.2g} around {mean[worst]:.2g}"
         )
     if problem.targets.Y is not None:
         Y = np.asarray(problem.targets.Y[::step], dtype=np.float64)

@@ -40,6 +40,10 @@ class Initializer:
         """Return b (n_out,), drawn after W of the same layer."""
         return np.zeros(n_out)
 
+    def _write(self, rng: Random, W: np.ndarray) -> None:
+        """Draw W in place."""
+        W[...] = self.draw(rng, *W.shape)
+
 
 @value
 class Zeros(Initializer):
@@ -230,6 +234,10 @@ class He(Initializer):
         return _scaled(rng, n_in, n_out, 2 / n_in, self.distribution)
 
 
+# Weights that are drawn at a time in float64 before they become the network's
+DRAWN = 1 << 17
+
+
 @value
 class Glorot(Initializer):
     """scikit-learn's first weights: even in +-sqrt(factor / (n_in + n_out)), biases too.
@@ -254,9 +262,17 @@ class Glorot(Initializer):
 
     def draw(self, rng: Random, n_in: int, n_out: int) -> np.ndarray:
         """Return W (n_in, n_out)."""
-        bound = np.sqrt(self.factor / (n_in + n_out))
-        W: np.ndarray = rng.uniform(-bound, bound, (n_in, n_out))
+        W = np.empty((n_in, n_out))
+        self._write(rng, W)
         return W
+
+    def _write(self, rng: Random, W: np.ndarray) -> None:
+        """Draw some rows at a time: W in float64 beside a wide one would be most of the memory of a fit."""
+        bound = np.sqrt(self.factor / sum(W.shape))
+        some = max(1, DRAWN // W.shape[1])
+        for begin in range(0, len(W), some):
+            rows = W[begin : begin + some]
+            rows[...] = rng.uniform(-bound, bound, rows.shape)
 
     def draw_biases(self, rng: Random, n_in: int, n_out: int) -> np.ndarray:
         """Return b (n_out,), drawn after W of the same layer."""
@@ -397,7 +413,7 @@ def fill(
     initializers = initializers_of(init, activations, [W.shape for W in weights])
     for layer, (W, b, initializer) in enumerate(zip(weights, biases, initializers, strict=True), 1):
         with np.errstate(over="ignore"):  # said below, in better words
-            W[...] = initializer.draw(rng, *W.shape)
+            initializer._write(rng, W)
             b[...] = initializer.draw_biases(rng, *W.shape)
         if not (_core.all_finite(W) and _core.all_finite(b)):
             raise ValueError(f"init must give finite weights in {W.dtype}, got others in layer {layer}")

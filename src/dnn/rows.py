@@ -71,6 +71,17 @@ class Rows:
         """Elements that are stored."""
         return self.core.n_stored
 
+    def column_moments(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation (I,) of each column, over every step-th row."""
+        some = self.matrix[::step].astype(np.float64)
+        some.sum_duplicates()
+        mean = np.asarray(some.mean(axis=0)).ravel()
+        rest = some.tocsc()  # around 0 the square of a mean would be lost in that of the values
+        counts = np.diff(rest.indptr)
+        columns = np.repeat(np.arange(self.shape[1]), counts)
+        squares = np.bincount(columns, (rest.data - mean[columns]) ** 2, self.shape[1])
+        return mean, np.sqrt((squares + (some.shape[0] - counts) * mean**2) / some.shape[0])
+
     def take(self, which: Any) -> Rows:
         """Return some rows, sparse."""
         return Rows(self.matrix[which], self.dtype)

@@ -158,6 +158,16 @@ class Problem:
         weights = None if self.weights is None else self.weights[rows]
         return replace(self, X=self.X.take(rows), targets=targets, weights=weights)
 
+    def column_moments(self, n_rows: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation (I,) of the columns over every step-th row.
+
+        Of a sparse X, n_rows are looked at.
+        """
+        if isinstance(self.X, Rows):
+            return self.X.column_moments(max(1, len(self.X) // n_rows))
+        X = np.asarray(self.X[::step], dtype=np.float64)
+        return X.mean(axis=0), X.std(axis=0)
+
     def flops_a_step(self, batch: int, stateless: bool) -> float:
         """Return how many flops take as long as a step; stateless: of an optimizer that keeps nothing."""
         if not isinstance(self.X, Rows):
