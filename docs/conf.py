@@ -1,6 +1,7 @@
 """Sphinx: numpydoc, the theme of the scientific stack, a gallery of demonstrations. Needs no network."""
 
 import ast
+import html
 import inspect
 import re
 import sys
@@ -11,6 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import drawings  # noqa: E402, beside this file
+from sphinx_gallery import backreferences  # noqa: E402
 
 import dnn  # noqa: E402
 from dnn import demos  # noqa: E402
@@ -62,7 +64,8 @@ html_theme_options = {
 }
 
 
-# The gallery: a page for each demonstration, made of its module's first lines
+# The gallery: a page for each demonstration. It says what the module's first lines say, shows a script that
+# makes the essential of it from nothing (gallery_scripts), and then what the whole demonstration comes to.
 
 PAGE = '''"""
 {title}
@@ -72,26 +75,68 @@ PAGE = '''"""
 """
 
 # sphinx_gallery_line_numbers = False
+# sphinx_gallery_thumbnail_number = 2
+{script}
+# %%
+# The whole demonstration measures more:
+
+# python -m dnn demo {name}
+
+# sphinx_gallery_start_ignore
 from dnn import demos
 
-demo = demos.demo("{name}")
-measured = demo.measure()
-print(demo.tell(measured))
-
-# %%
+measured = demos.demo("{name}").measure()
 figure = demos.picture("{name}", measured)
+print(demos.demo("{name}").tell(measured))
+# sphinx_gallery_end_ignore
 {more}'''
 # What the command writes beside the picture
 MORE = {
     "planar": """
 # %%
-# The same network while it learns (also as one HTML file, which plays by itself).
+# It also writes the network while it learns, as a GIF and as one HTML file, which plays by itself:
+
+# dnn-planar.gif, dnn-planar.html
+
+# sphinx_gallery_start_ignore
 import tempfile
 from pathlib import Path
 
-film, page = demo.extra(measured, Path(tempfile.mkdtemp()))
+film, page = demos.demo("planar").extra(measured, Path(tempfile.mkdtemp()))
+# sphinx_gallery_end_ignore
 """,
 }
+
+
+class Card(str):
+    """A card of the gallery: a picture, a title, and a sentence, which sphinx-gallery cuts and hides."""
+
+    def format(self, **parts):
+        name = list(demos.DEMOS)[int(re.search(r"plot_(\d+)", parts["doc_name"])[1]) - 1]
+        sentence = inspect.getdoc(demos.demo(name)).splitlines()[0]
+        return super().format(**parts | {"intro": html.escape(sentence)})
+
+
+CARD = """
+.. raw:: html
+
+    <div class="sphx-glr-thumbcontainer" {tags}>
+
+.. only:: html
+
+  .. image:: /{thumbnail}
+    :alt:
+
+  :doc:`{doc_name}`
+
+.. raw:: html
+
+      <div class="sphx-glr-thumbnail-title">{title}</div>
+      <div style="font-size: 0.85rem; line-height: 1.3; padding: 0.2rem 0.5rem 0.6rem">{intro}</div>
+    </div>
+
+"""
+backreferences.THUMBNAIL_TEMPLATE = Card(CARD)
 
 
 def write_gallery():
@@ -103,19 +148,27 @@ def write_gallery():
         "Each is a command too: ``python -m dnn demo planar`` measures, explains, and writes the picture.\n"
     )
     (folder / "GALLERY_HEADER.rst").write_text(text)
+    pages = {}
     for number, name in enumerate(demos.DEMOS, 1):
         title = name.capitalize().replace("-", " ")
-        words = inspect.getdoc(demos.demo(name)) + f"\n\n``python -m dnn demo {name}``"
-        line = "=" * len(title)
-        page = PAGE.format(title=title, underline=line, words=words, name=name, more=MORE.get(name, ""))
-        path = folder / f"plot_{number:02}_{name.replace('-', '_')}.py"
+        script = (HERE / "gallery_scripts" / f"{name}.py").read_text()
+        pages[f"plot_{number:02}_{name.replace('-', '_')}.py"] = PAGE.format(
+            title=title, underline="=" * len(title), words=inspect.getdoc(demos.demo(name)), name=name,
+            script=script, more=MORE.get(name, ""),
+        )  # fmt: skip
+    for path in folder.glob("plot_*.py"):
+        if path.name not in pages:
+            path.unlink()
+    for name, page in pages.items():
+        path = folder / name
         if not path.exists() or path.read_text() != page:
             path.write_text(page)
 
 
 def take_figure(block, block_vars, gallery_conf):
-    """Save the figure of a page, or its film: dnn's figures are none of pyplot's, which are looked for."""
+    """Save the figure of a part of a page, or its film."""
     import matplotlib.image
+    from matplotlib import pyplot
     from PIL import Image
 
     names = block_vars["example_globals"]
@@ -129,6 +182,7 @@ def take_figure(block, block_vars, gallery_conf):
         Image.open(film).convert("RGB").save(path.with_suffix(".png"))
     else:
         figure.savefig(path, dpi=120)
+        pyplot.close("all")  # of a script's; those of the demonstrations are none of pyplot's
         assert matplotlib.image.imread(path).size
     place = path.relative_to(gallery_conf["src_dir"]).as_posix()
     kind = "drawn" if film is None else "film"

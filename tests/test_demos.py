@@ -4,6 +4,7 @@ import doctest
 import importlib
 import re
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -487,3 +488,31 @@ def test_names_of_demonstrations(capsys):
         cli.main(["demo", "--help"])
     printed = capsys.readouterr().out
     assert all(f"  {name} " in printed for name in demos.DEMOS)
+
+
+# The scripts of the gallery
+
+SCRIPTS = Path(__file__).parents[1] / "docs" / "gallery_scripts"
+
+
+def test_every_demonstration_has_a_script():
+    assert {path.stem for path in SCRIPTS.glob("*.py")} == set(demos.DEMOS)
+
+
+@pytest.mark.parametrize("name", demos.DEMOS)
+def test_a_script_shows_the_essential(name, monkeypatch, capsys):
+    """It stands by itself, is short, prints what it finds, and draws."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    text = (SCRIPTS / f"{name}.py").read_text()
+    assert 10 <= len([line for line in text.splitlines() if line.strip()]) <= 35
+    assert set(re.findall(r"^(?:from|import) (\w+)", text, re.M)) <= {
+        "dnn", "matplotlib", "numpy", "sklearn", "time", "warnings"
+    }  # fmt: skip
+    names = {}
+    with warnings.catch_warnings():
+        exec(compile(text, f"{name}.py", "exec"), names)
+    assert re.search(r"\d", capsys.readouterr().out)
+    assert names["figure"].axes
+    from matplotlib import pyplot
+
+    pyplot.close("all")
