@@ -275,6 +275,16 @@ def test_the_net_is_chosen_without_the_test_points(whole):
     assert "epochs" in text and np.median(m.wrong[..., 2]) < np.median(m.wrong[..., 0])
 
 
+def test_the_test_points_are_looked_at_once(monkeypatch):
+    hyperparameters = demos.demo("hyperparameters")
+    seen, counted = [], hyperparameters.errors
+    monkeypatch.setattr(
+        hyperparameters, "errors", lambda net, X, y: seen.append(len(X)) or counted(net, X, y)
+    )
+    m = hyperparameters.measure(quick=True)
+    assert seen == [500] * m.wrong.size + [2000]
+
+
 def test_hyperparameters_know_iterations(quick):
     m = quick("hyperparameters")
     names = demos.demo("hyperparameters").NAMES
