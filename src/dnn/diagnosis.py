@@ -229,6 +229,7 @@ def no_progress(losses: list[float], n_steps: int) -> bool:
     return min(losses[1:]) >= losses[0] - 1e-3 * abs(losses[0])
 
 
+@np.errstate(all="ignore")  # of numbers that are too large, which are what is looked for
 def findings(net: Network, problem: Problem, costs: list[float], n_rows: int = LOOKED_AT) -> list[str]:
     """Return what stands out in inputs, targets, costs of the last steps, and hidden layers, a line each."""
     step = max(1, len(problem.X) // max(1, min(n_rows, NUMBERS // problem.plan.n_inputs)))

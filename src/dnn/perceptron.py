@@ -408,7 +408,7 @@ class Perceptron(Parameters):
             if rule.best is None:
                 best = f"there is no best validation score: {validation.name} was never finite on "
                 best += validation.place
-            warnings.warn(f"{error} With early_stopping {best}.", ConvergenceWarning, stacklevel=4)
+            warnings.warn(f"{error}\nWith early_stopping {best}.", ConvergenceWarning, stacklevel=4)
         finally:
             rule.restore_best()
         self.history_ = history
