@@ -2,6 +2,7 @@
 
 import datetime
 import inspect
+import re
 import warnings
 from decimal import Decimal
 
@@ -311,7 +312,7 @@ def test_missing_values_of_a_table(kind):
         (None, "X must be an array, got None"),
         (object(), "which is no table"),
     ],
-    ids=lambda value: repr(value)[:30] if not isinstance(value, str) else None,
+    ids=lambda value: re.sub(r" at 0x.*", "", repr(value)[:30]) if not isinstance(value, str) else None,
 )
 def test_a_table_that_is_none(table, message):
     for call in (lambda X: Network([3, 1]).fit(X, [1.0, 2.0]), lambda X: Network([3, 1])(X)):

@@ -102,8 +102,8 @@ NUMBERS = [-1, "a", None, np.nan, np.inf, True, [0.1], np.ones(2)]  # alpha, l1,
 def wrong_parameters():
     for kind in BOTH:
         for name in kind().get_params():
-            for value in WRONG.get(name, NUMBERS):
-                yield pytest.param(kind, name, value, id=f"{kind.__name__}-{name}-{value!r:.30}")
+            for number, value in enumerate(WRONG.get(name, NUMBERS)):
+                yield pytest.param(kind, name, value, id=f"{kind.__name__}-{name}-{number}")
             if name not in ("hidden_layer_sizes", "activation", "init", "dropout", "class_weight"):
                 yield pytest.param(kind, name, np.ones(2), id=f"{kind.__name__}-{name}-array")
 

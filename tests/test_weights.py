@@ -52,7 +52,9 @@ def test_every_kind_of_step_sees_ratios(kind, dtype, scale):
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=rtol)
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", squared], ids=["squared", "absolute", "custom"])
+@pytest.mark.parametrize(
+    "loss", ["squared_error", "absolute_error", squared], ids=["squared", "absolute", "custom"]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("scale", SCALES)
 def test_cost_gradient_and_val_loss_see_ratios(loss, dtype, scale):
