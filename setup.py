@@ -1,16 +1,23 @@
 """Compiles dnn._core: Cython, and C kernels that take other compiler flags for each instruction set.
 
-All else is in pyproject.toml. DNN_ANNOTATE=1 also writes Cython's annotated page, to build/cython.
+All else is in pyproject.toml. DNN_ANNOTATE=1 also writes Cython's annotated page, to build/cython. Archives
+of the same commit have the same bytes: their files have the time of SOURCE_DATE_EPOCH, or of the commit.
 """
 
 import copy
+import gzip
 import os
+import re
+import subprocess
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 from setuptools.errors import CompileError
 from setuptools.modified import newer_group
 
@@ -49,6 +56,25 @@ HEADERS = [
 ]
 
 
+ROOT = Path(__file__).resolve().parent
+# Python's own link flags may name the folder of the libpython that it was built with. This library does not
+# need that folder, and another machine does not have it.
+RUN_PATH = re.compile(r"-Wl,(--?rpath|-R)[,=]")
+
+
+def source_time():
+    """Return the time of the last commit in seconds, or of pyproject.toml where there is no repository."""
+    if (ROOT / ".git").exists():
+        try:
+            found = subprocess.run(
+                ["git", "-C", ROOT, "log", "-1", "--format=%ct"], capture_output=True, text=True, check=True
+            )
+            return int(found.stdout)
+        except (OSError, ValueError, subprocess.CalledProcessError):
+            pass  # without git, without a commit, or of another user
+    return int((ROOT / "pyproject.toml").stat().st_mtime)
+
+
 class BuildKernels(build_ext):
     """Compiles each file with its own flags, as many at once as there are cores; setuptools does neither."""
 
@@ -58,6 +84,7 @@ class BuildKernels(build_ext):
                 "dnn needs gcc or clang, and this Python builds with MSVC; "
                 "with MinGW-w64 installed, try: python setup.py build_ext --compiler=mingw32"
             )
+        self.compiler.linker_so = [each for each in self.compiler.linker_so if not RUN_PATH.match(each)]
         x86_64 = self.plat_name.endswith(("x86_64", "amd64"))
         # A copy: the command may be asked for the extension's files again after this.
         ext = copy.copy(ext)
@@ -80,6 +107,31 @@ class BuildKernels(build_ext):
         super().build_extension(ext)
 
 
+class ReproducibleSdist(sdist):
+    """Writes a tar.gz whose bytes depend only on names and contents of its files, and SOURCE_DATE_EPOCH."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
+        if format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
+        now = int(os.environ["SOURCE_DATE_EPOCH"])
+
+        def plain(member):
+            member.mtime, member.uid, member.gid, member.uname, member.gname = now, 0, 0, "", ""
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        name = f"{base_name}.tar.gz"
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        with (
+            open(name, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=now) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            archive.add(base_dir, filter=plain)  # in the order of names
+        return name
+
+
+os.environ.setdefault("SOURCE_DATE_EPOCH", str(source_time()))  # which the wheel's archive also heeds
 annotate = os.environ.get("DNN_ANNOTATE") == "1"
 core = Extension(
     "dnn._core",
@@ -91,7 +143,7 @@ core = Extension(
 )
 
 setup(
-    cmdclass={"build_ext": BuildKernels},
+    cmdclass={"build_ext": BuildKernels, "sdist": ReproducibleSdist},
     ext_modules=cythonize(
         [core],
         build_dir="build/cython",

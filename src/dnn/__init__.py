@@ -14,6 +14,7 @@ from .cache import Cache
 from .gradient_check import check_gradient
 from .history import DivergedError, Event, History, NoProgressWarning
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
+from .installation import warn_of_namesake
 from .layers import ELU, Dense, Dropout, LeakyReLU
 from .losses import Huber, LogLoss, Quantile
 from .network import Network
@@ -32,6 +33,8 @@ from .schedules import (
     StepDecay,
     WarmUp,
 )
+
+warn_of_namesake(__path__[0])
 
 if TYPE_CHECKING:
     # "as" says to a type checker that the name is public, which __all__ cannot say of it: see below

@@ -1,0 +1,43 @@
+"""Whether another distribution has files in the folder that dnn is imported from."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+
+# The distribution is dnn-core: 'dnn' belongs to somebody else, and installs a package of the same name.
+_NAMESAKE = re.compile(r"dnn-\d[^-]*(-py[\d.]+)?\.(dist|egg)-info", re.IGNORECASE)
+
+
+def warn_of_namesake(package: str) -> None:
+    """Warn where the distribution 'dnn' owns files of the folder `package`.
+
+    Only names of files beside the folder are read: importlib.metadata takes longer than all of dnn.
+    """
+    beside, name = os.path.split(package)
+    try:
+        found = [each for each in os.listdir(beside) if _NAMESAKE.fullmatch(each)]
+    except OSError:  # imported from an archive, or from where nobody may look
+        return
+    owners = [each for each in found if _owns(os.path.join(beside, each), name)]
+    if not owners:
+        return
+    warnings.warn(
+        f"{owners[0]} says that another distribution, 'dnn', has installed files in {package}, the folder of "
+        "dnn-core, and may have replaced some: run 'pip uninstall dnn', then 'pip install --force-reinstall "
+        "--no-deps dnn-core'",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _owns(metadata: str, package: str) -> bool:
+    """Return whether a distribution lists files of the package; one without a list may own any."""
+    for name in ("RECORD", "SOURCES.txt"):
+        try:
+            with open(os.path.join(metadata, name), encoding="utf-8", errors="replace") as lines:
+                return any(line.startswith(package + "/") for line in lines)
+        except OSError:
+            continue
+    return True
