@@ -24,6 +24,7 @@ import memory
 import prediction
 import products
 import scaling
+import sparse
 import start
 import threads
 import training
@@ -40,6 +41,7 @@ QUESTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "threads": (threads, {}),
     "custom_loop": (custom_loop, {}),
     "memory": (memory, {}),
+    "sparse": (sparse, {}),
     "start": (start, {}),
 }
 PICTURES = ("training", "prediction", "scaling")  # the variants of training would overwrite its picture

@@ -235,7 +235,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like or sparse matrix (n_samples, n_features)
-            Also a table of pandas or polars. A sparse matrix is read by rows, never made dense as a whole.
+            Also a table of pandas or polars. A sparse matrix is never made dense.
         y : array_like
             Labels (n_samples,), or for several at once an array (n_samples, n_classes) of 0 and 1.
         sample_weight : array_like (n_samples,), default None

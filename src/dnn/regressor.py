@@ -230,7 +230,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like or sparse matrix (n_samples, n_features)
-            Also a table of pandas or polars. A sparse matrix is read by rows, never made dense as a whole.
+            Also a table of pandas or polars. A sparse matrix is never made dense.
         y : array_like (n_samples,) or (n_samples, n_targets)
         sample_weight : array_like (n_samples,), default None
             A weight of 2 counts as a row that is there twice.
