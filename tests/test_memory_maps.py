@@ -195,6 +195,42 @@ def test_lbfgs_reads_maps(dtype, stored, mapped):
     )
 
 
+@pytest.mark.parametrize("columns", [0, 2])
+@pytest.mark.parametrize("optimizer", ["lbfgs", "sgd"])
+def test_a_loss_in_python_reads_a_map_of_targets_of_any_shape(columns, optimizer, mapped, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 64 * 4)
+    X, y = values("f4"), values("f8", columns=2, seed=1)
+    y = y if columns else y[:, 0].copy()
+
+    def squares(y, scores):
+        error = scores - y.reshape(len(y), -1)
+        return (error**2).sum(axis=1), 2 * error
+
+    nets = [Network([I, 4, columns or 1], activation="tanh", random_state=0) for _ in range(2)]
+    for net, as_given in zip(nets, (np.array, mapped), strict=True):
+        net.fit(as_given(X), as_given(y), loss=squares, optimizer=optimizer, epochs=3)
+    np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("columns", [0, 3])
+@pytest.mark.parametrize("options", [{}, {"solver": "lbfgs"}, {"early_stopping": True}])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_sparse_x_goes_with_a_map_of_targets(columns, options, mapped, monkeypatch):
+    sparse = pytest.importorskip("scipy.sparse")
+    monkeypatch.setattr(blocks, "BLOCK", 64 * 4)
+    X, y = values("f4"), values("f8", columns=3, seed=1)
+    X[X < 1] = 0
+    X, y = sparse.csr_array(X), y if columns else y[:, 0].copy()
+    fitted = []
+    for as_given in (np.array, mapped):
+        made = MLPRegressor(hidden_layer_sizes=8, max_iter=3, random_state=0, dtype="float32", **options)
+        validation = {} if "early_stopping" in options else {"X_val": X, "y_val": as_given(y)}
+        fitted.append(made.fit(X, as_given(y), **validation))
+    one, other = fitted
+    assert one._net.params.tobytes() == other._net.params.tobytes()
+    assert one.validation_scores_ == other.validation_scores_
+
+
 def test_wrong_values_are_refused_on_entry(mapped):
     net = Network([I, 3], random_state=0)
     before = net.params.copy()

@@ -78,9 +78,15 @@ def examples(
 
 
 def matched(X: Any, targets: Targets) -> tuple[Any, Targets]:
-    """Return rows and targets, the rows as `BlockRows` where the targets are."""
-    if isinstance(targets.Y, BlockRows) and isinstance(X, np.ndarray):
-        X = BlockRows(X, X.dtype)
+    """Return rows and targets, the rows as `BlockRows` where the targets are.
+
+    Beside a sparse X, which the core reads whole, the targets are converted whole.
+    """
+    if isinstance(targets.Y, BlockRows):
+        if isinstance(X, np.ndarray):
+            X = BlockRows(X, X.dtype)
+        elif not isinstance(X, BlockRows):
+            targets = targets._replace(Y=targets.Y[:])
     return X, targets
 
 

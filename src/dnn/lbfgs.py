@@ -24,7 +24,8 @@ class _Stop(Exception):
 
 def _wide(rows: Any) -> Any:
     """Return rows in float64: a large memory map in blocks as they are read, all else at once."""
-    if isinstance(rows, np.ndarray) and rows.size * 8 > blocks.BLOCK and blocks.is_mapped(rows):
+    large = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.size * 8 > blocks.BLOCK
+    if large and blocks.is_mapped(rows):
         rows = blocks.BlockRows(rows, rows.dtype)
     return rows.astype(np.float64, copy=False)
 
