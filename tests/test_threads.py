@@ -252,6 +252,22 @@ def test_one_row_is_the_same_row_of_a_hundred(isa):
             assert net(X[:17]).tobytes() == whole[:17].tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("units", [1, 2, 3])
+def test_few_outputs_of_any_length(units, dtype, isa):
+    """Sums that run in several vectors at once: ends of every length, blocks of one, two, three and four rows."""
+    rng = np.random.default_rng(units)
+    for n_inputs in (*range(1, 70), 127, 1000, 4099):
+        net = Network([n_inputs, units], dtype=dtype, random_state=0)
+        X = rng.standard_normal((9, n_inputs)).astype(dtype)
+        whole = net(X)
+        exact = X.astype(np.longdouble) @ net.weights[0] + net.biases[0]
+        scale = np.abs(X.astype(float)) @ np.abs(net.weights[0].astype(float)) * np.finfo(dtype).eps
+        assert (np.abs(whole - exact) <= 8 * scale).all(), n_inputs
+        if isa != "baseline":
+            assert all(net(X[:k]).tobytes() == whole[:k].tobytes() for k in range(1, 9)), n_inputs
+
+
 def test_alone_for_a_while(monkeypatch):
     """A team that is kept waiting goes on with one member, and later with all: the bits stay."""
     net, other = (Network([8, 64, 64, 1], random_state=0) for _ in range(2))

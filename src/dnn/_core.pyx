@@ -480,8 +480,9 @@ cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline bint keeps_transposed(const Job* job, int i) noexcept nogil:
-    """Whether W' of a layer is read: something is propagated back through it, or it is computed by dots."""
-    return job.ways[i].dots or (job.ways[i].Wt >= 0 and i >= lowest(job))
+    """Whether W' of a layer is kept beside W: something is propagated back through it, or it is computed by dots.
+    A column is its own transpose, see `aim_transposed`."""
+    return job.ops[i].n_out > 1 and (job.ways[i].dots or (job.ways[i].Wt >= 0 and i >= lowest(job)))
 
 
 cdef void transpose_part(const Job* job, int i, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t o0,

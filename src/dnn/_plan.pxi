@@ -317,6 +317,8 @@ cdef class Schedule:
         way.across |= own and not avx512 and i == 0 and op.n_out < DNN_FEW and op.n_in * self.size % DNN_L1_WAY == 0
         way.Wt = -1
         # The gradient of the inputs is for callers only
+        if op.n_out == 1 and not self.lying:
+            return  # W' is W
         if way.dots or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and not self.lying)):
             way.Wt = op.n_out * leading(op.n_in + self.lying, self.size) * self.size
             way.Wt = self.take_scratch(way.Wt) if self.private else self.take(way.Wt)

@@ -11,7 +11,8 @@
  * length of the sum alone. Whatever the tile, the thread or the number of rows, the same row gives the same bits.
  *
  * The order: a sum is cut into blocks of at most DEPTH (over rows, ROWS_DEPTH), each is summed from the front, and the
- * sums of the blocks are added from the front. The bias comes first. Dots: a sum a lane, from the front, and the sums of the lanes.
+ * sums of the blocks are added from the front. The bias comes first. Dots: a sum a lane, from the front, and the sums of the lanes;
+ * with one column four such sums by turns, with two columns two.
  *
  * The compiler unrolls everything whose bounds are constants here, and keeps `sum` in registers: look at the
  * assembler after a change.
@@ -27,6 +28,7 @@
 /* Of dot products: rows that pieces are worth it for, and rows whose sums wait meanwhile. */
 #define DOT_LEAST 32
 #define DOT_GROUP 128
+#define DOT_SUMS 4 /* vectors that a row's dot products with one or two columns are summed in: an addition takes four cycles */
 /* A panel of B is copied together before its product where it is read by so many rows, and its own lie so far apart. */
 #define PACK_ROWS 64
 #define PACK_BYTES 1024
@@ -169,6 +171,7 @@ INLINE double sum_of_4(__m256d v)
 #define UNROLL_SUM_2
 #define UNROLL_SUM_4
 #define DOT_ROWS 4
+#define DOT_NARROW(BLOCK) BLOCK(1, 1) BLOCK(1, 2) BLOCK(2, 1) BLOCK(2, 2) BLOCK(3, 1) BLOCK(3, 2) BLOCK(4, 1) BLOCK(4, 2)
 #define DOT_COLUMNS 5
 #define DOT_MOST (2 * N_LANES) /* columns that are taken in pieces of their sums */
 #define DOT_PIECE 28672        /* bytes of a piece of the columns: with rows it fits L1 */
@@ -199,6 +202,7 @@ INLINE double sum_of_4(__m256d v)
 #define UNROLL_SUM_2 UNROLL_2 /* instructions are what a core waits for that another program shares */
 #define UNROLL_SUM_4 UNROLL_4
 #define DOT_ROWS 3
+#define DOT_NARROW(BLOCK) BLOCK(1, 1) BLOCK(1, 2) BLOCK(2, 1) BLOCK(2, 2) BLOCK(3, 1) BLOCK(3, 2)
 #define DOT_COLUMNS 4
 #define DOT_MOST (4 * N_LANES)
 #define DOT_PIECE 24576
@@ -569,6 +573,83 @@ INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *c
         }
 }
 
+/* The same for all columns where they are one or two: a number of C is the sum of n_sums vectors, to which the vectors of
+ * the sum go by turns, as a row alone would otherwise wait for each addition to end. */
+INLINE void NAME(dot_narrow)(const int n_rows, const int n_columns, const int n_sums, const REAL *const *a, const REAL *T,
+                             ptrdiff_t ldt, ptrdiff_t depth, int finish, const REAL *bias, REAL *C, ptrdiff_t ldc)
+{
+    V sum[DOT_ROWS][2][DOT_SUMS];
+    UNROLL
+    for (int i = 0; i < n_rows; i++)
+        UNROLL
+        for (int j = 0; j < n_columns; j++)
+            UNROLL
+            for (int q = 0; q < n_sums; q++)
+                sum[i][j][q] = SET(0);
+    ptrdiff_t k = 0;
+    for (; k + n_sums * N_LANES <= depth; k += n_sums * N_LANES)
+        UNROLL
+        for (int q = 0; q < n_sums; q++)
+            UNROLL
+            for (int j = 0; j < n_columns; j++) {
+                const V column = LOAD(T + j * ldt + k + q * N_LANES);
+                UNROLL
+                for (int i = 0; i < n_rows; i++)
+                    sum[i][j][q] = FMA(LOAD(a[i] + k + q * N_LANES), column, sum[i][j][q]);
+            }
+    UNROLL
+    for (int q = 0; q < n_sums; q++) {
+        const ptrdiff_t left = depth - k - q * N_LANES;
+        if (left <= 0)
+            break;
+        const MASK mask = MASK_OF(left < N_LANES ? left : N_LANES);
+        UNROLL
+        for (int j = 0; j < n_columns; j++) {
+            const V column = LOAD_PART(mask, T + j * ldt + k + q * N_LANES);
+            UNROLL
+            for (int i = 0; i < n_rows; i++)
+                sum[i][j][q] = FMA(LOAD_PART(mask, a[i] + k + q * N_LANES), column, sum[i][j][q]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < n_rows; i++)
+        UNROLL
+        for (int j = 0; j < n_columns; j++) {
+            UNROLL
+            for (int half = n_sums / 2; half > 0; half /= 2)
+                UNROLL
+                for (int q = 0; q < half; q++)
+                    sum[i][j][q] = ADD(sum[i][j][q], sum[i][j][q + half]);
+            REAL v = SUM(sum[i][j][0]);
+            if (bias)
+                v = bias[j] + v;
+            if (finish == DNN_RELU)
+                v = v < 0 ? 0 : v;
+            C[i * ldc + j] = v;
+        }
+}
+
+static void NAME(dots_narrow)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const REAL *A, ptrdiff_t lda,
+                              const void *const *rows, const REAL *T, ptrdiff_t ldt, int finish, const REAL *bias, REAL *C,
+                              ptrdiff_t ldc)
+{
+    for (ptrdiff_t r = 0; r < n_rows;) {
+        const int height = (int)smaller(DOT_ROWS, n_rows - r);
+        const REAL *a[DOT_ROWS];
+        for (int i = 0; i < height; i++)
+            a[i] = rows ? (const REAL *)rows[r + i] : A + (r + i) * lda;
+        switch (8 * height + (int)n_cols) {
+#define CASE(R, N)                                                                                           \
+    case 8 * R + N:                                                                                          \
+        NAME(dot_narrow)(R, N, DOT_SUMS / N, a, T, ldt, depth, finish, bias, C + r * ldc, ldc);              \
+        break;
+            DOT_NARROW(CASE)
+#undef CASE
+        }
+        r += height;
+    }
+}
+
 /* One piece of the sum, for all rows and columns. */
 static void NAME(dot_piece)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const REAL *A, ptrdiff_t lda,
                             const void *const *rows, ptrdiff_t k, const REAL *T, ptrdiff_t ldt, V *sums, bool first,
@@ -601,6 +682,10 @@ static void NAME(dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t
 {
     const REAL *A = A_, *T = T_;
     REAL *C = C_, *packed = spare;
+    if (n_cols == 1 || n_cols == 2) {
+        NAME(dots_narrow)(n_rows, n_cols, depth, A, lda, rows, T, ldt, finish, bias, C, ldc);
+        return;
+    }
     V *sums = spare ? (V *)((char *)spare + DOT_PIECE) : NULL;
     const ptrdiff_t piece = DOT_PIECE / SIZE / (n_cols > 0 ? n_cols : 1) / N_LANES * N_LANES;
     if (!spare || n_rows < DOT_LEAST || n_cols <= DOT_COLUMNS || n_cols > DOT_MOST || depth < 2 * piece) {

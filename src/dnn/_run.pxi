@@ -242,6 +242,7 @@ cdef class Run:
         cdef Schedule schedule = self.schedule
         cdef Place* place
         cdef int i
+        job.lying = schedule.lying
         for i in range(job.n_ops + 1):
             place = &schedule.places[i]
             if schedule.purpose == TRAIN:
@@ -249,14 +250,12 @@ cdef class Run:
             if place.dZ >= 0:
                 job.slots[i].dZ = Matrix(work + place.dZ, place.ld)
         if not schedule.private:
-            for i in range(job.n_ops):
-                job.Wt[i] = work + schedule.ways[i].Wt
+            self.aim_transposed(job, work)
         job.tile_sums = <double*>(work + schedule.tile_sums)
         job.claims, job.n_claims = <DnnClaim*>(work + schedule.claims), schedule.n_claims
         job.row_sums = <double*>(work + schedule.row_sums)
         job.grad = work + schedule.grad if schedule.grad >= 0 else NULL
         job.parts = work + schedule.parts if schedule.private else NULL
-        job.lying = schedule.lying
         if job.lying:
             for i in range(job.n_ops):
                 self.fill(row(job, job.slots[i].A, self.plan.units(i)), schedule.n_rows)
@@ -269,10 +268,9 @@ cdef class Run:
             for i in range(job.n_ops + 1):
                 self.aim_slot(job, i, scratch)
         if schedule.private:
-            for i in range(job.n_ops):
-                job.Wt[i] = scratch + schedule.ways[i].Wt
             if job.me > 0:
                 job.params, job.state = scratch + schedule.params, scratch + schedule.state
+            self.aim_transposed(job, scratch)
         job.G = scratch + schedule.G
         job.turned = scratch + schedule.turned
         job.spare = scratch + schedule.spare if schedule.spare >= 0 else NULL
@@ -284,6 +282,15 @@ cdef class Run:
         job.blocks.begins = <int64_t*>(scratch + schedule.block_begins)
         job.blocks.next = <int64_t*>(scratch + schedule.block_next)
         job.blocks.seen = <uint8_t*>(scratch + schedule.seen)
+
+    cdef void aim_transposed(self, Job* job, char* block):
+        """Point at W' of each layer; of one output it is W itself."""
+        cdef int i
+        for i in range(job.n_ops):
+            if job.ops[i].n_out == 1 and not job.lying:
+                job.Wt[i] = job.params + job.ops[i].W * job.size
+            else:
+                job.Wt[i] = block + self.schedule.ways[i].Wt
 
     cdef void fill(self, char* at, Py_ssize_t n):
         """Ones."""
