@@ -255,7 +255,7 @@ def test_one_row_is_the_same_row_of_a_hundred(isa):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("units", [1, 2, 3])
 def test_few_outputs_of_any_length(units, dtype, isa):
-    """Sums that run in several vectors at once: ends of every length, blocks of one, two, three and four rows."""
+    """Sums that run in several vectors at once: ends of every length, blocks of one to four rows."""
     rng = np.random.default_rng(units)
     for n_inputs in (*range(1, 70), 127, 1000, 4099):
         net = Network([n_inputs, units], dtype=dtype, random_state=0)
