@@ -338,6 +338,7 @@ def test_targets_too_small_for_the_tolerance(solver, size):
 
 def test_ordinary_runs_say_nothing():
     X, y, labels = table()
+    noise = np.random.default_rng(1).normal(size=400)
     runs = [
         lambda: Network([5, 16, 1], random_state=0).fit(X, y, epochs=3),  # falls, and is not there yet
         lambda: Network([5, 16, 1], random_state=0).fit(X, 50 + y, epochs=3, optimizer=SGD(1e-4)),
@@ -347,7 +348,7 @@ def test_ordinary_runs_say_nothing():
         lambda: Network([5, 16, 1], random_state=0).fit(X, y, epochs=60, optimizer="lbfgs"),
         lambda: Network([5, 16, 1], random_state=0).fit(X, y, epochs=200, patience=3, X_val=X, y_val=y),
         lambda: Network([5, 16, 1], random_state=0, dropout=0.5).fit(X, y, epochs=60, alpha=100.0),
-        lambda: Network([5, 16, 1], random_state=0).fit(X, np.random.default_rng(1).normal(size=400)),
+        lambda: Network([5, 1]).fit(X, noise, epochs=60, optimizer=SGD(0.1)),
         lambda: MLPRegressor(random_state=0).fit(X, y),
         lambda: MLPRegressor(random_state=0, alpha=1e5).fit(X, y),
         lambda: MLPRegressor(random_state=0, loss="quantile", early_stopping=True).fit(X, y),

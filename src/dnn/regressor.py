@@ -68,7 +68,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     nesterovs_momentum : bool, default True
         Whether it is Nesterov's.
     early_stopping : bool, default False
-        Let the score on a validation set end the training; its best weights are then in place.
+        Let the score on a validation set end the training; its best weights are then in place. A score that
+        is not finite chooses no weights; where none is, the last weights stay, with a warning.
     validation_fraction : float in [0, 1), default 0.1
         Share of the rows that is set aside for it, above 0; not looked at where `fit` is given X_val.
     beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
@@ -233,7 +234,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
             Also a table of pandas or polars. A sparse matrix is never made dense.
         y : array_like (n_samples,) or (n_samples, n_targets)
         sample_weight : array_like (n_samples,), default None
-            A weight of 2 counts as a row that is there twice.
+            A weight of 2 counts as a row that is there twice. Weights matter by their ratios, and in the
+            penalties by their size too, as n: there the sum of a batch is at least a hundredth of an average
+            batch's, and a mean beyond 2^-20 .. 2^20 counts as 1.
         X_val, y_val, sample_weight_val : default None
             A validation set, looked at after each iteration: see `history_` and `validation_scores_`. With
             early_stopping it takes the place of the rows that would be set aside.
