@@ -42,9 +42,9 @@ NEEDS = {
         f"dnn demo digits needs matplotlib: {PLOT}",
     ),
     "from dnn import demos; demos.sheet(1)": ("matplotlib", f"a demonstration needs matplotlib: {PLOT}"),
-    "from dnn import demos; demos.run('housing', Path(), [])": (
+    "from dnn import demos; demos.run('scale', Path(), [])": (
         "sklearn",
-        "dnn demo housing needs sklearn: pip install 'dnn-core[sklearn]'",
+        "dnn demo scale needs sklearn: pip install 'dnn-core[sklearn]'",
     ),
     "net.fit(X, y, progress=True)": ("tqdm", "progress=True needs tqdm: pip install 'dnn-core[all]'"),
     "dnn.MLPRegressor(progress=True).fit(X, y)": (
