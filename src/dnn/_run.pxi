@@ -103,6 +103,7 @@ cdef enum:
     # Of a call that keeps the GIL: 20 us or so. To take it back costs 5 ms where another Python thread is busy.
     FLOPS_HELD = 1000000
     ROW_COST = 100             # of a row besides its products, in flops
+    CONVERTED = 65536          # values at most that a small prediction converts itself
     NUMBERS_HELD = 50000       # that a call keeps the GIL for which reads or updates each once
     FLOPS_AN_UPDATE = 20       # of a weight: how many flops of a product take as long
     FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
@@ -595,6 +596,9 @@ cdef tuple rows_and_size(X):
     return bound.n_rows, bound.size
 
 
+cdef int64_t EXACT = 1 << 53  # whole numbers up to this are the same in double
+
+
 cdef class Answers:
     """A network's outputs for few rows, with as little as possible around the arithmetic: the work space is kept from
     call to call, which the GIL, held meanwhile, makes safe.
@@ -606,43 +610,132 @@ cdef class Answers:
     cdef object params, otherwise
     cdef Run run            # for up to n_rows rows
     cdef Py_ssize_t n_rows
-    cdef int number         # of the dtype
+    cdef int number, size   # of the dtype
+    cdef char* converted    # rows of another dtype, or of a list
 
     def __cinit__(self, Plan plan, params, otherwise):
         self.plan, self.params, self.otherwise = plan, params, otherwise
-        self.number = params.dtype.num
+        self.number, self.size = params.dtype.num, params.dtype.itemsize
         # So few that others who want the GIL are not kept waiting: some 20 us
         self.n_rows = max(1, min(64, FLOPS_HELD // (2 * max(1, plan.n_params))))
+
+    def __dealloc__(self):
+        free(self.converted)
 
     def answer(self, X):
         """Outputs (N, O) for the rows of X (N, I), (O,) for a row (I,)."""
         cdef cnp.ndarray a, out
         cdef cnp.npy_intp shape[2]
+        cdef const char* rows
         cdef Job* job
         cdef int ndim
         cdef unsigned mode
-        if type(X) is not np.ndarray:
-            return self.otherwise(X)
-        a = <cnp.ndarray>X
-        ndim = cnp.PyArray_NDIM(a)
-        if cnp.PyArray_TYPE(a) != self.number or not cnp.PyArray_ISCARRAY_RO(a) or not 1 <= ndim <= 2 \
-                or cnp.PyArray_DIM(a, ndim - 1) != self.plan.n_inputs:
-            return self.otherwise(X)
-        shape[0] = cnp.PyArray_DIM(a, 0) if ndim == 2 else 1
         shape[1] = self.plan.n_outputs
-        if not 1 <= shape[0] <= self.n_rows:
+        if type(X) is list:
+            ndim = 2 if X and type(X[0]) is list else 1
+            shape[0] = len(X) if ndim == 2 else 1
+            if not 1 <= shape[0] <= self.n_rows or not self.convert_list(X, ndim):
+                return self.otherwise(X)
+            rows = self.converted
+        elif type(X) is np.ndarray:
+            a = <cnp.ndarray>X
+            ndim = cnp.PyArray_NDIM(a)
+            if not cnp.PyArray_ISCARRAY_RO(a) or not 1 <= ndim <= 2 \
+                    or cnp.PyArray_DIM(a, ndim - 1) != self.plan.n_inputs:
+                return self.otherwise(X)
+            shape[0] = cnp.PyArray_DIM(a, 0) if ndim == 2 else 1
+            if not 1 <= shape[0] <= self.n_rows:
+                return self.otherwise(X)
+            rows = <const char*>cnp.PyArray_DATA(a)
+            if cnp.PyArray_TYPE(a) != self.number:
+                if not self.convert_array(a, shape[0] * self.plan.n_inputs):
+                    return self.otherwise(X)
+                rows = self.converted
+        else:
             return self.otherwise(X)
-        if self.run is None or self.run.schedule.kernels != KERNELS[cnp.PyArray_ITEMSIZE(a) == 8]:
-            self.run = Run(self.plan, Schedule(self.plan, cnp.PyArray_ITEMSIZE(a), self.n_rows, PREDICT), self.params)
-        out = cnp.PyArray_EMPTY(ndim, &shape[2 - ndim], cnp.PyArray_TYPE(a), 0)
+        if self.run is None or self.run.schedule.kernels != KERNELS[self.size == 8]:
+            self.run = Run(self.plan, Schedule(self.plan, self.size, self.n_rows, PREDICT), self.params)
+        out = cnp.PyArray_EMPTY(ndim, &shape[2 - ndim], self.number, 0)
         job = &self.run.job
-        job.X, job.ldx = <const char*>cnp.PyArray_DATA(a), self.plan.n_inputs
+        job.X, job.ldx = rows, self.plan.n_inputs
         job.out = <char*>cnp.PyArray_DATA(out)
         mode = dnn_flush_subnormals()
         derive(job)
         predict_block(job, 0, shape[0])
         dnn_flush_restore(mode)
         return out
+
+    cdef bint has_room(self, Py_ssize_t n) except -1:
+        """Whether n values are few enough to be converted here; there is room for them then."""
+        if n > CONVERTED:
+            return False
+        if self.converted == NULL:
+            self.converted = <char*>malloc(min(CONVERTED, self.n_rows * self.plan.n_inputs) * self.size)
+            if self.converted == NULL:
+                raise MemoryError("no memory for converted rows")
+        return True
+
+    cdef bint convert_array(self, cnp.ndarray a, Py_ssize_t n) except -1:
+        """The n values of an array of the other precision, or of int64; False: they do not fit, or are of another type."""
+        cdef int number = cnp.PyArray_TYPE(a)
+        cdef const double* x = <const double*>cnp.PyArray_DATA(a)
+        cdef const float* y = <const float*>x
+        cdef const int64_t* z = <const int64_t*>x
+        cdef float* single
+        cdef Py_ssize_t i
+        cdef int lost = 0
+        if not self.has_room(n):
+            return False
+        single = <float*>self.converted
+        if number == cnp.NPY_FLOAT:
+            for i in range(n):
+                (<double*>self.converted)[i] = y[i]
+        elif number == cnp.NPY_DOUBLE:
+            for i in range(n):
+                single[i] = <float>x[i]
+                lost |= (fabs(single[i]) == INFINITY) & (fabs(x[i]) != INFINITY)
+        elif number == cnp.NPY_INT64:
+            for i in range(n):
+                if self.size == 8:
+                    (<double*>self.converted)[i] = <double>z[i]
+                else:
+                    single[i] = <float>z[i]
+        else:
+            return False
+        return not lost
+
+    cdef bint convert_list(self, list X, int ndim) except -1:
+        """The numbers of a list (I,), or of lists (N, I); False: something else stands there, or it does not fit."""
+        cdef Py_ssize_t n_inputs = self.plan.n_inputs, r, c
+        cdef list one = X
+        cdef double value
+        cdef float* single
+        cdef object x
+        if not self.has_room(n_inputs * len(X) if ndim == 2 else n_inputs):
+            return False
+        single = <float*>self.converted
+        for r in range(len(X) if ndim == 2 else 1):
+            if ndim == 2:
+                if type(X[r]) is not list:
+                    return False
+                one = <list>X[r]
+            if len(one) != n_inputs:
+                return False
+            for c in range(n_inputs):
+                x = one[c]
+                if isinstance(x, float):  # NumPy's are
+                    value = x
+                elif type(x) is int and -EXACT <= x <= EXACT:
+                    value = x
+                else:
+                    return False
+                if self.size == 8:
+                    (<double*>self.converted)[r * n_inputs + c] = value
+                    continue
+                single[r * n_inputs + c] = <float>value
+                if fabs(single[r * n_inputs + c]) == INFINITY and fabs(value) != INFINITY:
+                    return False
+        return True
 
 
 def lines(Py_ssize_t n_bytes):

@@ -12,15 +12,18 @@ import numpy as np
 
 # A string: NumPy imports its generators when they are first asked for, a quarter of the time that it takes.
 Random: TypeAlias = "np.random.Generator | np.random.RandomState"
+MOST = 2**63 - 1  # the largest integer of the core
 SYNONYMS = {"logistic": "sigmoid", "swish": "silu"}
 
 
-def check_integer(name: str, value: Any, at_least: int) -> int:
-    """Return a whole number that is at least so large."""
+def check_integer(name: str, value: Any, at_least: int, at_most: float = MOST) -> int:
+    """Return a whole number that is at least so large, and at most; as it is, what the core can hold."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if value < at_least:
-        raise ValueError(f"{name} must be at least {at_least}, got {value}")
+        raise ValueError(f"{name} must be at least {at_least}, got {shown(value)}")
+    if value > at_most:
+        raise ValueError(f"{name} must be at most {at_most}, got {shown(value)}")
     return int(value)
 
 
@@ -28,15 +31,32 @@ def check_real(name: str, value: Any, low: float, below: float = math.inf, *, ab
     """Return a finite float in [low, below), or in (low, below) with `above`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer or a fraction
+        number = math.inf if value > 0 else -math.inf
     if not math.isfinite(number) or number < low or number >= below or (above and number == low):
         wanted = "finite"
         if low > -math.inf:
             wanted += f" and above {low:g}" if above else f" and at least {low:g}"
         if below < math.inf:
             wanted += f" and below {below:g}"
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
     return number
+
+
+def shown(value: Any) -> str:
+    """Return what an error says of a value: an integer or fraction of many digits by its size.
+
+    Examples
+    --------
+    >>> shown(0.5), shown(-(10**400))
+    ('0.5', 'about -1e+400')
+    """
+    if not isinstance(value, numbers.Rational) or -(10**30) < value < 10**30:
+        return str(value) if isinstance(value, numbers.Integral) else repr(value)
+    power = math.log10(abs(value.numerator)) - math.log10(value.denominator)
+    return f"about {'-' if value < 0 else ''}1e+{round(power)}"
 
 
 def check_boolean(name: str, value: Any) -> bool:
@@ -66,7 +86,7 @@ def generator_of(random_state: Any) -> Random:
         return random_state
     if random_state is None:
         return np.random.default_rng()
-    return np.random.default_rng(check_integer("random_state", random_state, 0))
+    return np.random.default_rng(check_integer("random_state", random_state, 0, math.inf))
 
 
 def check_dtype(dtype: Any) -> np.dtype[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _core, blocks, non_numeric
 from .blocks import BlockRows
-from .checks import check_real
+from .checks import check_real, shown
 from .losses import LossSpec
 
 # Weights from 2^-600 to 2^600 can be summed in double, times any loss.
@@ -270,12 +270,31 @@ def writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], X: Any) -> 
     """Return `out`, if results of this shape and dtype can be written to it while X is read."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an array, got {out!r}")
-    if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.aligned:
-        raise ValueError(f"out must be {dtype} {shape} in C order, got {out.dtype} {out.shape}")
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"out must be {dtype} {shape}, got {described(out.dtype)} {out.shape}")
+    if not out.flags.c_contiguous:
+        raise ValueError(f"out must be contiguous, in C order, got strides {out.strides} for shape {shape}")
+    if not out.flags.aligned:
+        raise ValueError(
+            f"out must be aligned: its address a multiple of {dtype.itemsize} bytes, got {out.ctypes.data}"
+        )
     if not out.flags.writeable:
         raise ValueError("out must be writable, got a read-only array")
     if np.may_share_memory(out, X.source if isinstance(X, BlockRows) else X):
         raise ValueError("out must not overlap X")
+    return out
+
+
+def described(dtype: np.dtype[Any]) -> str:
+    """Return the name of a dtype, and its byte order where it is not the machine's."""
+    return dtype.name if dtype.isnative else f"{dtype.name} in the other byte order ({dtype.str})"
+
+
+def converted(value: Any, dtype: np.dtype[Any], name: str) -> np.ndarray:
+    """Return a copy of an array of real numbers of any type in a dtype, contiguous and aligned."""
+    array = numbers(value, name)
+    out = np.empty(array.shape, dtype)
+    blocks.convert(array, out, name)
     return out
 
 
@@ -314,6 +333,10 @@ def numbers(value: Any, name: str) -> np.ndarray:
     if array.dtype == object:
         try:
             array = array.astype(np.float64)
+        except OverflowError:
+            where = next(i for i in np.ndindex(array.shape) if _too_large(array[i]))
+            place = non_numeric.place_of(value, where)
+            raise ValueError(f"{name} must fit float64, got {shown(array[where])} in {place}") from None
         except (TypeError, ValueError):
             found = non_numeric.explain(value, name) or "others"
             raise TypeError(f"{name} must hold numbers, got objects that are not: {found}") from None
@@ -321,6 +344,14 @@ def numbers(value: Any, name: str) -> np.ndarray:
         found = non_numeric.explain(value, name) or "others"
         raise TypeError(f"{name} must hold real numbers, got {array.dtype}: {found}")
     return array
+
+
+def _too_large(value: Any) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return True
+    return False
 
 
 def _convert(array: np.ndarray, dtype: np.dtype[Any], name: str, contiguous: bool = False) -> RowSource:
@@ -369,7 +400,7 @@ def _check_rows(array: np.ndarray, n_samples: int, name: str) -> None:
 def _classes(array: np.ndarray, n_outputs: int, name: str) -> np.ndarray:
     """Return whole numbers in 0 .. n_outputs - 1 as int64."""
     with np.errstate(invalid="ignore"):
-        classes = np.ascontiguousarray(array, dtype=np.int64)
+        classes = np.require(array, np.int64, ["C", "A"])
     if array.dtype.kind == "f" and not np.array_equal(classes, array):
         raise ValueError(f"{name} must hold whole numbers 0 .. {n_outputs - 1}, got others")
     wrong = (classes < 0) | (classes >= n_outputs)

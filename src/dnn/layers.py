@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -136,6 +137,9 @@ class Dense:
         return _core.ACTIVATIONS[activation_of(self.activation)[0]]
 
 
+# Parameters, an optimizer's state and copies of them must have addresses, of 63 bits.
+MOST_PARAMS = 2**56
+
 OUTPUTS = tuple(row.name for row in _core.ACTIVATIONS.values() if row.output)
 
 
@@ -151,6 +155,13 @@ def layers_of(
     else:
         n_inputs, layers = _layers_of_sizes(sizes, activation, output)
         rates = _dropout_rates(dropout, len(layers))
+    sizes = [n_inputs, *(layer.units for layer in layers)]
+    n_params = sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
+    if n_params > MOST_PARAMS:
+        raise ValueError(
+            f"layers must have at most {MOST_PARAMS:.2g} parameters, got sizes "
+            f"[{', '.join(map(str, sizes))}] with {n_params:.2g}"
+        )
     for layer in layers[:-1]:
         if layer.row.row_wise:
             raise ValueError(f"the activation of a hidden layer must not be {layer.activation!r}")

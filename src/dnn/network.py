@@ -290,7 +290,7 @@ class Network:
         rows = data.features(X, self.dtype, self.n_inputs, finite=False)[:]
         scores = scores if scores is False else checks.check_boolean("scores", scores)
         if training is not False and checks.check_boolean("training", training):
-            seed = checks.check_integer("seed", seed, 0)
+            seed = checks.check_integer("seed", seed, 0, 2**64 - 1)
             masks = data.masks(masks, self.dropout, [len(W) for W in self.weights], len(rows))
         elif masks is not None:
             raise ValueError("masks must come with training=True")
@@ -358,7 +358,7 @@ class Network:
             hint = ": did you mean y[:, None]?" if d.shape == shape[:1] * 2 and self.n_outputs == 1 else ""
             raise ValueError(f"d_out must have shape {shape}, got {d.shape}{hint}")
         if d.dtype != self.dtype or not d.flags.c_contiguous or not d.flags.aligned:
-            d = np.ascontiguousarray(data.numbers(d, "d_out"), dtype=self.dtype)
+            d = data.converted(d, self.dtype, "d_out")
         grad = np.empty(self.n_params, self.dtype) if wrt != "input" else None
         dX = np.empty(rows.shape, self.dtype) if wrt != "params" else None
         _core.backward(

@@ -110,10 +110,14 @@ class OptimizerState:
             If the network is in training elsewhere.
         """
         params = self.params
-        if not isinstance(grad, np.ndarray) or grad.dtype != params.dtype or not grad.flags.c_contiguous:
-            grad = np.ascontiguousarray(data.numbers(grad, "grad"), dtype=params.dtype)
-        if grad.shape != params.shape:
-            raise ValueError(f"grad must have shape {params.shape}, got {grad.shape}")
+        if np.shape(grad) != params.shape:
+            raise ValueError(f"grad must have shape {params.shape}, got {np.shape(grad)}")
+        if (
+            not isinstance(grad, np.ndarray)
+            or grad.dtype != params.dtype
+            or not (grad.flags.c_contiguous and grad.flags.aligned)
+        ):
+            grad = data.converted(grad, params.dtype, "grad")
         if rate is None and self._fixed is not None:
             rate = self._fixed
         elif rate is None:

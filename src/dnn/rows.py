@@ -42,7 +42,7 @@ class Rows:
             raise ValueError(f"{name} must have fewer than 2**31 columns, got {matrix.shape[1]}")
         try:
             with np.errstate(over="raise"):
-                values = np.ascontiguousarray(matrix.data, dtype)
+                values = np.require(matrix.data, dtype, ["C", "A"])
         except FloatingPointError:
             raise ValueError(
                 f"{name} must fit {dtype}, got {np.abs(matrix.data).max():g}: scale it, or use "
@@ -54,7 +54,7 @@ class Rows:
         self.shape: tuple[int, int] = matrix.shape
         self.dtype = dtype
         self.core = _core.SparseMatrix(
-            np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32),
+            np.require(matrix.indptr, np.int64, ["C", "A"]), np.require(matrix.indices, np.int32, ["C", "A"]),
             values, self.shape[1],
         )  # fmt: skip
 

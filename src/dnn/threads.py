@@ -23,9 +23,7 @@ def asked(n_threads: Any) -> int:
         return 0
     if isinstance(n_threads, str):
         raise TypeError(f'n_threads must be a whole number or "auto", got {n_threads!r}')
-    if check_integer("n_threads", n_threads, 1) > MOST:
-        raise ValueError(f"n_threads must be at most {MOST}, got {n_threads}")
-    return int(n_threads)
+    return check_integer("n_threads", n_threads, 1, MOST)
 
 
 def available() -> int:
