@@ -224,21 +224,21 @@ def test_weights_that_leave_nothing():
     first, none = np.r_[1.0, np.zeros(59)], np.zeros(60)
     fits = [
         (lambda: dnn.MLPRegressor(early_stopping=True, random_state=0).fit(X, y, sample_weight=first),
-         "sample_weight must leave a weight above 0 in the 6 rows that validation_fraction=0.1 sets aside"),
+         "sample_weight must leave a row with a weight above 0 in the 6 rows that validation_fraction=0.1"),
         (lambda: dnn.MLPClassifier(early_stopping=True, random_state=0, class_weight={0: 0.0, 1: 1.0}).fit(
             X, np.r_[np.zeros(57), np.ones(3)].astype(int)),
-         "class_weight must leave a weight above 0 in the 6 rows that validation_fraction=0.1 sets aside"),
+         "class_weight must leave a row with a weight above 0 in the 6 rows that validation_fraction=0.1"),
         (lambda: dnn.MLPRegressor().fit(X, y, X_val=X, y_val=y, sample_weight_val=none),
          "sample_weight_val must not be 0 in every row"),
         (lambda: dnn.MLPClassifier(class_weight={0: 0}).fit(X, labels, X_val=X[:9], y_val=labels[:9]),
-         "class_weight must leave a weight above 0 in X_val and y_val"),
+         "class_weight must leave a row with a weight above 0 in X_val and y_val"),
         (lambda: dnn.MLPClassifier(class_weight={0: 0.0}).fit(X, labels, sample_weight=1.0 - labels),
-         "sample_weight times class_weight must leave a weight above 0 in X,"),
+         "sample_weight times class_weight must leave a row with a weight above 0 in X,"),
         (lambda: Network([3, 1], output="sigmoid").fit(
             X, labels, class_weight={0: 0.0}, sample_weight=1.0 - labels),
-         "sample_weight times class_weight must leave a weight above 0 in X,"),
+         "sample_weight times class_weight must leave a row with a weight above 0 in X,"),
         (lambda: Network([3, 1], output="sigmoid").fit(X, labels, class_weight={0: 0.0, 1: 0.0}),
-         "class_weight must leave a weight above 0 in X,"),
+         "class_weight must leave a row with a weight above 0 in X,"),
         (lambda: Network([3, 1]).fit(X, y, X_val=X, y_val=y, sample_weight_val=none),
          "sample_weight_val must not be 0 in every row"),
     ]  # fmt: skip
@@ -253,4 +253,4 @@ def test_weights_that_leave_nothing():
         with pytest.raises(ValueError, match=r"validation_fraction=0\.1") as caught:
             dnn.MLPRegressor(early_stopping=True, random_state=0).fit(X, y, sample_weight=w)
         aside = str(caught.value) if "leaves to train on" in str(caught.value) else aside
-    assert "leaves to train on, got none in any row" in aside
+    assert "leaves to train on, got none" in aside

@@ -185,7 +185,7 @@ def weighed(place: str, **kinds: np.ndarray | None) -> np.ndarray | None:
     if not found.any():
         hint = ": another validation_fraction or random_state divides the rows otherwise"
         raise ValueError(
-            f"{' times '.join(given)} must leave a weight above 0 in {place}, got none in any row"
+            f"{' times '.join(given)} must leave a row with a weight above 0 in {place}, got none"
             f"{hint if 'validation_fraction' in place else ''}"
         )
     return found

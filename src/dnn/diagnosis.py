@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 SPREAD = 100.0  # inputs or targets of a larger spread, or mean, are called unscaled
 EPOCHS, STEPS = 5, 100  # so many without a fall are no progress
 LOOKED_AT, NUMBERS = 1000, 1 << 20  # rows, and no more numbers of theirs: a sparse X may be wide
-# A loss that rose to so many times the first, and one that has not fallen by this share in the second half of
-# a training, are held against that of a constant prediction; so is one at which training ended by itself.
-EXPLODED, STALLED = 100.0, 0.01
+# A loss that rose to so many times the first, in more than a few steps, and one that has not fallen by this
+# share in the second half of a training, are held against that of a constant prediction; so is one at which
+# training ended by itself.
+EXPLODED, EXPLODED_STEPS, STALLED = 100.0, 10, 0.01
 # A loss of more than so many constant predictions is a failure; where training ended by itself, as a large
 # tolerance may make it do early on purpose, more than the second.
 WORSE, MUCH_WORSE = 1.1, 10.0
@@ -83,7 +84,7 @@ def worse_than_constant(
     if not losses:
         return ""
     half, highest = len(losses) // 2, max(losses)
-    exploded = highest > EXPLODED * abs(losses[0])
+    exploded = n_steps >= EXPLODED_STEPS and highest > EXPLODED * abs(losses[0])
     stalled = (
         len(losses) >= EPOCHS
         and n_steps >= STEPS
