@@ -1,4 +1,4 @@
-"""Values and arrays at the limits of what can be held: addresses, byte order, strides, integers beyond a float."""
+"""Values and arrays at the limits of what can be held: addresses, byte order, strides, large integers."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -47,7 +47,8 @@ def test_inputs_of_any_memory_are_read(how, isa):
         def run(f, output, y, X=X, w=w, classes=classes, masks=masks, dtype=dtype):
             net = Network([3, 5, 4], output=output, dropout=0.5, dtype=dtype, random_state=0)
             net.fit(f(X), f(y), sample_weight=f(w), epochs=2, batch_size=8, random_state=0,
-                    X_val=f(X), y_val=f(y), sample_weight_val=f(w), order=lambda epoch: f(np.arange(20)))  # fmt: skip
+                    X_val=f(X), y_val=f(y), sample_weight_val=f(w),
+                    order=lambda epoch: f(np.arange(20)))  # fmt: skip
             cost, grad = net.loss_and_gradient(f(X), f(y), sample_weight=f(w))
             out, cache = net.forward(f(X), training=True, masks=[None, f(masks[1].astype(np.int32))])
             vjp, dX = net.backward(cache, f(out))
@@ -108,7 +109,10 @@ def fit(**more):
         ("delta", dnn.Huber),
         ("alpha", lambda v: dnn.MLPRegressor(alpha=v).fit([[1.0], [2.0]], [1.0, 2.0])),
         ("tol", lambda v: dnn.MLPClassifier(tol=v).fit([[1.0], [2.0]], [0, 1])),
-        ("learning_rate_init", lambda v: dnn.MLPRegressor(learning_rate_init=v).fit([[1.0], [2.0]], [1.0, 2.0])),
+        (
+            "learning_rate_init",
+            lambda v: dnn.MLPRegressor(learning_rate_init=v).fit([[1.0], [2.0]], [1.0, 2.0]),
+        ),
         ("X", lambda v: Network([2, 1])([[1, v]])),
         ("X", lambda v: Network([2, 1])([1, v])),
         ("y", lambda v: Network([2, 1]).fit([[1, 2]], [v])),

@@ -20,11 +20,12 @@ def check_integer(name: str, value: Any, at_least: int, at_most: float = MOST) -
     """Return a whole number that is at least so large, and at most; as it is, what the core can hold."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < at_least:
+    number = int(value)
+    if number < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {shown(value)}")
-    if value > at_most:
+    if number > at_most:
         raise ValueError(f"{name} must be at most {at_most}, got {shown(value)}")
-    return int(value)
+    return number
 
 
 def check_real(name: str, value: Any, low: float, below: float = math.inf, *, above: bool = False) -> float:
@@ -34,7 +35,7 @@ def check_real(name: str, value: Any, low: float, below: float = math.inf, *, ab
     try:
         number = float(value)
     except OverflowError:  # an integer or a fraction
-        number = math.inf if value > 0 else -math.inf
+        number = math.inf if value > 0 else -math.inf  # type: ignore[operator]
     if not math.isfinite(number) or number < low or number >= below or (above and number == low):
         wanted = "finite"
         if low > -math.inf:
@@ -53,10 +54,13 @@ def shown(value: Any) -> str:
     >>> shown(0.5), shown(-(10**400))
     ('0.5', 'about -1e+400')
     """
-    if not isinstance(value, numbers.Rational) or -(10**30) < value < 10**30:
+    if not isinstance(value, numbers.Rational):
+        return repr(value)
+    top, bottom = int(value.numerator), int(value.denominator)
+    if abs(top) < 10**30 * bottom:
         return str(value) if isinstance(value, numbers.Integral) else repr(value)
-    power = math.log10(abs(value.numerator)) - math.log10(value.denominator)
-    return f"about {'-' if value < 0 else ''}1e+{round(power)}"
+    power = math.log10(abs(top)) - math.log10(bottom)
+    return f"about {'-' if top < 0 else ''}1e+{round(power)}"
 
 
 def check_boolean(name: str, value: Any) -> bool:
