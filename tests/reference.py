@@ -213,6 +213,29 @@ def drop(A, mask):
     return np.where(keep, A / (1 - rate), 0)
 
 
+def draw_masks(rates, n_inputs, n_rows, seed, step):
+    """Masks for `forward`, a hash of seed, step, layer, row of the batch and unit."""
+
+    def mixed(state):
+        state = (state + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+        state = (state ^ (state >> 30)) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> 27)) * np.uint64(0x94D049BB133111EB)
+        return state ^ (state >> 31)
+
+    def one(value):
+        return np.array([value], np.uint64)
+
+    masks = []
+    for layer, (rate, n) in enumerate(zip(rates, n_inputs, strict=True)):
+        key = mixed(mixed(mixed(one(seed)) ^ one(step)) ^ one(layer))
+        rows = mixed(key ^ mixed(np.arange(n_rows, dtype=np.uint64)))[:, None]
+        x = np.arange(n, dtype=np.uint32) * np.uint32(0x9E3779B9) + rows.astype(np.uint32)
+        x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D)
+        x = (x ^ (x >> 15) ^ (rows >> 32).astype(np.uint32)) * np.uint32(0x846CA68B)
+        masks.append(((x ^ (x >> 16)) >= np.ceil(rate * 2.0**32), rate) if rate else None)
+    return masks
+
+
 def forward(weights, biases, activations, X, masks=None):
     """A Cache, which is a list of (Z, A), layer by layer.
 

@@ -219,7 +219,8 @@ def test_a_container_s_quota(files, processors, monkeypatch):
 
 def test_a_long_fit_on_a_team_hears_ctrl_c():
     code = """if True:
-        import _thread, threading, time, numpy as np, dnn
+        import _thread, signal, threading, time, numpy as np, dnn
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # in a job of a shell it is ignored
         X, y = np.zeros((2048, 1000), "float32"), np.zeros(2048)
         net = dnn.Network([1000, 1500, 1500, 1])
         def interrupt():
