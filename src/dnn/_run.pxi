@@ -1098,6 +1098,60 @@ cdef bint rows_finite(const DnnKernels* kernels, Py_ssize_t n_rows, Py_ssize_t n
     return True
 
 
+def layer_in_columns(name, A_prev, W, b):
+    """Z = W A_prev + b and A = f(Z), both (n, m), of A_prev (n_prev, m), W (n, n_prev) and b (n, 1): examples in columns,
+    all C-contiguous and of one dtype. f: an element-wise activation of the table. One thread, and nothing is transposed."""
+    cdef Bound a = Bound(A_prev, b"fd")
+    cdef bytes format = b"f" if a.size == 4 else b"d"
+    cdef Bound w = bind(W, -1, a.n_rows, format), bias = bind(b, w.n_rows, 1, format)
+    cdef cnp.npy_intp shape[2]
+    cdef cnp.ndarray Z, A
+    cdef int activation = ACTIVATIONS[name].row
+    cdef Job job
+    if a.ld != a.n_cols or dnn_activations[activation].row_wise:
+        raise ValueError("A_prev must be contiguous, and the activation element-wise")
+    memset(&job, 0, sizeof(Job))
+    job.size, job.kernels, job.gemm = a.size, KERNELS[a.size == 8], GEMM[a.size == 8]
+    if not job.kernels.lanes:
+        load_blas()
+        job.gemm = GEMM[a.size == 8]
+        look_for_blas_memory(&job, 1)
+    shape[0], shape[1] = w.n_rows, a.n_cols
+    Z = A = cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(<cnp.ndarray>A_prev), 0)
+    if activation != IDENTITY:
+        A = cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(<cnp.ndarray>A_prev), 0)
+    cdef char* z = <char*>cnp.PyArray_DATA(Z)
+    cdef char* f = <char*>cnp.PyArray_DATA(A)
+    if 2.0 * w.n_rows * a.n_rows * a.n_cols + <double>ROW_COST * w.n_rows <= FLOPS_HELD:
+        columns_forward(&job, activation, w.n_rows, a.n_cols, a.n_rows, w.at, a.at, bias.at, z, f)
+    else:
+        with nogil:
+            columns_forward(&job, activation, w.n_rows, a.n_cols, a.n_rows, w.at, a.at, bias.at, z, f)
+    return Z, A
+
+
+cdef void columns_forward(const Job* job, int activation, Py_ssize_t n, Py_ssize_t m, Py_ssize_t n_prev, const char* W,
+                          const char* A_prev, const char* b, char* Z, char* A) noexcept nogil:
+    cdef unsigned mode = dnn_flush_subnormals()
+    cdef double par[DNN_MAX_PAR]
+    cdef Py_ssize_t r, c
+    if job.kernels.lanes:
+        job.kernels.product(DNN_PLAIN, n, m, n_prev, W, n_prev, NULL, A_prev, m, NULL, NULL, 0, Z, m, NULL)
+    else:
+        product(job, Z, m, False, W, n_prev, A_prev, m, n, m, n_prev)
+    for r in range(n):
+        for c in range(m):
+            if job.size == 4:
+                (<float*>Z)[r * m + c] += (<const float*>b)[r]
+            else:
+                (<double*>Z)[r * m + c] += (<const double*>b)[r]
+    if activation != IDENTITY:
+        memset(par, 0, sizeof(par))
+        par[0] = dnn_activations[activation].par0
+        job.kernels.activate(activation, par, 1, n * m, NULL, Z, n * m, A, n * m)
+    dnn_flush_restore(mode)
+
+
 def elementwise(name, x, out):
     """out = f(x), both (n,), f a name in FUNCTIONS. Subnormal numbers are kept here."""
     cdef Bound source = Bound(x, b"fd")

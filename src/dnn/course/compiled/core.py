@@ -12,6 +12,8 @@ from ...cache import Cache
 from ...layers import activation_of
 from ...optimizers import Optimizer
 
+CONTIGUOUS = ("C", "A")  # and aligned
+
 
 @lru_cache(maxsize=256)
 def plan_of(
@@ -56,6 +58,20 @@ def predict(plan: _core.Plan, params: np.ndarray, X: np.ndarray) -> np.ndarray:
     out = np.empty((len(X), plan.n_outputs), X.dtype)
     _core.predict(plan, params, X, out)
     return out
+
+
+def one_layer(
+    A_prev: np.ndarray, W: np.ndarray, b: np.ndarray, activation: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Z and A (n, m) of one layer: a small one as it stands, examples in columns."""
+    dtype = dtype_of(A_prev)
+    if activation != "softmax" and W.size * A_prev.shape[1] < 10**7:
+        return _core.layer_in_columns(
+            activation, np.require(A_prev, dtype, CONTIGUOUS), np.require(W, dtype, CONTIGUOUS),
+            np.require(b, dtype, CONTIGUOUS),
+        )  # fmt: skip
+    cache = forward(plan_of(W.shape[1], (len(W),), (activation,)), vector((W, b), dtype), rows(A_prev))
+    return cache.Z[0].T, cache.A[0].T
 
 
 def losses(plan: _core.Plan, params: np.ndarray, X: np.ndarray, Y: np.ndarray, output: str) -> np.ndarray:

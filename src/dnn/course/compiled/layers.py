@@ -12,7 +12,7 @@ from ...cache import Cache as CoreCache
 # What is kept is drawn in NumPy, as the course draws it; `L_model_forward` hands it to the core.
 from ..vectorized.layers import dropout, dropout_backward
 from .activations import BACKWARD
-from .core import backward, dtype_of, forward, losses, matrices, plan_of, predict, rows, vector
+from .core import backward, dtype_of, forward, losses, matrices, one_layer, plan_of, rows, vector
 
 __all__ = ["dropout", "dropout_backward"]
 
@@ -71,8 +71,7 @@ def linear_forward(A: np.ndarray, W: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     >>> Z.tolist()
     [[13.5, 24.5]]
     """
-    plan = plan_of(W.shape[1], (len(W),), ("identity",))
-    return predict(plan, vector((W, b), dtype_of(A)), rows(A)).T, (A, W, b)
+    return one_layer(A, W, b, "identity")[0], (A, W, b)
 
 
 def linear_activation_forward(
@@ -95,9 +94,8 @@ def linear_activation_forward(
     >>> A.tolist()
     [[3.0, 0.0]]
     """
-    plan = plan_of(W.shape[1], (len(W),), (activation,))
-    cache = forward(plan, vector((W, b), dtype_of(A_prev)), rows(A_prev))
-    return cache.A[0].T, ((A_prev, W, b), cache.Z[0].T)
+    Z, A = one_layer(A_prev, W, b, activation)
+    return A, ((A_prev, W, b), Z)
 
 
 def L_model_forward(
