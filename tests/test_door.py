@@ -241,7 +241,11 @@ def test_bad_calls_of_the_loop():
         (lambda: net.backward(cache, out, wrt="inputs"), ValueError, "did you mean 'input'"),
         (lambda: net.optimizer("sgd").step(np.zeros(3)), ValueError, "grad must have shape"),
         (lambda: net.optimizer("sgd").step(net.params, rate=-1), ValueError, "rate must be finite"),
-        (lambda: net(X, out=np.zeros((10, 2))), ValueError, r"out must be float32 \(10, 2\) in C order"),
+        (
+            lambda: net(X, out=np.zeros((10, 2))),
+            ValueError,
+            r"out must be float32 \(10, 2\), got float64 \(10, 2\)",
+        ),
         (lambda: net(X, out=np.zeros((9, 2), "f4")), ValueError, "out must be float32"),
         (lambda: net(X, out=np.zeros((2, 10), "f4").T), ValueError, "in C order"),
         (lambda: net(X, out=[0.0]), TypeError, "out must be an array"),

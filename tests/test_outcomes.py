@@ -77,6 +77,14 @@ def test_r2_of_no_spread_chooses_no_weights(given, place):
     np.testing.assert_array_equal(est.coefs_[0], plain.coefs_[0])  # the last weights
 
 
+def test_targets_that_are_all_equal_end_as_in_scikit_learn():
+    """R2 is 0 or 1 there by definition, in scikit-learn as well, and one value is learned soon."""
+    X, _, _ = table()
+    est = MLPRegressor(early_stopping=True, random_state=0)
+    _, said = heard(lambda: est.fit(X, np.ones(len(X))))
+    assert said == [] and est.n_iter_ < 200 and np.isfinite(est.validation_scores_).all()
+
+
 def test_a_named_score_of_one_class_chooses_no_weights():
     X, _, labels = table()
     rare = np.zeros(400, int)

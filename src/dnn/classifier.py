@@ -477,7 +477,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def _default_scoring(self) -> str:
         return "accuracy"
 
-    def _score_of(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    def _score_of(
+        self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None, varied: bool
+    ) -> float:
         right = self._labels.numbers(outputs) == (y[:, 0] if self._labels.kind == "binary" else y)
         return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weights))
 

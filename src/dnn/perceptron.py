@@ -102,8 +102,10 @@ class Perceptron(Parameters):
         """Return the name of the validation score."""
         raise NotImplementedError
 
-    def _score_of(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-        """Return the default score of outputs."""
+    def _score_of(
+        self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None, varied: bool
+    ) -> float:
+        """Return the default score of outputs; varied: whether the targets that are trained on differ."""
         raise NotImplementedError
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
@@ -264,7 +266,7 @@ class Perceptron(Parameters):
         part = part if place != "X_val and y_val" else "X"
         both = data.weighed(part, sample_weight=weights, class_weight=of_classes)
         problem = self._problem(net, rows, y, both, spec)
-        watched = None if checked is None else self._validation(net, spec, place, *checked)
+        watched = None if checked is None else self._validation(net, spec, place, y, *checked)
         rules = self._rules(1 if incremental else self.max_iter, len(rows))
         if self._is_lbfgs():
             lbfgs.refuse(net, problem, rules)
@@ -319,6 +321,7 @@ class Perceptron(Parameters):
         net: Network,
         spec: LossSpec,
         place: str,
+        trained: np.ndarray,
         X: Any,
         y: np.ndarray,
         raw_y: Any,
@@ -333,10 +336,11 @@ class Perceptron(Parameters):
         if isinstance(scoring, str) and scoring == "loss":
             return Validation("loss", place, loss, None)
         if self.scoring is None:
+            varied = not (trained == trained[:1]).all()
 
             def score() -> float:
                 outputs = self._forward(net, X)
-                return self._score_of(outputs, y, both) if np.isfinite(outputs).all() else np.nan
+                return self._score_of(outputs, y, both, varied) if np.isfinite(outputs).all() else np.nan
 
             return Validation(scoring, place, loss, score)
         scorer = get_scorer(scoring)

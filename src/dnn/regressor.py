@@ -384,10 +384,12 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     def _default_scoring(self) -> str:
         return "loss" if len(self._levels()) > 1 else "r2"
 
-    def _score_of(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    def _score_of(
+        self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None, varied: bool
+    ) -> float:
         seen = y if weights is None else y[weights > 0]
-        if (seen == seen[:1]).all():
-            return np.nan  # R2 compares with the spread of the targets, and there is none
+        if varied and (seen == seen[:1]).all():
+            return np.nan  # R2 compares with the spread of the targets, and there is none here
         return float(r2_score(y, outputs, sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ...cache import Cache
 from ...layers import activation_of
 from ...optimizers import Optimizer
 
-CONTIGUOUS = ("C", "A")  # and aligned
+CONTIGUOUS: list[Literal["C", "A"]] = ["C", "A"]  # and aligned
 
 
 @lru_cache(maxsize=256)
