@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import custom_loop
+import gil
 import measuring
 import memory
 import prediction
@@ -39,6 +40,7 @@ QUESTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "products": (products, {}),
     "scaling": (scaling, {}),
     "threads": (threads, {}),
+    "gil": (gil, {}),
     "custom_loop": (custom_loop, {}),
     "memory": (memory, {}),
     "sparse": (sparse, {}),
