@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 BUILT := $(VENV)/.built
-SOURCES := setup.py $(wildcard src/dnn/*.pyx src/dnn/*.px[di] src/dnn/*.h src/dnn/*.c)
+SOURCES := setup.py $(wildcard src/dnn/*.pyx src/dnn/core/*.* src/dnn/core/kernels/*.*)
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: help demo test build lint bench docs clean FORCE

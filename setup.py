@@ -35,7 +35,7 @@ COMMON = [
 # What each file adds on x86-64; elsewhere all but the base compile to empty tables. Those that
 # take longest come first.
 KERNELS = {
-    "src/dnn/_kernels_avx512.c": [
+    "src/dnn/core/kernels/avx512.c": [
         "-mavx512f",
         "-mavx512dq",
         "-mavx512bw",
@@ -43,16 +43,16 @@ KERNELS = {
         "-mfma",
         "-mprefer-vector-width=512",
     ],
-    "src/dnn/_kernels_avx2.c": ["-mavx2", "-mfma"],
-    "src/dnn/_kernels_base.c": [],
-    "src/dnn/_team.c": ["-pthread"],
+    "src/dnn/core/kernels/avx2.c": ["-mavx2", "-mfma"],
+    "src/dnn/core/kernels/baseline.c": [],
+    "src/dnn/core/team.c": ["-pthread"],
 }
 HEADERS = [
-    "src/dnn/_kernels.h",
-    "src/dnn/_kernels_math.h",
-    "src/dnn/_kernels_body.h",
-    "src/dnn/_products.h",
-    "src/dnn/_team.h",
+    "src/dnn/core/kernels/kernels.h",
+    "src/dnn/core/kernels/math.h",
+    "src/dnn/core/kernels/body.h",
+    "src/dnn/core/kernels/products.h",
+    "src/dnn/core/team.h",
 ]
 
 

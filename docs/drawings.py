@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dnn import Network
-from dnn.drawing import BLUE, GRAY, VERMILION, Drawing
+from dnn.inspection.drawing import BLUE, GRAY, VERMILION, Drawing
 
 
 def path_of_the_data():

@@ -10,7 +10,8 @@ from scipy import optimize
 from test_network import examples
 
 import dnn
-from dnn import LBFGS, SGD, Adam, Network, RMSprop, diagnosis
+from dnn import LBFGS, SGD, Adam, Network, RMSprop
+from dnn.training import diagnosis
 
 SIZES = [7, 19, 11, 3]
 
@@ -412,7 +413,7 @@ def test_a_memory_map_is_read_by_rows(tmp_path):
     y[:] = X[:, :1]
     w = np.memmap(tmp_path / "w", np.float64, "w+", shape=(n,))
     w[:] = 1 + rng.random(n)
-    from dnn import data
+    from dnn.data import arrays as data
 
     assert np.shares_memory(data.features(X, np.dtype(np.float32), 40), X)
     assert np.shares_memory(data.weights(w, n), w)

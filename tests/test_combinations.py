@@ -5,9 +5,10 @@ import pytest
 import reference
 
 import dnn
-from dnn import SGD, Adam, AdamW, RMSprop, _core, training
+from dnn import SGD, Adam, AdamW, RMSprop, _core
 from dnn.layers import OUTPUTS
 from dnn.losses import loss_of
+from dnn.training import loop as training
 
 HIDDEN = [name for name, row in _core.ACTIVATIONS.items() if not row.row_wise]
 LOSSES = list(dict.fromkeys(row.name for row in _core.LOSSES.values()))

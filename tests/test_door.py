@@ -331,7 +331,7 @@ def test_any_layout_and_real_dtype_is_right(dtype):
 
 
 def test_x_in_the_right_layout_is_not_copied():
-    from dnn import data
+    from dnn.data import arrays as data
 
     for given in (X, X[::2], X[:, :3], np.hstack([X, X])[:, :4]):
         read = data.features(given, np.dtype(np.float32), given.shape[1])

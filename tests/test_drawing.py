@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from dnn import Network, plotting
-from dnn.drawing import BLUE, VERMILION, Drawing, short
+from dnn.inspection.drawing import BLUE, VERMILION, Drawing, short
 
 
 def axes():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dnn import Huber, Network, check_gradient
-from dnn.explanation import SLIPS, Pass
+from dnn.inspection.explanation import SLIPS, Pass
 
 
 def flat(parts):

@@ -24,7 +24,7 @@ TAKES_GIL = {"check_signals": {"listen"}, "call_python_loss": {"rows_phase"}}
 @pytest.fixture(scope="module")
 def functions(tmp_path_factory):
     """C text of each function of the core that Cython wrote: {name: text}."""
-    sources = [SOURCE / "_core.pyx", *SOURCE.glob("*.pxi")]
+    sources = [SOURCE / "_core.pyx", *(SOURCE / "core").glob("*.pxi")]
     if not all(path.exists() for path in sources):
         pytest.skip("needs the sources of the core: an installed package has none")
     generated = GENERATED
@@ -49,7 +49,7 @@ def test_who_takes_the_gil(functions):
 
 def test_nothing_of_python_without_the_gil(functions):
     """No reference, exception or object in any function that is declared nogil, at no exit either."""
-    sources = "".join(path.read_text() for path in [SOURCE / "_core.pyx", *SOURCE.glob("*.pxi")])
+    sources = "".join(path.read_text() for path in [SOURCE / "_core.pyx", *(SOURCE / "core").glob("*.pxi")])
     declared = re.findall(r"^( *)cdef [^\n(]*?(\w+)\([^)]*\) noexcept nogil:$", sources, re.MULTILINE)
     assert len(declared) > 50 and {"listen", "run_steps", "do"} <= {name for _, name in declared}
     api = r"PyGILState_|RefNannySetup|_(?:IN|DE|XDE)CREF|AddTraceback|WriteUnraisable|PyErr_|PyObject_"

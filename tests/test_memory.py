@@ -12,7 +12,8 @@ import os, resource, signal, sys
 import numpy as np
 import scipy.optimize
 import dnn
-from dnn import _core, lbfgs
+from dnn import _core
+from dnn.training import lbfgs
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((2000, 100)).astype("f4")

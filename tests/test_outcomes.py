@@ -18,11 +18,11 @@ from dnn import (
     Network,
     NoProgressWarning,
     Quantile,
-    diagnosis,
-    training,
 )
-from dnn.history import History
 from dnn.losses import loss_of
+from dnn.training import diagnosis
+from dnn.training import loop as training
+from dnn.training.history import History
 
 nan, inf = np.nan, np.inf
 
@@ -224,7 +224,7 @@ def test_an_epoch_costs_the_same_late_as_early(monkeypatch, optimizer):
     def counted(name):
         return History(name, loss=Counted(), val_loss=Counted(), rate=Counted(), step_loss=Counted())
 
-    for module in (training, dnn.lbfgs):
+    for module in (training, dnn.training.lbfgs):
         monkeypatch.setattr(module, "History", counted)
     Counted.read = 0
     spec = LBFGS(gtol=0.0, ftol=0.0) if optimizer == "lbfgs" else SGD(1e-4)

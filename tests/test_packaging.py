@@ -16,7 +16,7 @@ from lower_bounds import lower_bounds
 
 import dnn
 from dnn import _core
-from dnn.installation import warn_of_namesake
+from dnn._installation import warn_of_namesake
 
 ROOT = Path(__file__).parents[1]
 SETUP = ROOT / "setup.py"

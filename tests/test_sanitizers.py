@@ -14,11 +14,11 @@ AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"]
 def build(tmp_path, name, sanitizer, sources):
     """Compile each source with its flags, and link; returns the program."""
     compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None or not SOURCE.joinpath("_team.c").is_file():
+    if compiler is None or not SOURCE.joinpath("core/team.c").is_file():
         pytest.skip("needs a C compiler and the sources")
     objects, at_work = [], []
     for source, flags in sources:
-        objects.append(str(tmp_path / f"{source.stem}.o"))
+        objects.append(str(tmp_path / f"{source.parent.name}_{source.stem}.o"))
         at_work.append(subprocess.Popen(
             [compiler, "-c", "-O1", "-std=c11", "-fno-math-errno", "-ffp-contract=fast", f"-I{SOURCE}",
              f"-fsanitize={sanitizer}", *flags, str(source), "-o", objects[-1]]
@@ -37,7 +37,7 @@ def run(program):
 
 @pytest.mark.long
 def test_a_hundred_thousand_barriers(tmp_path):
-    sources = [(HERE / "team.c", []), (SOURCE / "_team.c", [])]
+    sources = [(HERE / "team.c", []), (SOURCE / "core/team.c", [])]
     clock = tmp_path / "clock.c"
     clock.write_text(
         "#define _POSIX_C_SOURCE 200112L\n#include <time.h>\ndouble dnn_seconds(void) { struct timespec t; "
@@ -51,10 +51,10 @@ def test_a_hundred_thousand_barriers(tmp_path):
 def test_products_at_the_edges_of_their_memory(tmp_path):
     sources = [
         (HERE / "products.c", []),
-        (SOURCE / "_kernels_base.c", []),
+        (SOURCE / "core/kernels/baseline.c", []),
         # Unrolled blocks take the optimiser two minutes here, and tell no more then
-        (SOURCE / "_kernels_avx2.c", ["-mavx2", "-mfma", "-O0"]),
-        (SOURCE / "_kernels_avx512.c", [*AVX512, "-O0"]),
+        (SOURCE / "core/kernels/avx2.c", ["-mavx2", "-mfma", "-O0"]),
+        (SOURCE / "core/kernels/avx512.c", [*AVX512, "-O0"]),
     ]
     ran = run(build(tmp_path, "products", "address", sources))
     assert "Sanitizer" not in ran.stderr, ran.stderr[-3000:]

@@ -24,9 +24,9 @@ from dnn import (
     Schedule,
     StepDecay,
     WarmUp,
-    training,
 )
 from dnn.schedules import schedule_of
+from dnn.training import loop as training
 
 
 def cosine(way, begin, end):

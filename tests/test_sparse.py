@@ -13,9 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 from test_combinations import OPTIMIZERS, draw, pick
 
 import dnn
-from dnn import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, _core, data, training
+from dnn import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, _core
+from dnn.data import arrays as data
+from dnn.data.sparse import Rows
 from dnn.losses import loss_of
-from dnn.rows import Rows
+from dnn.training import loop as training
 
 N_THREADS = (1, 2, 3, 5)
 

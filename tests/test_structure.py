@@ -16,175 +16,65 @@ import dnn
 
 SOURCE = Path(__file__).parents[1] / "src" / "dnn"
 
-# Arrows never turn back. The tables of the core are the base: what may be asked for is read from them.
-SPECS = {"layers", "losses", "initializers", "schedules", "optimizers"}
-MAY_IMPORT = {
-    "checks": set(),
-    "threads": {"checks"},
-    "values": set(),
-    "schedules": {"checks", "values"},
-    "initializers": {"_core", "checks", "data", "values"},
-    "layers": {"_core", "checks", "values"},
-    "losses": {"_core", "checks", "values"},
-    "optimizers": {"checks", "schedules", "values"},
-    "blocks": set(),
-    "data": {"_core", "blocks", "checks", "losses", "non_numeric"},
-    "non_numeric": set(),
-    "optional": set(),
-    "cache": {"_core"},
-    "predictor": {"_core", "blocks", "data", "rows"},
-    "diagnosis": {"_core", "history", "layers"},
-    "history": set(),
-    "installation": set(),
-    "rows": {"_core"},
-    "trainers": {"_core", "blocks"},
-    "passes": {"network", "rows"},
-    "summary": set(),
-    "optimizer_state": {"_core", "checks", "data", "optimizers", "schedules"},
-    "training": {
-        "_core",
-        "blocks",
-        "checks",
-        "data",
-        "diagnosis",
-        "history",
-        "optimizer_state",
-        "optional",
-        "rows",
-        "trainers",
-        *SPECS,
-    },
-    "lbfgs": {"_core", "blocks", "data", "history", "optimizers", "training"},
-    "network": {
-        "_core",
-        "cache",
-        "checks",
-        "data",
-        "diagnosis",
-        "history",
-        "lbfgs",
-        "optimizer_state",
-        "predictor",
-        "summary",
-        "threads",
-        "training",
-        *SPECS,
-    },
-    "labels": set(),
-    "by_steps": set(),
-    "convergence": {"diagnosis", "history", "optimizer_state", "optimizers", "schedules"},
-    "estimator_input": {"blocks", "data", "non_numeric", "rows"},
-    "parameters": {"_core", "checks", "convergence", "threads", *SPECS},
-    "perceptron": {
-        "_core",
-        "checks",
-        "convergence",
-        "data",
-        "estimator_input",
-        "diagnosis",
-        "history",
-        "labels",
-        "lbfgs",
-        "network",
-        "parameters",
-        "passes",
-        "predictor",
-        "rows",
-        "threads",
-        "trainers",
-        "training",
-        *SPECS,
-    },
-    "classifier": {
-        "by_steps",
-        "checks",
-        "data",
-        "estimator_input",
-        "labels",
-        "losses",
-        "perceptron",
-        "predictor",
-    },
-    "regressor": {
-        "by_steps",
-        "checks",
-        "data",
-        "estimator_input",
-        "losses",
-        "parameters",
-        "perceptron",
-        "predictor",
-    },
-    "gradient_check": {"checks", "data", "losses", "network"},
-    "explanation": {"layers", "network"},
-    "drawing": {"checks", "data", "explanation", "losses", "network", "optional"},
-    "rate_finder": {"checks", "network", "optimizers"},
-    "__init__": {
-        "cache",
-        "gradient_check",
-        "history",
-        "installation",
-        "network",
-        "predictor",
-        "optimizer_state",
-        "rate_finder",
-        *SPECS,
-    },
-}
-# What is optional may import all of these; nothing of these imports it, but inside a method, by name.
-INSIDE_A_METHOD = {
-    ("history", "plotting"),
-    ("rate_finder", "plotting"),
-    ("summary", "drawing"),
-    ("gradient_check", "explanation"),
-}
-# For types alone, under TYPE_CHECKING
-FOR_TYPES = {
-    ("optimizer_state", "network"),
-    ("training", "network"),
-    ("lbfgs", "network"),
-    ("diagnosis", "losses"),
-    ("diagnosis", "network"),
-    ("diagnosis", "training"),
-    ("trainers", "optimizer_state"),
-    ("trainers", "training"),
-    ("convergence", "training"),
-    ("summary", "network"),
-    ("summary", "drawing"),
-    ("predictor", "network"),
-    ("convergence", "network"),
-    ("parameters", "network"),
-    ("convergence", "perceptron"),
-    ("__init__", "classifier"),
-    ("__init__", "regressor"),
-}
+# Imports point one way: a module may import from its own folder and from what stands before it here.
+ORDER = (
+    {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation"},
+    {"layers", "losses", "schedules"},
+    {"optimizers"},
+    {"data"},
+    {"initializers", "cache"},
+    {"training", "predictor"},
+    {"summary"},
+    {"network"},
+    {"inspection"},
+    {"plotting"},
+    {"estimators"},
+    {"course"},
+    {"demos"},
+    {"cli"},
+    {"__main__", "__init__"},
+)
 
 
-def imports(tree, top_level):
-    """Names of sibling modules that a module imports, at its top or elsewhere."""
+def name_of(path):
+    """The dotted name of a module below dnn, as in "training.loop"; of a package, that of its __init__."""
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+
+
+def imports(path):
+    """Dotted names, below dnn, of what a module imports at its top; in a function it may import anything."""
+    here = name_of(path).split(".")[:-1]
     found = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, (ast.Import, ast.ImportFrom)):
-            continue
-        if (node in tree.body) != top_level:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.level:
-            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "dnn":
-            found |= (
-                {node.module.split(".")[1]} if "." in node.module else {alias.name for alias in node.names}
-            )
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dnn.")}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == "dnn"):
+            package = here[: len(here) + 1 - node.level] if node.level else []
+            module = (node.module or "").split(".") if node.level else (node.module or "").split(".")[1:]
+            base = [part for part in (*package, *module) if part]
+            for alias in node.names:
+                whole = SOURCE.joinpath(*base, alias.name)
+                is_module = whole.with_suffix(".py").exists() or whole.is_dir() or alias.name == "_core"
+                found.add(".".join([*base, alias.name] if is_module or not base else base))
     return found
 
 
-def test_arrows_never_turn_back():
-    for module, allowed in MAY_IMPORT.items():
-        tree = ast.parse((SOURCE / f"{module}.py").read_text())
-        assert imports(tree, top_level=True) <= allowed, module
-        inside = {(module, name) for name in imports(tree, top_level=False)}
-        assert inside <= INSIDE_A_METHOD | FOR_TYPES, module
+def test_imports_point_one_way():
+    place = {name: number for number, names in enumerate(ORDER) for name in names}
+    for path in SOURCE.rglob("*.py"):
+        module = name_of(path)
+        room = module.split(".")[0]
+        for imported in imports(path):
+            other = imported.split(".")[0]
+            if other in place and other != room and place[room] > 0:
+                assert place[other] < place[room], f"{module} imports {imported}"
+
+
+def test_no_circle_of_imports():
+    left = {name_of(path): imports(path) for path in SOURCE.rglob("*.py")}
+    while left:
+        free = [name for name, needed in left.items() if not needed & left.keys() - {name}]
+        assert free, f"these import each other: {sorted(left)}"
+        for name in free:
+            del left[name]
 
 
 def test_no_file_is_too_long():
@@ -205,9 +95,11 @@ def test_importing_is_light():
 
 
 def modules():
+    folders = ("data", "training", "estimators", "inspection")
+    inner = (m.name for m in pkgutil.walk_packages(dnn.__path__, "dnn."))
     return [
         "dnn",
-        *(f"dnn.{m.name}" for m in pkgutil.iter_modules(dnn.__path__) if not m.name.startswith("_")),
+        *(name for name in inner if name.count(".") == 1 or name.split(".")[1] in folders),
     ]
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import dnn
-from dnn import Adam, Network, _core, threads
+from dnn import Adam, Network, _core
+from dnn import _threads as threads
 
 # Shapes of every kind that the core knows: tiny, narrow behind wide, small (one barrier a step), large.
 # Batches do not divide the rows.

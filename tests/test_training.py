@@ -14,7 +14,8 @@ import reference
 from test_network import examples, oracle
 
 import dnn
-from dnn import SGD, Adam, StepDecay, _core, training
+from dnn import SGD, Adam, StepDecay, _core
+from dnn.training import loop as training
 
 OPTIMIZERS = {
     "sgd": (SGD(0.1), lambda: reference.SGD()),

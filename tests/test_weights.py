@@ -10,7 +10,9 @@ from test_network import oracle
 from test_ways import HIDDEN
 
 import dnn
-from dnn import SGD, Adam, LogLoss, Network, data, training
+from dnn import SGD, Adam, LogLoss, Network
+from dnn.data import arrays as data
+from dnn.training import loop as training
 
 SCALES = [2.0**120, 1e36, 1e300, 1e-300, 2.0**-1060]
 

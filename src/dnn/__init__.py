@@ -10,18 +10,16 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._installation import warn_of_namesake
 from .cache import Cache
-from .gradient_check import check_gradient
-from .history import DivergedError, Event, History, NoProgressWarning
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
-from .installation import warn_of_namesake
+from .inspection.gradient_check import check_gradient
+from .inspection.rate_finder import RateCurve, find_rate
 from .layers import ELU, Dense, Dropout, LeakyReLU
 from .losses import Huber, LogLoss, Quantile
 from .network import Network
-from .optimizer_state import OptimizerState
 from .optimizers import LBFGS, SGD, Adam, AdamW, RMSprop
 from .predictor import Predictor
-from .rate_finder import RateCurve, find_rate
 from .schedules import (
     Constant,
     Cosine,
@@ -33,13 +31,15 @@ from .schedules import (
     StepDecay,
     WarmUp,
 )
+from .training.history import DivergedError, Event, History, NoProgressWarning
+from .training.optimizer_state import OptimizerState
 
 warn_of_namesake(__path__[0])
 
 if TYPE_CHECKING:
     # "as" says to a type checker that the name is public, which __all__ cannot say of it: see below
-    from .classifier import MLPClassifier as MLPClassifier
-    from .regressor import MLPRegressor as MLPRegressor
+    from .estimators.classifier import MLPClassifier as MLPClassifier
+    from .estimators.regressor import MLPRegressor as MLPRegressor
 
 __all__ = [
     "ELU",
@@ -86,7 +86,7 @@ __all__ = [
 
 
 # Not in __all__: ``from dnn import *`` must work without scikit-learn.
-_ESTIMATORS = {"MLPClassifier": "classifier", "MLPRegressor": "regressor"}
+_ESTIMATORS = {"MLPClassifier": "estimators.classifier", "MLPRegressor": "estimators.regressor"}
 
 
 def __getattr__(name: str) -> Any:
@@ -101,8 +101,10 @@ def __getattr__(name: str) -> Any:
             if (error.name or "").partition(".")[0] != "sklearn":
                 raise
             raise ImportError(f"{name} needs scikit-learn: pip install 'dnn-core[sklearn]'") from error
+    if name == "plotting":  # imported on first use: it is for matplotlib, which is an extra
+        return import_module(".plotting", __name__)
     raise AttributeError(f"module 'dnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ESTIMATORS, "__version__"})
+    return sorted({*globals(), *_ESTIMATORS, "__version__", "plotting"})

@@ -7,16 +7,16 @@ A `Job` holds every pointer of a run. A step of gradient descent is two phases o
     rows      for each tile of rows, all layers: forward, the loss and its gradient, back to the inputs
     weights   for each tile of a weight matrix: dW = A_prev' dZ over all rows of the batch, then the update
 
-The first layer of a sparse X is a sparse product, forward and back, in a grid of the same kind (`_sparse.pxi`).
+The first layer of a sparse X is a sparse product, forward and back, in a grid of the same kind (`core/sparse.pxi`).
 
-A team of threads walks the grid (`_team.h`): each member has a Job of its own, which shares what is worked on and
+A team of threads walks the grid (`core/team.h`): each member has a Job of its own, which shares what is worked on and
 owns its scratch, and runs the same code; barriers stand between the phases. A small net takes another way, with one
 barrier a step (`private_step`), a tiny one a third (`lying_step`).
 
-Arithmetic is in C: products in `_products.h` (or BLAS, on an instruction set that these are not written for),
-everything else in `_kernels_body.h`. What is left here is addresses and order. Numbers are addressed as bytes,
+Arithmetic is in C: products in `core/kernels/products.h` (or BLAS, on an instruction set that these are not written for),
+everything else in `core/kernels/body.h`. What is left here is addresses and order. Numbers are addressed as bytes,
 `size` apart, so that one code serves both precisions. Nothing below `nogil` allocates or touches a Python object;
-what is checked is checked by the callers (`network.py`, `training.py`), and in `_run.pxi` as far as memory safety
+what is checked is checked by the callers (`network.py`, `training.py`), and in `core/run.pxi` as far as memory safety
 needs it.
 
 The grid is a function of shapes, precision, instruction set and BLAS. Whoever does a tile, and wherever a run is
@@ -29,7 +29,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from . import threads
+from . import _threads as threads
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
@@ -41,15 +41,15 @@ from libc.string cimport memcpy, memset
 
 cnp.import_array()
 
-include "_machine.pxi"  # KERNELS, GEMM, CALL_LIMIT; the tables
-include "_plan.pxi"     # Plan, Schedule
+include "core/machine.pxi"  # KERNELS, GEMM, CALL_LIMIT; the tables
+include "core/plan.pxi"     # Plan, Schedule
 
 
 # ---------------------------------------------------------------------------------------------------------
 # Job: every pointer of a run, for one member of the team
 # ---------------------------------------------------------------------------------------------------------
 
-cdef class Run  # _run.pxi: a job with its memory
+cdef class Run  # core/run.pxi: a job with its memory
 
 cdef struct Matrix:
     char* at
@@ -850,8 +850,8 @@ cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept
     return GOOD if isfinite(cost[0]) else NOT_FINITE
 
 
-include "_sparse.pxi" # the first layer of a sparse X
-include "_small.pxi"  # private_step, lying_step: the ways of small nets
+include "core/sparse.pxi" # the first layer of a sparse X
+include "core/small_steps.pxi"  # private_step, lying_step: the ways of small nets
 
 
 cdef void run_steps(void* arg, int me) noexcept nogil:
@@ -890,4 +890,4 @@ cdef void run_steps(void* arg, int me) noexcept nogil:
     dnn_flush_restore(mode)
 
 
-include "_run.pxi"  # what Python calls: predict, losses, forward, backward, cost_and_gradient, Trainer, update
+include "core/run.pxi"  # what Python calls: predict, losses, forward, backward, cost_and_gradient, Trainer, update

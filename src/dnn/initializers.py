@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, data
-from .checks import Random, check_name, check_real
-from .values import value
+from . import _core
+from ._checks import Random, check_name, check_real
+from ._frozen import value
+from .data import arrays as data
 
 
 class Initializer:

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _core
-from .checks import check_integer, check_name, check_real
-from .values import value
+from ._checks import check_integer, check_name, check_real
+from ._frozen import value
 
 
 @value

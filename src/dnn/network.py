@@ -8,14 +8,19 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from . import _core, checks, data, diagnosis, initializers, lbfgs, optimizers, threads, training
+from . import _checks as checks
+from . import _core, initializers, optimizers
+from . import _threads as threads
 from .cache import Cache
-from .history import History
+from .data import arrays as data
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss, LossSpec, loss_of
-from .optimizer_state import Guard, OptimizerState
 from .predictor import Predictor
 from .summary import draw, one_line, summary
+from .training import diagnosis, lbfgs
+from .training import loop as training
+from .training.history import History
+from .training.optimizer_state import Guard, OptimizerState
 
 _ADAM = optimizers.Adam(1e-3)
 _BUILT = {"_biases", "_guard", "_plan", "_predictor", "_weights"}  # what `_build` makes of the rest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from .checks import check_boolean, check_integer, check_name, check_real
+from ._checks import check_boolean, check_integer, check_name, check_real
+from ._frozen import value
 from .schedules import Rate, schedule_of
-from .values import value
 
 
 @value

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, data
-from .blocks import BlockRows
-from .rows import core_rows
+from . import _core
+from .data import arrays as data
+from .data.blocks import BlockRows
+from .data.sparse import core_rows
 
 if TYPE_CHECKING:
     from .network import Network

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .checks import check_integer, check_real
-from .values import value
+from ._checks import check_integer, check_real
+from ._frozen import value
 
 
 class Schedule:

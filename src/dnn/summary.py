@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .drawing import Drawing
+    from .inspection.drawing import Drawing
     from .network import Network
 
 
@@ -33,7 +33,7 @@ def draw(self: Network, x: Any = None, y: Any = None, *, loss: Any = "auto", mos
     >>> drawing.svg()[:4]
     '<svg'
     """
-    from . import drawing
+    from .inspection import drawing
 
     return drawing.draw_network(self, x, y, loss=loss, most=most)
 

@@ -1,6 +1,6 @@
 /* The products at edge shapes, on memory that ends where the matrices end, against sums in double. Run under
  * AddressSanitizer. */
-#include "_kernels.h"
+#include "core/kernels/kernels.h"
 
 #include <stdio.h>
 #include <stdlib.h>

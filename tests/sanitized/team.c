@@ -1,7 +1,7 @@
 /* 1e5 barriers of a team with more members than cores and uneven work: each member writes its number between two
  * barriers and reads the others' after the second; and pieces of work, each of which one member does and the others
  * see done. Run under ThreadSanitizer. */
-#include "_team.h"
+#include "core/team.h"
 
 #include <stdio.h>
 #include <stdlib.h>

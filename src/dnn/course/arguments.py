@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from ..checks import check_name
+from .._checks import check_name
 from .shapes import check_dims, check_layer, check_network, check_same, check_unit, shape
 
 HIDDEN = ("relu", "leaky_relu", "sigmoid", "tanh")

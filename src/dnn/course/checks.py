@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..checks import SYNONYMS
+from .._checks import SYNONYMS
 from . import arguments
 from .shapes import check_examples, shape
 

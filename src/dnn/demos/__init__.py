@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..optional import need
+from .._optional import need
 
 # Name of the demonstration, and what it shows; in the order of the course
 DEMOS = {

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import SGD, Network
-from ..explanation import slope
-from ..plotting import COLORS
+from ..inspection.explanation import slope
+from ..inspection.plotting import COLORS
 from . import sheet
 from .points import moons
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import Network
-from ..drawing import BLUE, FONT, VERMILION, Drawing
+from ..inspection.drawing import BLUE, FONT, VERMILION, Drawing
 from . import sheet
 
 NUDGE = 1e-3

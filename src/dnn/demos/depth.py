@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import Adam, Network, NoProgressWarning
-from ..plotting import BLUE, VERMILION
+from ..inspection.plotting import BLUE, VERMILION
 from . import sheet
 
 # Hidden layers of nets with about as many parameters: 298, 286, 298

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import Network
-from ..plotting import BLUE, COLORS, VERMILION
+from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import sheet
 from .points import moons
 

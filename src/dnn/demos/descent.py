@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import SGD, Event, Network
-from ..plotting import BLUE, VERMILION
+from ..inspection.plotting import BLUE, VERMILION
 from . import sheet
 
 STEPS = 60

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import SGD, Adam, History, Network, plotting
+from .. import SGD, Adam, History, Network
+from .._optional import need
 from ..course import loops, vectorized
-from ..optional import need
+from ..inspection import plotting
 from . import STYLE, one_thread, sheet
 
 LAYERS = [64, 200, 10]

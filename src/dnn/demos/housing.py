@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import Adam, Network
-from ..plotting import BLUE, COLORS, VERMILION
+from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import sheet
 
 FILES = ("a CSV with a header, of which one column is to be predicted (--target NAME)",)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import Adam, Network
-from ..plotting import boundary
+from ..inspection.plotting import boundary
 from . import sheet
 from .points import flower
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import SGD, Network
-from ..plotting import BLUE, COLORS, VERMILION
+from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import sheet
 
 FILES = (

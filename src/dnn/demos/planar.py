@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import SGD, Network, Normal, plotting
+from .. import SGD, Network, Normal
+from ..inspection import plotting
 from . import STYLE, sheet
 from .points import flower
 

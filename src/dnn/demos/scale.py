@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import Adam, Network
-from ..plotting import BLUE, COLORS, VERMILION
+from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import sheet
 from .digits import load, shifted
 

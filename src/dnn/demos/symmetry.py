@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import SGD, Full, Network, NoProgressWarning, Normal
-from ..plotting import COLORS
+from ..inspection.plotting import COLORS
 from . import sheet
 from .descent import Places
 from .points import flower

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import SGD, Network
 from ..course import compiled, loops, vectorized
-from ..plotting import BLUE, COLORS, VERMILION
+from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import one_thread, sheet
 
 WAYS = ("loops", "NumPy", "compiled")

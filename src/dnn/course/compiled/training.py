@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ... import optimizers
-from ...history import DivergedError
 from ...initializers import He, Initializer, LeCun, Normal, Zeros
 from ...network import Network
+from ...training.history import DivergedError
 from ..checks import diverged
 
 # These make arrays, and compute nothing; in `model` the core reads a mini-batch where it is.

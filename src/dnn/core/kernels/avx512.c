@@ -1,0 +1,22 @@
+/* The kernels for x86-64 with AVX-512 (F, DQ, BW, VL) and FMA, compiled with
+ * -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512; on other processors an empty
+ * table.
+ */
+#include "kernels.h"
+
+#if defined(__x86_64__)
+#if !defined(__AVX512F__) || !defined(__AVX512DQ__) || !defined(__AVX512BW__) || \
+    !defined(__AVX512VL__) || !defined(__FMA__)
+#error "compile this file with -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512"
+#endif
+
+#define SIZE 4
+#include "body.h"
+#define SIZE 8
+#include "body.h"
+
+const DnnKernels dnn_kernels_avx512[2] = {KERNELS("avx512", f32, 4), KERNELS("avx512", f64, 8)};
+
+#else
+const DnnKernels dnn_kernels_avx512[2] = {{NULL}, {NULL}};
+#endif

@@ -1,0 +1,265 @@
+# What this machine offers, part of _core.pyx: the kernels and the tables of their names, the instruction sets,
+# the BLAS.
+
+cdef extern from "core/kernels/kernels.h" nogil:
+    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_SPARE, DNN_L1_WAY, DNN_FEW, DNN_PLAIN, DNN_RELU, DNN_RELU_SLOPE
+
+    ctypedef struct DnnActivation:
+        const char* name
+        int row_wise, slope_from_z
+        const char* init
+        int output, n_par
+        double par0
+
+    ctypedef struct DnnLoss:
+        const char* id
+        const char* name
+        const char* output
+        int classes, n_par
+        double low, high
+
+    ctypedef struct DnnOptimizer:
+        const char* name
+        int n_slots, n_hyper, whole_gradient
+
+    const DnnActivation* dnn_activations
+    const DnnLoss* dnn_losses
+    const DnnOptimizer* dnn_optimizers
+    const char** dnn_functions
+
+    ctypedef struct DnnWantedMatrix:
+        const char* at
+        Py_ssize_t stride
+        int turned
+
+    ctypedef struct DnnWanted:
+        int n
+        DnnWantedMatrix* matrix
+
+    ctypedef struct DnnKernels:
+        const char* isa
+        int size
+        void (*activate)(int, const double*, Py_ssize_t, Py_ssize_t, const void*,
+                         void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+        void (*slope)(int, const double*, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t,
+                      const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+        double (*loss)(int, const double*, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t,
+                       const void*, Py_ssize_t, const int64_t*, const double*, double,
+                       void*, Py_ssize_t, double*) noexcept nogil
+        double (*penalty)(Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, double, double,
+                          void*, Py_ssize_t) noexcept nogil
+        void (*update)(int, const double*, Py_ssize_t, Py_ssize_t, void*, Py_ssize_t,
+                       const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+        void (*column_sums)(Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, void*) noexcept nogil
+        void (*transpose)(Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+        int (*all_finite)(Py_ssize_t, const void*) noexcept nogil
+        void (*map)(int, Py_ssize_t, const void*, void*) noexcept nogil
+        double (*sum_squares)(Py_ssize_t, const void*) noexcept nogil
+        void (*scale)(Py_ssize_t, Py_ssize_t, double, void*, Py_ssize_t) noexcept nogil
+        void (*add)(Py_ssize_t, const void*, const void*, void*) noexcept nogil
+        void (*average)(Py_ssize_t, double, const void*, void*) noexcept nogil
+        void (*dropout)(Py_ssize_t, Py_ssize_t, const uint8_t*, Py_ssize_t, uint64_t, Py_ssize_t, double,
+                        const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
+        void (*drop_stored)(Py_ssize_t, const int32_t*, uint64_t, Py_ssize_t, double, const void*, void*) noexcept nogil
+        void (*gather_add)(Py_ssize_t, const int32_t*, const void*, Py_ssize_t, const void*, Py_ssize_t,
+                           void*) noexcept nogil
+        void (*scatter_add)(Py_ssize_t, const int32_t*, const int32_t*, const void*, Py_ssize_t, const void*, Py_ssize_t,
+                            void*, Py_ssize_t, uint8_t*) noexcept nogil
+        int lanes
+        void (*product)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
+                        const void*, Py_ssize_t, const void*, const void*, Py_ssize_t, void*, Py_ssize_t,
+                        void*) noexcept nogil
+        void (*dots)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
+                     const void*, Py_ssize_t, const void*, void*, Py_ssize_t, void*) noexcept nogil
+        void (*gradient)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**, Py_ssize_t,
+                         const void*, Py_ssize_t, const void**, Py_ssize_t, void*, Py_ssize_t,
+                         void*, const DnnWanted*) noexcept nogil
+
+    const DnnKernels* dnn_kernels(int isa, int precision)
+    uint64_t dnn_key(uint64_t seed, int64_t step, int layer)
+    void dnn_scalars(int optimizer, const double* hyper, double rate, int64_t step, double* scalars)
+    void dnn_gather(Py_ssize_t n_rows, Py_ssize_t row_bytes, const char* X, Py_ssize_t stride,
+                    const int64_t* order, char* out, Py_ssize_t ld)
+    void* dnn_pages(size_t n_bytes)
+    unsigned dnn_flush_subnormals()
+    void dnn_flush_restore(unsigned mode)
+    double dnn_seconds()
+
+cdef extern from "core/team.h" nogil:
+    ctypedef struct DnnTeam:
+        pass
+    DnnTeam* dnn_team_new(int n)
+    int dnn_team_size(const DnnTeam* team)
+    void dnn_team_run(DnnTeam* team, int n, void (*work)(void*, int) noexcept nogil, void* arg)
+    long dnn_team_next(DnnTeam* team)
+    ctypedef struct DnnClaim:
+        pass
+    bint dnn_claim(DnnClaim* claim, long round)
+    bint dnn_claimed(const DnnClaim* claim, long round)
+    void dnn_team_barrier(DnnTeam* team, int member)
+    double dnn_team_waited(const DnnTeam* team)
+    int dnn_team_is_here(const DnnTeam* team)
+    void dnn_team_free(DnnTeam* team)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The tables, as Python reads them
+# ---------------------------------------------------------------------------------------------------------
+
+Activation = namedtuple("Activation", "row name row_wise slope_from_z init output n_par par0")
+Loss = namedtuple("Loss", "row id name output classes n_par low high")
+Optimizer = namedtuple("Optimizer", "row name n_slots n_hyper whole_gradient")
+
+ACTIVATIONS = {}
+LOSSES = {}
+OPTIMIZERS = {}
+FUNCTIONS = {}
+
+
+cdef void read_tables():
+    cdef int i = 0
+    cdef DnnActivation a
+    cdef DnnLoss s
+    cdef DnnOptimizer o
+    while dnn_activations[i].name != NULL:
+        a = dnn_activations[i]
+        ACTIVATIONS[a.name.decode()] = Activation(
+            i, a.name.decode(), bool(a.row_wise), bool(a.slope_from_z), a.init.decode(), bool(a.output),
+            a.n_par, a.par0)
+        i += 1
+    i = 0
+    while dnn_losses[i].id != NULL:
+        s = dnn_losses[i]
+        LOSSES[s.id.decode()] = Loss(
+            i, s.id.decode(), s.name.decode(), s.output.decode(), bool(s.classes), s.n_par, s.low, s.high)
+        i += 1
+    i = 0
+    while dnn_optimizers[i].name != NULL:
+        o = dnn_optimizers[i]
+        OPTIMIZERS[o.name.decode()] = Optimizer(i, o.name.decode(), o.n_slots, o.n_hyper, bool(o.whole_gradient))
+        i += 1
+    i = 0
+    while dnn_functions[i] != NULL:
+        FUNCTIONS[dnn_functions[i].decode()] = i
+        i += 1
+
+
+read_tables()
+cdef int IDENTITY = ACTIVATIONS["identity"].row
+cdef int RELU = ACTIVATIONS["relu"].row
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Instruction sets
+# ---------------------------------------------------------------------------------------------------------
+
+# Every name that DNN_ISA may hold on some processor, in the order of dnn_kernels.
+ISA_NAMES = ("baseline", "avx2", "avx512")
+cdef const DnnKernels* KERNELS[2]  # float32, float64: what is in use
+
+
+def available_isas():
+    """Names of the instruction sets that this build holds and this processor has, narrowest first."""
+    return tuple(ISA_NAMES[i] for i in range(DNN_N_ISA) if dnn_kernels(i, 0) != NULL)
+
+
+def select_isa(name=None):
+    """Use the kernels of an instruction set from now on, in the whole process; the widest if name is None.
+
+    Meant for tests and for DNN_ISA; choose before anything is computed: another set gives other last bits.
+    """
+    available = available_isas()
+    if name is None:
+        name = available[-1]
+    if name not in available:
+        raise ValueError(f"DNN_ISA must be one of {', '.join(available)} on this processor, got {name!r}")
+    for precision in range(2):
+        KERNELS[precision] = dnn_kernels(ISA_NAMES.index(name), precision)
+
+
+def isa():
+    """Name of the instruction set in use."""
+    return KERNELS[0].isa.decode()
+
+
+def kernel_addresses():
+    """Address of each kernel in use: {(name, bytes of a number): address}."""
+    addresses = {}
+    for precision in range(2):
+        k = KERNELS[precision]
+        for name, address in (
+            ("activate", <uintptr_t>k.activate), ("slope", <uintptr_t>k.slope), ("loss", <uintptr_t>k.loss),
+            ("penalty", <uintptr_t>k.penalty), ("update", <uintptr_t>k.update),
+            ("column_sums", <uintptr_t>k.column_sums), ("transpose", <uintptr_t>k.transpose),
+            ("all_finite", <uintptr_t>k.all_finite), ("map", <uintptr_t>k.map),
+            ("sum_squares", <uintptr_t>k.sum_squares), ("scale", <uintptr_t>k.scale),
+            ("add", <uintptr_t>k.add), ("average", <uintptr_t>k.average), ("dropout", <uintptr_t>k.dropout),
+            ("drop_stored", <uintptr_t>k.drop_stored), ("gather_add", <uintptr_t>k.gather_add),
+            ("scatter_add", <uintptr_t>k.scatter_add),
+            ("product", <uintptr_t>k.product), ("dots", <uintptr_t>k.dots), ("gradient", <uintptr_t>k.gradient),
+        ):
+            addresses[name, k.size] = address
+    return addresses
+
+
+try:
+    select_isa(os.environ.get("DNN_ISA") or None)
+except ValueError as error:
+    raise ImportError(str(error)) from None
+
+
+# ---------------------------------------------------------------------------------------------------------
+# BLAS
+# ---------------------------------------------------------------------------------------------------------
+
+# One type for sgemm and dgemm of SciPy, whose pointers differ in what they point at only. Whole numbers are
+# passed as int64_t: a BLAS that reads `int` finds the same value in the first half (little-endian), and one
+# built for 64 bits (SciPy >= 1.18 from source) reads it all.
+ctypedef void (*gemm_t)(char*, char*, int64_t*, int64_t*, int64_t*, void*, const void*, int64_t*,
+                        const void*, int64_t*, void*, void*, int64_t*) noexcept nogil
+
+cdef gemm_t GEMM[2]  # sgemm, dgemm; NULL until load_blas
+# A call of at most so many multiply-adds stays on the calling thread, and is as fast as larger ones.
+cdef double CALL_LIMIT = 0
+cdef object BLAS = None
+
+
+def load_blas():
+    """Take sgemm and dgemm from SciPy, once; return what is known of the BLAS behind them.
+
+    Importing `scipy.linalg.cython_blas` takes a quarter of a second: it waits until a network is made.
+    """
+    global CALL_LIMIT, BLAS
+    if BLAS is not None:
+        return BLAS
+    import ctypes
+
+    from scipy.linalg import cython_blas
+
+    for i, routine in enumerate(("sgemm", "dgemm")):
+        capsule = cython_blas.__pyx_capi__[routine]
+        signature = PyCapsule_GetName(capsule).decode()
+        wide = "int64_t *" in signature
+        if not wide and ("int *" not in signature or sys.byteorder != "little"):
+            raise ImportError(f"dnn does not know this interface of scipy.linalg.cython_blas: {signature}")
+        GEMM[i] = <gemm_t>PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
+
+    library = ctypes.CDLL(cython_blas.__file__)  # its symbols include those of the BLAS that it loads
+    core = config = None
+    for prefix, suffix in (("scipy_", ""), ("scipy_", "64_"), ("", ""), ("", "64_")):
+        try:
+            get_core = getattr(library, f"{prefix}openblas_get_corename{suffix}")
+            get_config = getattr(library, f"{prefix}openblas_get_config{suffix}")
+        except AttributeError:
+            continue
+        get_core.restype = get_config.restype = ctypes.c_char_p
+        core, config = get_core().decode(), get_config().decode()
+        break
+    if core is None:  # MKL, Accelerate, ...: a call per tile, threads left alone
+        CALL_LIMIT = INFINITY
+    elif core in ("SkylakeX", "Cooperlake", "SapphireRapids"):  # OpenBLAS's path for small matrices
+        CALL_LIMIT = 1e6
+    else:  # OpenBLAS elsewhere: larger calls wake its threads
+        CALL_LIMIT = 262144
+    BLAS = {"name": config or "unknown", "core": core or "unmeasured", "call_limit": CALL_LIMIT, "wide": wide}
+    return BLAS

@@ -1,0 +1,1 @@
+"""Validation and conversion of what a caller hands in: arrays, sparse rows, memory maps."""

@@ -1,0 +1,96 @@
+"""Rows of a sparse matrix, as the core reads them: by what is stored, never made dense as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+
+
+class Rows:
+    """A sparse matrix (N, I) in the core's precision, by rows (CSR); stands where an array of rows would.
+
+    Parameters
+    ----------
+    matrix : sparse matrix or array of SciPy (N, I)
+        In any format; kept, not copied, where it is CSR in this dtype with indices of 32 bits. Elements may
+        stand in any order, and those that name a place twice are added.
+    dtype : numpy.dtype
+        float32 or float64.
+    name : str, default "X"
+        What errors call it.
+
+    Raises
+    ------
+    ValueError
+        Where a value overflows in this dtype, or a matrix has 2**31 columns or more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.sparse import csr_array
+    >>> X = Rows(csr_array([[0, 0, 3], [1, 0, 0]]), np.dtype("float32"))
+    >>> len(X), X[[1]].tolist()
+    (2, [[1.0, 0.0, 0.0]])
+    """
+
+    def __init__(self, matrix: Any, dtype: np.dtype[Any], name: str = "X") -> None:
+        matrix = matrix.tocsr()
+        if matrix.shape[1] >= 1 << 31:
+            raise ValueError(f"{name} must have fewer than 2**31 columns, got {matrix.shape[1]}")
+        try:
+            with np.errstate(over="raise"):
+                values = np.require(matrix.data, dtype, ["C", "A"])
+        except FloatingPointError:
+            raise ValueError(
+                f"{name} must fit {dtype}, got {np.abs(matrix.data).max():g}: scale it, or use "
+                "dtype='float64'"
+            ) from None
+        if values is not matrix.data:  # the columns are shared
+            matrix = type(matrix)((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+        self.matrix = matrix
+        self.shape: tuple[int, int] = matrix.shape
+        self.dtype = dtype
+        self.core = _core.SparseMatrix(
+            np.require(matrix.indptr, np.int64, ["C", "A"]), np.require(matrix.indices, np.int32, ["C", "A"]),
+            values, self.shape[1],
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, which: Any) -> np.ndarray:
+        """Return some rows (n, I), dense: for few of them."""
+        found: np.ndarray = self.matrix[which].toarray(order="C")
+        return found
+
+    @property
+    def n_stored(self) -> int:
+        """Elements that are stored."""
+        return self.core.n_stored
+
+    def column_moments(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation (I,) of each column, over every step-th row."""
+        some = self.matrix[::step].astype(np.float64)
+        some.sum_duplicates()
+        mean = np.asarray(some.mean(axis=0)).ravel()
+        rest = some.tocsc()  # around 0 the square of a mean would be lost in that of the values
+        counts = np.diff(rest.indptr)
+        columns = np.repeat(np.arange(self.shape[1]), counts)
+        squares = np.bincount(columns, (rest.data - mean[columns]) ** 2, self.shape[1])
+        return mean, np.sqrt((squares + (some.shape[0] - counts) * mean**2) / some.shape[0])
+
+    def take(self, which: Any) -> Rows:
+        """Return some rows, sparse."""
+        return Rows(self.matrix[which], self.dtype)
+
+    def astype(self, dtype: Any, copy: bool = True) -> Rows:
+        """Return the same rows in another precision."""
+        return self if np.dtype(dtype) == self.dtype else Rows(self.matrix, np.dtype(dtype))
+
+
+def core_rows(X: np.ndarray | Rows) -> Any:
+    """Return X as the core takes it."""
+    return X.core if isinstance(X, Rows) else X

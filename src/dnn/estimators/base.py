@@ -1,0 +1,598 @@
+"""What both estimators share: a network behind scikit-learn's door, its training, what can be asked of it."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from importlib.metadata import version
+from operator import is_
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import check_is_fitted
+
+from .. import _checks as checks
+from .. import _core
+from .. import _threads as threads
+from ..data import arrays as data
+from ..data.sparse import Rows
+from ..initializers import Glorot
+from ..losses import Loss, LossSpec, loss_of
+from ..network import Network
+from ..optimizers import LBFGS
+from ..predictor import write_outputs
+from ..training import diagnosis, lbfgs
+from ..training import loop as training
+from ..training.history import DivergedError, History
+from ..training.trainers import penalty
+from . import passes
+from .convergence import Convergence, Pace, Validation, figure_of
+from .input import layers_given, network_dtype, rows_of, some, validated, wanted, weights_of
+from .labels import labels_of
+from .parameters import Parameters, adopt, draft_of
+
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+    "preprocessed."
+)
+FEW = 16
+
+
+@cache
+def _version() -> str:
+    return version("dnn-core")
+
+
+class Ready(NamedTuple):
+    """All that a training needs, checked."""
+
+    net: Network
+    problem: training.Problem
+    rules: training.Rules
+    validation: Validation | None
+    stopping: bool
+    incremental: bool
+    rng: Any
+
+
+class Perceptron(Parameters):
+    """A network behind scikit-learn's interface; `MLPClassifier` and `MLPRegressor` say what it is for."""
+
+    classes_: np.ndarray
+    coefs_: list[Any]
+    intercepts_: list[Any]
+    loss_curve_: list[float]
+    validation_scores_: Any
+    best_validation_score_: Any
+    best_loss_: Any
+    loss_: float
+    n_iter_: int
+    t_: int
+
+    # What a kind of estimator says
+
+    def _read_targets(
+        self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
+    ) -> tuple[Any, Any]:
+        """Return X and y, checked, y as the network is trained on it; learn labels where it is the first."""
+        raise NotImplementedError
+
+    def _encode(self, y: Any, name: str = "y") -> np.ndarray:
+        """Return targets as the network is trained on them."""
+        raise NotImplementedError
+
+    def _output(self) -> str:
+        """Return the activation of the last layer."""
+        raise NotImplementedError
+
+    def _n_outputs(self, y: np.ndarray) -> int:
+        """Return the number of units of the last layer for these targets."""
+        raise NotImplementedError
+
+    def _loss(self) -> Loss:
+        """Return the loss."""
+        raise NotImplementedError
+
+    def _default_scoring(self) -> str:
+        """Return the name of the validation score."""
+        raise NotImplementedError
+
+    def _score_of(
+        self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None, varied: bool
+    ) -> float:
+        """Return the default score of outputs; varied: whether the targets that are trained on differ."""
+        raise NotImplementedError
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """Return by what a validation set is drawn evenly."""
+        return None
+
+    def _class_weights(self, y: np.ndarray, incremental: bool) -> np.ndarray | None:
+        """Return weights of rows from those of their classes."""
+        return None
+
+    # The network
+
+    def _network(self, sizes: list[int], dtype: Any, rng: Any) -> Network:
+        """Return a fresh network."""
+        activation, init = self._activations(len(sizes) - 2), self.init
+        if isinstance(init, str) and init == "auto":
+            # As there, the last layer is drawn as the last hidden one, were there one
+            names = [*activation, activation[-1] if activation else self.activation]
+            init = [Glorot(2.0 if name in ("logistic", "sigmoid") else 6.0) for name in names]
+        return Network(
+            sizes, activation=activation, output=self._output(), dropout=self.dropout, init=init, dtype=dtype,
+            random_state=rng,
+        )  # fmt: skip
+
+    def _bound(self) -> Network:
+        """Return the network, with what the user has put in coefs_ and intercepts_ in place."""
+        state = self.__dict__
+        if "coefs_" not in state:
+            check_is_fitted(self)
+        net: Network | None = state.get("_net")
+        own = () if net is None else net._weights + net._biases
+        coefs, intercepts = state["coefs_"], state.get("intercepts_")
+        if net is not None and type(coefs) is type(intercepts) is list:
+            given = (*coefs, *intercepts)
+            if len(given) == len(own) and all(map(is_, given, own)):
+                return net
+        output, known = self._output(), (state.get("n_features_in_"), state.get("n_outputs_"))
+        arrays = layers_given(coefs, intercepts, own, *known)
+        shapes = [W.shape for W in arrays]
+        if net is None or shapes != [view.shape for view in (*net.weights, *net.biases)]:
+            half = len(self.coefs_)
+            sizes = [*(len(W) for W in arrays[:half]), arrays[half - 1].shape[1]]
+            pairs = list(zip(arrays[:half], arrays[half:], strict=True))
+            narrow = all(array.dtype == np.float32 for array in arrays)
+            net = Network(
+                sizes, activation=self._activations(half - 1), output=output, dropout=self.dropout,
+                init=pairs, dtype="float32" if narrow else "float64",
+            )  # fmt: skip
+        else:
+            for view, array in zip((*net.weights, *net.biases), arrays, strict=True):
+                if view is not array:
+                    view[...] = array
+        self._take(net)
+        return net
+
+    def _take(self, net: Network) -> None:
+        """Make a network this estimator's; its views stand in coefs_ and intercepts_."""
+        self._net = net
+        self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
+
+    # Training
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        incremental: bool = False,
+        classes: Any = None,
+    ) -> None:
+        """Train; what `fit` and `partial_fit` say. All is checked first, on a draft of the estimator."""
+        draft, rng = draft_of(self), self._generator()
+        drawing = not incremental or "_net" not in vars(self)  # before the training begins
+        before = rng.get_state(legacy=False) if drawing else None
+        try:
+            ready = draft._ready(X, y, sample_weight, validation, incremental, classes, rng)
+            guard = ready.net._guard.writing("fit")
+        except BaseException:
+            if before is not None:
+                rng.set_state(before)
+            raise
+        with guard:
+            adopt(self, draft)
+            (self._fit_lbfgs if self._is_lbfgs() else self._fit_steps)(ready)
+
+    def _ready(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        incremental: bool,
+        classes: Any,
+        rng: Any,
+    ) -> Ready:
+        """Check everything that a training needs, and return it; self is a draft, which may be dropped."""
+        hidden = self._check_parameters()
+        first = not (self.warm_start or incremental) or "coefs_" not in vars(self)
+        dtype: Any = (np.float64, np.float32)
+        if not first and self.__sklearn_is_fitted__():
+            dtype = self._bound().dtype
+        elif self.dtype != "auto" or self._is_lbfgs():
+            dtype = np.float64 if self.dtype == "auto" else checks.check_dtype(self.dtype)
+        raw_X, raw_y = X, y
+        X, y = self._read_targets(X, y, first, incremental, dtype, classes)
+        n_samples, n_outputs = X.shape[0], self._n_outputs(y)
+        weights = None
+        if sample_weight is not None:
+            weights = data.weights(weights_of(sample_weight, X), n_samples)
+        of_classes = self._class_weights(y, incremental)
+        stopping = bool(self.early_stopping) and not self._is_lbfgs()
+        if first:
+            net = self._network([X.shape[1], *hidden, n_outputs], network_dtype(X.dtype, dtype), rng)
+            self._take(net)
+        else:
+            net = self._bound()
+            X = X.astype(net.dtype, copy=False)
+            sizes = [len(b) for b in net.biases]
+            if sizes != [*hidden, n_outputs]:
+                raise ValueError(
+                    f"hidden_layer_sizes and y must be as in the first call, {sizes[:-1]} and {sizes[-1]} "
+                    f"outputs, got {hidden} and {n_outputs}"
+                )
+            self._initializers(net)
+        self.n_outputs_ = n_outputs
+        self.n_layers_ = len(hidden) + 2
+        self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
+        place = "X_val and y_val"
+        self._begin(first, stopping, stopping or validation[0] is not None)
+        rows = rows_of(X, net.dtype)
+        real = self._output() in ("identity", "exp")
+        diagnosis.warn_of_rounding(raw_X, raw_y if real else None, net.dtype, stacklevel=5)
+        spec = loss_of(self._loss(), net.layers[-1].row.name, n_outputs)
+        checked = self._given_validation(net, validation)
+        if stopping and checked is None:
+            checks.check_real("validation_fraction", self.validation_fraction, 0.0, 1.0, above=True)
+            train, val = train_test_split(
+                np.arange(n_samples), random_state=rng, test_size=self.validation_fraction,
+                stratify=self._stratify(y),
+            )  # fmt: skip
+            if len(val) < 2:
+                raise ValueError(
+                    f"The validation set is too small, {len(val)} row: validation_fraction must be larger, "
+                    f"got {self.validation_fraction} of {n_samples} rows"
+                )
+            place = f"the {len(val)} rows that validation_fraction={self.validation_fraction} sets aside"
+            checked = (
+                some(rows, val),
+                y[val],
+                labels_of(raw_y, val),
+                some(weights, val),
+                some(of_classes, val),
+            )
+            rows, y = some(rows, train), y[train]
+            weights, of_classes = some(weights, train), some(of_classes, train)
+        part = f"the rows that validation_fraction={self.validation_fraction} leaves to train on"
+        part = part if place != "X_val and y_val" else "X"
+        both = data.weighed(part, sample_weight=weights, class_weight=of_classes)
+        problem = self._problem(net, rows, y, both, spec)
+        watched = None if checked is None else self._validation(net, spec, place, y, *checked)
+        rules = self._rules(1 if incremental else self.max_iter, len(rows))
+        if self._is_lbfgs():
+            lbfgs.refuse(net, problem, rules)
+        elif not (incremental or self.warm_start == "optimizer") or not hasattr(self, "_optimizer"):
+            self._optimizer = self._descent()
+        return Ready(net, problem, rules, watched, stopping, incremental, rng)
+
+    def _problem(
+        self, net: Network, X: Any, y: Any, weights: np.ndarray | None, spec: LossSpec, name: str = "y"
+    ) -> training.Problem:
+        """Return what is minimized."""
+        X, targets = data.matched(X, data.targets(y, spec, len(X), net.n_outputs, net.dtype, name=name))
+        divisor = net.n_outputs if spec.name == "squared_error" else 1
+        alpha, l1 = float(self.alpha), float(self.l1)
+        n_threads = threads.asked(self.n_threads)
+        return training.Problem(
+            net._plan, net.params, X, targets, weights, spec, alpha, l1, n_threads, divisor
+        )
+
+    def _begin(self, first: bool, stopping: bool, validated: bool) -> None:
+        """Set the curves and counts that a training writes; only a first one empties them."""
+        state = self.__dict__
+        for name, value in (("t_", 0), ("loss_", np.nan), ("loss_curve_", []), ("_no_improvement_count", 0)):
+            if first or name not in state:
+                state[name] = value
+        if first or state.get("best_loss_") is None:
+            self.best_loss_ = None if stopping else np.inf
+        if first or "validation_scores_" not in state or (validated and self.validation_scores_ is None):
+            self.validation_scores_ = [] if validated else None
+            self.best_validation_score_ = -np.inf if validated else None
+        self.n_iter_ = 0
+
+    def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> tuple[Any, ...] | None:
+        """Return a validation set that was handed in: rows, targets, as given too, weights of both kinds."""
+        X, y, weights = validation
+        if X is None and y is None and weights is None:
+            return None
+        if X is None or y is None:
+            raise ValueError(f"{'X_val' if X is None else 'y_val'} must be given with the validation set")
+        X = validated(
+            self, X, name="X_val", accept_sparse=["csr", "csc"], **wanted(X, net.dtype), reset=False
+        )
+        rows = rows_of(X, net.dtype, "X_val")
+        encoded = self._encode(y, "y_val")
+        if len(encoded) != len(rows):
+            raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
+        weights = data.weights(weights, len(rows), name="sample_weight_val")
+        return rows, encoded, y, weights, self._class_weights(encoded, False)
+
+    def _validation(
+        self,
+        net: Network,
+        spec: LossSpec,
+        place: str,
+        trained: np.ndarray,
+        X: Any,
+        y: np.ndarray,
+        raw_y: Any,
+        weights: np.ndarray | None,
+        of_classes: np.ndarray | None,
+    ) -> Validation:
+        """Return loss and score on a validation set; a scorer that was asked for ignores class_weight."""
+        kind = "sample_weight_val" if "X_val" in place else "sample_weight"
+        both = data.weighed(place, **{kind: weights, "class_weight": of_classes})
+        loss = self._problem(net, X, y, both, spec, "y_val").mean_loss
+        scoring = self._default_scoring() if self.scoring is None else self.scoring
+        if isinstance(scoring, str) and scoring == "loss":
+            return Validation("loss", place, loss, None)
+        if self.scoring is None:
+            varied = not (trained == trained[:1]).all()
+
+            def score() -> float:
+                outputs = self._forward(net, X)
+                return self._score_of(outputs, y, both, varied) if np.isfinite(outputs).all() else np.nan
+
+            return Validation(scoring, place, loss, score)
+        scorer = get_scorer(scoring)
+        # The rows are checked and have no names any more: a scorer is given an estimator that expects none
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view.__dict__.pop("feature_names_in_", None)
+        extra = {} if weights is None else {"sample_weight": weights}
+        matrix = X.matrix if isinstance(X, Rows) else X[:]
+        name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
+
+        def asked() -> Any:
+            return scorer(view, matrix, raw_y, **extra)
+
+        def sound() -> bool:
+            return bool(np.isfinite(self._forward(net, X)).all())
+
+        return Validation(name, place, loss, figure_of(name, place, asked, sound))
+
+    def _rules(self, epochs: int, n: int) -> training.Rules:
+        """Return how long and how it trains; what ends it and the order of the rows come later."""
+        batch = None
+        if not self._is_lbfgs():
+            batch = min(200 if self.batch_size == "auto" else int(self.batch_size), n)
+            if self.batch_size != "auto" and self.batch_size > n:
+                warnings.warn(
+                    f"batch_size must be at most the {n} rows, got {self.batch_size}: {n} is taken",
+                    stacklevel=5,
+                )
+        return training.Rules(
+            epochs=epochs, batch_size=batch, clip_norm=self.clip_norm, ema=None, patience=None, min_delta=0.0,
+            max_seconds=self.max_seconds, shuffle=False, order=None, record="epoch",
+            callbacks=training.callbacks_of(self.callbacks), progress=self.progress, validate=None,
+        )  # fmt: skip
+
+    def _fit_steps(self, ready: Ready) -> None:
+        """Train by steps over batches."""
+        net, problem, rules, validation, stopping, _, rng = ready
+        n = len(problem.X)
+        optimizer = self._optimizer.on(net)
+        pace = self._optimizer.spec.rate
+        if isinstance(pace, Pace):
+            pace.begin(optimizer.n_steps, self.t_, n)
+        rows, first_step = np.arange(n), optimizer.n_steps
+
+        def order(epoch: int) -> np.ndarray:
+            """Shuffle the order that there is."""
+            nonlocal rows
+            shuffled = np.arange(n)
+            rng.shuffle(shuffled)
+            rows = rows[shuffled]
+            return rows
+
+        rule = Convergence(self, net, pace if isinstance(pace, Pace) else None, n, validation, stopping)
+        rules.rule, rules.order = rule, order if self.shuffle else None
+        try:
+            history = training.train(net, problem, optimizer, rules, rng)
+        except KeyboardInterrupt:
+            history = rule.history or History(problem.loss.name)
+            history.stopped_by = "interrupt"
+            warnings.warn("training was interrupted: the weights are those of the last step", stacklevel=4)
+        except DivergedError as error:
+            if not stopping:
+                error.args = (f"{NOT_FINITE} {error}",)
+                raise
+            history = rule.diverged()
+            assert validation is not None
+            best = f"the best validation score, {self.best_validation_score_:g}, has its weights in place"
+            if rule.best is None:
+                best = f"there is no best validation score: {validation.name} was never finite on "
+                best += validation.place
+            warnings.warn(f"{error}\nWith early_stopping {best}.", ConvergenceWarning, stacklevel=4)
+        finally:
+            rule.restore_best()
+        self.history_ = history
+        if history.stopped_by == "epochs" and not ready.incremental:
+            recent = history.loss[-10:]
+            self._warn(
+                net, problem,
+                f"max_iter={self.max_iter} iterations were done before the training had converged; in the "
+                f"last {len(recent)} the loss went from {recent[0]:g} to {recent[-1]:g}. Try a larger "
+                f"max_iter, a {'larger' if recent[-1] < recent[0] else 'smaller'} learning_rate_init, or a "
+                f"larger tol than {self.tol:g}.",
+            )  # fmt: skip
+        if not ready.incremental and history.stopped_by not in ("diverged", "interrupt"):
+            rule.warn(problem, history, optimizer.n_steps - first_step)
+
+    def _warn(self, net: Network, problem: training.Problem, what: str) -> None:
+        """Warn that a training has not converged, with what can be measured."""
+        with np.errstate(all="ignore"):
+            found = diagnosis.findings(net, problem, [], 100)  # quickly: a search warns often
+        listed = "".join(f"\n- {finding}" for finding in found)
+        measured = f" What can be measured:{listed}" if found else ""
+        warnings.warn(what + measured, ConvergenceWarning, stacklevel=5)
+
+    def _fit_lbfgs(self, ready: Ready) -> None:
+        """Train by L-BFGS over all rows."""
+        net, problem, rules, validation = ready[:4]
+        spec = self.solver
+        if not isinstance(spec, LBFGS):
+            # ftol and the trials of a line search are SciPy's own, as there
+            ftol = 1e7 * float(np.finfo(float).eps)
+            spec = LBFGS(gtol=self.tol, ftol=ftol, line_search=20, max_evaluations=self.max_fun)
+        rules.rule = rule = Convergence(self, net, None, 0, validation, False, ends=False)
+        try:
+            history = lbfgs.minimize(net, problem, spec, rules)
+        except DivergedError as error:
+            error.args = (f"{NOT_FINITE} {error}",)
+            raise
+        self.history_ = history
+        self.n_iter_ = len(history.rate)
+        weight = len(problem.X) if problem.weights is None else problem.weights.sum()
+        self.loss_ = problem.mean_loss() / problem.divisor + penalty(problem, float(weight))
+        self.best_loss_ = min(self.best_loss_, self.loss_)
+        tries = {
+            "epochs": "a larger max_iter",
+            "evaluations": f"a larger max_fun than {self.max_fun}",
+            "line_search": "scaled inputs: no step along the search direction lowered the loss",
+        }
+        if history.stopped_by in tries:
+            self._warn(
+                net, problem,
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s), at the loss {self.loss_:g}. "
+                f"Try {tries[history.stopped_by]}.",
+            )  # fmt: skip
+        rule.warn(problem, history, len(history.rate))
+
+    # What can be asked of it
+
+    def _rows(self, X: Any, net: Network) -> Any:
+        """Return X as the core reads it: unchanged where it is so, else through scikit-learn's door."""
+        if (
+            type(X) is np.ndarray
+            and X.dtype == net.dtype
+            and X.ndim == 2
+            and X.shape[1] == net.n_inputs
+            and len(X)
+            and X.flags.c_contiguous
+            and "feature_names_in_" not in self.__dict__
+            and _core.all_finite(X)
+        ):
+            return X
+        X = validated(self, X, accept_sparse=["csr", "csc"], **wanted(X, "numeric"), reset=False)
+        return rows_of(X, net.dtype, fits=False)
+
+    def _forward(self, net: Network, rows: Any, scores: bool = False) -> np.ndarray:
+        """Return outputs, or scores, (N, O) for rows that are checked."""
+        if len(rows) <= FEW and not scores and isinstance(rows, np.ndarray):
+            return net(rows)  # which the core has a quick way for
+        out = np.empty((len(rows), net.n_outputs), net.dtype)
+        write_outputs(net._plan, net.params, rows, out, scores, threads.asked(self.n_threads))
+        return out
+
+    def _ask(self, X: Any, scores: bool = False) -> np.ndarray:
+        """Return outputs, or scores, (N, O)."""
+        net = self._bound()
+        return self._forward(net, self._rows(X, net), scores)
+
+    def hidden_layer(self, X: Any, layer: int = -1) -> np.ndarray:
+        """Return what a hidden layer gives (n_samples, units), its activation applied.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix (n_samples, n_features)
+        layer : int, default -1
+            Number of the hidden layer from 0; negative ones count from the last.
+        """
+        net = self._bound()
+        return passes.hidden_layer(net, self._rows(X, net), self._layer(net, layer))
+
+    def get_feature_names_out(self, input_features: Any = None, layer: int = -1) -> np.ndarray:
+        """Return names (units,) of the columns that `hidden_layer` gives.
+
+        Parameters
+        ----------
+        input_features : ignored
+        layer : int, default -1
+            As in `hidden_layer`.
+        """
+        net = self._bound()
+        units = net.layers[self._layer(net, layer)].units
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(units)], dtype=object)
+
+    @staticmethod
+    def _layer(net: Network, layer: int) -> int:
+        n_hidden = len(net.layers) - 1
+        if not n_hidden:
+            raise ValueError(f"layer must be a hidden layer, got {layer!r}, and there is none")
+        if not isinstance(layer, (int, np.integer)) or not -n_hidden <= layer < n_hidden:
+            raise ValueError(f"layer must be in {-n_hidden} .. {n_hidden - 1}, got {layer!r}")
+        return int(layer) % n_hidden
+
+    def input_gradient(self, X: Any) -> np.ndarray:
+        """Return by how much each input moves the outputs, at each row.
+
+        Of a regressor the gradient of `predict`, for quantiles before they are sorted; of a classifier that
+        of `decision_function`.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples, n_features), or (n_samples, n_outputs, n_features) with several outputs
+            Dense, as almost no element is 0, for a sparse X too: hand in as many rows as there is memory for.
+
+        Raises
+        ------
+        MemoryError
+            If that is more than the memory of the machine.
+        """
+        net = self._bound()
+        rows = self._rows(X, net)
+        scores = net.layers[-1].row.name in ("softmax", "sigmoid")
+        found = passes.input_gradient(net, rows, scores)
+        return found[:, 0] if net.n_outputs == 1 else found
+
+    def summary(self) -> str:
+        """Return a table of all dimensions, parameters and flops."""
+        return self._bound().summary()
+
+    # scikit-learn's conventions
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coefs_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        if hasattr(self, "coefs_"):
+            self._bound()
+        state = dict(super().__getstate__())
+        if "_net" in state:  # whose views they are
+            del state["coefs_"], state["intercepts_"]
+        return {**state, "_dnn_version": _version()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        before = state.pop("_dnn_version", "another version")
+        if before != _version():
+            warnings.warn(
+                f"this {type(self).__name__} was pickled by dnn {before} and is loaded by {_version()}: what "
+                "it predicts may differ. Fit it again, or load it with the version that wrote it",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+        if "_net" in state:
+            self._take(self._net)
+
+
+_SKLEARN_NAMES = {"sigmoid": "logistic"}

@@ -1,0 +1,87 @@
+"""Passes over rows that give more than the outputs: what a hidden layer gives, the gradient of the inputs."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..data.sparse import Rows
+from ..network import Network
+
+# Rows of a piece: what a forward pass keeps of them is all that is held besides the result
+PIECE = 4096
+
+
+def hidden_layer(net: Network, rows: np.ndarray | Rows, layer: int) -> np.ndarray:
+    """Return what a hidden layer (0, 1, ...) gives (N, units), its activation applied.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> net = Network([1, 2, 1], init=[([[1, -1]], [0, 0]), ([[1], [1]], [0])])
+    >>> hidden_layer(net, np.array([[3.0]], "float32"), 0).tolist()
+    [[3.0, 0.0]]
+    """
+    if isinstance(rows, Rows):
+        net, rows = _after_first_product(net, rows)
+    pieces = (rows[i : i + PIECE] for i in range(0, len(rows), PIECE))
+    return np.concatenate([net.forward(piece)[1].A[layer] for piece in pieces])
+
+
+def input_gradient(net: Network, rows: np.ndarray | Rows, scores: bool) -> np.ndarray:
+    """Return the gradient (N, O, I) of the outputs, or of the scores, by the inputs at each row.
+
+    Raises
+    ------
+    MemoryError
+        If it is larger than the memory of the machine.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> net = Network([2, 1], init=[([[3], [4]], [0])])
+    >>> input_gradient(net, np.array([[1.0, 1.0]], "float32"), False).tolist()
+    [[[3.0, 4.0]]]
+    """
+    found = _room_for((len(rows), net.n_outputs, net.n_inputs), net.dtype)
+    first = None
+    if isinstance(rows, Rows):
+        first = net.weights[0].T
+        net, rows = _after_first_product(net, rows)
+    for begin in range(0, len(rows), PIECE):
+        piece = slice(begin, begin + PIECE)
+        out, cache = net.forward(rows[piece], scores=scores)
+        for k in range(net.n_outputs):
+            d_out = np.zeros_like(out)
+            d_out[:, k] = 1
+            gradient = net.backward(cache, d_out, wrt="input")[1]
+            if first is None:
+                found[piece, k] = gradient
+            else:
+                np.matmul(gradient, first, out=found[piece, k])
+    return found
+
+
+def _after_first_product(net: Network, rows: Rows) -> tuple[Network, np.ndarray]:
+    """Return X W of the first layer, and a network that goes on from there: it multiplies by 1 first."""
+    W, *others = net.weights
+    units = W.shape[1]
+    pairs = list(zip([np.eye(units), *others], net.biases, strict=True))
+    after = Network(units, list(net.layers), init=pairs, dtype=net.dtype)
+    return after, np.ascontiguousarray(rows.matrix @ W)
+
+
+def _room_for(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> np.ndarray:
+    """Return an array for the gradient of the inputs, or say that this machine has no room for it."""
+    n_bytes = prod(shape) * dtype.itemsize
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if n_bytes > memory:
+            raise MemoryError(
+                f"X must have fewer rows here: the gradient at {shape[0]} rows, of {shape[1]} outputs by "
+                f"{shape[2]} inputs, has {n_bytes / 1e9:.0f} GB, and this machine {memory / 1e9:.0f} GB"
+            )
+    return np.empty(shape, dtype)

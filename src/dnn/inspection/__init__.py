@@ -1,0 +1,1 @@
+"""Looking at networks: tables, drawings, plots, gradients checked and explained, the rate finder."""

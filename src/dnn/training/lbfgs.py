@@ -1,0 +1,116 @@
+"""Limited-memory BFGS by SciPy, over the cost that the core computes, in float64."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
+from ..data import blocks
+from ..data.arrays import Targets, matched
+from ..optimizers import LBFGS
+from .history import DivergedError, History
+from .loop import Problem, Rules, Watch
+
+if TYPE_CHECKING:
+    from ..network import Network
+
+
+class _Stop(Exception):
+    """Ends SciPy's loop from within."""
+
+
+def _wide(rows: Any) -> Any:
+    """Return rows in float64: a large memory map in blocks as they are read, all else at once."""
+    large = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.size * 8 > blocks.BLOCK
+    if large and blocks.is_mapped(rows):
+        rows = blocks.BlockRows(rows, rows.dtype)
+    return rows.astype(np.float64, copy=False)
+
+
+def refuse(net: Network, problem: Problem, rules: Rules) -> None:
+    """Raise for what a training by L-BFGS cannot have."""
+    for name, default in (("clip_norm", None), ("ema", None), ("order", None)):
+        if getattr(rules, name) != default:
+            raise ValueError(f"{name} must not be given with L-BFGS, which has no batches")
+    if any(net.dropout):
+        raise ValueError("a network with dropout must have an optimizer that takes steps, got LBFGS")
+
+
+def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> History:
+    """Train the parameters in place for at most `rules.epochs` iterations and return what happened."""
+    from scipy import optimize
+
+    given, wide = problem, np.dtype(np.float64)
+    targets = Targets(*(t if t is None or t.dtype.kind != "f" else _wide(t) for t in problem.targets))
+    X, targets = matched(_wide(problem.X), targets)
+    problem = replace(problem, X=X, targets=targets)
+    history = History(problem.loss.name)
+    start = net.params.astype(wide)
+    # What is trained: everything, of which no copy is made, or the elements of a mask
+    free: Any = slice(None)
+    if any(net.frozen):
+        free = np.repeat(
+            [not frozen for frozen in net.frozen],
+            [W.size + b.size for W, b in zip(net.weights, net.biases, strict=True)],
+        )
+    costs: list[float] = []  # of the points that SciPy has asked for
+    began = time.perf_counter()
+    watch = Watch(net, rules, history)
+
+    def full(p: np.ndarray) -> np.ndarray:
+        if not any(net.frozen):
+            return p
+        whole = start.copy()
+        whole[free] = p
+        return whole
+
+    def cost(p: np.ndarray) -> tuple[float, np.ndarray]:
+        grad = np.empty_like(start)  # SciPy keeps it
+        value = problem.cost_and_gradient(full(p), grad)
+        if not costs:
+            if not np.isfinite(value):
+                raise DivergedError(0, float("nan"), f"the cost of the first weights is {value}")
+            history.loss.append(value)  # as of an epoch: the cost before its step
+        costs.append(value)
+        return value, grad[free]
+
+    def iterated(intermediate_result: Any) -> None:
+        net.params[:] = full(intermediate_result.x)
+        history.rate.append(1.0)
+        watch.validate()
+        if rules.max_seconds is not None and time.perf_counter() - began >= rules.max_seconds:
+            history.stopped_by = "max_seconds"
+        watch.tell()
+        if history.stopped_by:
+            raise _Stop
+        history.loss.append(float(intermediate_result.fun))
+
+    try:
+        result = optimize.minimize(
+            cost, start[free], jac=True, method="L-BFGS-B", callback=iterated,
+            options={"maxiter": rules.epochs, "maxcor": spec.history, "gtol": spec.gtol, "ftol": spec.ftol,
+                     "maxfun": spec.max_evaluations or 100 * rules.epochs, "maxls": spec.line_search},
+        )  # fmt: skip
+        net.params[:] = full(result.x)
+        if result.status == 1:
+            history.stopped_by = "epochs" if result.nit >= rules.epochs else "evaluations"
+        else:
+            history.stopped_by = "converged" if result.status == 0 else "line_search"
+    except _Stop:
+        pass
+    finally:
+        history.seconds = time.perf_counter() - began
+        watch.close()
+    if len(history.loss) > 1:
+        history.loss.pop()  # the cost after the last iteration: nothing was done with it
+    if rules.record == "step":
+        history.step_loss = costs
+    if not _core.all_finite(net.params):
+        net.params[:] = start
+        raise DivergedError(len(history.loss) - 1, costs[-1], "a weight is not finite")
+    watch.warn(given, len(costs), [])
+    return history

@@ -1,0 +1,140 @@
+"""An optimizer at work on a network, and the lock that lets one writer at a time change its parameters."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _checks as checks
+from .. import _core, optimizers, schedules
+from ..data import arrays as data
+
+if TYPE_CHECKING:
+    from ..network import Network
+
+
+class Guard:
+    """Lets one training at a time write the parameters of a network, and counts how often that was done."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self._lock = threading.Lock()
+
+    def writing(self, what: str) -> Guard:
+        """Take it for a ``with`` block, or raise RuntimeError if another holds it."""
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(f"{what} must not be called on a network that is in training")
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.changes += 1
+        self._lock.release()
+
+
+class OptimizerState:
+    """An optimizer at work on a network, made by `Network.optimizer`: the other half of a loop of one's own.
+
+    Attributes
+    ----------
+    spec : SGD or Adam
+    slots : ndarray (n_slots, P)
+        The state: none for plain gradient descent, one vector of momenta, two of moments for Adam.
+    n_steps : int
+        Updates done.
+    params : ndarray (P,)
+        The parameters that it updates, the network's own.
+    net : Network
+        The network. Pickled and copied together, as ``pickle.dumps((net, state))``, the two stay together; a
+        state alone takes its network with it, and ``copy.copy(state)`` stays on the same network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dnn import SGD, Network
+    >>> net = Network([2, 1], init="zeros")
+    >>> descent = net.optimizer(SGD(0.5))
+    >>> out, cache = net.forward([[1.0, 2.0]])
+    >>> grad, _ = net.backward(cache, out - 1, wrt="params")
+    >>> descent.step(grad)
+    >>> net.params.tolist()
+    [0.5, 1.0, 0.5]
+    """
+
+    def __init__(self, spec: optimizers.Optimizer, net: Network) -> None:
+        self.spec = spec
+        self.net = net
+        self.kernel = _core.OPTIMIZERS[spec.kernel]
+        self.hyper = spec.hyper
+        self.weight_decay = float(getattr(spec, "weight_decay", 0.0))
+        self.slots = _core.zeros((self.kernel.n_slots, net.n_params), net.dtype)
+        self.n_steps = 0
+        self.schedule = schedules.schedule_of(spec.rate).start()
+        # Of a rate that never changes: asking its schedule takes as long as a small step
+        self._fixed = self.schedule.rate if isinstance(self.schedule, schedules.Constant) else None
+        self.seed: int | None = None  # of dropout: drawn by the first fit, so that a run in pieces is one
+
+    @property
+    def params(self) -> np.ndarray:
+        """The parameters (P,) that it updates, the network's own."""
+        return self.net._params
+
+    def __copy__(self) -> OptimizerState:
+        return copy.deepcopy(self, {id(self.net): self.net})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: item for name, item in vars(self).items() if name != "kernel"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.kernel = _core.OPTIMIZERS[self.spec.kernel]
+        self.slots = _core.zeros(state["slots"].shape, state["slots"].dtype)  # aligned, as it was
+        self.slots[:] = state["slots"]
+
+    def step(self, grad: np.ndarray, rate: float | None = None) -> None:
+        """Do one update of the network's parameters, in place.
+
+        Parameters
+        ----------
+        grad : ndarray (P,)
+            The gradient, as `backward` and `loss_and_gradient` return it.
+        rate : float, default None
+            The rate of this step; None: the spec's. A schedule counts each step as an epoch here.
+
+        Raises
+        ------
+        RuntimeError
+            If the network is in training elsewhere.
+        """
+        params = self.params
+        if np.shape(grad) != params.shape:
+            raise ValueError(f"grad must have shape {params.shape}, got {np.shape(grad)}")
+        if (
+            not isinstance(grad, np.ndarray)
+            or grad.dtype != params.dtype
+            or not (grad.flags.c_contiguous and grad.flags.aligned)
+        ):
+            grad = data.converted(grad, params.dtype, "grad")
+        if rate is None and self._fixed is not None:
+            rate = self._fixed
+        elif rate is None:
+            rate = float(self.schedule.rates(self.n_steps, 1, 1)[0])
+        else:
+            rate = checks.check_real("rate", rate, 0.0)
+        net = self.net
+        with net._guard.writing("step"):
+            _core.update(
+                net._plan, params, grad, self.slots, self.kernel.row, self.hyper, self.weight_decay,
+                rate, self.n_steps + 1, frozen_of(net),
+            )  # fmt: skip
+            self.n_steps += 1
+
+
+def frozen_of(net: Network) -> np.ndarray | None:
+    """Return what the core is told of frozen layers."""
+    return np.array(net.frozen, np.uint8) if any(net.frozen) else None

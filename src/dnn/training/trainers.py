@@ -1,0 +1,245 @@
+"""What does the steps of a training in place of the core's Trainer: over rows in blocks, with costs split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from .. import _core
+from ..data.blocks import BlockRows
+
+if TYPE_CHECKING:
+    from .loop import Problem
+    from .optimizer_state import OptimizerState
+
+PythonLoss: TypeAlias = "Callable[[Any, np.ndarray], float] | None"
+
+
+class Steps(Protocol):
+    """What does steps of a training, as the core's Trainer does."""
+
+    step: int
+
+    def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
+        """Do len(rates) steps from batch `first` of the first epoch of order (epochs, N); see the core."""
+
+    def close(self) -> None:
+        """End its team of threads."""
+
+
+class BlockTrainer:
+    """A trainer over a memory map: it fills a buffer with the rows of the next steps, and trains on that.
+
+    Parameters
+    ----------
+    problem : Problem
+        X is BlockRows.
+    batch : int
+        Rows a step.
+    trainer : callable
+        ``trainer(X, Y, classes, weights, python_loss, batch)`` returns the core's Trainer over these arrays,
+        which takes them as they stand. It keeps their places: what is written there later is what it reads.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        batch: int,
+        trainer: Callable[[np.ndarray, Any, Any, Any, PythonLoss, int], Steps],
+    ) -> None:
+        assert isinstance(problem.X, BlockRows)
+        self.X: BlockRows = problem.X
+        self.python_loss = problem.python_loss()
+        self.which: Any = None  # the rows that the buffer holds
+        self.sources = (problem.targets.Y, problem.targets.classes, problem.weights)
+        self.batch = batch
+        self.n_full, rest = divmod(len(self.X), batch)
+        self.steps_per_epoch = self.n_full + bool(rest)
+        tile = next(self.X.tiles())
+        held = min(self.n_full, max(1, tile.stop // batch))
+        # The core counts the batches of its rows from the number of rows: the short last one has its own.
+        self.sets: list[tuple[list[np.ndarray | None], np.ndarray, Steps | None]] = []
+        for n_rows in (held * batch, rest):
+            X = np.empty((n_rows, self.X.shape[1]), self.X.dtype)
+            Y, classes, weights = (
+                None if s is None else np.zeros((n_rows, *s.shape[1:]), s.dtype) for s in self.sources
+            )
+            if weights is not None:
+                weights[:] = 1
+            loss = None if self.python_loss is None else self._loss
+            made = trainer(X, Y, classes, weights, loss, min(batch, n_rows)) if n_rows else None
+            self.sets.append(([Y, classes, weights], X, made))
+        self.step = next(made for *_, made in self.sets if made is not None).step
+
+    def _loss(self, rows: Any, scores: np.ndarray) -> float:
+        """Hand the rows that were asked for, not their places in the buffer, to a loss in Python."""
+        assert self.python_loss is not None
+        return self.python_loss(self.which[rows], scores)
+
+    def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
+        """Do len(rates) steps, as the core's Trainer does."""
+        done = 0
+        while done < len(rates):
+            epoch, number = divmod(first + done, self.steps_per_epoch)
+            last = number >= self.n_full
+            buffers, X, trainer = self.sets[last]
+            assert trainer is not None
+            n = 1 if last else min(len(X) // self.batch, len(rates) - done, self.n_full - number)
+            begin, end = number * self.batch, min((number + n) * self.batch, len(self.X))
+            which = slice(begin, end) if order is None else order[epoch, begin:end]
+            if self.python_loss is not None:
+                self.which = np.arange(begin, end) if order is None else which
+            self.X.read(which, X[: end - begin])
+            for source, buffer in zip(self.sources, buffers, strict=True):
+                if source is not None and buffer is not None:
+                    buffer[: end - begin] = source[which]
+            trainer.step = self.step
+            good = trainer.steps(None, rates[done : done + n], costs[done : done + n], 0)
+            self.step = trainer.step
+            done += good
+            if good < n:
+                break
+        return done
+
+    def close(self) -> None:
+        """End the teams of threads."""
+        for *_, trainer in self.sets:
+            if trainer is not None:
+                trainer.close()
+
+
+class SummedTrainer:
+    """A trainer over batches too large to be held: it sums the gradient of each over blocks of its rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        X is BlockRows. Nothing is dropped.
+    batch : int
+        Rows a step.
+    optimizer : OptimizerState
+    clip_norm : float or None
+    mean : ndarray (P,) or None
+        Becomes the running average of the parameters, which it approaches by `mean_rate`.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        batch: int,
+        optimizer: OptimizerState,
+        clip_norm: float | None,
+        mean: np.ndarray | None,
+        mean_rate: float,
+        frozen: np.ndarray | None,
+    ) -> None:
+        self.problem, self.batch, self.optimizer = problem, batch, optimizer
+        self.clip_norm, self.mean, self.mean_rate, self.frozen = clip_norm, mean, mean_rate, frozen
+        self.step = optimizer.n_steps
+        self.grad = np.empty_like(problem.params)
+
+    def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
+        """Do len(rates) steps, as the core's Trainer does."""
+        n = len(self.problem.X)
+        for i, rate in enumerate(rates):
+            epoch, number = divmod(first + i, -(-n // self.batch))
+            rows: Any = slice(number * self.batch, min((number + 1) * self.batch, n))
+            batch = self.problem.take(rows if order is None else order[epoch, rows])
+            if batch.weights is not None and not batch.weights.any():
+                costs[i] = 0.0  # it is skipped
+            elif not self._step(batch, float(rate), costs[i : i + 1]):
+                return i
+        return len(rates)
+
+    def _step(self, batch: Problem, rate: float, cost: np.ndarray) -> bool:
+        """Do one step; return whether its cost and gradient were finite."""
+        params, optimizer, grad = batch.params, self.optimizer, self.grad
+        cost[0] = batch.cost_and_gradient(params, grad)
+        if not np.isfinite(cost[0]):
+            return False
+        if self.clip_norm is not None:
+            norm = self._norm(batch)
+            if not np.isfinite(norm):
+                return False
+            if norm > self.clip_norm:
+                grad *= self.clip_norm / norm
+        _core.update(
+            batch.plan, params, grad, optimizer.slots, optimizer.kernel.row, optimizer.hyper,
+            optimizer.weight_decay, rate, self.step + 1, self.frozen,
+        )  # fmt: skip
+        if self.mean is not None:
+            self.mean += self.mean_rate * (params - self.mean)
+        self.step += 1
+        return True
+
+    def _norm(self, batch: Problem) -> float:
+        """Return the norm of the gradient, without that of frozen layers."""
+        parts = layer_slices(batch.plan)
+        if self.frozen is not None:
+            parts = [part for part, frozen in zip(parts, self.frozen, strict=True) if not frozen]
+        return float(np.sqrt(sum(np.sum(np.square(self.grad[part], dtype=np.float64)) for part in parts)))
+
+    def close(self) -> None:
+        """Do nothing: it has no threads of its own."""
+
+
+class Divided:
+    """A trainer that reports ``loss / divisor + penalties``, a step at a time: penalties change with each."""
+
+    def __init__(self, trainer: Steps, problem: Problem, batch: int) -> None:
+        self.trainer = trainer
+        self.problem = problem
+        self.batch = batch
+        self.least = problem.least
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self.trainer.step
+
+    @step.setter
+    def step(self, value: int) -> None:
+        self.trainer.step = value
+
+    def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
+        """Do len(rates) steps, as the core's Trainer does."""
+        problem, n = self.problem, len(self.problem.X)
+        for i in range(len(rates)):
+            epoch, number = divmod(first + i, -(-n // self.batch))
+            rows: Any = slice(number * self.batch, min((number + 1) * self.batch, n))
+            weight = float(rows.stop - rows.start)
+            now = None if order is None else order[epoch : epoch + 1]
+            if problem.weights is not None:
+                weight = float(problem.weights[rows if now is None else now[0, rows]].sum())
+            penalties = penalty(problem, max(weight, self.least * (rows.stop - rows.start)) if weight else 0)
+            if not self.trainer.steps(now, rates[i : i + 1], costs[i : i + 1], number):
+                return i
+            costs[i] = (costs[i] - penalties) / problem.divisor + penalties
+        return len(rates)
+
+    def close(self) -> None:
+        """End the team of threads."""
+        self.trainer.close()
+
+
+def penalty(problem: Problem, weight: float) -> float:
+    """Return the penalties of a batch of this weight, as the parameters are now."""
+    if weight == 0 or (problem.alpha == 0 and problem.l1 == 0):
+        return 0.0
+    (alpha, l1), total = problem.penalties, 0.0
+    for op, part in enumerate(layer_slices(problem.plan), 1):
+        W = problem.params[part.start : part.stop - problem.plan.units(op)].astype(np.float64, copy=False)
+        total += 0.5 * alpha * float(W @ W) + l1 * float(np.abs(W).sum())
+    return total / weight
+
+
+def layer_slices(plan: _core.Plan) -> list[slice]:
+    """Return where the parameters of each layer stand: W, then b."""
+    parts, begin, n_in = [], 0, plan.n_inputs
+    for op in range(plan.n_ops):
+        n_out = plan.units(op + 1)
+        parts.append(slice(begin, begin + (n_in + 1) * n_out))
+        begin, n_in = parts[-1].stop, n_out
+    return parts
