@@ -16,7 +16,7 @@ barrier a step (`private_step`), a tiny one a third (`lying_step`).
 Arithmetic is in C: products in `core/kernels/products.h` (or BLAS, on an instruction set that these are not written for),
 everything else in `core/kernels/body.h`. What is left here is addresses and order. Numbers are addressed as bytes,
 `size` apart, so that one code serves both precisions. Nothing below `nogil` allocates or touches a Python object;
-what is checked is checked by the callers (`network.py`, `training.py`), and in `core/run.pxi` as far as memory safety
+what is checked is checked by the callers (`network.py`, `training/`), and in `core/run.pxi` as far as memory safety
 needs it.
 
 The grid is a function of shapes, precision, instruction set and BLAS. Whoever does a tile, and wherever a run is
