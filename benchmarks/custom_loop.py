@@ -1,4 +1,4 @@
-"""What does a loop of one's own cost over fit?
+"""What does a custom training loop cost over fit?
 
 A loop of forward, d_out in NumPy, backward and step against fit, in the same process by turns, on 8-64-64-1
 with batches of 64 (of 8 and 512 too, to tell what a call costs from what its work does). squared_error, whose

@@ -37,7 +37,7 @@ class Work:
 
     @property
     def training_flops(self) -> int:
-        """Of the products of an epoch: forward, dW, and dX but for the first layer."""
+        """Of the products of an epoch: forward, dW, and dX except for the first layer."""
         products = [i * o for i, o in zip(self.sizes, self.sizes[1:], strict=False)]
         return 2 * self.rows * (3 * sum(products) - products[0])
 

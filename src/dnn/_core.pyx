@@ -302,7 +302,7 @@ cdef inline const void** rows_of(const Job* job, int slot, Py_ssize_t r) noexcep
 
 
 cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ssize_t o0, Py_ssize_t o1) noexcept nogil:
-    """Rows r .. r + n, columns o0 .. o1 of a layer: Z = A_prev W + b, A = f(Z), dropout. All columns, but for a layer that
+    """Rows r .. r + n, columns o0 .. o1 of a layer: Z = A_prev W + b, A = f(Z), dropout. All columns, except for a layer that
     members share by columns."""
     cdef const Op* op = &job.ops[i]
     cdef Slot src = job.slots[op.src], dst = job.slots[op.dst]

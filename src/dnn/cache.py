@@ -11,7 +11,7 @@ from . import _core
 
 
 class Cache:
-    """What `Network.forward` keeps for `Network.backward`. Opaque but for Z and A, which are to be read.
+    """What `Network.forward` keeps for `Network.backward`. Opaque except for Z and A, which may be read.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ from ._frozen import value
 
 @value
 class LeakyReLU:
-    """The activation leaky_relu, ``z`` above 0 and ``slope z`` below, with a slope of one's own.
+    """The activation leaky_relu, ``z`` above 0 and ``slope z`` below, with your own slope.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class LeakyReLU:
 
 @value
 class ELU:
-    """The activation elu, ``z`` above 0 and ``alpha (exp(z) - 1)`` below, with an alpha of one's own.
+    """The activation elu, ``z`` above 0 and ``alpha (exp(z) - 1)`` below, with your own alpha.
 
     Parameters
     ----------

@@ -321,7 +321,7 @@ class Network:
         """Return the gradients of the parameters (P,) and of the inputs (N, I).
 
         The plain vector-Jacobian product: it sums over rows, no 1/N, no penalties. The parameters must be
-        those of `forward`: a `step` or a `fit` since is an error, a write of one's own is not noticed.
+        those of `forward`: a `step` or a `fit` since is an error; writing to the views is not noticed.
 
         Parameters
         ----------

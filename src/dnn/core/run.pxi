@@ -987,14 +987,14 @@ cdef class Trainer:
             if n == 1:
                 self.alone = took / some
                 continue
-            # To wake a member from its sleep may take as long as a short try, and tells nothing: but for a slice of time
+            # To wake a member from its sleep may take as long as a short try, and tells nothing, except where it took a slice of time
             waited = dnn_team_waited(shared.team) - shared.late
             if shared.late > SLICE:
                 waited, took = waited + shared.late, took + shared.late
             if waited > WAITED * took or (short_steps and self.alone > 0 and took > self.alone * some):
                 self.kept_waiting += 1
                 self.trusted = False
-                # Once may be chance, but for a whole slice of time, in few steps, or where it has been so before
+                # Once may be chance, except for a whole slice of time, in few steps, or where it has been so before
                 if self.kept_waiting == 2 or (took < 0.02 and (waited > SLICE or self.pause > PAUSE)):
                     self.kept_waiting = 0
                     self.alone_until = dnn_seconds() + self.pause

@@ -1,4 +1,4 @@
-"""The customs house: what a caller hands in becomes an array that the core can read, or one clear error."""
+"""Validation on entry: every argument becomes an array that the core can read, or raises one clear error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def features(
     A 1-d x of n_features numbers is one row. `finite` refuses NaN and infinity. A memory map that must be
     converted, and is larger than a block, becomes `BlockRows`.
     """
-    # Most often there is nothing to do, and a loop of one's own should not pay for looking further
+    # Most often there is nothing to do, and a custom training loop should not pay for further checks
     if (
         type(X) is np.ndarray
         and X.dtype == dtype
@@ -292,11 +292,8 @@ def described(dtype: np.dtype[Any]) -> str:
 
 
 def converted(value: Any, dtype: np.dtype[Any], name: str) -> np.ndarray:
-    """Return a copy of an array of real numbers of any type in a dtype, contiguous and aligned."""
-    array = numbers(value, name)
-    out = np.empty(array.shape, dtype)
-    blocks.convert(array, out, name)
-    return out
+    """Return an array of real numbers of any type in a dtype, contiguous and aligned."""
+    return _vector(numbers(value, name), dtype, name)
 
 
 def refuse_nonfinite(array: np.ndarray, name: str, given: Any = None, first: int = 0) -> None:

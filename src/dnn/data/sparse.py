@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .blocks import too_large
 
 
 class Rows:
@@ -44,10 +45,7 @@ class Rows:
             with np.errstate(over="raise"):
                 values = np.require(matrix.data, dtype, ["C", "A"])
         except FloatingPointError:
-            raise ValueError(
-                f"{name} must fit {dtype}, got {np.abs(matrix.data).max():g}: scale it, or use "
-                "dtype='float64'"
-            ) from None
+            raise too_large(matrix.data, dtype, name) from None
         if values is not matrix.data:  # the columns are shared
             matrix = type(matrix)((values, matrix.indices, matrix.indptr), shape=matrix.shape)
         self.matrix = matrix

@@ -232,7 +232,7 @@ class Perceptron(Parameters):
         self.n_outputs_ = n_outputs
         self.n_layers_ = len(hidden) + 2
         self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
-        place = "X_val and y_val"
+        place, part = "X_val and y_val", "X"  # of validation and of training, as errors call them
         self._begin(first, stopping, stopping or validation[0] is not None)
         rows = rows_of(X, net.dtype)
         real = self._output() in ("identity", "exp")
@@ -251,6 +251,7 @@ class Perceptron(Parameters):
                     f"got {self.validation_fraction} of {n_samples} rows"
                 )
             place = f"the {len(val)} rows that validation_fraction={self.validation_fraction} sets aside"
+            part = f"the rows that validation_fraction={self.validation_fraction} leaves to train on"
             checked = (
                 some(rows, val),
                 y[val],
@@ -260,8 +261,6 @@ class Perceptron(Parameters):
             )
             rows, y = some(rows, train), y[train]
             weights, of_classes = some(weights, train), some(of_classes, train)
-        part = f"the rows that validation_fraction={self.validation_fraction} leaves to train on"
-        part = part if place != "X_val and y_val" else "X"
         both = data.weighed(part, sample_weight=weights, class_weight=of_classes)
         problem = self._problem(net, rows, y, both, spec)
         watched = None if checked is None else self._validation(net, spec, place, y, *checked)

@@ -224,7 +224,7 @@ def losses(
 
 
 class Rule(Protocol):
-    """A rule of one's own on the epochs that have ended; it may end the training and set rates."""
+    """A rule on the epochs that have ended; it may end the training and set learning rates."""
 
     def free(self) -> int | None:
         """Return how many epochs, 1 or more, may pass before it must look; None for any number."""

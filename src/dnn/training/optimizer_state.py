@@ -38,7 +38,7 @@ class Guard:
 
 
 class OptimizerState:
-    """An optimizer at work on a network, made by `Network.optimizer`: the other half of a loop of one's own.
+    """An optimizer at work on a network, made by `Network.optimizer`: the other half of a custom loop.
 
     Attributes
     ----------

@@ -192,7 +192,6 @@ class Divided:
         self.trainer = trainer
         self.problem = problem
         self.batch = batch
-        self.least = problem.least
 
     @property
     def step(self) -> int:
@@ -213,7 +212,8 @@ class Divided:
             now = None if order is None else order[epoch : epoch + 1]
             if problem.weights is not None:
                 weight = float(problem.weights[rows if now is None else now[0, rows]].sum())
-            penalties = penalty(problem, max(weight, self.least * (rows.stop - rows.start)) if weight else 0)
+            least = problem.least * (rows.stop - rows.start)
+            penalties = penalty(problem, max(weight, least) if weight else 0)
             if not self.trainer.steps(now, rates[i : i + 1], costs[i : i + 1], number):
                 return i
             costs[i] = (costs[i] - penalties) / problem.divisor + penalties

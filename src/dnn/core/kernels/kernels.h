@@ -7,7 +7,7 @@
  * address of the block.
  *
  * To add an activation or a loss: one row here, its formulas in body.h, one line in
- * tests/reference.py. An optimizer also wants a frozen class in specs.py.
+ * tests/reference.py. An optimizer also needs a frozen class in optimizers.py.
  */
 #ifndef DNN_KERNELS_H
 #define DNN_KERNELS_H
