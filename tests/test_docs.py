@@ -128,6 +128,7 @@ def test_the_readme_runs(monkeypatch, tmp_path):
 RUNNABLE = ["index.md", *sorted(f"guide/{page.name}" for page in (DOCS / "guide").glob("*.md"))]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_pages_print_what_they_say(page, monkeypatch, tmp_path):
     if page == "guide/tuning.md":

@@ -15,6 +15,7 @@ import gan_ring
 import policy_gradient
 
 
+@pytest.mark.long
 def test_gan_finds_all_modes_of_the_ring():
     found = gan_ring.main()
     # Of 2,000 points 250 belong to each mode; of an even ring a quarter would be near, 64 for each mode.

@@ -84,6 +84,7 @@ print(done, refused)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux, to limit memory")
 def test_allocation_failure_is_a_memory_error(isa):
     ran = subprocess.run(

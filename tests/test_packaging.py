@@ -49,6 +49,7 @@ def test_the_library_has_no_folder_of_the_machine_that_built_it(tmp_path):
         assert len(run_paths(planted)) == 1  # so that it would be noticed
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not SETUP.exists(), reason="setup.py is not beside these tests")
 def test_the_sdist_has_the_same_bytes_whenever_it_is_made(tmp_path):
     """Twice, of copies whose files have other times and modes; the setup.py of a project with one module."""

@@ -426,6 +426,7 @@ print((status("VmHWM") - before) / est._net.params.nbytes)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")
 @pytest.mark.parametrize(
     ("options", "state"),

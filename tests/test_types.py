@@ -72,6 +72,7 @@ def strict(tmp_path_factory):
     return check
 
 
+@pytest.mark.long
 def test_user_code_passes_strict_checks(strict):
     names = ", ".join([*dnn.__all__, "MLPClassifier", "MLPRegressor"])
     said = strict(USER.format(names=names))
