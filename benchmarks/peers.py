@@ -144,7 +144,7 @@ class NumPy:
 
 
 def probabilities(Z: np.ndarray) -> np.ndarray:
-    """Return sigmoid or softmax of the scores, in their place."""
+    """Return sigmoid or softmax of the logits, in their place."""
     if Z.shape[1] == 1:
         np.negative(Z, out=Z)
         np.exp(Z, out=Z)
@@ -519,7 +519,7 @@ class Jax:
                 os.sched_setaffinity(int(thread), allowed)
         self.jax = jax
 
-    def scores(self, params: Any, x: Any) -> Any:
+    def logits(self, params: Any, x: Any) -> Any:
         jnp = self.jax.numpy
         for W, b in params[:-1]:
             x = jnp.maximum(x @ W + b, 0)
@@ -539,7 +539,7 @@ class Jax:
         real = np.dtype(work.dtype).type
 
         def cost(params: Any, x: Any, t: Any) -> Any:
-            z = self.scores(params, x)
+            z = self.logits(params, x)
             if work.one_unit:
                 return jnp.mean(jax.nn.softplus(z) - t * z)
             return -jnp.sum(t * jax.nn.log_softmax(z)) / batch
@@ -592,7 +592,7 @@ class Jax:
         X = jax.device_put(rows(work, n)[0])
         params = self.first(work)
         output = jax.nn.sigmoid if work.one_unit else jax.nn.softmax
-        predict = jax.jit(lambda params, X: output(self.scores(params, X)))
+        predict = jax.jit(lambda params, X: output(self.logits(params, X)))
         return calls(lambda: predict(params, X).block_until_ready())
 
 

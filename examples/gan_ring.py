@@ -47,12 +47,12 @@ def main(quick=True, seed=0):
         # generator can reach each of them.
         noise = 0.3 * fade * rng.standard_normal((2 * n, 2))
 
-        logits, cache = discriminator.forward(np.vstack([real, fake]) + noise, scores=True)
+        logits, cache = discriminator.forward(np.vstack([real, fake]) + noise, logits=True)
         d_logits = (expit(logits) - is_real) / n  # the gradient of the log loss
         grad, _ = discriminator.backward(cache, d_logits, wrt="params")
         discriminator_adam.step(grad, rate * fade)
 
-        logits, cache = discriminator.forward(fake + noise[n:], scores=True)
+        logits, cache = discriminator.forward(fake + noise[n:], logits=True)
         d_logits = (expit(logits) - 1) / n  # of -log D(fake), which still has a slope where D is sure
         _, d_fake = discriminator.backward(cache, d_logits, wrt="input")
         grad, _ = generator.backward(generator_cache, d_fake, wrt="params")

@@ -61,7 +61,7 @@ def main(quick=True, seed=0):
         baseline = to_go.sum(axis=1, keepdims=True) / up.sum(axis=1, keepdims=True)
         advantage = (to_go - baseline)[up]
         advantage /= advantage.std() + 1e-8
-        logits, cache = policy.forward(states[up], scores=True)
+        logits, cache = policy.forward(states[up], logits=True)
         # The gradient of -mean(advantage log P(push)): the log loss of the pushes, weighted by the advantage
         d_logits = advantage[:, None] * (expit(logits) - right[up][:, None]) / len(logits)
         grad, _ = policy.backward(cache, d_logits, wrt="params")

@@ -100,7 +100,7 @@ ACTIVATIONS = {
     "softmax": (softmax, softmax_backward),
 }
 
-# A row's outputs depend on all its scores.
+# A row's outputs depend on all its pre-activations.
 ROW_WISE = {"softmax"}
 
 
@@ -171,7 +171,7 @@ def d_log_loss_softmax(S, Y, smoothing=0.0):
     return softmax(S) * Y.sum(axis=1, keepdims=True) - Y
 
 
-# (loss, output): (per_row_loss(S, Y, *parameters) -> (N,), d_scores(S, Y, *parameters) -> (N, O)). Output
+# (loss, output): (per_row_loss(S, Y, *parameters) -> (N,), d_logits(S, Y, *parameters) -> (N, O)). Output
 # None: S are the outputs of any element-wise activation. Where a target is met the slope at the kink is 0.
 LOSSES = {
     ("squared_error", None): (squared_error, lambda A, Y: A - column(Y, A)),
@@ -252,16 +252,16 @@ def forward(weights, biases, activations, X, masks=None):
     return cache
 
 
-def backward(weights, activations, X, cache, d_out, scores=False):
-    """dW, db (lists) and dX of sum(d_out * outputs), or of sum(d_out * scores) with scores=True."""
+def backward(weights, activations, X, cache, d_out, logits=False):
+    """dW, db (lists) and dX of sum(d_out * outputs), or of sum(d_out * logits) with logits=True."""
     n_layers = len(weights)
     dW, db = [None] * n_layers, [None] * n_layers
     dA = d_out
     for layer in reversed(range(n_layers)):
         Z, mask = cache[layer][0], cache.masks[layer]
         name, parameters = split(activations[layer])
-        from_scores = scores and layer == n_layers - 1
-        dZ = dA if from_scores else ACTIVATIONS[name][1](Z, dA, *parameters)
+        from_logits = logits and layer == n_layers - 1
+        dZ = dA if from_logits else ACTIVATIONS[name][1](Z, dA, *parameters)
         A_in = cache[layer - 1][1] if layer > 0 else X
         dW[layer] = drop(A_in, mask).T @ dZ
         db[layer] = dZ.sum(axis=0)
@@ -301,13 +301,13 @@ def cost_and_gradient(
     key = fits(loss, activations[-1])
     if key is None:
         raise ValueError(f"{loss} does not fit the output {activations[-1]}")
-    per_row_loss, d_scores = LOSSES[key]
+    per_row_loss, d_logits = LOSSES[key]
     parameters = split(loss)[1]
-    from_scores = key[1] is not None
+    from_logits = key[1] is not None
 
     cache = forward(weights, biases, activations, X, masks)
     Z, A = cache[-1]
-    S = Z if from_scores else A
+    S = Z if from_logits else A
     losses = per_row_loss(S, y, *parameters)
     w = np.ones_like(losses) if sample_weight is None else sample_weight
     total = w.sum()
@@ -315,8 +315,8 @@ def cost_and_gradient(
     penalized = max(total, least * len(w))
     cost = w @ losses / total + penalty / penalized
 
-    d_out = w[:, None] * d_scores(S, y, *parameters) / total
-    dW, db, _ = backward(weights, activations, X, cache, d_out, scores=from_scores)
+    d_out = w[:, None] * d_logits(S, y, *parameters) / total
+    dW, db, _ = backward(weights, activations, X, cache, d_out, logits=from_logits)
     dW = [G + (alpha * W + l1 * np.sign(W)) / penalized for G, W in zip(dW, weights, strict=True)]
     return cost, flatten(dW, db)
 

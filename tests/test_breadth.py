@@ -144,8 +144,8 @@ def test_class_weights_are_weights_of_the_rows():
         Network([7, 1]).fit(X, y + 0.5, class_weight="balanced")
 
 
-def half_square(y, scores):
-    residual = scores - y
+def half_square(y, logits):
+    residual = logits - y
     return (residual**2).sum(axis=1) / 2, residual
 
 
@@ -173,14 +173,14 @@ def test_a_loss_in_python_may_fail():
     net = Network([7, 2], random_state=0)
     before = net.params.copy()
 
-    def broken(y, scores):
+    def broken(y, logits):
         raise ZeroDivisionError("mine")
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         net.fit(X, y, loss=broken)
     for wrong, kind, message in (
-        (lambda y, s: s, TypeError, r"loss must return \(losses, d_scores\)"),
-        (lambda y, s: (s, s), ValueError, r"loss must return losses \(50,\) and d_scores \(50, 2\)"),
+        (lambda y, s: s, TypeError, r"loss must return \(losses, d_logits\)"),
+        (lambda y, s: (s, s), ValueError, r"loss must return losses \(50,\) and d_logits \(50, 2\)"),
     ):
         with pytest.raises(kind, match=message):
             net.fit(X, y, loss=wrong)
@@ -433,8 +433,8 @@ def test_a_step_with_dropout_is_forward_backward_and_step(activation, batch_size
                     random_state=0) for _ in range(2)]  # fmt: skip
     state = nets[0].optimizer(SGD(0.1))
     nets[0].fit(X, y, optimizer=state, epochs=1, batch_size=batch_size, shuffle=False)
-    P, cache = nets[1].forward(X, training=True, seed=state.seed, scores=True)
+    P, cache = nets[1].forward(X, training=True, seed=state.seed, logits=True)
     P = np.exp(P - P.max(axis=1, keepdims=True))
-    d_scores = (P / P.sum(axis=1, keepdims=True) - np.eye(3)[y]) / len(X)
-    nets[1].optimizer(SGD(0.1)).step(nets[1].backward(cache, d_scores, wrt="params")[0])
+    d_logits = (P / P.sum(axis=1, keepdims=True) - np.eye(3)[y]) / len(X)
+    nets[1].optimizer(SGD(0.1)).step(nets[1].backward(cache, d_logits, wrt="params")[0])
     np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=0, atol=1e-14)

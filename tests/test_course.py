@@ -213,7 +213,7 @@ def test_planar_backward(case):
     # Only A1 is given, not W1 and b1: three numbers a unit are just enough to give its three outputs.
     W1_b1 = np.arctanh(inputs.A1) @ np.linalg.inv(np.vstack([inputs.X, np.ones((1, 3))]))
     net = network([W1_b1[:, :2], inputs.W2], [W1_b1[:, 2], np.zeros(1)], hidden="tanh")
-    _, cache = net.forward(inputs.X.T, scores=True)
+    _, cache = net.forward(inputs.X.T, logits=True)
     np.testing.assert_allclose(cache.A[0].T, inputs.A1, rtol=0, atol=1e-14)
     # A2 comes in through the gradient of the mean cross-entropy with respect to Z2, as in the course.
     grad, _ = net.backward(cache, (inputs.A2 - inputs.Y).T / 3)
@@ -454,7 +454,7 @@ def test_what_the_first_weights_do_to_training(case, circles):
         costs = descend(net, X, Y, rate=0.01, iterations=15000)[::1000]
     off = 0.0
     if case.name == "init_model_x10":
-        # The course prints inf first; from the scores the cost is finite. Then the path depends on rounding,
+        # The course prints inf first; from the logits the cost is finite. Then the path depends on rounding,
         # most at step 7000, where the cost falls steeply: with weights moved by 1e-15 the NumPy reference is
         # off by up to 7e-4, and by 5e-3 there.
         assert np.isfinite(costs[0])
@@ -558,12 +558,12 @@ def test_football_with_dropout(case, football):
     # `fit` draws masks of its own in every step; a loop with the course's does what the course does.
     costs = []
     for iteration in range(case.settings["iterations"]):
-        Z, cache = net.forward(rows, scores=True, training=True, masks=masks)
+        Z, cache = net.forward(rows, logits=True, training=True, masks=masks)
         if iteration % 10000 == 0:
             costs.append(np.mean(np.logaddexp(0, Z) - Y.T * Z))
         # The gradient of the mean cross-entropy with respect to Z: outputs come to be 1 to the last bit.
-        d_scores = (1 / (1 + np.exp(-Z)) - Y.T) / n
-        descent.step(net.backward(cache, d_scores, wrt="params")[0])
+        d_logits = (1 / (1 + np.exp(-Z)) - Y.T) / n
+        descent.step(net.backward(cache, d_logits, wrt="params")[0])
     agree(case, cost_0_10000_20000=costs)
     # 0.929 and 0.95: nothing is dropped in prediction
     agree(case, train_accuracy=accuracy(net, X, Y), test_accuracy=accuracy(net, X_test, Y_test))

@@ -328,7 +328,7 @@ def test_trained_cases_begin_alike(case, task):
         by_core, costs_by_core = trained(compiled, task, steps)
         same(parameters, by_core, rtol=0, atol=1e-9)
         # Where outputs come to be 0 or 1 to the last bit the course's cost is infinite; the core's, from the
-        # scores, never is.
+        # logits, never is.
         finite = np.isfinite(costs)
         assert finite.all() or case.name == "init_model_x10"
         np.testing.assert_allclose(
@@ -414,7 +414,7 @@ def test_three_ways_agree(sizes, activation, output):
     net = Network(list(sizes), activation=activation, output=output, dtype="float64")
     for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
         W[:], b[:] = parameters[f"W{layer}"].T, parameters[f"b{layer}"][:, 0]
-    _, cache = net.forward(X.T, scores=True)
+    _, cache = net.forward(X.T, logits=True)
     np.testing.assert_allclose(net(X.T).T, AL, **close)
     # The course's dA0 is m times the derivative of the cost.
     _, dX = net.backward(cache, (AL - Y).T)

@@ -204,8 +204,8 @@ def test_a_loss_in_python_reads_a_map_of_targets_of_any_shape(columns, optimizer
     X, y = values("f4"), values("f8", columns=2, seed=1)
     y = y if columns else y[:, 0].copy()
 
-    def squares(y, scores):
-        error = scores - y.reshape(len(y), -1)
+    def squares(y, logits):
+        error = logits - y.reshape(len(y), -1)
         return (error**2).sum(axis=1), 2 * error
 
     nets = [Network([I, 4, columns or 1], activation="tanh", random_state=0) for _ in range(2)]

@@ -50,7 +50,7 @@ NAMES = {
     "fit, validated": ["X_val", "y_val", "sample_weight_val"],
     "loss_and_gradient": ["X", "y", "loss", "sample_weight", "alpha", "l1"],
     "losses": ["X", "y", "loss"],
-    "forward": ["X", "scores", "training", "masks", "seed"],
+    "forward": ["X", "logits", "training", "masks", "seed"],
     "backward": ["cache", "d_out", "wrt"],
     "step": ["grad", "rate"],
     "net(X)": ["X", "out"],

@@ -99,7 +99,7 @@ def test_everything_agrees_with_the_oracle(isa_drawn, hidden, output, loss, dtyp
         close(net(X), passed[-1][1], dtype)
         out, cache = net.forward(X)
         close(out, passed[-1][1], dtype)
-        close(net.forward(X, scores=True)[0], passed[-1][0], dtype)
+        close(net.forward(X, logits=True)[0], passed[-1][0], dtype)
         for (Z, A), Z_found, A_found in zip(passed, cache.Z, cache.A, strict=True):
             close(Z_found, Z, dtype)
             close(A_found, A, dtype)
@@ -120,10 +120,10 @@ def test_everything_agrees_with_the_oracle(isa_drawn, hidden, output, loss, dtyp
             close(grad, grad64, dtype)
 
         d_out = rng.normal(size=out.shape).astype(dtype)
-        for scores in (False, True):
-            _, cache = net.forward(X, scores=scores)
+        for logits in (False, True):
+            _, cache = net.forward(X, logits=logits)
             grad, dX = net.backward(cache, d_out)
-            dW, db, dX64 = reference.backward(weights, activations, X64, passed, d_out, scores=scores)
+            dW, db, dX64 = reference.backward(weights, activations, X64, passed, d_out, logits=logits)
             close(grad, reference.flatten(dW, db), dtype)
             close(dX, dX64, dtype)
 
@@ -176,7 +176,7 @@ def test_laws_of_softmax():
     X = np.random.default_rng(0).normal(size=(9, 3))
     before = net(X)
     np.testing.assert_allclose(before.sum(axis=1), 1, rtol=1e-15)
-    net.biases[0][:] += 100.0  # a shift of the scores leaves it alone
+    net.biases[0][:] += 100.0  # a shift of the logits leaves it alone
     np.testing.assert_allclose(net(X), before, rtol=1e-12)
     rows = np.random.default_rng(1).permutation(9)
     np.testing.assert_array_equal(net(X[rows]), net(X)[rows])
@@ -313,13 +313,13 @@ def test_check_gradient_finds_a_planted_fault():
     assert dnn.check_gradient(net, X, y, gradient=grad) > 1e-3
 
 
-def affine(output, scores, y, loss, dtype="float64"):
-    """Losses, and the gradient of their sum by the scores: the biases of a network whose weights are 0."""
-    scores = np.asarray(scores, dtype)
-    net = dnn.Network([1, len(scores)], output=output, init="zeros", dtype=dtype)
-    net.biases[0][:] = scores
+def affine(output, logits, y, loss, dtype="float64"):
+    """Losses, and the gradient of their sum by the logits: the biases of a network whose weights are 0."""
+    logits = np.asarray(logits, dtype)
+    net = dnn.Network([1, len(logits)], output=output, init="zeros", dtype=dtype)
+    net.biases[0][:] = logits
     X = np.zeros((1, 1), dtype)
-    return net.losses(X, y, loss=loss)[0], net.loss_and_gradient(X, y, loss=loss)[1][len(scores) :]
+    return net.losses(X, y, loss=loss)[0], net.loss_and_gradient(X, y, loss=loss)[1][len(logits) :]
 
 
 @pytest.mark.parametrize("loss", ["absolute_error", dnn.Quantile((0.2, 0.9))])
@@ -351,9 +351,9 @@ def test_poisson_is_accurate_where_it_is_small_or_its_mean_vanishes():
 @pytest.mark.parametrize("n", [3, 20, 35])
 @pytest.mark.parametrize("best", [0, -1])
 def test_a_small_log_loss_of_softmax_keeps_its_digits(n, best):
-    scores = np.full(n, -60.0)
-    scores[best] = 0
-    value, slope = affine("softmax", scores, [np.arange(n)[best]], "log_loss")
+    logits = np.full(n, -60.0)
+    logits[best] = 0
+    value, slope = affine("softmax", logits, [np.arange(n)[best]], "log_loss")
     np.testing.assert_allclose(value, (n - 1) * np.exp(-60), rtol=1e-12)
     np.testing.assert_allclose(slope[best], -(n - 1) * np.exp(-60), rtol=1e-12)
     # the highest score twice

@@ -118,9 +118,9 @@ def test_gradient_with_all_options(hidden, loss, output, weighted, alpha, l1, dr
 
 
 @pytest.mark.parametrize("dropout", [False, True])
-@pytest.mark.parametrize("scores", [False, True])
+@pytest.mark.parametrize("logits", [False, True])
 @pytest.mark.parametrize("output", ACTIVATIONS)
-def test_backward_of_any_d_out(output, scores, dropout):
+def test_backward_of_any_d_out(output, logits, dropout):
     sizes, activations = [4, 5, 3], ["tanh", output]
     rng, weights, biases, X, _, masks = draw_away_from_kinks(sizes, activations, 6, dropout=dropout)
     d_out = rng.normal(size=(6, 3))
@@ -128,10 +128,10 @@ def test_backward_of_any_d_out(output, scores, dropout):
     def inner_product(params):
         net = *ref.unflatten(params[X.size :], sizes), activations
         cache = ref.forward(*net, params[: X.size].reshape(X.shape), masks)
-        return (d_out * cache[-1][0 if scores else 1]).sum()
+        return (d_out * cache[-1][0 if logits else 1]).sum()
 
     cache = ref.forward(weights, biases, activations, X, masks)
-    dW, db, dX = ref.backward(weights, activations, X, cache, d_out, scores=scores)
+    dW, db, dX = ref.backward(weights, activations, X, cache, d_out, logits=logits)
     gradient = np.concatenate([dX.ravel(), ref.flatten(dW, db)])
     params = np.concatenate([X.ravel(), ref.flatten(weights, biases)])
     assert relative_error(gradient, ref.finite_difference(inner_product, params)) < 1e-7
@@ -147,11 +147,11 @@ def test_slope_of_each_loss(loss, output):
     # Rows of probabilities may miss a sum of 1 by this much.
     Y = draw_targets(rng, output, 20, 3) * (1 + 1e-5)
     name, parameters = ref.split(loss)
-    per_row_loss, d_scores = ref.LOSSES[name, output]
+    per_row_loss, d_logits = ref.LOSSES[name, output]
     numeric = ref.finite_difference(
         lambda s: per_row_loss(s.reshape(S.shape), Y, *parameters).sum(), S.ravel()
     )
-    assert relative_error(d_scores(S, Y, *parameters).ravel(), numeric) < 1e-8
+    assert relative_error(d_logits(S, Y, *parameters).ravel(), numeric) < 1e-8
 
 
 @pytest.mark.parametrize("activation", [a for a in ACTIVATIONS if a != "softmax"])
@@ -263,20 +263,20 @@ def test_losses_against_scikit_learn(theirs, loss, output):
     rng = np.random.default_rng(0)
     s, y = rng.normal(size=100), rng.poisson(1.5, size=100).astype(float)
     name, parameters = ref.split(loss)
-    per_row_loss, d_scores = ref.LOSSES[name, output]
+    per_row_loss, d_logits = ref.LOSSES[name, output]
     expected, slope = theirs.loss_gradient(y, s)
     if name == "poisson":
         expected = expected + theirs.constant_to_optimal_zero(y)
     np.testing.assert_allclose(per_row_loss(s[:, None], y, *parameters), expected, rtol=1e-12)
-    np.testing.assert_allclose(d_scores(s[:, None], y, *parameters)[:, 0], slope, rtol=1e-12)
+    np.testing.assert_allclose(d_logits(s[:, None], y, *parameters)[:, 0], slope, rtol=1e-12)
 
 
 def test_poisson_is_least_where_the_target_is_met():
     y = np.array([0.5, 1.0, 7.0])
     for output, s in (("exp", np.log(y)), ("softplus", np.log(np.expm1(y)))):
-        per_row_loss, d_scores = ref.LOSSES["poisson", output]
+        per_row_loss, d_logits = ref.LOSSES["poisson", output]
         np.testing.assert_allclose(per_row_loss(s[:, None], y), 0, atol=1e-14)
-        np.testing.assert_allclose(d_scores(s[:, None], y), 0, atol=1e-14)
+        np.testing.assert_allclose(d_logits(s[:, None], y), 0, atol=1e-14)
 
 
 def test_poisson_of_huge_scores():
@@ -284,12 +284,12 @@ def test_poisson_of_huge_scores():
     constant = y * np.log([1, 2, 1, 2]) - y
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         for output, S, a in (("softplus", 1000.0, 1000.0), ("exp", 700.0, np.exp(700.0))):
-            per_row_loss, d_scores = ref.LOSSES["poisson", output]
+            per_row_loss, d_logits = ref.LOSSES["poisson", output]
             S, a = np.array([[-S]] * 2 + [[S]] * 2), np.array([0.0, 0.0, a, a])
             log_a = np.where(a > 0, np.log(np.maximum(a, 1)), S[:, 0])
             np.testing.assert_allclose(per_row_loss(S, y), a - y * log_a + constant, rtol=1e-13, atol=1e-300)
             expected = [0, -2, 1, 1 - 2 / 1000] if output == "softplus" else a - y
-            np.testing.assert_allclose(d_scores(S, y)[:, 0], expected, rtol=1e-13, atol=1e-300)
+            np.testing.assert_allclose(d_logits(S, y)[:, 0], expected, rtol=1e-13, atol=1e-300)
     S = np.array([[-39.9], [-40.1]])
     loss = ref.LOSSES["poisson", "softplus"][0](S, np.ones(2))
     np.testing.assert_allclose(loss, -S[:, 0] - 1, rtol=1e-15)
@@ -329,18 +329,18 @@ def test_label_smoothing_mixes_in_the_loss_of_all_classes():
 
 def test_log_loss_of_huge_scores():
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        per_row_loss, d_scores = ref.LOSSES["log_loss", "sigmoid"]
+        per_row_loss, d_logits = ref.LOSSES["log_loss", "sigmoid"]
         S, Y = np.array([[1000.0], [1000.0], [-1000.0], [-1000.0]]), np.array([0.0, 1.0, 0.0, 1.0])
         np.testing.assert_array_equal(per_row_loss(S, Y), [1000, 0, 0, 1000])
-        np.testing.assert_array_equal(d_scores(S, Y)[:, 0], [1, 0, 0, -1])
-        per_row_loss, d_scores = ref.LOSSES["log_loss", "softmax"]
+        np.testing.assert_array_equal(d_logits(S, Y)[:, 0], [1, 0, 0, -1])
+        per_row_loss, d_logits = ref.LOSSES["log_loss", "softmax"]
         S, classes = np.array([[1000.0, 0.0, -1000.0]] * 3), np.array([0, 1, 2])
         np.testing.assert_array_equal(per_row_loss(S, classes), [0, 1000, 2000])
-        np.testing.assert_array_equal(d_scores(S, classes), [[0, 0, 0], [1, -1, 0], [1, 0, -1]])
+        np.testing.assert_array_equal(d_logits(S, classes), [[0, 0, 0], [1, -1, 0], [1, 0, -1]])
         # Each row has a largest score of its own.
         S = np.array([[1000.0, 1000.0], [-1000.0, -1000.0]])
         np.testing.assert_allclose(per_row_loss(S, np.array([0, 1])), np.log(2), rtol=1e-15)
-        np.testing.assert_array_equal(d_scores(S, np.array([0, 1])), [[-0.5, 0.5], [0.5, -0.5]])
+        np.testing.assert_array_equal(d_logits(S, np.array([0, 1])), [[-0.5, 0.5], [0.5, -0.5]])
 
 
 def test_log_loss_of_a_sure_row_keeps_its_digits():

@@ -401,7 +401,7 @@ def test_other_calls_of_a_network():
         lambda: net.forward(X, masks=[None, None]),
         lambda: net.forward(X, training=True, masks=3), lambda: net.forward(X, training="yes"),
         lambda: net.forward(X, training=True, masks=[None, np.ones((2, 2))]),
-        lambda: net.forward(X, scores="yes"),
+        lambda: net.forward(X, logits="yes"),
         lambda: net.backward(cache, T[:3]), lambda: net.backward(cache, "a"), lambda: net.backward(None, T),
         lambda: net.backward(cache, T, wrt="all"), lambda: net.backward(cache, T * 1j),
         lambda: net.backward(cache, T, wrt=3),

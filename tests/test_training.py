@@ -84,10 +84,10 @@ def test_a_loop_of_ones_own_is_fit(name):
     fitted.fit(X, y, optimizer=spec, epochs=5, batch_size=None)
     optimizer = own.optimizer(spec)
     for _ in range(5):
-        p, cache = own.forward(X, scores=False)
-        d_scores = (p - np.eye(3)[y]) / len(X)
-        _, cache = own.forward(X, scores=True)
-        grad, _ = own.backward(cache, d_scores, wrt="params")
+        p, cache = own.forward(X, logits=False)
+        d_logits = (p - np.eye(3)[y]) / len(X)
+        _, cache = own.forward(X, logits=True)
+        grad, _ = own.backward(cache, d_logits, wrt="params")
         optimizer.step(grad)
     np.testing.assert_allclose(own.params, fitted.params, rtol=0, atol=1e-13)
     assert optimizer.n_steps == 5

@@ -30,9 +30,9 @@ def spread(w, scale):
     return w * min(scale, 1.7e308 / w.max())
 
 
-def squared(y, scores):
+def squared(y, logits):
     """Half the squared error, as a custom loss."""
-    r = scores - y
+    r = logits - y
     return 0.5 * (r**2).sum(axis=1), r
 
 

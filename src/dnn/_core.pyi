@@ -133,7 +133,7 @@ def predict(
     params: np.ndarray,
     X: np.ndarray | SparseMatrix,
     out: np.ndarray,
-    scores: bool = False,
+    logits: bool = False,
     n_threads: int = 0,
 ) -> None: ...
 def losses(
@@ -165,7 +165,7 @@ def backward(
     seed: int,
     masks: Masks,
     d_out: np.ndarray,
-    scores: bool,
+    logits: bool,
     grad: np.ndarray | None,
     dX: np.ndarray | None,
 ) -> None: ...

@@ -56,7 +56,7 @@ cdef struct Matrix:
     Py_ssize_t ld  # numbers from one row to the next
 
 cdef struct Slot:
-    Matrix Z, A     # scores; what the next layer reads
+    Matrix Z, A     # pre-activations; what the next layer reads
     Matrix V        # what the slope is computed from: A before dropout, or Z
     Matrix dZ
 
@@ -116,7 +116,7 @@ cdef struct Job:
     int loss
     double* loss_par
     void* python_loss           # in place of a loss of the table, a Python function; NULL: none
-    bint outputs                # the loss is computed from the outputs, not from the scores
+    bint outputs                # the loss is computed from the outputs, not from the logits
     const char* Y               # (n_rows, n_outputs), or
     const int64_t* classes      # (n_rows,)
     const double* weights       # (n_rows,) or NULL
@@ -141,7 +141,7 @@ cdef struct Job:
     # what a pass over all rows reads and writes besides
     char* out                   # (n_rows, n_outputs)
     double* losses              # (n_rows,)
-    Matrix d_out                # (n_rows, n_outputs), with respect to the outputs; NULL: to the scores
+    Matrix d_out                # (n_rows, n_outputs), with respect to the outputs; NULL: to the logits
     char* dX                    # (n_rows, n_inputs) where it is wanted, else NULL
     # the work space that all share
     Slot* slots
@@ -725,17 +725,17 @@ cdef void rows_phase(Job* job, Py_ssize_t n, double total, double* cost) noexcep
 
 
 cdef double call_python_loss(Job* job, Py_ssize_t n) noexcept with gil:
-    """Hand rows and scores to the function, which turns the scores into their gradient in place."""
+    """Hand rows and logits to the function, which turns the logits into their gradient in place."""
     cdef Matrix S = job.slots[job.n_ops].dZ
     cdef Py_ssize_t n_out = job.ops[job.n_ops - 1].n_out
     cdef char[::1] memory = <char[:n * S.ld * job.size]>S.at
     try:
-        scores = np.ndarray((n, n_out), f"f{job.size}", memory, 0, (S.ld * job.size, job.size))
+        logits = np.ndarray((n, n_out), f"f{job.size}", memory, 0, (S.ld * job.size, job.size))
         if job.order == NULL:
             rows = slice(job.begin, job.begin + n)
         else:
             rows = np.asarray(<int64_t[:n]>(<int64_t*>job.order)).copy()
-        return (<object>job.python_loss)(rows, scores)
+        return (<object>job.python_loss)(rows, logits)
     except BaseException as error:
         (<Run>job.shared.run).raised = error
         job.shared.stop = True

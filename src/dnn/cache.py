@@ -16,7 +16,7 @@ class Cache:
     Attributes
     ----------
     Z : tuple of ndarray (N, units)
-        Scores of each layer, ``A_prev @ W + b``.
+        Pre-activations of each layer, ``A_prev @ W + b``; those of the last layer are the logits.
     A : tuple of ndarray (N, units)
         Outputs of each layer, f(Z); in training after dropout.
 
@@ -33,7 +33,7 @@ class Cache:
         plan: _core.Plan,
         X: np.ndarray,
         *,
-        scores: bool,
+        logits: bool,
         single: bool,
         changes: int,
         training: bool,
@@ -42,7 +42,7 @@ class Cache:
     ) -> None:
         self.plan = plan
         self.X = X
-        self.scores = scores  # whether the scores were asked for
+        self.logits = logits  # whether the logits were asked for
         self.single = single  # whether one row was given
         self.changes = changes  # of the parameters, when it was made
         self.masks = masks
@@ -64,7 +64,7 @@ class Cache:
 
     @property
     def Z(self) -> tuple[np.ndarray, ...]:
-        """Scores of each layer."""
+        """Pre-activations of each layer."""
         return tuple(self._view(slot, True) for slot in range(1, self.plan.n_ops + 1))
 
     @property

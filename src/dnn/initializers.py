@@ -148,7 +148,7 @@ def _scaled(rng: Random, n_in: int, n_out: int, variance: float, distribution: s
 
 @value
 class LeCun(Initializer):
-    """Weights of variance 1 / n_in: scores have the spread of the inputs. What selu needs.
+    """Weights of variance 1 / n_in: pre-activations have the spread of the inputs. What selu needs.
 
     Parameters
     ----------

@@ -266,7 +266,7 @@ class Network:
         return kind, *data.examples(X, y, kind, self.n_inputs, self.n_outputs, self.dtype, suffix)
 
     def forward(
-        self, X: Any, *, scores: bool = False, training: bool = False, masks: Any = None, seed: int = 0
+        self, X: Any, *, logits: bool = False, training: bool = False, masks: Any = None, seed: int = 0
     ) -> tuple[np.ndarray, Cache]:
         """Return the outputs (N, O) for the rows of X (N, I), and a cache for `backward`.
 
@@ -275,7 +275,7 @@ class Network:
         X : array_like (N, I) or (I,)
             Kept by the cache, not copied where it has the network's dtype (a memory map of another is,
             whole: hand in batches of it): do not change it before `backward`.
-        scores : bool, default False
+        logits : bool, default False
             Return the last Z, before the output activation.
         training : bool, default False
             Drop numbers where the network has dropout.
@@ -293,18 +293,18 @@ class Network:
         ((1, 2), [(1, 4), (1, 2)])
         """
         rows = data.features(X, self.dtype, self.n_inputs, finite=False)[:]
-        scores = scores if scores is False else checks.check_boolean("scores", scores)
+        logits = logits if logits is False else checks.check_boolean("logits", logits)
         if training is not False and checks.check_boolean("training", training):
             seed = checks.check_integer("seed", seed, 0, 2**64 - 1)
             masks = data.masks(masks, self.dropout, [len(W) for W in self.weights], len(rows))
         elif masks is not None:
             raise ValueError("masks must come with training=True")
         cache = Cache(
-            self._plan, rows, scores=scores, single=rows is not X and np.ndim(X) == 1,
+            self._plan, rows, logits=logits, single=rows is not X and np.ndim(X) == 1,
             changes=self._guard.changes, training=training, masks=masks, seed=seed,
         )  # fmt: skip
         _core.forward(self._plan, cache.schedule, self._params, rows, cache.kept, seed, masks)
-        out = cache._view(len(self.layers), cache.scores).copy()
+        out = cache._view(len(self.layers), cache.logits).copy()
         return (out[0] if cache.single else out), cache
 
     @overload
@@ -329,7 +329,7 @@ class Network:
             From `forward`. May be used again.
         d_out : array_like (N, O), or (N,) where O is 1
             Gradient of what is minimised with respect to what `forward` returned: the outputs after their
-            activation, or the scores if they were asked for.
+            activation, or the logits if they were asked for.
         wrt : "both", "params" or "input", default "both"
             What is wanted; the other is None, and not computed.
 
@@ -368,7 +368,7 @@ class Network:
         dX = np.empty(rows.shape, self.dtype) if wrt != "params" else None
         _core.backward(
             self._plan, cache.schedule, self._params, rows, cache.kept, cache.seed, cache.masks, d,
-            cache.scores, grad, dX,
+            cache.logits, grad, dX,
         )  # fmt: skip
         return grad, (dX[0] if dX is not None and cache.single else dX)
 
@@ -472,7 +472,7 @@ class Network:
             squared_error (``1/2 sum_k (out_k - y_k)^2``), absolute_error, huber, quantile (the median),
             poisson (outputs exp and softplus), log_loss (sigmoid and softmax), summed over outputs; objects
             have parameters. "auto": log_loss and poisson where they fit the output, otherwise squared_error.
-            A function ``f(y, scores) -> (losses (n,), d_scores (n, O))`` is called once a step, with the
+            A function ``f(y, logits) -> (losses (n,), d_logits (n, O))`` is called once a step, with the
             targets of the batch and the last Z.
         optimizer : str, optimizer or OptimizerState, default Adam(1e-3)
             "sgd", "adam", "adamw", "rmsprop", "lbfgs", or an object. A state goes on where it was; everything

@@ -72,14 +72,14 @@ def _into(plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray | None =
 
 
 def write_outputs(
-    plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray, scores: bool = False, n_threads: int = 0
+    plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray, logits: bool = False, n_threads: int = 0
 ) -> None:
-    """Write the outputs, or scores, of the rows of X to out (N, O); X is an array or gives rows by tiles."""
+    """Write the outputs, or logits, of the rows of X to out (N, O); X is an array or gives rows by tiles."""
     if not isinstance(X, BlockRows):
-        _core.predict(plan, params, core_rows(X), out, scores, n_threads)
+        _core.predict(plan, params, core_rows(X), out, logits, n_threads)
         return
     for tile in X.tiles():
-        _core.predict(plan, params, X[tile], out[tile], scores, n_threads)
+        _core.predict(plan, params, X[tile], out[tile], logits, n_threads)
 
 
 class MethodPredictor:
@@ -90,8 +90,8 @@ class MethodPredictor:
     net : Network
         Copied.
     answer : callable
-        From outputs (N, O), or scores, to what is returned.
-    scores : bool
+        From outputs (N, O), or logits, to what is returned.
+    logits : bool
         Whether it wants the last Z.
 
     Examples
@@ -102,18 +102,18 @@ class MethodPredictor:
     [0.0]
     """
 
-    def __init__(self, net: Network, answer: Callable[[np.ndarray], np.ndarray], scores: bool) -> None:
+    def __init__(self, net: Network, answer: Callable[[np.ndarray], np.ndarray], logits: bool) -> None:
         self._net = net.copy()
         self._answer = answer
-        self._scores = scores
+        self._logits = logits
 
     def __call__(self, X: Any) -> np.ndarray:
         """Return the answer for the rows of X (n_samples, n_features)."""
-        out = self._into(X) if self._scores else self._net(X)
+        out = self._into(X) if self._logits else self._net(X)
         return self._answer(out if out.ndim == 2 else out[None])
 
     def _into(self, X: Any) -> np.ndarray:
-        """Return scores (N, O)."""
+        """Return logits (N, O)."""
         net = self._net
         rows = data.features(X, net.dtype, net.n_inputs, finite=False)
         out = np.empty((len(rows), net.n_outputs), net.dtype)
@@ -121,7 +121,7 @@ class MethodPredictor:
         return out
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._net, self._answer, self._scores)
+        return type(self), (self._net, self._answer, self._logits)
 
 
 def as_it_is(outputs: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ cdef enum Purpose:
     PREDICT  # only the last outputs are wanted: two buffers of a tile's rows take turns
     CACHE    # Z and A of every layer are kept, each on its own, in a block of the caller's
     DROPPED  # the same in training: what dropout leaves of A is kept beside what the slope needs
-    TRAIN    # what a step needs: A of hidden layers, and dZ, which holds the scores until they are used
+    TRAIN    # what a step needs: A of hidden layers, and dZ, which holds the logits until they are used
 
 cdef struct Place:  # of a slot's rows; bytes from the start of its block, -1 where it has none
     Py_ssize_t A, Z, dZ
@@ -150,7 +150,7 @@ cdef class Schedule:
 
     kept: bytes of the block that holds Z and A of a forward pass for the caller (CACHE); work: bytes that the
     members of a team share; scratch: bytes that each has for itself. With TRAIN: gather, rows are taken in an
-    order; outputs, the loss is computed from the outputs and not from the scores; gradient, the whole gradient
+    order; outputs, the loss is computed from the outputs and not from the logits; gradient, the whole gradient
     is wanted in one vector; dropout, numbers are dropped where the plan says so; called, the loss is a Python
     function; slots, of the optimizer. sparse: X is sparse, and the first layer is computed as core/sparse.pxi says.
 
@@ -392,7 +392,7 @@ cdef class Schedule:
         place.dZ = self.take(n_bytes)
         if self.purpose == TRAIN:
             if l == self.plan.n_ops and not self.outputs:
-                place.A = place.Z = place.V = place.dZ  # the loss turns scores into their gradient in place
+                place.A = place.Z = place.V = place.dZ  # the loss turns logits into their gradient in place
             else:
                 place.A = self.take(n_bytes)
                 # Z is used up by the activation. What the slope needs besides A waits in dZ, which takes its

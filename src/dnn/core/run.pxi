@@ -561,10 +561,10 @@ cdef void cost_rows(void* jobs, int me) noexcept nogil:
         job.shared.cost = cost
 
 
-def predict(Plan plan, params, X, out, bint scores=False, int n_threads=0):
-    """Outputs of each row of X (N, I), or with `scores` the last Z, written to out (N, O)."""
+def predict(Plan plan, params, X, out, bint logits=False, int n_threads=0):
+    """Outputs of each row of X (N, I), or with `logits` the last Z, written to out (N, O)."""
     cdef Run run = predicting(plan, params, X)
-    run.job.outputs = not scores
+    run.job.outputs = not logits
     run.job.out = run.bind(out, run.job.n_rows, plan.n_outputs, True)
     run.over_all(predict_rows, n_threads, flops_a_row(&run.job))
 
@@ -786,15 +786,15 @@ def forward(Plan plan, Schedule schedule, params, X, kept, seed, masks):
     run.over_all(cache_rows, 0, flops_a_row(&run.job))
 
 
-def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, bint scores, grad, dX):
+def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, bint logits, grad, dX):
     """The vector-Jacobian product of a forward pass: grad (P,) and dX (N, I), each where it is not None.
 
-    d_out (N, O): with respect to the outputs, or, with `scores`, to the last Z.
+    d_out (N, O): with respect to the outputs, or, with `logits`, to the last Z.
     """
     cdef Run run = caching(plan, schedule, params, X, kept, seed, masks)
     cdef Job* job = &run.job
     cdef Matrix d = Matrix(run.bind(d_out, job.n_rows, plan.n_outputs), plan.n_outputs)
-    if scores:
+    if logits:
         job.slots[job.n_ops].dZ = d  # only read from here on
     else:
         job.d_out = d
@@ -827,7 +827,7 @@ def cost_and_gradient(Plan plan, params, X, int loss, par, Y, classes, weights, 
 
 
 cdef bint of_outputs(Plan plan, int loss, python_loss):
-    """Whether a loss is computed from the outputs, and not from the scores."""
+    """Whether a loss is computed from the outputs, and not from the logits."""
     return python_loss is None and dnn_losses[loss].output[0] == 0 \
         and plan.ops[plan.n_ops - 1].activation != IDENTITY
 
@@ -837,8 +837,8 @@ cdef class Trainer:
 
     params (P,) and state (slots, P) are trained in place; step: updates that the state has seen. X (N, I), Y
     (N, O) or classes (N,), weights (N,) float64 or None; least: the penalties of a batch are divided by the sum of its
-    weights, or by its rows times this where that is more; batch: rows a step. python_loss(rows, scores), if not
-    None: turns the scores (n, O) of these rows of X into their gradient, in place, and returns the sum of the
+    weights, or by its rows times this where that is more; batch: rows a step. python_loss(rows, logits), if not
+    None: turns the logits (n, O) of these rows of X into their gradient, in place, and returns the sum of the
     weighted losses. mean (P,), or None: becomes the running average of the parameters. frozen (n_ops,) uint8, or
     None. seed: of dropout.
     """

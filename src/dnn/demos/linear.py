@@ -46,8 +46,8 @@ def measure(quick: bool = False) -> Measured:
     W, b = np.eye(2), np.zeros(2)
     for of_layer, shift in zip(deep.weights, deep.biases, strict=True):
         W, b = W @ of_layer, b @ of_layer + shift
-    scores, _ = deep.forward(X, scores=True)
-    return Measured(X, y, nets, accuracy, W, b, float(np.abs(X @ W + b - scores).max()))
+    logits, _ = deep.forward(X, logits=True)
+    return Measured(X, y, nets, accuracy, W, b, float(np.abs(X @ W + b - logits).max()))
 
 
 def tell(m: Measured) -> str:

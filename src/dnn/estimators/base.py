@@ -483,18 +483,18 @@ class Perceptron(Parameters):
         X = validated(self, X, accept_sparse=["csr", "csc"], **wanted(X, "numeric"), reset=False)
         return rows_of(X, net.dtype, fits=False)
 
-    def _forward(self, net: Network, rows: Any, scores: bool = False) -> np.ndarray:
-        """Return outputs, or scores, (N, O) for rows that are checked."""
-        if len(rows) <= FEW and not scores and isinstance(rows, np.ndarray):
+    def _forward(self, net: Network, rows: Any, logits: bool = False) -> np.ndarray:
+        """Return outputs, or logits, (N, O) for rows that are checked."""
+        if len(rows) <= FEW and not logits and isinstance(rows, np.ndarray):
             return net(rows)  # which the core has a quick way for
         out = np.empty((len(rows), net.n_outputs), net.dtype)
-        write_outputs(net._plan, net.params, rows, out, scores, threads.asked(self.n_threads))
+        write_outputs(net._plan, net.params, rows, out, logits, threads.asked(self.n_threads))
         return out
 
-    def _ask(self, X: Any, scores: bool = False) -> np.ndarray:
-        """Return outputs, or scores, (N, O)."""
+    def _ask(self, X: Any, logits: bool = False) -> np.ndarray:
+        """Return outputs, or logits, (N, O)."""
         net = self._bound()
-        return self._forward(net, self._rows(X, net), scores)
+        return self._forward(net, self._rows(X, net), logits)
 
     def hidden_layer(self, X: Any, layer: int = -1) -> np.ndarray:
         """Return what a hidden layer gives (n_samples, units), its activation applied.
@@ -553,8 +553,8 @@ class Perceptron(Parameters):
         """
         net = self._bound()
         rows = self._rows(X, net)
-        scores = net.layers[-1].row.name in ("softmax", "sigmoid")
-        found = passes.input_gradient(net, rows, scores)
+        logits = net.layers[-1].row.name in ("softmax", "sigmoid")
+        found = passes.input_gradient(net, rows, logits)
         return found[:, 0] if net.n_outputs == 1 else found
 
     def summary(self) -> str:

@@ -314,7 +314,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         labels = self._known()
         if labels.kind != "binary":
             return self._ask(X)
-        return (_both if len(labels.classes) == 2 else _sure)(self._ask(X, scores=True))
+        return (_both if len(labels.classes) == 2 else _sure)(self._ask(X, logits=True))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of each probability (n_samples, n_classes), finite where that is 0.
@@ -334,16 +334,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         with np.errstate(divide="ignore"):
             found: np.ndarray = np.log(proba)
         if (proba <= np.finfo(proba.dtype).tiny).any():
-            scores = self._ask(X, scores=True)
+            logits = self._ask(X, logits=True)
             kind = self._known().kind
             if kind == "binary":
-                scores = np.hstack([-scores, scores])
-            exact = log_softmax(scores, axis=1) if kind == "multiclass" else log_expit(scores)
+                logits = np.hstack([-logits, logits])
+            exact = log_softmax(logits, axis=1) if kind == "multiclass" else log_expit(logits)
             found = np.where(proba > np.finfo(proba.dtype).tiny, found, exact)
         return found
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return the scores before the last activation (n_samples, n_classes).
+        """Return the logits before the last activation (n_samples, n_classes).
 
         For two classes (n_samples,), the log-odds of the second.
 
@@ -358,8 +358,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         >>> clf.decision_function([[-1.0], [1.0]]).round(1).tolist()
         [-0.7, 0.7]
         """
-        scores = self._ask(X, scores=True)
-        return scores[:, 0] if self._known().kind == "binary" else scores
+        logits = self._ask(X, logits=True)
+        return logits[:, 0] if self._known().kind == "binary" else logits
 
     def predictor(self, method: str = "predict") -> MethodPredictor:
         """Return a method of the classifier as it is now as a quick function of X alone.
@@ -522,15 +522,15 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         return tags
 
 
-def _both(scores: np.ndarray) -> np.ndarray:
+def _both(logits: np.ndarray) -> np.ndarray:
     # Not 1 - p, which is 0 where p is nearly 1
-    found: np.ndarray = expit(np.hstack([-scores, scores]))
+    found: np.ndarray = expit(np.hstack([-logits, logits]))
     return found
 
 
-def _sure(scores: np.ndarray) -> np.ndarray:
+def _sure(logits: np.ndarray) -> np.ndarray:
     """Return probabilities (N, 1) of the only class."""
-    return np.ones((len(scores), 1), scores.dtype)
+    return np.ones((len(logits), 1), logits.dtype)
 
 
 def _labels_given(classes: Any) -> np.ndarray:

@@ -31,8 +31,8 @@ def hidden_layer(net: Network, rows: np.ndarray | Rows, layer: int) -> np.ndarra
     return np.concatenate([net.forward(piece)[1].A[layer] for piece in pieces])
 
 
-def input_gradient(net: Network, rows: np.ndarray | Rows, scores: bool) -> np.ndarray:
-    """Return the gradient (N, O, I) of the outputs, or of the scores, by the inputs at each row.
+def input_gradient(net: Network, rows: np.ndarray | Rows, logits: bool) -> np.ndarray:
+    """Return the gradient (N, O, I) of the outputs, or of the logits, by the inputs at each row.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def input_gradient(net: Network, rows: np.ndarray | Rows, scores: bool) -> np.nd
         net, rows = _after_first_product(net, rows)
     for begin in range(0, len(rows), PIECE):
         piece = slice(begin, begin + PIECE)
-        out, cache = net.forward(rows[piece], scores=scores)
+        out, cache = net.forward(rows[piece], logits=logits)
         for k in range(net.n_outputs):
             d_out = np.zeros_like(out)
             d_out[:, k] = 1

@@ -275,7 +275,7 @@ def _values(
     how = {"loss": loss, "sample_weight": None, "alpha": 0.0, "l1": 0.0}
     passed = Pass.of(twin, x, np.reshape(y, (1, -1)) if np.ndim(y) else np.array([y]), how)
     # With respect to A of the hidden layers and to X; of the last layer, to Z, which every loss has
-    slopes, dZ = [passed.d_scores[0]], passed.d_scores
+    slopes, dZ = [passed.d_logits[0]], passed.d_logits
     for layer in range(len(twin.layers) - 1, -1, -1):
         dA = dZ @ twin.weights[layer].T
         slopes.insert(0, dA[0])

@@ -28,7 +28,7 @@ class Pass:
     Z: list[np.ndarray]
     A: list[np.ndarray]
     slopes: list[np.ndarray]  # g'(Z) of the hidden layers
-    d_scores: np.ndarray  # of the last Z, 1/m included
+    d_logits: np.ndarray  # of the last Z, 1/m included
     cost: float
     m: float  # rows, or the sum of their weights
     alpha: float
@@ -38,14 +38,14 @@ class Pass:
     def of(cls, net: Network, X: np.ndarray, y: Any, how: dict[str, Any]) -> Pass:
         """Return the pass of a float64 network over rows X, `how` being the arguments of its cost."""
         X = np.atleast_2d(np.asarray(X, np.float64))
-        _, cache = net.forward(X, scores=True)
+        _, cache = net.forward(X, logits=True)
         cost, _ = net.loss_and_gradient(X, y, **how)
         Z, A = [np.array(each) for each in cache.Z], [np.array(each) for each in cache.A]
         weight = how["sample_weight"]
         weight = np.ones(len(X)) if weight is None else np.asarray(weight, np.float64)
         m = float(weight.sum())
         slopes = [slope(layer.activation, z) for layer, z in zip(net.layers[:-1], Z[:-1], strict=True)]
-        # A layer of the identity matrix has the last Z as its scores: the gradient of its b, one row alone,
+        # A layer of the identity matrix has the last Z as its logits: the gradient of its b, one row alone,
         # is that of the loss of the row with respect to Z.
         last = Network(net.n_outputs, [net.layers[-1]], init="zeros", dtype="float64")
         last.weights[0][...] = np.eye(net.n_outputs)
@@ -54,13 +54,13 @@ class Pass:
             last.loss_and_gradient(Z[-1][i : i + 1], y[i : i + 1], loss=how["loss"])[1][-net.n_outputs :]
             for i in range(len(X))
         ]
-        d_scores = np.array(rows) * weight[:, None] / m
-        return cls(net, X, Z, A, slopes, d_scores, cost, m, how["alpha"], how["l1"])
+        d_logits = np.array(rows) * weight[:, None] / m
+        return cls(net, X, Z, A, slopes, d_logits, cost, m, how["alpha"], how["l1"])
 
     def backward(self, slip: str = "", where: tuple[int, ...] = ()) -> list[np.ndarray]:
         """Return dW1, db1, dW2, ..., with a slip in some layers (from 1); ValueError if shapes forbid it."""
         found: list[np.ndarray] = []
-        dZ = self.d_scores
+        dZ = self.d_logits
         for layer in range(len(self.A), 0, -1):
             W = self.net.weights[layer - 1]
             A_prev = self.A[layer - 2] if layer > 1 else self.X
@@ -188,7 +188,7 @@ def _forward(passed: Pass) -> Iterator[str]:
 
 def _backward(passed: Pass) -> Iterator[str]:
     L = len(passed.A)
-    dZ = passed.d_scores
+    dZ = passed.d_logits
     yield _line(f"dZ{L} = dJ/dZ{L}, with 1/m", f"{dZ.shape}", dZ)
     penalty = f" + {passed.alpha / passed.m:.3g} W" if passed.alpha else ""
     grads = passed.backward()

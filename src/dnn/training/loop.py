@@ -97,15 +97,15 @@ class Problem:
         return self.alpha * self.unit, self.l1 * self.unit
 
     def python_loss(self) -> Callable[[Any, np.ndarray], float] | None:
-        """Return what the core calls for a loss in Python: scores in, their gradient out, in place."""
+        """Return what the core calls for a loss in Python: logits in, their gradient out, in place."""
         function = self.loss.function
         if function is None:
             return None
 
-        def call(rows: Any, scores: np.ndarray) -> float:
-            losses, d_scores = own_loss(function, self.targets, rows, scores)
-            w = np.ones(len(scores)) if self.weights is None else self.weights[rows]
-            scores[...] = d_scores * (w / w.sum())[:, None]
+        def call(rows: Any, logits: np.ndarray) -> float:
+            losses, d_logits = own_loss(function, self.targets, rows, logits)
+            w = np.ones(len(logits)) if self.weights is None else self.weights[rows]
+            logits[...] = d_logits * (w / w.sum())[:, None]
             return float(w @ losses)
 
         return call
@@ -186,20 +186,20 @@ def some_of(targets: Targets, rows: Any) -> Targets:
 
 
 def own_loss(
-    function: LossFunction, targets: Targets, rows: Any, scores: np.ndarray
+    function: LossFunction, targets: Targets, rows: Any, logits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a loss in Python gives for some rows: losses (n,) and d_scores (n, O), checked."""
+    """Return what a loss in Python gives for some rows: losses (n,) and d_logits (n, O), checked."""
     assert targets.any is not None
-    found = function(targets.any[rows], scores.copy())
+    found = function(targets.any[rows], logits.copy())
     if not isinstance(found, tuple) or len(found) != 2:
-        raise TypeError(f"loss must return (losses, d_scores), got {type(found).__name__}")
-    losses, d_scores = np.asarray(found[0], dtype=np.float64), np.asarray(found[1])
-    if losses.shape != scores.shape[:1] or d_scores.shape != scores.shape:
+        raise TypeError(f"loss must return (losses, d_logits), got {type(found).__name__}")
+    losses, d_logits = np.asarray(found[0], dtype=np.float64), np.asarray(found[1])
+    if losses.shape != logits.shape[:1] or d_logits.shape != logits.shape:
         raise ValueError(
-            f"loss must return losses {scores.shape[:1]} and d_scores {scores.shape}, "
-            f"got {losses.shape} and {d_scores.shape}"
+            f"loss must return losses {logits.shape[:1]} and d_logits {logits.shape}, "
+            f"got {losses.shape} and {d_logits.shape}"
         )
-    return losses, d_scores
+    return losses, d_logits
 
 
 def losses(
@@ -217,9 +217,9 @@ def losses(
     for begin in range(0, len(X), 4096):
         rows = slice(begin, begin + 4096)
         some = X.take(rows) if isinstance(X, Rows) else X[rows]
-        scores = np.empty((len(some), plan.n_outputs), params.dtype)
-        _core.predict(plan, params, core_rows(some), scores, True)
-        out[rows] = own_loss(loss.function, targets, rows, scores)[0]
+        logits = np.empty((len(some), plan.n_outputs), params.dtype)
+        _core.predict(plan, params, core_rows(some), logits, True)
+        out[rows] = own_loss(loss.function, targets, rows, logits)[0]
     return out
 
 

@@ -73,10 +73,10 @@ class BlockTrainer:
             self.sets.append(([Y, classes, weights], X, made))
         self.step = next(made for *_, made in self.sets if made is not None).step
 
-    def _loss(self, rows: Any, scores: np.ndarray) -> float:
+    def _loss(self, rows: Any, logits: np.ndarray) -> float:
         """Hand the rows that were asked for, not their places in the buffer, to a loss in Python."""
         assert self.python_loss is not None
-        return self.python_loss(self.which[rows], scores)
+        return self.python_loss(self.which[rows], logits)
 
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
         """Do len(rates) steps, as the core's Trainer does."""

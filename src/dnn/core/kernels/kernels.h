@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 /* ROW(name, row_wise, slope_from_z, init, output, n_par, par0)
- *   row_wise      a row's outputs depend on all its scores
- *   slope_from_z  the slope is computed from the scores Z; otherwise from the outputs A
+ *   row_wise      a row's outputs depend on all its pre-activations
+ *   slope_from_z  the slope is computed from the pre-activations Z; otherwise from the outputs A
  *   init          the initializer that fits the weights before it
  *   output        it may be the last layer's
  *   n_par, par0   number of parameters and the default of the first */
@@ -40,7 +40,7 @@
 
 /* ROW(id, name, output, classes, n_par, low, high)
  *   name       what users call it
- *   output     the output activation it is computed for, from the scores; "" where it is computed from the
+ *   output     the output activation it is computed for, from the logits; "" where it is computed from the
  *              outputs of any element-wise activation
  *   classes    targets may be given as class numbers
  *   n_par      number of parameters; -1: one for each column of the outputs
@@ -155,7 +155,7 @@ typedef struct {
      *             and what a row's loss is cut to, its gradient not; 0: nothing
      *   huber     delta
      *   quantile  the level of each column
-     * S: scores, or outputs where the loss's row names no output. Targets: Y (n_rows, n_cols), or, where Y
+     * S: logits, or outputs where the loss's row names no output. Targets: Y (n_rows, n_cols), or, where Y
      * is NULL, classes (n_rows,) in 0 .. n_cols - 1. w: (n_rows,) or NULL for ones; double always. */
     double (*loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *S,
                    ptrdiff_t lds, const void *Y, ptrdiff_t ldy, const int64_t *classes, const double *w,

@@ -21,7 +21,7 @@ def _slope(name: str, dA: np.ndarray, Z: np.ndarray) -> np.ndarray:
     column = _column(Z)
     one = np.array([1, 0], column.dtype)
     d_out = np.ascontiguousarray(dA, column.dtype).reshape(-1, 1)
-    _, dZ = backward(forward(plan_of(1, (1,), (name,)), one, column), one, d_out, scores=False)
+    _, dZ = backward(forward(plan_of(1, (1,), (name,)), one, column), one, d_out, logits=False)
     return dZ.reshape(Z.shape)
 
 

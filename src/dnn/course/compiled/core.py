@@ -98,21 +98,21 @@ def forward(
 ) -> Cache:
     """Return what a forward pass over rows X (m, n_x) comes to: Z and A of each layer, (m, n)."""
     cache = Cache(
-        plan, X, scores=True, single=False, changes=0, training=masks is not None, masks=masks, seed=0
+        plan, X, logits=True, single=False, changes=0, training=masks is not None, masks=masks, seed=0
     )
     _core.forward(plan, cache.schedule, params, X, cache.kept, 0, masks)
     return cache
 
 
 def backward(
-    cache: Cache, params: np.ndarray, d_out: np.ndarray, scores: bool = True
+    cache: Cache, params: np.ndarray, d_out: np.ndarray, logits: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradients of the parameters (P,), summed over rows, and of the rows (m, n_x).
 
-    d_out (m, n_y) is the gradient of the last Z, or with scores=False that of the last A.
+    d_out (m, n_y) is the gradient of the last Z, or with logits=False that of the last A.
     """
     grad, dX = np.empty_like(params), np.empty_like(cache.X)
     _core.backward(
-        cache.plan, cache.schedule, params, cache.X, cache.kept, 0, cache.masks, d_out, scores, grad, dX
+        cache.plan, cache.schedule, params, cache.X, cache.kept, 0, cache.masks, d_out, logits, grad, dX
     )
     return grad, dX

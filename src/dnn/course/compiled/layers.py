@@ -169,7 +169,7 @@ def compute_cost(
     Parameters
     ----------
     AL : ndarray (n_y, m)
-        What the network put out. The core computes the losses from scores: Z is won back from it.
+        What the network put out. The core computes the losses from logits: Z is won back from it.
     Y : ndarray (n_y, m)
         What is right.
     output : "sigmoid" or "softmax", default "sigmoid"
@@ -312,8 +312,8 @@ def L_model_backward(
     if not isinstance(caches, Caches) or caches.how != (activation, keep_prob):
         return layers()
     m = AL.shape[1]
-    d_scores = np.ascontiguousarray((AL - Y).T, caches.params.dtype)
-    grad, dX = backward(caches.core, caches.params, d_scores)
+    d_logits = np.ascontiguousarray((AL - Y).T, caches.params.dtype)
+    grad, dX = backward(caches.core, caches.params, d_logits)
     grad /= m
     found = {"dA0": dX.T}
     linear = [cache[0] for cache in caches]

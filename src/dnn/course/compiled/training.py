@@ -444,7 +444,7 @@ def _with_dropout(
                 rng = np.random.RandomState(DROPOUT_SEED)
                 kept = [(rng.random_sample((len(W), n)) < keep_prob).T for W in net.weights[1:]]
                 masks[n] = [None, *kept]
-            _, cache = net.forward(X_batch, scores=True, training=True, masks=masks[n])
+            _, cache = net.forward(X_batch, logits=True, training=True, masks=masks[n])
             A = cache.A[-1]
             costs.append(compute_cost(A.T, Y_batch.T, output, _parameters_of(net), lambd))
             grad, _ = net.backward(cache, (A - Y_batch) / n, wrt="params")
