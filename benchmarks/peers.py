@@ -264,8 +264,8 @@ class Loops:
                     lambda: [(learn(i), (i + 1) % batch or step()) for _ in range(count) for i in range(n)]
                 )
             few = max(1, min(n, 100_000 // work.n_params))
-            a_row = seconds(lambda: [learn(i) for i in range(few)]) / few
-            return count * (n * a_row + n // batch * seconds(step))
+            seconds_per_row = seconds(lambda: [learn(i) for i in range(few)]) / few
+            return count * (n * seconds_per_row + n // batch * seconds(step))
 
         def result() -> Any:
             return tuple([np.array(p, work.dtype) for p in part] for part in (weights, biases))

@@ -33,7 +33,7 @@ def kernels() -> tuple[Any, Any, Any]:
     from dnn import _core
 
     found = _core.kernel_addresses()
-    if not found["product", 4]:
+    if not found["gemm_nn", 4]:
         raise SystemExit("this instruction set has no products of dnn's own")
     product = ctypes.CFUNCTYPE(
         None,
@@ -52,10 +52,10 @@ def kernels() -> tuple[Any, Any, Any]:
         PLACE,
         SIZE,
         PLACE,
-    )(found["product", 4])
+    )(found["gemm_nn", 4])
     gradient = ctypes.CFUNCTYPE(
         None, SIZE, SIZE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, PLACE
-    )(found["gradient", 4])
+    )(found["gemm_tn", 4])
     capsule = cython_blas.__pyx_capi__["sgemm"]
     name = ctypes.pythonapi.PyCapsule_GetName
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]

@@ -10,7 +10,7 @@ from dnn.layers import OUTPUTS
 from dnn.losses import loss_of
 from dnn.training import loop as training
 
-HIDDEN = [name for name, row in _core.ACTIVATIONS.items() if not row.row_wise]
+HIDDEN = [name for name, info in _core.ACTIVATIONS.items() if not info.row_wise]
 LOSSES = list(dict.fromkeys(row.name for row in _core.LOSSES.values()))
 OPTIMIZERS = [
     (SGD(0.05), lambda: reference.SGD()),

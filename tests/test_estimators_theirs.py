@@ -1,6 +1,6 @@
 """scikit-learn's own tests of its perceptrons, on ours: its module as installed, two names changed.
 
-`test_gradient` calls a private method of scikit-learn's, and is left out.
+`test_gradient` calls a replicated method of scikit-learn's, and is left out.
 """
 
 import importlib.util

@@ -12,7 +12,7 @@ import reference
 import dnn
 from dnn import _core, layers, losses
 
-HIDDEN = [name for name, row in _core.ACTIVATIONS.items() if not row.row_wise]
+HIDDEN = [name for name, info in _core.ACTIVATIONS.items() if not info.row_wise]
 OUTPUTS = layers.OUTPUTS
 # Sizes of 1, primes, SIMD tails on either side, and products that are cut into several calls of BLAS
 SHAPES = [

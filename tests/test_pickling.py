@@ -65,9 +65,9 @@ class Counting(StepDecay):
         StepDecay.__init__(self, rate)
         self.asked = 0
 
-    def rates(self, first, n, a_epoch):
+    def rates(self, first, n, steps_per_epoch):
         self.asked += 1
-        return super().rates(first, n, a_epoch)
+        return super().rates(first, n, steps_per_epoch)
 
 
 class Tagged(Network):

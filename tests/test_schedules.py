@@ -37,7 +37,7 @@ def one_cycle(way):
     return cosine(way / 0.4, 0.06, 0.3) if way < 0.4 else cosine((way - 0.4) / 0.6, 0.3, 0.003)
 
 
-# Each with what it should be, for step i of a_epoch an epoch
+# Each with what it should be, for step i of steps_per_epoch an epoch
 PURE = {
     "constant": (Constant(0.3), lambda i, a: 0.3),
     "step": (StepDecay(0.3, 0.5, 2), lambda i, a: 0.3 * 0.5 ** (i // a // 2)),
@@ -58,25 +58,25 @@ PURE = {
 
 
 @pytest.mark.parametrize("name", PURE)
-@pytest.mark.parametrize("a_epoch", [1, 3, 7])
-def test_a_schedule_is_its_formula(name, a_epoch):
+@pytest.mark.parametrize("steps_per_epoch", [1, 3, 7])
+def test_a_schedule_is_its_formula(name, steps_per_epoch):
     schedule, formula = PURE[name]
-    rates = schedule.rates(0, 100, a_epoch)
+    rates = schedule.rates(0, 100, steps_per_epoch)
     assert rates.dtype == np.float64 and rates.shape == (100,) and rates.flags.c_contiguous
-    np.testing.assert_allclose(rates, [formula(i, a_epoch) for i in range(100)], rtol=1e-14, atol=1e-17)
+    np.testing.assert_allclose(rates, [formula(i, steps_per_epoch) for i in range(100)], rtol=1e-14, atol=1e-17)
 
 
 @pytest.mark.parametrize("name", PURE)
-@pytest.mark.parametrize("a_epoch", [1, 3, 16])
-def test_the_same_rates_for_any_cut(name, a_epoch):
+@pytest.mark.parametrize("steps_per_epoch", [1, 3, 16])
+def test_the_same_rates_for_any_cut(name, steps_per_epoch):
     schedule, _ = PURE[name]
-    whole = schedule.rates(0, 203, a_epoch)
+    whole = schedule.rates(0, 203, steps_per_epoch)
     rng = np.random.default_rng(0)
     drawn = [[0, *np.sort(rng.integers(0, 204, n)), 203] for n in (1, 2, 5, 30)]
     for cuts in (*drawn, list(range(204))):
-        parts = [schedule.rates(int(a), int(b - a), a_epoch) for a, b in itertools.pairwise(cuts)]
+        parts = [schedule.rates(int(a), int(b - a), steps_per_epoch) for a, b in itertools.pairwise(cuts)]
         assert np.concatenate(parts).tobytes() == whole.tobytes()
-    assert schedule.rates(5, 0, a_epoch).shape == (0,)
+    assert schedule.rates(5, 0, steps_per_epoch).shape == (0,)
 
 
 @pytest.mark.parametrize("name", PURE)
@@ -301,7 +301,7 @@ def test_a_schedule_is_checked_when_it_is_made(make, kind, message):
 
 def test_a_schedule_of_ones_own():
     class Triangle(Schedule):
-        def rates(self, first, n, a_epoch):
+        def rates(self, first, n, steps_per_epoch):
             return 0.1 * (1 - np.abs((np.arange(first, first + n) % 4) / 2 - 1))
 
     X, y = problem()

@@ -33,7 +33,7 @@ def sparse_matrix(n, m, density=0.1, seed=0, dtype=np.float64):
 
 def problem_of(net, X, y, loss, sample_weight=None, alpha=0.0, l1=0.0, n_threads=0):
     """What is minimized, over a sparse X, or over the same rows dense."""
-    spec = loss_of(loss, net.layers[-1].row.name, net.n_outputs)
+    spec = loss_of(loss, net.layers[-1].info.name, net.n_outputs)
     targets = data.targets(y, spec, X.shape[0], net.n_outputs, net.dtype)
     rows = Rows(X, net.dtype) if sp.issparse(X) else np.ascontiguousarray(X, net.dtype)
     return training.Problem(

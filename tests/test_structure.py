@@ -143,7 +143,7 @@ def test_the_tables_of_the_core_have_no_gaps():
     from dnn import _core
 
     for table in (_core.ACTIVATIONS, _core.LOSSES, _core.OPTIMIZERS):
-        assert [row.row for row in table.values()] == list(range(len(table)))
+        assert [info.index for info in table.values()] == list(range(len(table)))
 
 
 def test_the_version_is_one():

@@ -37,7 +37,7 @@ def first(event: Event) -> None:
 
 
 class Halved(Schedule):
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
         return np.full(n, 0.5)
 """
 

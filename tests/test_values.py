@@ -68,9 +68,9 @@ def test_a_class_of_ones_own_may_keep_more():
     """Fields stay as they are; what else an heir of a schedule remembers is its own."""
 
     class Counting(dnn.Constant):
-        def rates(self, first, n, a_epoch):
+        def rates(self, first, n, steps_per_epoch):
             self.calls = getattr(self, "calls", 0) + 1
-            return super().rates(first, n, a_epoch)
+            return super().rates(first, n, steps_per_epoch)
 
     schedule = Counting(0.1)
     for _ in range(3):

@@ -7,13 +7,13 @@ import pytest
 
 from dnn import SGD, Adam, Huber, Network, _core
 
-ELEMENTWISE = [name for name, row in _core.ACTIVATIONS.items() if not row.row_wise]
+ELEMENTWISE = [name for name, info in _core.ACTIVATIONS.items() if not info.row_wise]
 HIDDEN = {
-    "lying": ([3, 5, 4, 1], 40),  # examples in columns
-    "lying, wide": ([16, 16, 1], 100),
+    "feature_major": ([3, 5, 4, 1], 40),  # examples in columns
+    "feature_major, wide": ([16, 16, 1], 100),
     "linear": ([2, 1], 33),
-    "private": ([7, 20, 9, 3], 37),  # one barrier a step, two parts of a batch
-    "private, one row": ([7, 20, 9, 1], 2),
+    "replicated": ([7, 20, 9, 3], 37),  # one barrier a step, two parts of a batch
+    "replicated, one row": ([7, 20, 9, 1], 2),
     "two phases": ([60, 300, 20, 2], 50),
     "columns": ([120, 520, 20, 2], 50),  # of the first layer for each member
     "narrow behind wide": ([4100, 6, 2], 50),  # by dots, in pieces that are copied together

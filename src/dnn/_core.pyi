@@ -1,10 +1,10 @@
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-class Activation(NamedTuple):
-    row: int
+class ActivationInfo:  # named tuples, whose field hides tuple.index
+    index: int
     name: str
     row_wise: bool
     slope_from_z: bool
@@ -13,8 +13,8 @@ class Activation(NamedTuple):
     n_par: int
     par0: float
 
-class Loss(NamedTuple):
-    row: int
+class LossInfo:  # named tuples, whose field hides tuple.index
+    index: int
     id: str
     name: str
     output: str
@@ -23,16 +23,16 @@ class Loss(NamedTuple):
     low: float
     high: float
 
-class Optimizer(NamedTuple):
-    row: int
+class OptimizerInfo:  # named tuples, whose field hides tuple.index
+    index: int
     name: str
     n_slots: int
     n_hyper: int
     whole_gradient: bool
 
-ACTIVATIONS: dict[str, Activation]
-LOSSES: dict[str, Loss]
-OPTIMIZERS: dict[str, Optimizer]
+ACTIVATIONS: dict[str, ActivationInfo]
+LOSSES: dict[str, LossInfo]
+OPTIMIZERS: dict[str, OptimizerInfo]
 FUNCTIONS: dict[str, int]
 ISA_NAMES: tuple[str, ...]
 
@@ -57,14 +57,14 @@ class Plan:
     def __init__(self, n_inputs: int, layers: Sequence[tuple[int, str, Sequence[float], float]]) -> None: ...
     def units(self, slot: int) -> int: ...
 
-class Schedule:
+class Layout:
     size: int
     purpose: int
     n_rows: int
     tile_rows: int
     n_row_tiles: int
     n_weight_tiles: int
-    kept: int
+    cache_bytes: int
     work: int
     def place(self, slot: int) -> tuple[int, int, int]: ...
 
@@ -80,7 +80,7 @@ class Trainer:
     def __init__(
         self,
         plan: Plan,
-        schedule: Schedule,
+        layout: Layout,
         params: np.ndarray,
         X: np.ndarray | SparseMatrix,
         *,
@@ -109,7 +109,7 @@ class Trainer:
     def close(self) -> None: ...
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int: ...
 
-def train_schedule(
+def training_layout(
     plan: Plan,
     size: int,
     batch: int,
@@ -119,15 +119,15 @@ def train_schedule(
     optimizer: int,
     two_sweeps: bool | None = None,
     sparse: bool = False,
-) -> Schedule: ...
+) -> Layout: ...
 
-class Answers:
-    def __init__(self, plan: Plan, params: np.ndarray, otherwise: Callable[[Any], np.ndarray]) -> None: ...
-    def answer(self, X: Any) -> np.ndarray: ...
+class SmallBatchPredictor:
+    def __init__(self, plan: Plan, params: np.ndarray, fallback: Callable[[Any], np.ndarray]) -> None: ...
+    def predict(self, X: Any) -> np.ndarray: ...
 
-def lines(n_bytes: int) -> np.ndarray: ...
+def aligned_bytes(n_bytes: int) -> np.ndarray: ...
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray: ...
-def cache_schedule(plan: Plan, size: int, n_rows: int, training: bool = False) -> Schedule: ...
+def cache_layout(plan: Plan, size: int, n_rows: int, training: bool = False) -> Layout: ...
 def predict(
     plan: Plan,
     params: np.ndarray,
@@ -149,19 +149,19 @@ def losses(
 ) -> None: ...
 def forward(
     plan: Plan,
-    schedule: Schedule,
+    layout: Layout,
     params: np.ndarray,
     X: np.ndarray,
-    kept: np.ndarray,
+    cache_block: np.ndarray,
     seed: int,
     masks: Masks,
 ) -> None: ...
 def backward(
     plan: Plan,
-    schedule: Schedule,
+    layout: Layout,
     params: np.ndarray,
     X: np.ndarray,
-    kept: np.ndarray,
+    cache_block: np.ndarray,
     seed: int,
     masks: Masks,
     d_out: np.ndarray,

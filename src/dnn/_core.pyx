@@ -1,7 +1,7 @@
 """The compiled heart: what a network computes, how, and the loop that trains it.
 
 Read from top to bottom. A `Plan` is a list of operations, each a dense layer Z = A_prev W + b, A = f(Z). A
-`Schedule` cuts the work into a fixed grid of tiles and gives everything its place in one block of memory.
+`Layout` cuts the work into a fixed grid of tiles and gives everything its place in one block of memory.
 A `Job` holds every pointer of a run. A step of gradient descent is two phases over the grid:
 
     rows      for each tile of rows, all layers: forward, the loss and its gradient, back to the inputs
@@ -11,7 +11,7 @@ The first layer of a sparse X is a sparse product, forward and back, in a grid o
 
 A team of threads walks the grid (`core/team.h`): each member has a Job of its own, which shares what is worked on and
 owns its scratch, and runs the same code; barriers stand between the phases. A small net takes another way, with one
-barrier a step (`private_step`), a tiny one a third (`lying_step`).
+barrier a step (`replicated_step`), a tiny one a third (`feature_major_step`).
 
 Arithmetic is in C: products in `core/kernels/products.h` (or BLAS, on an instruction set that these are not written for),
 everything else in `core/kernels/body.h`. What is left here is addresses and order. Numbers are addressed as bytes,
@@ -42,7 +42,7 @@ from libc.string cimport memcpy, memset
 cnp.import_array()
 
 include "core/machine.pxi"  # KERNELS, GEMM, CALL_LIMIT; the tables
-include "core/plan.pxi"     # Plan, Schedule
+include "core/plan.pxi"     # Plan, Layout
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ cdef struct Job:
     int me, n_members
     long round                  # of claims, the last of this run: members go through the same ones
     const Op* ops
-    const Way* ways
+    const KernelChoice* choices
     int n_ops
     const DnnKernels* kernels
     gemm_t gemm
@@ -110,8 +110,8 @@ cdef struct Job:
     bint sparse                 # X is sparse: csr stands in its place
     Csr csr
     Blocks blocks
-    bint lying                  # examples lie in columns: see lying_step
-    Py_ssize_t laid_begin, laid # the rows that X' holds
+    bint feature_major                  # examples lie in columns: see feature_major_step
+    Py_ssize_t cached_begin, batch_cached # the rows that X' holds
     # what is wanted of the outputs
     int loss
     double* loss_par
@@ -146,7 +146,7 @@ cdef struct Job:
     # the work space that all share
     Slot* slots
     char** Wt                   # W' of each operation, where it is kept
-    char* parts                 # (2, N_PARTS, P): gradients of parts of a batch, by turns
+    char* partial_grads                  # (2, N_SHARDS, P): gradients of parts of a batch, by turns
     double* row_sums            # a number a tile of rows
     double* tile_sums           # two numbers a weight tile: of the penalty, of the squared gradient
     DnnClaim* claims            # on the weight tiles, and behind them on vectors of columns
@@ -156,10 +156,10 @@ cdef struct Job:
     int64_t* classes_tile
     double* w_tile
     char* G                     # a bias and a weight tile, or all parameters
-    char* turned                # the same transposed
-    char* spare                 # of products: see DNN_SPARE; NULL where they copy nothing
+    char* transposed                # the same transposed
+    char* workspace                 # of products: see DNN_WORKSPACE_BYTES; NULL where they copy nothing
     # when the last signal was looked for
-    double unheard, heard
+    double flops_since_poll, last_poll
 
 cdef enum Status:
     GOOD, NOT_FINITE, STOPPED
@@ -190,20 +190,20 @@ cdef void begin_rounds(Job* job) noexcept nogil:
         memset(job.claims, 0, job.n_claims * sizeof(DnnClaim))
 
 
-cdef void listen(Job* job, double flops) noexcept nogil:
+cdef void poll_signals(Job* job, double flops) noexcept nogil:
     """Let Python's signal handlers run, so that Ctrl-C ends a call: every 0.05 s, counted first in flops as
-    that costs nothing. Called where a step can be abandoned with the parameters whole, and before a barrier."""
+    that costs nothing. Called where a step can be interrupted with the parameters whole, and before a barrier."""
     cdef double now
     if job.me > 0:
         return
-    job.unheard += flops
-    if job.unheard < 5e7:
+    job.flops_since_poll += flops
+    if job.flops_since_poll < 5e7:
         return
-    job.unheard = 0
+    job.flops_since_poll = 0
     now = dnn_seconds()
-    if now - job.heard < 0.05:
+    if now - job.last_poll < 0.05:
         return
-    job.heard = now
+    job.last_poll = now
     check_signals(job)
 
 
@@ -221,7 +221,7 @@ cdef void check_signals(Job* job) noexcept with gil:
 # Products by BLAS
 # ---------------------------------------------------------------------------------------------------------
 
-cdef void product(const Job* job, char* C, Py_ssize_t ldc, bint transposed, const char* A, Py_ssize_t lda,
+cdef void blas_gemm(const Job* job, char* C, Py_ssize_t ldc, bint transposed, const char* A, Py_ssize_t lda,
                   const char* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K) noexcept nogil:
     """C (M, N) = A (M, K) B (K, N); with `transposed`, A is given as (K, M). All by rows.
 
@@ -307,22 +307,22 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
     cdef const Op* op = &job.ops[i]
     cdef Slot src = job.slots[op.src], dst = job.slots[op.dst]
     cdef Matrix f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
-    cdef int activation = IDENTITY if i == job.n_ops - 1 and not job.outputs else op.activation, finish
+    cdef int activation = IDENTITY if i == job.n_ops - 1 and not job.outputs else op.activation, epilogue
     cdef char* W = job.params + (op.W + o0) * job.size
     cdef char* b = job.params + (op.b + o0) * job.size
     cdef char* Z = row(job, dst.Z, r) + o0 * job.size
     if i == 0 and job.sparse:
         sparse_forward(job, r, n, o0, o1)
-    elif not job.ways[i].own:
-        product(job, Z, dst.Z.ld, False, row(job, src.A, r), src.A.ld, W, op.n_out, n, op.n_out, op.n_in)
+    elif not job.choices[i].native:
+        blas_gemm(job, Z, dst.Z.ld, False, row(job, src.A, r), src.A.ld, W, op.n_out, n, op.n_out, op.n_in)
     else:
-        finish = DNN_RELU if activation == RELU and f.at == dst.Z.at else DNN_PLAIN
-        if job.ways[i].dots:
-            job.kernels.dots(finish, n, op.n_out, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r),
-                             job.Wt[i], leading(op.n_in, job.size), b, Z, dst.Z.ld, job.spare)
+        epilogue = DNN_EPILOGUE_RELU if activation == RELU and f.at == dst.Z.at else DNN_EPILOGUE_NONE
+        if job.choices[i].inner_product:
+            job.kernels.gemm_nt(epilogue, n, op.n_out, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r),
+                             job.Wt[i], leading(op.n_in, job.size), b, Z, dst.Z.ld, job.workspace)
         else:
-            job.kernels.product(finish, n, o1 - o0, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r), W,
-                                op.n_out, b, NULL, 0, Z, dst.Z.ld, job.spare)
+            job.kernels.gemm_nn(epilogue, n, o1 - o0, op.n_in, row(job, src.A, r), src.A.ld, rows_of(job, op.src, r), W,
+                                op.n_out, b, NULL, 0, Z, dst.Z.ld, job.workspace)
         b = NULL
     if b != NULL or f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
         job.kernels.activate(activation, op.par, n, o1 - o0, b, Z, dst.Z.ld, row(job, f, r) + o0 * job.size, f.ld)
@@ -332,14 +332,14 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
 
 cdef inline double flops_of(const Job* job, const Op* op) noexcept nogil:
     """Of a layer's product for a row."""
-    return 2.0 * op.n_out * (job.csr.stored_a_row if job.sparse and op.src == 0 else op.n_in)
+    return 2.0 * op.n_out * (job.csr.stored_per_row if job.sparse and op.src == 0 else op.n_in)
 
 
-cdef inline bint abandoned(Job* job, const Op* op, Py_ssize_t n) noexcept nogil:
+cdef inline bint interrupted(Job* job, const Op* op, Py_ssize_t n) noexcept nogil:
     """Whether a signal's handler has raised; a layer that takes milliseconds for n rows lets the handlers run."""
     cdef double flops = n * flops_of(job, op)
     if flops > 5e8:
-        listen(job, flops)
+        poll_signals(job, flops)
         return job.shared.stop
     return False
 
@@ -349,7 +349,7 @@ cdef void forward_block(Job* job, int first, Py_ssize_t r, Py_ssize_t n) noexcep
     cdef int i
     for i in range(first, job.n_ops):
         forward_layer(job, i, r, n, 0, job.ops[i].n_out)
-        if abandoned(job, &job.ops[i], n):
+        if interrupted(job, &job.ops[i], n):
             return
 
 
@@ -385,7 +385,7 @@ cdef int forward_columns(Job* job, Py_ssize_t n) noexcept nogil:
                 while r < n and not job.shared.stop:
                     rows = min(job.block_rows, n - r)
                     forward_layer(job, i, r, rows, o0, o0 + some)
-                    listen(job, 2.0 * rows * job.ops[i].n_in * some)
+                    poll_signals(job, 2.0 * rows * job.ops[i].n_in * some)
                     r += rows
         barrier(job)
     return job.n_columns
@@ -456,7 +456,7 @@ cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
         op = &job.ops[i]
         dZ, src = job.slots[op.dst].dZ, job.slots[op.src]
         # The slope at once: unless dropout comes between, or writing dZ would destroy what it is computed from
-        fused = job.ways[i].own and op.src > 0 and job.ops[op.src - 1].activation == RELU \
+        fused = job.choices[i].native and op.src > 0 and job.ops[op.src - 1].activation == RELU \
             and not drops(job, op.src) and src.V.at != src.dZ.at
         if fused:
             dA = Matrix(row(job, src.dZ, r), src.dZ.ld)
@@ -464,25 +464,25 @@ cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
             dA = Matrix(job.dX + r * op.n_in * job.size, op.n_in)
         else:
             dA = Matrix(job.dA, leading(op.n_in, job.size))
-        if job.ways[i].own:
-            job.kernels.product(DNN_RELU_SLOPE if fused else DNN_PLAIN, n, op.n_in, op.n_out, row(job, dZ, r), dZ.ld,
+        if job.choices[i].native:
+            job.kernels.gemm_nn(DNN_EPILOGUE_RELU_SLOPE if fused else DNN_EPILOGUE_NONE, n, op.n_in, op.n_out, row(job, dZ, r), dZ.ld,
                                 NULL, job.Wt[i], leading(op.n_in, job.size), NULL, row(job, src.V, r), src.V.ld,
-                                dA.at, dA.ld, job.spare)
+                                dA.at, dA.ld, job.workspace)
         else:
-            product(job, dA.at, dA.ld, False, row(job, dZ, r), dZ.ld, job.Wt[i], leading(op.n_in, job.size),
+            blas_gemm(job, dA.at, dA.ld, False, row(job, dZ, r), dZ.ld, job.Wt[i], leading(op.n_in, job.size),
                     n, op.n_in, op.n_out)
         if drops(job, op.src):
             drop(job, op.src, r, n, dA.at, dA.ld, dA.at, dA.ld)
         if op.src > 0 and not fused:
             slope_tile(job, &job.ops[op.src - 1], r, n, dA.at, dA.ld)
-        if abandoned(job, op, n):
+        if interrupted(job, op, n):
             return
 
 
 cdef inline bint keeps_transposed(const Job* job, int i) noexcept nogil:
     """Whether W' of a layer is kept beside W: something is propagated back through it, or it is computed by dots.
-    A column is its own transpose, see `aim_transposed`."""
-    return job.ops[i].n_out > 1 and (job.ways[i].dots or (job.ways[i].Wt >= 0 and i >= lowest(job)))
+    A column is its own transpose, see `bind_transposed`."""
+    return job.ops[i].n_out > 1 and (job.choices[i].inner_product or (job.choices[i].Wt >= 0 and i >= lowest(job)))
 
 
 cdef void transpose_part(const Job* job, int i, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t o0,
@@ -501,12 +501,12 @@ cdef void derive(const Job* job) noexcept nogil:
     cdef int i
     cdef Py_ssize_t n, slots = dnn_optimizers[job.optimizer].n_slots
     cdef const Job* leader
-    if job.parts != NULL:
+    if job.partial_grads != NULL:
         leader = job.shared.leader
         if job.me > 0:
             memcpy(job.params, leader.params, job.n_params * job.size)
             memcpy(job.state, leader.state, slots * job.n_params * job.size)
-        transpose_own(job)
+        transpose_replica(job)
         return
     for i in range(job.n_ops):
         if keeps_transposed(job, i):
@@ -514,7 +514,7 @@ cdef void derive(const Job* job) noexcept nogil:
             transpose_part(job, i, share(job, n, job.me), share(job, n, job.me + 1), 0, job.ops[i].n_out)
 
 
-cdef double flops_a_row(const Job* job) noexcept nogil:
+cdef double flops_per_row(const Job* job) noexcept nogil:
     cdef double flops = 0
     cdef int i
     for i in range(job.n_ops):
@@ -527,25 +527,25 @@ cdef double flops_a_row(const Job* job) noexcept nogil:
 # ---------------------------------------------------------------------------------------------------------
 
 cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize_t n, char* dW, Py_ssize_t ld,
-                        char* db, const DnnWanted* wanted) noexcept nogil:
+                        char* db, const DnnPrefetch* prefetch) noexcept nogil:
     """A tile of dW = A_prev' dZ over rows r .. r + n, and db (NULL: not wanted), the sum of its columns of dZ."""
     cdef const Op* op = &job.ops[tile.op]
     cdef Matrix A = job.slots[op.src].A, dZ = job.slots[op.dst].dZ
     cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0
     cdef const char* dZ_at = row(job, dZ, r)
     cdef const char* A_at = row(job, A, r)
-    cdef char* turned
-    if not job.ways[tile.op].own:
-        product(job, dW, ld, True, A_at + tile.i0 * job.size, A.ld, dZ_at + tile.o0 * job.size, dZ.ld, rows, columns, n)
-    elif not job.ways[tile.op].across:
-        job.kernels.gradient(n, rows, columns, A_at, A.ld, rows_of(job, op.src, r), tile.i0, dZ_at, dZ.ld, NULL, tile.o0,
-                             dW, ld, job.spare, wanted)
+    cdef char* transposed
+    if not job.choices[tile.op].native:
+        blas_gemm(job, dW, ld, True, A_at + tile.i0 * job.size, A.ld, dZ_at + tile.o0 * job.size, dZ.ld, rows, columns, n)
+    elif not job.choices[tile.op].grad_transposed:
+        job.kernels.gemm_tn(n, rows, columns, A_at, A.ld, rows_of(job, op.src, r), tile.i0, dZ_at, dZ.ld, NULL, tile.o0,
+                             dW, ld, job.workspace, prefetch)
     else:  # lanes along the inputs: dW' = dZ' A_prev
-        turned = dW if columns == 1 and ld == 1 else job.turned
-        job.kernels.gradient(n, columns, rows, dZ_at, dZ.ld, NULL, tile.o0, A_at, A.ld, rows_of(job, op.src, r), tile.i0,
-                             turned, rows, job.spare, wanted)
-        if turned != dW:
-            job.kernels.transpose(columns, rows, turned, rows, dW, ld)
+        transposed = dW if columns == 1 and ld == 1 else job.transposed
+        job.kernels.gemm_tn(n, columns, rows, dZ_at, dZ.ld, NULL, tile.o0, A_at, A.ld, rows_of(job, op.src, r), tile.i0,
+                             transposed, rows, job.workspace, prefetch)
+        if transposed != dW:
+            job.kernels.transpose(columns, rows, transposed, rows, dW, ld)
     if db != NULL:
         job.kernels.column_sums(n, columns, dZ_at + tile.o0 * job.size, dZ.ld, db)
 
@@ -568,23 +568,23 @@ cdef inline bint is_frozen(const Job* job, int i) noexcept nogil:
     return job.frozen != NULL and job.frozen[i]
 
 
-cdef inline void want(DnnWanted* wanted, const char* at, Py_ssize_t stride, bint turned) noexcept nogil:
-    wanted.matrix[wanted.n] = DnnWantedMatrix(at, stride, turned)
-    wanted.n += 1
+cdef inline void add_prefetch(DnnPrefetch* prefetch, const char* at, Py_ssize_t stride, bint transposed) noexcept nogil:
+    prefetch.matrix[prefetch.n] = DnnPrefetchMatrix(at, stride, transposed)
+    prefetch.n += 1
 
 
-cdef void want_tile(const Job* job, const Tile* tile, DnnWanted* wanted) noexcept nogil:
+cdef void prefetch_tile(const Job* job, const Tile* tile, DnnPrefetch* prefetch) noexcept nogil:
     """What an update of a tile of weights reads and writes."""
     cdef const Op* op = &job.ops[tile.op]
     cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, ldt = leading(op.n_in, job.size)
-    cdef bint turned = job.ways[tile.op].across
+    cdef bint transposed = job.choices[tile.op].grad_transposed
     cdef int k
-    wanted.n = 0
-    want(wanted, job.params + W * job.size, op.n_out * job.size, turned)
+    prefetch.n = 0
+    add_prefetch(prefetch, job.params + W * job.size, op.n_out * job.size, transposed)
     for k in range(dnn_optimizers[job.optimizer].n_slots):
-        want(wanted, job.state + (k * job.n_params + W) * job.size, op.n_out * job.size, turned)
+        add_prefetch(prefetch, job.state + (k * job.n_params + W) * job.size, op.n_out * job.size, transposed)
     if keeps_transposed(job, tile.op):
-        want(wanted, job.Wt[tile.op] + (tile.o0 * ldt + tile.i0) * job.size, ldt * job.size, not turned)
+        add_prefetch(prefetch, job.Wt[tile.op] + (tile.o0 * ldt + tile.i0) * job.size, ldt * job.size, not transposed)
 
 
 cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total) noexcept nogil:
@@ -603,7 +603,7 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     cdef char* db = job.G + rows * columns * job.size if fused else job.grad + b * job.size
     cdef Py_ssize_t ld = columns if fused else op.n_out
     cdef double* sums = job.tile_sums + 2 * t
-    cdef DnnWanted wanted
+    cdef DnnPrefetch prefetch
     cdef bint sparse = job.sparse and tile.op == 0, touched = sparse and only_touched(job)
     sums[0] = sums[1] = 0
     if is_frozen(job, tile.op):
@@ -612,8 +612,8 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
         sparse_gradient(job, tile, n, dW, ld, db, touched)
     else:
         if fused:
-            want_tile(job, tile, &wanted)
-        gradient_part(job, tile, 0, n, dW, ld, db if tile.i0 == 0 else NULL, &wanted if fused else NULL)
+            prefetch_tile(job, tile, &prefetch)
+        gradient_part(job, tile, 0, n, dW, ld, db if tile.i0 == 0 else NULL, &prefetch if fused else NULL)
     if job.alpha != 0 or job.l1 != 0:
         sums[0] = job.kernels.penalty(rows, columns, job.params + W * job.size, op.n_out,
                                       job.alpha / total, job.l1 / total, dW, ld)
@@ -638,7 +638,7 @@ cdef void update_tile(const Job* job, const Tile* tile, const char* dW, Py_ssize
     update_part(job, op, op.W + tile.i0 * op.n_out + tile.o0, rows, columns, op.n_out, dW, ld)
     if tile.i0 == 0:
         update_part(job, op, op.b + tile.o0, 1, columns, columns, db, columns)
-    if not job.lying and keeps_transposed(job, tile.op):
+    if not job.feature_major and keeps_transposed(job, tile.op):
         transpose_part(job, tile.op, tile.i0, tile.i1, tile.o0, tile.o1)
 
 
@@ -657,14 +657,14 @@ cdef double weight_of(const Job* job, Py_ssize_t n) noexcept nogil:
     return total
 
 
-cdef void aim_at_rows(Job* job, Py_ssize_t begin) noexcept nogil:
+cdef void set_batch_rows(Job* job, Py_ssize_t begin) noexcept nogil:
     """Read rows as they stand in X, from row begin on."""
     job.begin = begin
     if not job.copied and not job.sparse:
         job.slots[0].A = Matrix(<char*>job.X + begin * job.ldx * job.size, job.ldx)
 
 
-cdef void aim_at_order(Job* job, const int64_t* order, Py_ssize_t n) noexcept nogil:
+cdef void set_batch_order(Job* job, const int64_t* order, Py_ssize_t n) noexcept nogil:
     """Read the n rows of X that an order names."""
     cdef Py_ssize_t r
     job.order = order
@@ -680,10 +680,10 @@ cdef void rows_tiles(Job* job, Py_ssize_t n, double total, bint forward, bint ba
     cdef int first = forward_columns(job, n) if forward else 0
     cdef Py_ssize_t tiles = n_tiles(job, n), t = share(job, tiles, job.me), last = share(job, tiles, job.me + 1)
     cdef Py_ssize_t some, r, rows, tile, begin
-    cdef Py_ssize_t a_block = job.block_rows // job.tile_rows
-    cdef double flops = 2 * flops_a_row(job)
+    cdef Py_ssize_t rows_per_block = job.block_rows // job.tile_rows
+    cdef double flops = 2 * flops_per_row(job)
     while t < last and not job.shared.stop:
-        some = min(a_block, last - t)
+        some = min(rows_per_block, last - t)
         r = n * t // tiles
         rows = n * (t + some) // tiles - r
         if forward:
@@ -696,7 +696,7 @@ cdef void rows_tiles(Job* job, Py_ssize_t n, double total, bint forward, bint ba
         if backward:
             backward_block(job, r, rows)
         t += some
-        listen(job, flops * rows)
+        poll_signals(job, flops * rows)
 
 
 cdef void rows_phase(Job* job, Py_ssize_t n, double total, double* cost) noexcept nogil:
@@ -793,7 +793,7 @@ cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, dou
         if job.grad != NULL:
             if job.shared.stop:
                 break
-            listen(job, n * flops_of(job, &job.ops[tile.op]) * (tile.i1 - tile.i0) / job.ops[tile.op].n_in)
+            poll_signals(job, n * flops_of(job, &job.ops[tile.op]) * (tile.i1 - tile.i0) / job.ops[tile.op].n_in)
     barrier(job)
     cost[0] += sum_tiles(job, 0)
     if job.grad == NULL or not update:
@@ -832,10 +832,10 @@ cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept
     cost[0] = 0
     if total == 0:
         return GOOD  # nobody asked for anything: the batch is skipped
-    if job.parts != NULL:
-        return private_step(job, n, total, rate, cost)
-    if job.lying:
-        return lying_step(job, n, total, rate, cost)
+    if job.partial_grads != NULL:
+        return replicated_step(job, n, total, rate, cost)
+    if job.feature_major:
+        return feature_major_step(job, n, total, rate, cost)
     rows_phase(job, n, total, cost)
     if job.shared.stop:
         return STOPPED
@@ -851,21 +851,21 @@ cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept
 
 
 include "core/sparse.pxi" # the first layer of a sparse X
-include "core/small_steps.pxi"  # private_step, lying_step: the ways of small nets
+include "core/small_steps.pxi"  # replicated_step, feature_major_step: the ways of small nets
 
 
 cdef void run_steps(void* arg, int me) noexcept nogil:
     """Steps number first .. first + n_steps of an endless row of epochs, by each member of a team."""
     cdef Job* job = (<Job**>arg)[me]
     cdef Shared* shared = job.shared
-    cdef Py_ssize_t a_epoch = (job.n_rows + job.batch - 1) // job.batch
+    cdef Py_ssize_t steps_per_epoch = (job.n_rows + job.batch - 1) // job.batch
     cdef Py_ssize_t s, epoch, begin, n
     cdef double cost
     cdef Status status = GOOD
     cdef unsigned mode = dnn_flush_subnormals()
-    if job.fresh and job.lying:
-        lay_weights(job)
-        job.laid = -1
+    if job.fresh and job.feature_major:
+        transpose_weights(job)
+        job.batch_cached = -1
     elif job.fresh:
         derive(job)
     begin_rounds(job)
@@ -873,13 +873,13 @@ cdef void run_steps(void* arg, int me) noexcept nogil:
     if me == 0:
         shared.began, shared.late = dnn_seconds(), dnn_team_waited(shared.team) if job.n_members > 1 else 0
     for s in range(shared.n_steps):
-        epoch = (shared.first + s) // a_epoch
-        begin = (shared.first + s) % a_epoch * job.batch
+        epoch = (shared.first + s) // steps_per_epoch
+        begin = (shared.first + s) % steps_per_epoch * job.batch
         n = min(job.batch, job.n_rows - begin)
         if shared.order == NULL:
-            aim_at_rows(job, begin)
+            set_batch_rows(job, begin)
         else:
-            aim_at_order(job, shared.order + epoch * job.n_rows + begin, n)
+            set_batch_order(job, shared.order + epoch * job.n_rows + begin, n)
         status = one_step(job, n, shared.rates[s], &cost)
         if me == 0 and status != STOPPED:
             shared.costs[s] = cost

@@ -47,8 +47,8 @@ class Cache:
         self.changes = changes  # of the parameters, when it was made
         self.masks = masks
         self.seed = seed
-        self.schedule = _core.cache_schedule(plan, X.itemsize, len(X), training)
-        self.kept = _core.lines(self.schedule.kept)
+        self.layout = _core.cache_layout(plan, X.itemsize, len(X), training)
+        self.block = _core.aligned_bytes(self.layout.cache_bytes)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(
@@ -58,9 +58,9 @@ class Cache:
 
     def _view(self, slot: int, Z: bool) -> np.ndarray:
         """Return Z or A (N, units) of layer number slot, from 1."""
-        z, a, stride = self.schedule.place(slot)
+        z, a, stride = self.layout.place(slot)
         shape = (len(self.X), self.plan.units(slot))
-        return np.ndarray(shape, self.X.dtype, self.kept, z if Z else a, (stride, self.X.itemsize))
+        return np.ndarray(shape, self.X.dtype, self.block, z if Z else a, (stride, self.X.itemsize))
 
     @property
     def Z(self) -> tuple[np.ndarray, ...]:

@@ -73,8 +73,8 @@ def activation_of(activation: Any) -> tuple[str, tuple[float, ...]]:
         return "leaky_relu", (float(activation.slope),)
     if isinstance(activation, ELU):
         return "elu", (float(activation.alpha),)
-    row = _core.ACTIVATIONS[check_name("activation", activation, _core.ACTIVATIONS)]
-    return row.name, (row.par0,) * row.n_par
+    info = _core.ACTIVATIONS[check_name("activation", activation, _core.ACTIVATIONS)]
+    return info.name, (info.par0,) * info.n_par
 
 
 @value
@@ -132,15 +132,15 @@ class Dense:
             object.__setattr__(self, "activation", activation_of(self.activation)[0])
 
     @property
-    def row(self) -> _core.Activation:
-        """The activation's row in the table of the core."""
+    def info(self) -> _core.ActivationInfo:
+        """The activation's entry in the table of the core."""
         return _core.ACTIVATIONS[activation_of(self.activation)[0]]
 
 
 # Parameters, an optimizer's state and copies of them must have addresses, of 63 bits.
 MOST_PARAMS = 2**56
 
-OUTPUTS = tuple(row.name for row in _core.ACTIVATIONS.values() if row.output)
+OUTPUTS = tuple(info.name for info in _core.ACTIVATIONS.values() if info.output)
 
 
 def layers_of(
@@ -163,10 +163,10 @@ def layers_of(
             f"[{', '.join(map(str, sizes))}] with {n_params:.2g}"
         )
     for layer in layers[:-1]:
-        if layer.row.row_wise:
+        if layer.info.row_wise:
             raise ValueError(f"the activation of a hidden layer must not be {layer.activation!r}")
     last = layers[-1]
-    check_name("output", last.row.name, OUTPUTS)
+    check_name("output", last.info.name, OUTPUTS)
     if last.activation == "softmax" and last.units == 1:
         raise ValueError("output softmax must have at least 2 units, got 1: one unit wants output='sigmoid'")
     return n_inputs, layers, rates

@@ -118,10 +118,10 @@ Loss: TypeAlias = str | Huber | Quantile | LogLoss | LossFunction
 
 
 class LossSpec(NamedTuple):
-    """A loss for an output: its row in the table and its parameters, or a function in Python."""
+    """A loss for an output: its entry in the table and its parameters, or a function in Python."""
 
     name: str
-    row: _core.Loss
+    info: _core.LossInfo
     par: tuple[float, ...]
     function: LossFunction | None = None
 
@@ -139,24 +139,24 @@ def loss_of(loss: Any, output: str, n_outputs: int) -> LossSpec:
         loss, par = "quantile", loss.levels
     elif callable(loss) and not isinstance(loss, type):
         return LossSpec(getattr(loss, "__name__", "function"), _core.LOSSES["squared_error"], (), loss)
-    name = check_name("loss", loss, ["auto", *dict.fromkeys(row.name for row in table)])
+    name = check_name("loss", loss, ["auto", *dict.fromkeys(info.name for info in table)])
     if name == "auto":
-        fitting = [row.name for row in table if row.output == output]
+        fitting = [info.name for info in table if info.output == output]
         name = fitting[0] if fitting else "squared_error"
     wanted = []
-    for row in table:
-        if row.name == name:
-            if row.output == output or (not row.output and not _core.ACTIVATIONS[output].row_wise):
-                return LossSpec(name, row, _loss_par(row, par, n_outputs))
-            wanted.append(row.output or "an element-wise activation")
+    for info in table:
+        if info.name == name:
+            if info.output == output or (not info.output and not _core.ACTIVATIONS[output].row_wise):
+                return LossSpec(name, info, _loss_par(info, par, n_outputs))
+            wanted.append(info.output or "an element-wise activation")
     raise ValueError(f"loss {name!r} must have an output of {' or '.join(wanted)}, got {output!r}")
 
 
-def _loss_par(row: _core.Loss, given: tuple[float, ...] | None, n_outputs: int) -> tuple[float, ...]:
+def _loss_par(info: _core.LossInfo, given: tuple[float, ...] | None, n_outputs: int) -> tuple[float, ...]:
     """Return the parameters of a loss, its defaults where none are given."""
     defaults = {"huber": (Huber().delta,), "log_loss": (LogLoss().label_smoothing, 0.0), "quantile": (0.5,)}
-    par = defaults.get(row.name, ()) if given is None else given
-    if row.n_par < 0:
+    par = defaults.get(info.name, ()) if given is None else given
+    if info.n_par < 0:
         if len(par) not in (1, n_outputs):
             raise ValueError(
                 f"loss Quantile must have 1 level, or {n_outputs} for {n_outputs} outputs, got {len(par)}"

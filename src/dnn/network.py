@@ -104,7 +104,7 @@ class Network:
         self._rng = checks.generator_of(random_state)
         self.frozen: tuple[bool, ...] = (False,) * len(self.layers)
         self._build()
-        names = [layer.row.name for layer in self.layers]
+        names = [layer.info.name for layer in self.layers]
         initializers.fill(init, names, self.weights, self.biases, self._rng)
 
     def _build(self) -> None:
@@ -262,7 +262,7 @@ class Network:
         self, X: Any, y: Any, loss: Loss, suffix: str = ""
     ) -> tuple[LossSpec, data.RowSource, data.Targets]:
         """Return the loss, rows and targets, checked."""
-        kind = loss_of(loss, self.layers[-1].row.name, self.n_outputs)
+        kind = loss_of(loss, self.layers[-1].info.name, self.n_outputs)
         return kind, *data.examples(X, y, kind, self.n_inputs, self.n_outputs, self.dtype, suffix)
 
     def forward(
@@ -303,7 +303,7 @@ class Network:
             self._plan, rows, logits=logits, single=rows is not X and np.ndim(X) == 1,
             changes=self._guard.changes, training=training, masks=masks, seed=seed,
         )  # fmt: skip
-        _core.forward(self._plan, cache.schedule, self._params, rows, cache.kept, seed, masks)
+        _core.forward(self._plan, cache.layout, self._params, rows, cache.block, seed, masks)
         out = cache._view(len(self.layers), cache.logits).copy()
         return (out[0] if cache.single else out), cache
 
@@ -367,7 +367,7 @@ class Network:
         grad = np.empty(self.n_params, self.dtype) if wrt != "input" else None
         dX = np.empty(rows.shape, self.dtype) if wrt != "params" else None
         _core.backward(
-            self._plan, cache.schedule, self._params, rows, cache.kept, cache.seed, cache.masks, d,
+            self._plan, cache.layout, self._params, rows, cache.block, cache.seed, cache.masks, d,
             cache.logits, grad, dX,
         )  # fmt: skip
         return grad, (dX[0] if dX is not None and cache.single else dX)

@@ -35,7 +35,7 @@ class Predictor:
         # Not a method: a bound one would make a circle, and a network would outlive its last reference
         self.into = partial(_into, plan, params)
         # One row, or a few, that need no conversion; it hands all else to `into`
-        self.answer = _core.Answers(plan, params, self.into).answer
+        self.answer = _core.SmallBatchPredictor(plan, params, self.into).predict
 
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O) for the rows of X (N, I), (O,) for one row (I,); as `Network` does."""

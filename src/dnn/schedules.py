@@ -26,8 +26,8 @@ class Schedule:
     >>> import numpy as np
     >>> from dnn import SGD, Network, Schedule
     >>> class Sawtooth(Schedule):
-    ...     def rates(self, first, n, a_epoch):
-    ...         return 0.1 / (1 + np.arange(first, first + n) % a_epoch)
+    ...     def rates(self, first, n, steps_per_epoch):
+    ...         return 0.1 / (1 + np.arange(first, first + n) % steps_per_epoch)
     >>> history = Network([1, 1]).fit([[0.0], [1.0]], [1.0, 3.0], optimizer=SGD(Sawtooth()), epochs=2)
     >>> history.rate
     [0.1, 0.1]
@@ -40,9 +40,9 @@ class Schedule:
         """Whether it is to be told of the loss after each epoch."""
         return False
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with a_epoch steps an epoch."""
-        raise NotImplementedError(f"{type(self).__name__} must have a method rates(first, n, a_epoch)")
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        raise NotImplementedError(f"{type(self).__name__} must have a method rates(first, n, steps_per_epoch)")
 
     def start(self) -> Schedule:
         """Return what gives the rates of one training: itself, or with `watches` an object that learns.
@@ -92,8 +92,8 @@ class Constant(Schedule):
     def __post_init__(self) -> None:
         check_real("rate", self.rate, 0.0)
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with a_epoch steps an epoch."""
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
         return np.full(n, float(self.rate))
 
 
@@ -126,9 +126,9 @@ class StepDecay(Schedule):
         check_real("factor", self.factor, 0.0, 1.0, above=True)
         check_integer("every", self.every, 1)
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with a_epoch steps an epoch."""
-        epochs = np.arange(first, first + n) // a_epoch
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        epochs = np.arange(first, first + n) // steps_per_epoch
         return float(self.rate) * np.power(float(self.factor), epochs // self.every)
 
 
@@ -168,8 +168,8 @@ class InverseScaling(Schedule):
         check_real("rate", self.rate, 0.0)
         check_real("power", self.power, 0.0)
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with a_epoch steps an epoch."""
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
         divisors: np.ndarray = np.power(_steps(first + 1, n), float(self.power))
         return float(self.rate) / divisors
 
@@ -206,9 +206,9 @@ class Exponential(Schedule):
         check_real("factor", self.factor, 0.0, 1.0, above=True)
         check_real("every", self.every, 0.0, above=True)
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with a_epoch steps an epoch."""
-        periods = _steps(first, n) / (float(self.every) * a_epoch)
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        periods = _steps(first, n) / (float(self.every) * steps_per_epoch)
         return float(self.rate) * np.power(float(self.factor), periods)
 
 
@@ -246,9 +246,9 @@ class Cosine(Schedule):
         check_real("epochs", self.epochs, 0.0, above=True)
         check_real("final", self.final, 0.0)
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with a_epoch steps an epoch."""
-        way = _steps(first, n) / (float(self.epochs) * a_epoch)
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        way = _steps(first, n) / (float(self.epochs) * steps_per_epoch)
         return _half_wave(way, float(self.rate), float(self.final))
 
 
@@ -298,9 +298,9 @@ class OneCycle(Schedule):
         check_real("peak", self.peak, 0.0, 1.0, above=True)
         check_real("final", self.final, 0.0, 1.0)
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with a_epoch steps an epoch."""
-        way = _steps(first, n) / (float(self.epochs) * a_epoch)
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        way = _steps(first, n) / (float(self.epochs) * steps_per_epoch)
         rate, peak = float(self.rate), float(self.peak)
         up = _half_wave(way / peak, rate * self.initial, rate)
         down = _half_wave((way - peak) / (1 - peak), rate, rate * self.final)
@@ -344,13 +344,13 @@ class WarmUp(Schedule):
         """Whether `then` does."""
         return schedule_of(self.then).watches
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with a_epoch steps an epoch."""
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
         then = schedule_of(self.then)
-        n_steps = max(1, round(float(self.epochs) * a_epoch))
+        n_steps = max(1, round(float(self.epochs) * steps_per_epoch))
         n_warm = min(max(n_steps - first, 0), n)
-        rising = then.rates(0, 1, a_epoch)[0] * (_steps(first + 1, n_warm) / n_steps)
-        after = then.rates(max(first - n_steps, 0), n - n_warm, a_epoch)
+        rising = then.rates(0, 1, steps_per_epoch)[0] * (_steps(first + 1, n_warm) / n_steps)
+        after = then.rates(max(first - n_steps, 0), n - n_warm, steps_per_epoch)
         return np.concatenate([rising, after])
 
     def start(self) -> Schedule:
@@ -409,7 +409,7 @@ class OnPlateau(Schedule):
         """True."""
         return True
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
         """Return the rates (n,) before any step down; those of a training are given by `start`."""
         return np.full(n, float(self.rate))
 
@@ -445,7 +445,7 @@ class Plateau(Schedule):
         """True."""
         return True
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
         """Return the rates (n,) of steps first, first + 1, ..., as the rate is now."""
         return np.full(n, self.rate)
 

@@ -40,11 +40,11 @@ static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K
     void *A = make(M * K, size), *B = make(K * N, size), *T = make(N * K, size), *bias = make(N, size);
     void *S = make(M * N, size), *C = make(M * N, size), *D = make(M * N, size), *G = make(K * N, size);
     void *H = make(K * N, size);
-    void **rows = malloc((size_t)(M + 1) * sizeof *rows), *spare = aligned_alloc(64, DNN_SPARE);
+    void **rows = malloc((size_t)(M + 1) * sizeof *rows), *workspace = aligned_alloc(64, DNN_WORKSPACE_BYTES);
     for (ptrdiff_t r = 0; r < M; r++)
         rows[r] = (char *)A + r * K * size;
-    k->product(DNN_RELU, M, N, K, A, K, NULL, B, N, bias, NULL, 0, C, N, spare);
-    k->dots(DNN_PLAIN, M, N, K, NULL, 0, (const void *const *)rows, T, K, bias, D, N, spare);
+    k->gemm_nn(DNN_EPILOGUE_RELU, M, N, K, A, K, NULL, B, N, bias, NULL, 0, C, N, workspace);
+    k->gemm_nt(DNN_EPILOGUE_NONE, M, N, K, NULL, 0, (const void *const *)rows, T, K, bias, D, N, workspace);
     for (ptrdiff_t m = 0; m < M; m++)
         for (ptrdiff_t n = 0; n < N; n++) {
             double c = get(bias, n, size), d = c;
@@ -52,12 +52,12 @@ static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K
                 c += get(A, m * K + i, size) * get(B, i * N + n, size);
                 d += get(A, m * K + i, size) * get(T, n * K + i, size);
             }
-            wrong += compare("product", get(C, m * N + n, size), c < 0 ? 0 : c, size, K);
-            wrong += compare("dots", get(D, m * N + n, size), d, size, K);
+            wrong += compare("gemm_nn", get(C, m * N + n, size), c < 0 ? 0 : c, size, K);
+            wrong += compare("gemm_nt", get(D, m * N + n, size), d, size, K);
         }
-    k->product(DNN_RELU_SLOPE, M, N, K, NULL, 0, (const void *const *)rows, B, N, NULL, S, N, C, N, spare);
-    k->gradient(M, K, N, A, K, NULL, 0, C, N, NULL, 0, H, N, spare, NULL);
-    k->gradient(M, K, N, NULL, 0, (const void *const *)rows, 0, C, N, NULL, 0, G, N, spare, NULL);
+    k->gemm_nn(DNN_EPILOGUE_RELU_SLOPE, M, N, K, NULL, 0, (const void *const *)rows, B, N, NULL, S, N, C, N, workspace);
+    k->gemm_tn(M, K, N, A, K, NULL, 0, C, N, NULL, 0, H, N, workspace, NULL);
+    k->gemm_tn(M, K, N, NULL, 0, (const void *const *)rows, 0, C, N, NULL, 0, G, N, workspace, NULL);
     wrong += memcmp(G, H, (size_t)(K * N * size)) != 0; /* to the bit, wherever rows stand */
     for (ptrdiff_t i = 0; i < K; i++)
         for (ptrdiff_t n = 0; n < N; n++) {
@@ -67,9 +67,9 @@ static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K
                 if (i == 0 && get(S, m * N + n, size) <= 0)
                     wrong += compare("slope", get(C, m * N + n, size), 0, size, K);
             }
-            wrong += compare("gradient", get(G, i * N + n, size), g, size, M * (K + 1));
+            wrong += compare("gemm_tn", get(G, i * N + n, size), g, size, M * (K + 1));
         }
-    free(A), free(B), free(T), free(bias), free(S), free(C), free(D), free(G), free(H), free(rows), free(spare);
+    free(A), free(B), free(T), free(bias), free(S), free(C), free(D), free(G), free(H), free(rows), free(workspace);
     return wrong;
 }
 
@@ -81,10 +81,10 @@ static long try_rows(const DnnKernels *k, ptrdiff_t n, ptrdiff_t m, ptrdiff_t wi
     const ptrdiff_t cols = width - begin;
     long wrong = 0;
     void *X = make(n * width, size), *Z = make(n * m, size), *G = make(cols * m, size), *H = make(cols * m, size);
-    void **rows = malloc((size_t)n * sizeof *rows), *spare = aligned_alloc(64, DNN_SPARE);
+    void **rows = malloc((size_t)n * sizeof *rows), *workspace = aligned_alloc(64, DNN_WORKSPACE_BYTES);
     for (ptrdiff_t r = 0; r < n; r++)
         rows[r] = (char *)X + r * width * size;
-    k->gradient(n, cols, m, X, width, NULL, begin, Z, m, NULL, 0, G, m, spare, NULL);
+    k->gemm_tn(n, cols, m, X, width, NULL, begin, Z, m, NULL, 0, G, m, workspace, NULL);
     for (ptrdiff_t c = 0; c < cols; c++)
         for (ptrdiff_t i = 0; i < m; i++) {
             double g = 0;
@@ -94,14 +94,14 @@ static long try_rows(const DnnKernels *k, ptrdiff_t n, ptrdiff_t m, ptrdiff_t wi
         }
     for (int pointers = 0; pointers < 2; pointers++) {
         const void *const *through = pointers ? (const void *const *)rows : NULL;
-        k->gradient(n, m, cols, Z, m, NULL, 0, X, width, through, begin, H, cols, spare, NULL);
+        k->gemm_tn(n, m, cols, Z, m, NULL, 0, X, width, through, begin, H, cols, workspace, NULL);
         for (ptrdiff_t c = 0; c < cols; c++)
             for (ptrdiff_t i = 0; i < m; i++)
                 wrong += get(H, i * cols + c, size) != get(G, c * m + i, size);
-        k->gradient(n, cols, m, X, width, through, begin, Z, m, NULL, 0, H, m, spare, NULL);
+        k->gemm_tn(n, cols, m, X, width, through, begin, Z, m, NULL, 0, H, m, workspace, NULL);
         wrong += memcmp(G, H, (size_t)(cols * m * size)) != 0;
     }
-    free(X), free(Z), free(G), free(H), free(rows), free(spare);
+    free(X), free(Z), free(G), free(H), free(rows), free(workspace);
     return wrong;
 }
 

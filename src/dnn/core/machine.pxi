@@ -2,7 +2,7 @@
 # the BLAS.
 
 cdef extern from "core/kernels/kernels.h" nogil:
-    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_SPARE, DNN_L1_WAY, DNN_FEW, DNN_PLAIN, DNN_RELU, DNN_RELU_SLOPE
+    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_WORKSPACE_BYTES, DNN_L1_ALIAS_BYTES, DNN_STREAM_ROWS_MAX, DNN_EPILOGUE_NONE, DNN_EPILOGUE_RELU, DNN_EPILOGUE_RELU_SLOPE
 
     ctypedef struct DnnActivation:
         const char* name
@@ -27,14 +27,14 @@ cdef extern from "core/kernels/kernels.h" nogil:
     const DnnOptimizer* dnn_optimizers
     const char** dnn_functions
 
-    ctypedef struct DnnWantedMatrix:
+    ctypedef struct DnnPrefetchMatrix:
         const char* at
         Py_ssize_t stride
-        int turned
+        int transposed
 
-    ctypedef struct DnnWanted:
+    ctypedef struct DnnPrefetch:
         int n
-        DnnWantedMatrix* matrix
+        DnnPrefetchMatrix* matrix
 
     ctypedef struct DnnKernels:
         const char* isa
@@ -66,14 +66,14 @@ cdef extern from "core/kernels/kernels.h" nogil:
         void (*scatter_add)(Py_ssize_t, const int32_t*, const int32_t*, const void*, Py_ssize_t, const void*, Py_ssize_t,
                             void*, Py_ssize_t, uint8_t*) noexcept nogil
         int lanes
-        void (*product)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
+        void (*gemm_nn)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
                         const void*, Py_ssize_t, const void*, const void*, Py_ssize_t, void*, Py_ssize_t,
                         void*) noexcept nogil
-        void (*dots)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
+        void (*gemm_nt)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
                      const void*, Py_ssize_t, const void*, void*, Py_ssize_t, void*) noexcept nogil
-        void (*gradient)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**, Py_ssize_t,
+        void (*gemm_tn)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**, Py_ssize_t,
                          const void*, Py_ssize_t, const void**, Py_ssize_t, void*, Py_ssize_t,
-                         void*, const DnnWanted*) noexcept nogil
+                         void*, const DnnPrefetch*) noexcept nogil
 
     const DnnKernels* dnn_kernels(int isa, int precision)
     uint64_t dnn_key(uint64_t seed, int64_t step, int layer)
@@ -106,9 +106,9 @@ cdef extern from "core/team.h" nogil:
 # The tables, as Python reads them
 # ---------------------------------------------------------------------------------------------------------
 
-Activation = namedtuple("Activation", "row name row_wise slope_from_z init output n_par par0")
-Loss = namedtuple("Loss", "row id name output classes n_par low high")
-Optimizer = namedtuple("Optimizer", "row name n_slots n_hyper whole_gradient")
+ActivationInfo = namedtuple("ActivationInfo", "index name row_wise slope_from_z init output n_par par0")
+LossInfo = namedtuple("LossInfo", "index id name output classes n_par low high")
+OptimizerInfo = namedtuple("OptimizerInfo", "index name n_slots n_hyper whole_gradient")
 
 ACTIVATIONS = {}
 LOSSES = {}
@@ -123,20 +123,20 @@ cdef void read_tables():
     cdef DnnOptimizer o
     while dnn_activations[i].name != NULL:
         a = dnn_activations[i]
-        ACTIVATIONS[a.name.decode()] = Activation(
+        ACTIVATIONS[a.name.decode()] = ActivationInfo(
             i, a.name.decode(), bool(a.row_wise), bool(a.slope_from_z), a.init.decode(), bool(a.output),
             a.n_par, a.par0)
         i += 1
     i = 0
     while dnn_losses[i].id != NULL:
         s = dnn_losses[i]
-        LOSSES[s.id.decode()] = Loss(
+        LOSSES[s.id.decode()] = LossInfo(
             i, s.id.decode(), s.name.decode(), s.output.decode(), bool(s.classes), s.n_par, s.low, s.high)
         i += 1
     i = 0
     while dnn_optimizers[i].name != NULL:
         o = dnn_optimizers[i]
-        OPTIMIZERS[o.name.decode()] = Optimizer(i, o.name.decode(), o.n_slots, o.n_hyper, bool(o.whole_gradient))
+        OPTIMIZERS[o.name.decode()] = OptimizerInfo(i, o.name.decode(), o.n_slots, o.n_hyper, bool(o.whole_gradient))
         i += 1
     i = 0
     while dnn_functions[i] != NULL:
@@ -145,8 +145,8 @@ cdef void read_tables():
 
 
 read_tables()
-cdef int IDENTITY = ACTIVATIONS["identity"].row
-cdef int RELU = ACTIVATIONS["relu"].row
+cdef int IDENTITY = ACTIVATIONS["identity"].index
+cdef int RELU = ACTIVATIONS["relu"].index
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def kernel_addresses():
             ("add", <uintptr_t>k.add), ("average", <uintptr_t>k.average), ("dropout", <uintptr_t>k.dropout),
             ("drop_stored", <uintptr_t>k.drop_stored), ("gather_add", <uintptr_t>k.gather_add),
             ("scatter_add", <uintptr_t>k.scatter_add),
-            ("product", <uintptr_t>k.product), ("dots", <uintptr_t>k.dots), ("gradient", <uintptr_t>k.gradient),
+            ("gemm_nn", <uintptr_t>k.gemm_nn), ("gemm_nt", <uintptr_t>k.gemm_nt), ("gemm_tn", <uintptr_t>k.gemm_tn),
         ):
             addresses[name, k.size] = address
     return addresses

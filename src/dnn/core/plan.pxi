@@ -1,4 +1,4 @@
-# What is computed, and how it is laid out, part of _core.pyx: Plan and Schedule.
+# What is computed, and how it is batch_cached out, part of _core.pyx: Plan and Layout.
 
 # ---------------------------------------------------------------------------------------------------------
 # Plan: what is computed
@@ -28,7 +28,7 @@ cdef class Plan:
     cdef Op* ops
     cdef readonly int n_ops
     cdef readonly Py_ssize_t n_inputs, n_outputs, n_params, widest, width
-    cdef dict schedules
+    cdef dict layouts
 
     def __cinit__(self, Py_ssize_t n_inputs, layers):
         load_blas()
@@ -44,7 +44,7 @@ cdef class Plan:
             op.n_in, op.n_out = self.n_outputs, units
             op.W = self.n_params
             op.b = op.W + op.n_in * op.n_out
-            op.activation = ACTIVATIONS[name].row
+            op.activation = ACTIVATIONS[name].index
             op.dropout = dropout
             for i, value in enumerate(par):
                 op.par[i] = value
@@ -53,7 +53,7 @@ cdef class Plan:
             self.widest = max(self.widest, op.n_out)
             self.width += op.n_out
             self.n_ops += 1
-        self.schedules = {}
+        self.layouts = {}
 
     def __dealloc__(self):
         free(self.ops)
@@ -69,20 +69,20 @@ cdef class Plan:
         """Whether anything is dropped in training."""
         return any(self.ops[i].dropout for i in range(self.n_ops))
 
-    cdef Schedule schedule(self, int size, Py_ssize_t n_rows, int purpose, bint sparse=False):
-        """The schedule of a forward pass; the last few are kept, as calls of one shape follow each other."""
+    cdef Layout layout(self, int size, Py_ssize_t n_rows, int purpose, bint sparse=False):
+        """The layout of a forward pass; the last few are kept, as calls of one shape follow each other."""
         key = (size, n_rows, purpose, KERNELS[size == 8].lanes, sparse)
-        found = self.schedules.get(key)
+        found = self.layouts.get(key)
         if found is None:
-            found = Schedule(self, size, n_rows, purpose, sparse=sparse)
-            if len(self.schedules) >= 16:
-                self.schedules.clear()
-            self.schedules[key] = found
+            found = Layout(self, size, n_rows, purpose, sparse=sparse)
+            if len(self.layouts) >= 16:
+                self.layouts.clear()
+            self.layouts[key] = found
         return found
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Schedule: how it is computed
+# Layout: how it is computed
 # ---------------------------------------------------------------------------------------------------------
 
 cdef enum Purpose:
@@ -96,10 +96,10 @@ cdef struct Place:  # of a slot's rows; bytes from the start of its block, -1 wh
     Py_ssize_t V    # what the slope is computed from: A before dropout, or Z
     Py_ssize_t ld   # numbers from one row to the next
 
-cdef struct Way:    # how an operation is computed
-    bint own        # by kernels of core/kernels/products.h, else by BLAS
-    bint dots       # forward with lanes along the inputs: few outputs would leave most lanes of a vector empty
-    bint across     # dW' = dZ' A_prev, then turned: the same for dW
+cdef struct KernelChoice: # how an operation is computed
+    bint native        # by kernels of core/kernels/products.h, else by BLAS
+    bint inner_product   # forward with lanes along the inputs: few outputs would leave most lanes of a vector empty
+    bint grad_transposed # dW' = dZ' A_prev, then transposed: the same for dW
     Py_ssize_t Wt   # place of W' in the work space, -1: none
 
 cdef struct Tile:   # rows i0 .. i1 and columns o0 .. o1 of the weights of an operation
@@ -122,17 +122,17 @@ cdef enum:
     COLUMNS_INPUTS = 2   # for each row of a batch, at least, of layers whose columns members share: see forward_columns
     SPARSE_TILE = 16384   # elements of a tile of the first layer's weights at most, where X is sparse,
     SPARSE_ROWS = 4096    # and rows: what is looked through to find those that a batch has touched
-    N_PARTS = 2          # of a batch, where a net is small: see private_step
+    N_SHARDS = 2          # of a batch, where a net is small: see replicated_step
     LINE = 64            # bytes of a cache line
 
-# A net of fewer parameters takes private_step: summing and updating twice is cheaper than a second barrier, and than
+# A net of fewer parameters takes replicated_step: summing and updating twice is cheaper than a second barrier, and than
 # the lines of the cache that one core has written and another reads. Measured: 11 to 19 % faster; slower above.
-cdef Py_ssize_t PRIVATE_PARAMS = 20000
+cdef Py_ssize_t REPLICATED_PARAMS = 20000
 cdef enum:
-    LYING_UNITS = 16       # of a layer at most, where examples lie in columns: vectors would be half full otherwise
-    LYING_ROWS = 16        # of a batch at least
-    LYING_BYTES = 1 << 18  # of a batch at most: it stays in L2
-cdef Py_ssize_t PRIVATE_BYTES = 1 << 20  # of a part's rows, which are not cut into blocks
+    FEATURE_MAJOR_UNITS = 16       # of a layer at most, where examples lie in columns: vectors would be half full otherwise
+    FEATURE_MAJOR_ROWS = 16        # of a batch at least
+    FEATURE_MAJOR_BYTES = 1 << 18  # of a batch at most: it stays in L2
+cdef Py_ssize_t REPLICATED_BYTES = 1 << 20  # of a part's rows, which are not cut into blocks
 
 
 cdef inline Py_ssize_t leading(Py_ssize_t n, int size) noexcept nogil:
@@ -145,10 +145,10 @@ cdef inline Py_ssize_t leading(Py_ssize_t n, int size) noexcept nogil:
     return n
 
 
-cdef class Schedule:
+cdef class Layout:
     """The grid of tiles and the layout of the work space, for up to n_rows rows of `size` bytes a number.
 
-    kept: bytes of the block that holds Z and A of a forward pass for the caller (CACHE); work: bytes that the
+    cache_bytes: bytes of the block that holds Z and A of a forward pass for the caller (CACHE); work: bytes that the
     members of a team share; scratch: bytes that each has for itself. With TRAIN: gather, rows are taken in an
     order; outputs, the loss is computed from the outputs and not from the logits; gradient, the whole gradient
     is wanted in one vector; dropout, numbers are dropped where the plan says so; called, the loss is a Python
@@ -161,8 +161,8 @@ cdef class Schedule:
 
     cdef Plan plan
     cdef readonly int size, purpose
-    cdef readonly Py_ssize_t n_rows, tile_rows, block_rows, n_row_tiles, n_weight_tiles, kept, work, scratch
-    cdef readonly bint private, lying
+    cdef readonly Py_ssize_t n_rows, tile_rows, block_rows, n_row_tiles, n_weight_tiles, cache_bytes, work, scratch
+    cdef readonly bint replicated, feature_major
     cdef readonly int n_columns  # of the first layers: members share their forward pass by columns
     cdef readonly bint sparse
     cdef int block_bits          # of a sparse X: 2 ** block_bits columns are a block
@@ -173,9 +173,9 @@ cdef class Schedule:
     cdef const DnnKernels* kernels
     cdef Place* places
     cdef Tile* tiles
-    cdef Way* ways
-    cdef Py_ssize_t grad, parts, row_sums, tile_sums, claims, n_claims  # in the work space
-    cdef Py_ssize_t dA, Y, classes, w, G, turned, spare, rows, params, state  # in the scratch
+    cdef KernelChoice* choices
+    cdef Py_ssize_t grad, partial_grads, row_sums, tile_sums, claims, n_claims  # in the work space
+    cdef Py_ssize_t dA, Y, classes, w, G, transposed, workspace, rows, params, state  # in the scratch
     cdef Py_ssize_t block_begins, block_next, seen
 
     def __cinit__(self, Plan plan, int size, Py_ssize_t n_rows, int purpose, bint gather=False,
@@ -191,46 +191,46 @@ cdef class Schedule:
         self.dropout = dropout or purpose == DROPPED
         self.kernels = KERNELS[size == 8]
         self.places = <Place*>calloc(plan.n_ops + 1, sizeof(Place))
-        self.ways = <Way*>calloc(max(plan.n_ops, 1), sizeof(Way))
-        if self.places == NULL or self.ways == NULL:
-            raise MemoryError("no memory for the schedule")
-        cdef bint own = self.kernels.lanes > 0
-        self.private = purpose == TRAIN and own and not called and not sparse and 1 < n_rows \
-            and plan.n_params < PRIVATE_PARAMS and n_rows // N_PARTS * plan.width * size <= PRIVATE_BYTES
-        self.lying = purpose == TRAIN and own and not called and not sparse and self.lies()
-        self.private = self.private and not self.lying
-        self.tile_numbers = TILE_MOST if own and (gradient or n_rows >= TILE_ROWS) else TILE_NUMBERS
+        self.choices = <KernelChoice*>calloc(max(plan.n_ops, 1), sizeof(KernelChoice))
+        if self.places == NULL or self.choices == NULL:
+            raise MemoryError("no memory for the layout")
+        cdef bint native = self.kernels.lanes > 0
+        self.replicated = purpose == TRAIN and native and not called and not sparse and 1 < n_rows \
+            and plan.n_params < REPLICATED_PARAMS and n_rows // N_SHARDS * plan.width * size <= REPLICATED_BYTES
+        self.feature_major = purpose == TRAIN and native and not called and not sparse and self.is_feature_major()
+        self.replicated = self.replicated and not self.feature_major
+        self.tile_numbers = TILE_MOST if native and (gradient or n_rows >= TILE_ROWS) else TILE_NUMBERS
         self.tile_columns = TILE_COLUMNS
-        if own and self.kernels.lanes * size == 32 and n_rows >= TILE_ROWS:
+        if native and self.kernels.lanes * size == 32 and n_rows >= TILE_ROWS:
             self.tile_numbers, self.tile_columns = TILE_COPIED, 2 * TILE_COLUMNS
-        self.cut_rows(own)
-        self.count_columns(own)
+        self.cut_rows(native)
+        self.count_columns(native)
         self.cut_columns()
         self.place_slots()
 
         n = max(self.tile_numbers, SPARSE_TILE) if sparse else self.tile_numbers
         for i in range(plan.n_ops):
-            self.choose(&self.ways[i], &plan.ops[i], own, i)
+            self.choose(&self.choices[i], &plan.ops[i], native, i)
         self.cut_weights()
         if purpose != PREDICT:
-            if self.lying:
+            if self.feature_major:
                 n = plan.n_params
-            if self.private:
+            if self.replicated:
                 n = plan.n_params
-                self.parts = self.take(2 * N_PARTS * n * size)
+                self.partial_grads = self.take(2 * N_SHARDS * n * size)
                 self.params = self.take_scratch(n * size)
                 self.state = self.take_scratch(slots * n * size)
             self.G = self.take_scratch((n + self.tile_columns) * size)
-            self.turned = self.take_scratch(n * size)
+            self.transposed = self.take_scratch(n * size)
             self.tile_sums = self.take(2 * self.n_weight_tiles * sizeof(double))
             self.n_claims = self.n_weight_tiles
             if self.n_columns > 0:
                 self.n_claims += plan.widest // self.kernels.lanes + 1  # and one for the rest
             self.claims = self.take(self.n_claims * sizeof(DnnClaim))
-            self.row_sums = self.take(max(self.n_row_tiles, 2 * N_PARTS) * sizeof(double))
-        self.grad = self.take(plan.n_params * size) if gradient and not self.private and not self.lying else -1
+            self.row_sums = self.take(max(self.n_row_tiles, 2 * N_SHARDS) * sizeof(double))
+        self.grad = self.take(plan.n_params * size) if gradient and not self.replicated and not self.feature_major else -1
         # Gathered rows are copied, and wide ones; a call of few rows has no time to find the room
-        self.spare = self.take_scratch(DNN_SPARE) if own and not self.lying and (
+        self.workspace = self.take_scratch(DNN_WORKSPACE_BYTES) if native and not self.feature_major and (
             gather or (n_rows >= 32 and self.widest * size >= 1024)) else -1
         self.dA = self.take_scratch(self.block_rows * leading(self.widest, size) * size)
         self.Y = self.take_scratch(self.tile_rows * plan.n_outputs * size)
@@ -242,25 +242,25 @@ cdef class Schedule:
             self.block_next = self.take_scratch(self.n_blocks * sizeof(int64_t))
             self.seen = self.take_scratch(1 << self.block_bits)
 
-    cdef bint lies(self):
-        """Whether a step takes lying_step."""
+    cdef bint is_feature_major(self):
+        """Whether a step takes feature_major_step."""
         cdef int i
         cdef Plan plan = self.plan
-        if plan.n_outputs > 1 or plan.widest > LYING_UNITS or self.n_rows < LYING_ROWS \
-                or self.n_rows * (plan.width + plan.n_ops) * self.size > LYING_BYTES:
+        if plan.n_outputs > 1 or plan.widest > FEATURE_MAJOR_UNITS or self.n_rows < FEATURE_MAJOR_ROWS \
+                or self.n_rows * (plan.width + plan.n_ops) * self.size > FEATURE_MAJOR_BYTES:
             return False
         for i in range(plan.n_ops):
             if self.drops(i) or dnn_activations[plan.ops[i].activation].row_wise:
                 return False
         return True
 
-    cdef void cut_rows(self, bint own):
+    cdef void cut_rows(self, bint native):
         cdef Py_ssize_t n = self.n_rows, tiles
-        if self.lying:
+        if self.feature_major:
             self.tile_rows = self.block_rows = n
-        elif self.private:
-            self.tile_rows = self.block_rows = (n + N_PARTS - 1) // N_PARTS
-        elif own:
+        elif self.replicated:
+            self.tile_rows = self.block_rows = (n + N_SHARDS - 1) // N_SHARDS
+        elif native:
             # Numbers of tiles that two, three and four members share well; rows enough for a product
             tiles = (n + 15) // 16
             tiles = 16 if tiles >= 16 else 12 if tiles >= 12 else 8 if tiles >= 8 else 4 if tiles >= 4 else tiles
@@ -272,12 +272,12 @@ cdef class Schedule:
             self.tile_rows = self.block_rows = max(1, min(self.tile_rows, n))
         self.n_row_tiles = (n + self.tile_rows - 1) // self.tile_rows
 
-    cdef void count_columns(self, bint own):
+    cdef void count_columns(self, bint native):
         """How many of the first layers have far more weights than a batch has numbers to hand on. A share of columns is
         a column of tiles or more: cut narrower, rows of weights would be too short."""
         cdef Plan plan = self.plan
         cdef const Op* op
-        if self.purpose != TRAIN or not own or self.private or self.lying or self.sparse or plan.dropout:
+        if self.purpose != TRAIN or not native or self.replicated or self.feature_major or self.sparse or plan.dropout:
             return
         while self.n_columns < plan.n_ops - 1:
             op = &plan.ops[self.n_columns]
@@ -296,37 +296,37 @@ cdef class Schedule:
             self.block_bits += 1
         self.n_blocks = ((self.plan.n_inputs - 1) >> self.block_bits) + 1
 
-    cdef void choose(self, Way* way, const Op* op, bint own, Py_ssize_t i):
-        """The way of an operation: a function of its shape, the precision and the instruction set."""
-        cdef Py_ssize_t lanes = self.kernels.lanes, vectors = (op.n_out + lanes - 1) // lanes if own else 0
+    cdef void choose(self, KernelChoice* choice, const Op* op, bint native, Py_ssize_t i):
+        """The kernels of an operation: a function of its shape, the precision and the instruction set."""
+        cdef Py_ssize_t lanes = self.kernels.lanes, vectors = (op.n_out + lanes - 1) // lanes if native else 0
         cdef bint avx512 = lanes * self.size == 64
-        way.own = own
+        choice.native = native
         if self.sparse and i == 0:
-            way.Wt = -1
+            choice.Wt = -1
             return
         # In training W' is made with the update; a prediction of few rows could not pay for it
-        way.dots = own and op.n_out <= DOT_OUTPUTS
-        if own and self.purpose == TRAIN:  # long sums, where vectors would be a quarter empty (AVX2: a sixth, or one alone)
+        choice.inner_product = native and op.n_out <= DOT_OUTPUTS
+        if native and self.purpose == TRAIN:  # long sums, where vectors would be a quarter empty (AVX2: a sixth, or one alone)
             if avx512:
-                way.dots |= op.n_in >= 1024 and vectors <= 2 and 4 * op.n_out <= 3 * vectors * lanes
+                choice.inner_product |= op.n_in >= 1024 and vectors <= 2 and 4 * op.n_out <= 3 * vectors * lanes
             else:
-                way.dots |= op.n_in >= 128 and (vectors == 1 or (vectors <= 4 and 6 * op.n_out <= 5 * vectors * lanes))
+                choice.inner_product |= op.n_in >= 128 and (vectors == 1 or (vectors <= 4 and 6 * op.n_out <= 5 * vectors * lanes))
         # Fewer vectors, by so many that they pay for turning the result; or rows of X that fall on the same lines of L1,
         # which are best read as they lie
-        way.across = own and 10 * op.n_out * ((op.n_in + lanes - 1) // lanes) < (8 if avx512 else 9) * op.n_in * vectors
-        way.across |= own and not avx512 and i == 0 and op.n_out < DNN_FEW and op.n_in * self.size % DNN_L1_WAY == 0
-        way.Wt = -1
+        choice.grad_transposed = native and 10 * op.n_out * ((op.n_in + lanes - 1) // lanes) < (8 if avx512 else 9) * op.n_in * vectors
+        choice.grad_transposed |= native and not avx512 and i == 0 and op.n_out < DNN_STREAM_ROWS_MAX and op.n_in * self.size % DNN_L1_ALIAS_BYTES == 0
+        choice.Wt = -1
         # The gradient of the inputs is for callers only
-        if op.n_out == 1 and not self.lying:
+        if op.n_out == 1 and not self.feature_major:
             return  # W' is W
-        if way.dots or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and not self.lying)):
-            way.Wt = op.n_out * leading(op.n_in + self.lying, self.size) * self.size
-            way.Wt = self.take_scratch(way.Wt) if self.private else self.take(way.Wt)
+        if choice.inner_product or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and not self.feature_major)):
+            choice.Wt = op.n_out * leading(op.n_in + self.feature_major, self.size) * self.size
+            choice.Wt = self.take_scratch(choice.Wt) if self.replicated else self.take(choice.Wt)
 
     def __dealloc__(self):
         free(self.places)
         free(self.tiles)
-        free(self.ways)
+        free(self.choices)
 
     cdef Py_ssize_t take(self, Py_ssize_t n_bytes):
         """Room in the work space. Buffers begin on a line of their own, and not all on the same set of lines."""
@@ -354,15 +354,15 @@ cdef class Schedule:
         if self.purpose == PREDICT:
             for l in range(2):
                 turn[l] = self.take_scratch(n_rows * leading(self.widest, self.size) * self.size)
-        if self.lying:
-            self.place_lying()
+        if self.feature_major:
+            self.place_feature_major()
             return
         place = &self.places[0]
         place.ld = leading(plan.n_inputs, self.size)
         place.Z = place.dZ = place.V = -1
         place.A = -1
         if self.purpose == DROPPED and self.drops(0):
-            place.A = self.keep(n_rows * place.ld * self.size)
+            place.A = self.take_cached(n_rows * place.ld * self.size)
         elif self.purpose == TRAIN and not self.sparse and (self.drops(0) or (self.gather and not self.kernels.lanes)):
             place.A = self.take(n_rows * place.ld * self.size)
         for l in range(1, plan.n_ops + 1):
@@ -371,7 +371,7 @@ cdef class Schedule:
             self.place_slot(place, l, n_rows * place.ld * self.size, turn[l % 2],
                             dnn_activations[op.activation].slope_from_z, self.drops(l))
 
-    cdef void place_lying(self):
+    cdef void place_feature_major(self):
         """Slots in columns, with a row of ones below A; but the last, whose one row is a column as well."""
         cdef Py_ssize_t ld = leading(self.n_rows, self.size), l
         cdef Plan plan = self.plan
@@ -400,17 +400,17 @@ cdef class Schedule:
                 place.V = place.dZ if slope_from_z or drops else place.A
                 place.Z = place.V
             return
-        place.Z = self.keep(n_bytes)
-        place.A = self.keep(n_bytes)
+        place.Z = self.take_cached(n_bytes)
+        place.A = self.take_cached(n_bytes)
         if slope_from_z:
             place.V = place.Z
         else:
-            place.V = self.keep(n_bytes) if self.purpose == DROPPED and drops else place.A
+            place.V = self.take_cached(n_bytes) if self.purpose == DROPPED and drops else place.A
 
-    cdef Py_ssize_t keep(self, Py_ssize_t n_bytes):
+    cdef Py_ssize_t take_cached(self, Py_ssize_t n_bytes):
         """Room in the block that is kept for the caller."""
-        cdef Py_ssize_t start = self.kept
-        self.kept = start + (n_bytes + LINE - 1) // LINE * LINE
+        cdef Py_ssize_t start = self.cache_bytes
+        self.cache_bytes = start + (n_bytes + LINE - 1) // LINE * LINE
         return start
 
     cdef void cut_weights(self):
@@ -449,7 +449,7 @@ cdef class Schedule:
             if not fill:
                 self.tiles = <Tile*>malloc(max(n, 1) * sizeof(Tile))
                 if self.tiles == NULL:
-                    raise MemoryError("no memory for the schedule")
+                    raise MemoryError("no memory for the layout")
         self.n_weight_tiles = n
 
     def place(self, int slot):
@@ -468,7 +468,7 @@ cdef struct Csr:     # X by rows
     const int64_t* indptr   # (n_rows + 1,): where the elements of each row begin
     const int32_t* indices  # their columns
     const char* data        # their values
-    double stored_a_row     # elements of a row, on average
+    double stored_per_row     # elements of a row, on average
 
 cdef struct Entries: # the elements of a batch, by blocks of columns, in the order of the rows in each; all members share them
     int32_t* columns        # counted from the block's first

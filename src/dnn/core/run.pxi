@@ -19,7 +19,7 @@ cdef inline char letter_of(int number) noexcept:
     return c"B" if number == cnp.NPY_UBYTE else 0
 
 
-cdef class Bound:
+cdef class ArrayRef:
     """An array whose memory a job points at: rows of equal length, the numbers of a row contiguous."""
 
     cdef object array  # keeps the memory where it is
@@ -53,13 +53,13 @@ cdef class Bound:
             raise ValueError("rows must be aligned, and their numbers contiguous")
 
 
-cdef Bound bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, bint writable=False):
+cdef ArrayRef bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, bint writable=False):
     """A contiguous array of a certain shape; n_rows = -1: any number."""
-    cdef Bound bound = Bound(array, formats, writable)
-    if (n_rows >= 0 and bound.n_rows != n_rows) or bound.n_cols != n_cols or bound.ld != n_cols:
+    cdef ArrayRef ref = ArrayRef(array, formats, writable)
+    if (n_rows >= 0 and ref.n_rows != n_rows) or ref.n_cols != n_cols or ref.ld != n_cols:
         raise ValueError(f"a contiguous array ({n_rows}, {n_cols}) is wanted, "
-                         f"got ({bound.n_rows}, {bound.n_cols})")
-    return bound
+                         f"got ({ref.n_rows}, {ref.n_cols})")
+    return ref
 
 
 cdef class SparseMatrix:
@@ -73,10 +73,10 @@ cdef class SparseMatrix:
     cdef readonly Py_ssize_t n_rows, n_columns, n_stored
     cdef readonly int size
     cdef Csr csr
-    cdef list bound
+    cdef list ref
 
     def __cinit__(self, indptr, indices, data, Py_ssize_t n_columns):
-        cdef Bound p = bind(indptr, -1, 1, INT64), x = bind(indices, -1, 1, INT32), v = bind(data, -1, 1, b"fd")
+        cdef ArrayRef p = bind(indptr, -1, 1, INT64), x = bind(indices, -1, 1, INT32), v = bind(data, -1, 1, b"fd")
         cdef const int64_t* begins = <const int64_t*>p.at
         cdef const int32_t* columns = <const int32_t*>x.at
         cdef Py_ssize_t r, k
@@ -94,23 +94,23 @@ cdef class SparseMatrix:
         if low < 0 or (high >= n_columns and begins[p.n_rows - 1] > 0):
             raise ValueError(f"indices must be columns 0 .. {n_columns - 1}, got {low if low < 0 else high}")
         self.n_rows, self.n_columns, self.n_stored = p.n_rows - 1, n_columns, begins[p.n_rows - 1]
-        self.size, self.bound = v.size, [p, x, v]
+        self.size, self.ref = v.size, [p, x, v]
         self.csr = Csr(begins, columns, v.at, <double>self.n_stored / max(1, self.n_rows))
 
 
 cdef enum:
-    FLOPS_A_MEMBER = 10000000  # of one pass: a thread is made and ended in the time of some of them
+    FLOPS_PER_MEMBER = 10000000  # of one pass: a thread is made and ended in the time of some of them
     # Of a call that keeps the GIL: 20 us or so. To take it back costs 5 ms where another Python thread is busy.
     FLOPS_HELD = 1000000
     ROW_COST = 100             # of a row besides its products, in flops
     CONVERTED = 65536          # values at most that a small prediction converts itself
     NUMBERS_HELD = 50000       # that a call keeps the GIL for which reads or updates each once
-    FLOPS_AN_UPDATE = 20       # of a weight: how many flops of a product take as long
-    FLOPS_A_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
+    FLOPS_PER_UPDATE = 20       # of a weight: how many flops of a product take as long
+    FLOPS_PER_TRY = 200000000    # of steps after which it is looked whether the team was kept waiting: 1 ms or 2
 
 cdef double SLICE = 0.001  # seconds: a member that comes later had its core taken
 cdef enum:
-    TRIES_A_SAMPLE = 64    # of which one is short, and done alone to know how long a step takes so
+    TRIES_PER_SAMPLE = 64    # of which one is short, and done alone to know how long a step takes so
 cdef double WAITED = 0.35  # of the time: more, and one member does better alone
 cdef double PAUSE = 0.01   # seconds that it then goes on alone at first; up to 8 times as long if that recurs
 
@@ -140,14 +140,14 @@ cdef int look_for_blas_memory(const Job* job, int n_threads) except -1:
         raise MemoryError(f"no memory for products on {n_threads} threads")
     free(memory)
     if N_BLAS == 0:  # the first call takes it
-        product(job, <char*>&number, 1, False, <char*>&number, 1, <char*>&number, 1, 1, 1, 1)
+        blas_gemm(job, <char*>&number, 1, False, <char*>&number, 1, <char*>&number, 1, 1, 1, 1)
     N_BLAS = n_threads
     return 0
 
 
 ctypedef void (*work_t)(void* jobs, int me) noexcept nogil
 
-cdef void run_members(Shared* shared, Job** jobs, work_t work, int n) noexcept nogil:
+cdef void run_on_members(Shared* shared, Job** jobs, work_t work, int n) noexcept nogil:
     """Let n members work."""
     cdef int m
     for m in range(n):
@@ -159,10 +159,10 @@ cdef void run_members(Shared* shared, Job** jobs, work_t work, int n) noexcept n
 
 
 cdef class Run:
-    """The Jobs of a team, with the memory that they own and the arrays that they point at.
+    """The Jobs of a team, with the memory that they native and the arrays that they point at.
 
-    Run(plan, schedule, params) is what every pass needs; the methods add what each kind wants to the first
-    member's job; `muster` makes the others' of it.
+    Run(plan, layout, params) is what every pass needs; the methods add what each kind wants to the first
+    member's job; `start_team` makes the others' of it.
     """
 
     cdef Job job          # of member 0
@@ -170,8 +170,8 @@ cdef class Run:
     cdef Shared shared
     cdef readonly object raised  # an exception of a signal's handler or a loss in Python, to be raised at the end
     cdef Plan plan
-    cdef Schedule schedule
-    cdef list bound
+    cdef Layout layout
+    cdef list ref
     cdef bytes format  # of a number of the job's precision
     cdef Job* only        # what `jobs` is where there is no team
     cdef char* memory
@@ -179,44 +179,44 @@ cdef class Run:
     cdef char* more_memory  # of members 1, 2, ...
     cdef const uint8_t** masks
 
-    def __cinit__(self, Plan plan, Schedule schedule, params, bint writable=False):
+    def __cinit__(self, Plan plan, Layout layout, params, bint writable=False):
         cdef Job* job = &self.job
-        self.plan, self.schedule = plan, schedule
-        self.bound = []
-        self.format = b"f" if schedule.size == 4 else b"d"
+        self.plan, self.layout = plan, layout
+        self.ref = []
+        self.format = b"f" if layout.size == 4 else b"d"
         self.shared.run = <void*>self
         self.jobs = &self.only
         self.only = job
         job.shared, job.n_members = &self.shared, 1
         self.shared.leader = job
         job.ops, job.n_ops, job.n_params = plan.ops, plan.n_ops, plan.n_params
-        job.ways, job.kernels = schedule.ways, schedule.kernels
-        job.size = schedule.size
+        job.choices, job.kernels = layout.choices, layout.kernels
+        job.size = layout.size
         job.gemm = GEMM[job.size == 8]
-        job.tile_rows, job.block_rows = schedule.tile_rows, schedule.block_rows
-        job.n_columns = schedule.n_columns
-        job.tiles, job.n_weight_tiles = schedule.tiles, schedule.n_weight_tiles
+        job.tile_rows, job.block_rows = layout.tile_rows, layout.block_rows
+        job.n_columns = layout.n_columns
+        job.tiles, job.n_weight_tiles = layout.tiles, layout.n_weight_tiles
         job.params = self.bind(params, plan.n_params, 1, writable)
         job.outputs = True
-        job.sparse, job.blocks.bits, job.blocks.n = schedule.sparse, schedule.block_bits, schedule.n_blocks
-        job.heard = dnn_seconds()
+        job.sparse, job.blocks.bits, job.blocks.n = layout.sparse, layout.block_bits, layout.n_blocks
+        job.last_poll = dnn_seconds()
         cdef size_t pointers = self.pointers()
         self.memory = <char*>calloc(1, pointers + LINE)
         if self.memory == NULL:
             raise MemoryError("no memory for a network's layers")
-        self.work = <char*>dnn_pages(schedule.work + schedule.scratch + 2 * LINE)
+        self.work = <char*>dnn_pages(layout.work + layout.scratch + 2 * LINE)
         if self.work == NULL:
-            raise MemoryError(f"no memory for a work space of {schedule.work + schedule.scratch} bytes")
-        self.lay(job, self.memory)
+            raise MemoryError(f"no memory for a work space of {layout.work + layout.scratch} bytes")
+        self.bind_tables(job, self.memory)
         self.masks = <const uint8_t**>calloc(max(plan.n_ops, 1), sizeof(uint8_t*))
         if self.masks == NULL:
             raise MemoryError("no memory for a network's layers")
-        self.aim(job, line(self.work))
-        self.aim_scratch(job, line(self.work + schedule.work + LINE))
+        self.bind_work(job, next_line(self.work))
+        self.bind_scratch(job, next_line(self.work + layout.work + LINE))
         look_for_blas_memory(job, 1)
 
     def __dealloc__(self):
-        self.dismiss()
+        self.stop_team()
         free(self.memory)
         free(self.work)
         free(self.shared.entries.values)
@@ -225,75 +225,75 @@ cdef class Run:
 
     cdef char* bind(self, array, Py_ssize_t n_rows, Py_ssize_t n_cols, bint writable=False,
                     formats=None) except NULL:
-        bound = bind(array, n_rows, n_cols, formats or self.format, writable)
-        self.bound.append(bound)
-        return (<Bound>bound).at
+        ref = bind(array, n_rows, n_cols, formats or self.format, writable)
+        self.ref.append(ref)
+        return (<ArrayRef>ref).at
 
     cdef size_t pointers(self):
         """Bytes of a job's tables of slots and of transposed weights."""
         return (self.plan.n_ops + 1) * (sizeof(Slot) + sizeof(char*))
 
-    cdef void lay(self, Job* job, char* memory):
+    cdef void bind_tables(self, Job* job, char* memory):
         """A job's own tables of slots and of transposed weights."""
         job.slots = <Slot*>memory
         job.Wt = <char**>(memory + (self.plan.n_ops + 1) * sizeof(Slot))
 
-    cdef void aim(self, Job* job, char* work):
-        """Point into the work space that all share; what is kept for the caller is aimed at by `keep`."""
-        cdef Schedule schedule = self.schedule
+    cdef void bind_work(self, Job* job, char* work):
+        """Point into the work space that all share; what is kept for the caller is aimed at by `bind_cache_block`."""
+        cdef Layout layout = self.layout
         cdef Place* place
         cdef int i
-        job.lying = schedule.lying
+        job.feature_major = layout.feature_major
         for i in range(job.n_ops + 1):
-            place = &schedule.places[i]
-            if schedule.purpose == TRAIN:
-                self.aim_slot(job, i, work)
+            place = &layout.places[i]
+            if layout.purpose == TRAIN:
+                self.bind_slot(job, i, work)
             if place.dZ >= 0:
                 job.slots[i].dZ = Matrix(work + place.dZ, place.ld)
-        if not schedule.private:
-            self.aim_transposed(job, work)
-        job.tile_sums = <double*>(work + schedule.tile_sums)
-        job.claims, job.n_claims = <DnnClaim*>(work + schedule.claims), schedule.n_claims
-        job.row_sums = <double*>(work + schedule.row_sums)
-        job.grad = work + schedule.grad if schedule.grad >= 0 else NULL
-        job.parts = work + schedule.parts if schedule.private else NULL
-        if job.lying:
+        if not layout.replicated:
+            self.bind_transposed(job, work)
+        job.tile_sums = <double*>(work + layout.tile_sums)
+        job.claims, job.n_claims = <DnnClaim*>(work + layout.claims), layout.n_claims
+        job.row_sums = <double*>(work + layout.row_sums)
+        job.grad = work + layout.grad if layout.grad >= 0 else NULL
+        job.partial_grads = work + layout.partial_grads if layout.replicated else NULL
+        if job.feature_major:
             for i in range(job.n_ops):
-                self.fill(row(job, job.slots[i].A, self.plan.units(i)), schedule.n_rows)
+                self.fill_ones(row(job, job.slots[i].A, self.plan.units(i)), layout.n_rows)
 
-    cdef void aim_scratch(self, Job* job, char* scratch):
+    cdef void bind_scratch(self, Job* job, char* scratch):
         """Point into the scratch of a member."""
-        cdef Schedule schedule = self.schedule
+        cdef Layout layout = self.layout
         cdef int i
-        if schedule.purpose == PREDICT:
+        if layout.purpose == PREDICT:
             for i in range(job.n_ops + 1):
-                self.aim_slot(job, i, scratch)
-        if schedule.private:
+                self.bind_slot(job, i, scratch)
+        if layout.replicated:
             if job.me > 0:
-                job.params, job.state = scratch + schedule.params, scratch + schedule.state
-            self.aim_transposed(job, scratch)
-        job.G = scratch + schedule.G
-        job.turned = scratch + schedule.turned
-        job.spare = scratch + schedule.spare if schedule.spare >= 0 else NULL
-        job.dA = scratch + schedule.dA
-        job.Y_tile = scratch + schedule.Y
-        job.classes_tile = <int64_t*>(scratch + schedule.classes)
-        job.w_tile = <double*>(scratch + schedule.w)
-        job.row_table = <const void**>(scratch + schedule.rows)
-        job.blocks.begins = <int64_t*>(scratch + schedule.block_begins)
-        job.blocks.next = <int64_t*>(scratch + schedule.block_next)
-        job.blocks.seen = <uint8_t*>(scratch + schedule.seen)
+                job.params, job.state = scratch + layout.params, scratch + layout.state
+            self.bind_transposed(job, scratch)
+        job.G = scratch + layout.G
+        job.transposed = scratch + layout.transposed
+        job.workspace = scratch + layout.workspace if layout.workspace >= 0 else NULL
+        job.dA = scratch + layout.dA
+        job.Y_tile = scratch + layout.Y
+        job.classes_tile = <int64_t*>(scratch + layout.classes)
+        job.w_tile = <double*>(scratch + layout.w)
+        job.row_table = <const void**>(scratch + layout.rows)
+        job.blocks.begins = <int64_t*>(scratch + layout.block_begins)
+        job.blocks.next = <int64_t*>(scratch + layout.block_next)
+        job.blocks.seen = <uint8_t*>(scratch + layout.seen)
 
-    cdef void aim_transposed(self, Job* job, char* block):
+    cdef void bind_transposed(self, Job* job, char* block):
         """Point at W' of each layer; of one output it is W itself."""
         cdef int i
         for i in range(job.n_ops):
-            if job.ops[i].n_out == 1 and not job.lying:
+            if job.ops[i].n_out == 1 and not job.feature_major:
                 job.Wt[i] = job.params + job.ops[i].W * job.size
             else:
-                job.Wt[i] = block + self.schedule.ways[i].Wt
+                job.Wt[i] = block + self.layout.choices[i].Wt
 
-    cdef void fill(self, char* at, Py_ssize_t n):
+    cdef void fill_ones(self, char* at, Py_ssize_t n):
         """Ones."""
         cdef Py_ssize_t i
         for i in range(n):
@@ -302,8 +302,8 @@ cdef class Run:
             else:
                 (<double*>at)[i] = 1
 
-    cdef void aim_slot(self, Job* job, int i, char* block):
-        cdef Place* place = &self.schedule.places[i]
+    cdef void bind_slot(self, Job* job, int i, char* block):
+        cdef Place* place = &self.layout.places[i]
         cdef Slot* slot = &job.slots[i]
         if place.A >= 0:
             slot.A = Matrix(block + place.A, place.ld)
@@ -313,7 +313,7 @@ cdef class Run:
         if place.V >= 0:
             slot.V = Matrix(block + place.V, place.ld)
 
-    cdef int muster(self, int n) except -1:
+    cdef int start_team(self, int n) except -1:
         """A team of up to n members, whose jobs are copies of the first's. Returns how many they are."""
         global N_TEAMS
         cdef Job* job
@@ -327,26 +327,26 @@ cdef class Run:
             raise MemoryError(f"no memory for a team of {n} threads")
         N_TEAMS += 1
         n = dnn_team_size(self.shared.team)
-        each = (sizeof(Job) + pointers + self.schedule.scratch + 3 * LINE) // LINE * LINE
+        each = (sizeof(Job) + pointers + self.layout.scratch + 3 * LINE) // LINE * LINE
         self.more_memory = <char*>malloc(n * (each + sizeof(Job*)) + LINE)
         if self.more_memory == NULL:
             raise MemoryError(f"no memory for {n} threads of {each} bytes each")
-        self.jobs = <Job**>line(self.more_memory)
+        self.jobs = <Job**>next_line(self.more_memory)
         self.jobs[0] = &self.job
         for m in range(1, n):
-            at = line(<char*>(self.jobs + n)) + (m - 1) * each
+            at = next_line(<char*>(self.jobs + n)) + (m - 1) * each
             job = self.jobs[m] = <Job*>at
             memcpy(job, &self.job, sizeof(Job))
             job.me = m
-            self.lay(job, at + sizeof(Job))
+            self.bind_tables(job, at + sizeof(Job))
             memcpy(job.slots, self.job.slots, pointers)
-            self.aim_scratch(job, line(at + sizeof(Job) + pointers))
-            if self.schedule.private:  # a copy of its own, and nobody's else
+            self.bind_scratch(job, next_line(at + sizeof(Job) + pointers))
+            if self.layout.replicated:  # a copy of its own, and nobody's else
                 job.mean = NULL
         look_for_blas_memory(&self.job, n)
         return n
 
-    cdef void dismiss(self):
+    cdef void stop_team(self):
         """End the team."""
         global N_TEAMS
         if self.shared.team != NULL:
@@ -358,13 +358,13 @@ cdef class Run:
         self.only = &self.job
         self.jobs = &self.only
 
-    cdef int go(self, work_t work, int n, double flops) except -1:
+    cdef int run_members(self, work_t work, int n, double flops) except -1:
         """Let n members do work of so many flops, and raise what was raised meanwhile."""
         if n == 1 and flops <= FLOPS_HELD:
-            run_members(&self.shared, self.jobs, work, n)
+            run_on_members(&self.shared, self.jobs, work, n)
         else:
             with nogil:
-                run_members(&self.shared, self.jobs, work, n)
+                run_on_members(&self.shared, self.jobs, work, n)
         return self.end()
 
     cdef int end(self) except -1:
@@ -374,10 +374,10 @@ cdef class Run:
             raise error
         return 0
 
-    cdef int over_all(self, work_t work, int n_threads, double flops_a_row) except -1:
+    cdef int over_all(self, work_t work, int n_threads, double flops_per_row) except -1:
         """Do work over all rows, by as many members as it feeds."""
-        cdef double flops = flops_a_row * self.job.n_rows
-        return self.go(work, self.muster(members_for(n_threads, flops, self.schedule)),
+        cdef double flops = flops_per_row * self.job.n_rows
+        return self.run_members(work, self.start_team(members_for(n_threads, flops, self.layout)),
                        flops + <double>ROW_COST * self.job.n_rows)
 
     cdef void drop(self, uint64_t seed, masks):
@@ -391,25 +391,25 @@ cdef class Run:
 
     cdef void read(self, X):
         """The rows that are read: X (N, I), an array or a SparseMatrix."""
-        cdef Bound bound
+        cdef ArrayRef ref
         cdef SparseMatrix sparse
-        if isinstance(X, SparseMatrix) != self.schedule.sparse:
-            raise TypeError("X must be sparse where its schedule is, and only there")
-        if self.schedule.sparse:
+        if isinstance(X, SparseMatrix) != self.layout.sparse:
+            raise TypeError("X must be sparse where its layout is, and only there")
+        if self.layout.sparse:
             sparse = X
             if sparse.n_columns != self.plan.n_inputs or sparse.size != self.job.size:
                 raise ValueError(f"X must have {self.plan.n_inputs} columns of {self.job.size} bytes, got "
                                  f"{sparse.n_columns} of {sparse.size}")
-            self.bound.append(sparse)
+            self.ref.append(sparse)
             self.job.csr, self.job.n_rows = sparse.csr, sparse.n_rows
-            aim_at_rows(&self.job, 0)
+            set_batch_rows(&self.job, 0)
             return
-        bound = Bound(X, self.format)
-        if bound.n_cols != self.plan.n_inputs:
-            raise ValueError(f"X must have {self.plan.n_inputs} columns, got {bound.n_cols}")
-        self.bound.append(bound)
-        self.job.X, self.job.ldx, self.job.n_rows = bound.at, bound.ld, bound.n_rows
-        aim_at_rows(&self.job, 0)
+        ref = ArrayRef(X, self.format)
+        if ref.n_cols != self.plan.n_inputs:
+            raise ValueError(f"X must have {self.plan.n_inputs} columns, got {ref.n_cols}")
+        self.ref.append(ref)
+        self.job.X, self.job.ldx, self.job.n_rows = ref.at, ref.ld, ref.n_rows
+        set_batch_rows(&self.job, 0)
 
     cdef int reserve(self, Py_ssize_t capacity) except -1:
         """Room for the elements of a batch of a sparse X."""
@@ -426,19 +426,19 @@ cdef class Run:
         entries.capacity = capacity
         return 0
 
-    cdef void keep(self, kept):
+    cdef void bind_cache_block(self, cache_block):
         """Aim at Z and A in the caller's block, which begins on a line of the cache."""
-        cdef char* at = self.bind(kept, self.schedule.kept, 1, True, b"B")
+        cdef char* at = self.bind(cache_block, self.layout.cache_bytes, 1, True, b"B")
         cdef int i
         for i in range(self.job.n_ops + 1):
-            self.aim_slot(&self.job, i, at)
+            self.bind_slot(&self.job, i, at)
 
-    cdef void want(self, int loss, par, Y, classes, weights, python_loss):
+    cdef void set_loss(self, int loss, par, Y, classes, weights, python_loss):
         """The loss, its targets Y (N, O) or classes (N,), and the weights (N,) of the rows."""
         cdef Job* job = &self.job
         job.loss = loss
         if python_loss is not None:
-            self.bound.append(python_loss)
+            self.ref.append(python_loss)
             job.python_loss = <void*>python_loss
         job.loss_par = <double*>calloc(max(len(par), 2), sizeof(double))
         if job.loss_par == NULL:
@@ -454,22 +454,22 @@ cdef class Run:
             job.weights = <const double*>self.bind(weights, job.n_rows, 1, False, b"d")
 
 
-cdef inline char* line(char* at) noexcept nogil:
+cdef inline char* next_line(char* at) noexcept nogil:
     """The first line of the cache that begins at an address or behind it."""
     return at + (LINE - <uintptr_t>at % LINE) % LINE
 
 
-cdef int members_for(int n_threads, double flops, Schedule schedule) except -1:
+cdef int members_for(int n_threads, double flops, Layout layout) except -1:
     """Members of a team for work of so many flops in one pass: n_threads where given, 0 for as many as help."""
     cdef int n = n_threads or ASSUMED
     if n == 0:
-        if flops < 2 * FLOPS_A_MEMBER:
+        if flops < 2 * FLOPS_PER_MEMBER:
             return 1
         n = threads.available()
-        n = <int>min(flops / FLOPS_A_MEMBER, (n + N_TEAMS) // (N_TEAMS + 1))
-    if not schedule.kernels.lanes and CALL_LIMIT == INFINITY:
+        n = <int>min(flops / FLOPS_PER_MEMBER, (n + N_TEAMS) // (N_TEAMS + 1))
+    if not layout.kernels.lanes and CALL_LIMIT == INFINITY:
         return 1  # a BLAS that was never measured has threads of its own
-    return max(1, min(n, schedule.n_row_tiles))
+    return max(1, min(n, layout.n_row_tiles))
 
 
 ctypedef void (*block_t)(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil
@@ -477,37 +477,37 @@ ctypedef void (*block_t)(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil
 cdef void over_rows(Job* job, block_t block) noexcept nogil:
     """Do something with all rows of X, block by block, each by the member that is free: one whose core another
     process wants does fewer."""
-    cdef Py_ssize_t a_block = job.block_rows, r = 0, n
-    cdef double flops = flops_a_row(job)
+    cdef Py_ssize_t rows_per_block = job.block_rows, r = 0, n
+    cdef double flops = flops_per_row(job)
     cdef unsigned mode = dnn_flush_subnormals()
     if job.n_members > 1:  # pieces enough for all, of whole tiles
         n = (job.n_rows // (2 * job.n_members) + job.tile_rows // 2) // job.tile_rows
-        a_block = max(1, min(a_block // job.tile_rows, n)) * job.tile_rows
-        r = dnn_team_next(job.shared.team) * a_block
+        rows_per_block = max(1, min(rows_per_block // job.tile_rows, n)) * job.tile_rows
+        r = dnn_team_next(job.shared.team) * rows_per_block
     while r < job.n_rows and not job.shared.stop:
-        n = min(a_block, job.n_rows - r)
+        n = min(rows_per_block, job.n_rows - r)
         block(job, r, n)
-        listen(job, flops * n)
-        r = dnn_team_next(job.shared.team) * a_block if job.n_members > 1 else r + a_block
+        poll_signals(job, flops * n)
+        r = dnn_team_next(job.shared.team) * rows_per_block if job.n_members > 1 else r + rows_per_block
     dnn_flush_restore(mode)
 
 cdef void predict_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     """The scratch holds the rows of one block; the outputs go to their place at once."""
     cdef Py_ssize_t n_out = job.ops[job.n_ops - 1].n_out
     cdef Slot* last = &job.slots[job.n_ops]
-    aim_at_rows(job, r)
+    set_batch_rows(job, r)
     last.Z = last.A = last.V = Matrix(job.out + r * n_out * job.size, n_out)
     forward_block(job, 0, 0, n)
 
 cdef void losses_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
-    aim_at_rows(job, r)
+    set_batch_rows(job, r)
     forward_block(job, 0, 0, n)
     while i < n:  # a tile's targets fit the scratch
         loss_tile(job, i, min(job.tile_rows, n - i), 1, False, job.losses + r + i)
         i += job.tile_rows
 
-cdef void cache_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+cdef void forward_cached_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     read_block(job, r, n)
     forward_block(job, 0, r, n)
 
@@ -519,28 +519,28 @@ cdef void losses_rows(void* jobs, int me) noexcept nogil:
     derive_for_all((<Job**>jobs)[me])
     over_rows((<Job**>jobs)[me], losses_block)
 
-cdef void cache_rows(void* jobs, int me) noexcept nogil:
+cdef void forward_cached_rows(void* jobs, int me) noexcept nogil:
     derive_for_all((<Job**>jobs)[me])
-    over_rows((<Job**>jobs)[me], cache_block)
+    over_rows((<Job**>jobs)[me], forward_cached_block)
 
 cdef void derive_for_all(Job* job) noexcept nogil:
     derive(job)
     begin_rounds(job)
     barrier(job)
 
-cdef void product_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
+cdef void vjp_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     """The rows of a vector-Jacobian product."""
     if job.d_out.at != NULL:
         slope_tile(job, &job.ops[job.n_ops - 1], r, n, row(job, job.d_out, r), job.d_out.ld)
     backward_block(job, r, n)
 
-cdef void product_rows(void* jobs, int me) noexcept nogil:
+cdef void vjp_rows(void* jobs, int me) noexcept nogil:
     """A vector-Jacobian product."""
     cdef Job* job = (<Job**>jobs)[me]
     cdef double cost = 0
     cdef unsigned mode
     derive_for_all(job)
-    over_rows(job, product_block)
+    over_rows(job, vjp_block)
     barrier(job)
     if job.grad != NULL and not job.shared.stop:
         mode = dnn_flush_subnormals()
@@ -566,15 +566,15 @@ def predict(Plan plan, params, X, out, bint logits=False, int n_threads=0):
     cdef Run run = predicting(plan, params, X)
     run.job.outputs = not logits
     run.job.out = run.bind(out, run.job.n_rows, plan.n_outputs, True)
-    run.over_all(predict_rows, n_threads, flops_a_row(&run.job))
+    run.over_all(predict_rows, n_threads, flops_per_row(&run.job))
 
 
 def losses(Plan plan, params, X, int loss, par, Y, classes, out, int n_threads=0):
     """The loss of each row of X (N, I) without penalties, written to out (N,), float64."""
     cdef Run run = predicting(plan, params, X)
-    run.want(loss, par, Y, classes, None, None)
+    run.set_loss(loss, par, Y, classes, None, None)
     run.job.losses = <double*>run.bind(out, run.job.n_rows, 1, True, b"d")
-    run.over_all(losses_rows, n_threads, flops_a_row(&run.job))
+    run.over_all(losses_rows, n_threads, flops_per_row(&run.job))
 
 
 cdef Run predicting(Plan plan, params, X):
@@ -582,39 +582,39 @@ cdef Run predicting(Plan plan, params, X):
     cdef Py_ssize_t n_rows
     cdef int size
     n_rows, size = rows_and_size(X)
-    cdef Run run = Run(plan, plan.schedule(size, min(n_rows, 4096), PREDICT, isinstance(X, SparseMatrix)), params)
+    cdef Run run = Run(plan, plan.layout(size, min(n_rows, 4096), PREDICT, isinstance(X, SparseMatrix)), params)
     run.read(X)
     return run
 
 
 cdef tuple rows_and_size(X):
     """Rows of X, and bytes of an element."""
-    cdef Bound bound
+    cdef ArrayRef ref
     if isinstance(X, SparseMatrix):
         return (<SparseMatrix>X).n_rows, (<SparseMatrix>X).size
-    bound = Bound(X, b"fd")
-    return bound.n_rows, bound.size
+    ref = ArrayRef(X, b"fd")
+    return ref.n_rows, ref.size
 
 
 cdef int64_t EXACT = 1 << 53  # whole numbers up to this are the same in double
 
 
-cdef class Answers:
+cdef class SmallBatchPredictor:
     """A network's outputs for few rows, with as little as possible around the arithmetic: the work space is kept from
     call to call, which the GIL, held meanwhile, makes safe.
 
-    Answers(plan, params, otherwise): what does not fit is handed to the function otherwise(X).
+    SmallBatchPredictor(plan, params, fallback): what does not fit is handed to the function fallback(X).
     """
 
     cdef Plan plan
-    cdef object params, otherwise
+    cdef object params, fallback
     cdef Run run            # for up to n_rows rows
     cdef Py_ssize_t n_rows
     cdef int number, size   # of the dtype
     cdef char* converted    # rows of another dtype, or of a list
 
-    def __cinit__(self, Plan plan, params, otherwise):
-        self.plan, self.params, self.otherwise = plan, params, otherwise
+    def __cinit__(self, Plan plan, params, fallback):
+        self.plan, self.params, self.fallback = plan, params, fallback
         self.number, self.size = params.dtype.num, params.dtype.itemsize
         # So few that others who want the GIL are not kept waiting: some 20 us
         self.n_rows = max(1, min(64, FLOPS_HELD // (2 * max(1, plan.n_params))))
@@ -622,7 +622,7 @@ cdef class Answers:
     def __dealloc__(self):
         free(self.converted)
 
-    def answer(self, X):
+    def predict(self, X):
         """Outputs (N, O) for the rows of X (N, I), (O,) for a row (I,)."""
         cdef cnp.ndarray a, out
         cdef cnp.npy_intp shape[2]
@@ -635,26 +635,26 @@ cdef class Answers:
             ndim = 2 if X and type(X[0]) is list else 1
             shape[0] = len(X) if ndim == 2 else 1
             if not 1 <= shape[0] <= self.n_rows or not self.convert_list(X, ndim):
-                return self.otherwise(X)
+                return self.fallback(X)
             rows = self.converted
         elif type(X) is np.ndarray:
             a = <cnp.ndarray>X
             ndim = cnp.PyArray_NDIM(a)
             if not cnp.PyArray_ISCARRAY_RO(a) or not 1 <= ndim <= 2 \
                     or cnp.PyArray_DIM(a, ndim - 1) != self.plan.n_inputs:
-                return self.otherwise(X)
+                return self.fallback(X)
             shape[0] = cnp.PyArray_DIM(a, 0) if ndim == 2 else 1
             if not 1 <= shape[0] <= self.n_rows:
-                return self.otherwise(X)
+                return self.fallback(X)
             rows = <const char*>cnp.PyArray_DATA(a)
             if cnp.PyArray_TYPE(a) != self.number:
                 if not self.convert_array(a, shape[0] * self.plan.n_inputs):
-                    return self.otherwise(X)
+                    return self.fallback(X)
                 rows = self.converted
         else:
-            return self.otherwise(X)
-        if self.run is None or self.run.schedule.kernels != KERNELS[self.size == 8]:
-            self.run = Run(self.plan, Schedule(self.plan, self.size, self.n_rows, PREDICT), self.params)
+            return self.fallback(X)
+        if self.run is None or self.run.layout.kernels != KERNELS[self.size == 8]:
+            self.run = Run(self.plan, Layout(self.plan, self.size, self.n_rows, PREDICT), self.params)
         out = cnp.PyArray_EMPTY(ndim, &shape[2 - ndim], self.number, 0)
         job = &self.run.job
         job.X, job.ldx = rows, self.plan.n_inputs
@@ -738,12 +738,12 @@ cdef class Answers:
         return True
 
 
-def lines(Py_ssize_t n_bytes):
+def aligned_bytes(Py_ssize_t n_bytes):
     """An array of so many bytes that begins on a line of the cache: rows that do are read and written faster."""
     cdef cnp.npy_intp n = n_bytes + LINE
     cdef cnp.ndarray block = cnp.PyArray_EMPTY(1, &n, cnp.NPY_UBYTE, 0)
     cdef char* at = <char*>cnp.PyArray_DATA(block)
-    cdef Py_ssize_t skip = line(at) - at
+    cdef Py_ssize_t skip = next_line(at) - at
     return block[skip:skip + n_bytes]
 
 
@@ -754,44 +754,44 @@ def zeros(shape, dtype):
     cdef Py_ssize_t n_bytes = dtype.itemsize
     for n in shape:
         n_bytes *= n
-    array = lines(n_bytes).view(dtype).reshape(shape)
+    array = aligned_bytes(n_bytes).view(dtype).reshape(shape)
     array.fill(0)
     return array
 
 
-def cache_schedule(Plan plan, int size, Py_ssize_t n_rows, bint training=False):
-    """The schedule of a forward pass over n_rows rows that keeps Z and A; in training, before dropout too."""
-    return plan.schedule(size, n_rows, DROPPED if training and plan.dropout else CACHE)
+def cache_layout(Plan plan, int size, Py_ssize_t n_rows, bint training=False):
+    """The layout of a forward pass over n_rows rows that keeps Z and A; in training, before dropout too."""
+    return plan.layout(size, n_rows, DROPPED if training and plan.dropout else CACHE)
 
 
-cdef Run caching(Plan plan, Schedule schedule, params, X, kept, seed, masks):
-    """A run over the rows of X (N, I) whose Z and A stand in the block `kept`."""
-    cdef Run run = Run(plan, schedule, params)
+cdef Run caching(Plan plan, Layout layout, params, X, cache_block, seed, masks):
+    """A run over the rows of X (N, I) whose Z and A stand in the block `cache_block`."""
+    cdef Run run = Run(plan, layout, params)
     run.read(X)
-    if schedule.purpose == DROPPED:
+    if layout.purpose == DROPPED:
         run.drop(seed, masks)
-    if run.job.n_rows > schedule.n_rows:
-        raise ValueError(f"the schedule is for {schedule.n_rows} rows, got {run.job.n_rows}")
-    run.keep(kept)
+    if run.job.n_rows > layout.n_rows:
+        raise ValueError(f"the layout is for {layout.n_rows} rows, got {run.job.n_rows}")
+    run.bind_cache_block(cache_block)
     return run
 
 
-def forward(Plan plan, Schedule schedule, params, X, kept, seed, masks):
-    """Z and A of every layer for each row of X (N, I), written to the block `kept`.
+def forward(Plan plan, Layout layout, params, X, cache_block, seed, masks):
+    """Z and A of every layer for each row of X (N, I), written to the block `cache_block`.
 
-    With a schedule for training, dropout: masks, for each layer's inputs (N, n_in) uint8 or None, or None for
+    With a layout for training, dropout: masks, for each layer's inputs (N, n_in) uint8 or None, or None for
     masks drawn from the seed.
     """
-    cdef Run run = caching(plan, schedule, params, X, kept, seed, masks)
-    run.over_all(cache_rows, 0, flops_a_row(&run.job))
+    cdef Run run = caching(plan, layout, params, X, cache_block, seed, masks)
+    run.over_all(forward_cached_rows, 0, flops_per_row(&run.job))
 
 
-def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, bint logits, grad, dX):
+def backward(Plan plan, Layout layout, params, X, cache_block, seed, masks, d_out, bint logits, grad, dX):
     """The vector-Jacobian product of a forward pass: grad (P,) and dX (N, I), each where it is not None.
 
     d_out (N, O): with respect to the outputs, or, with `logits`, to the last Z.
     """
-    cdef Run run = caching(plan, schedule, params, X, kept, seed, masks)
+    cdef Run run = caching(plan, layout, params, X, cache_block, seed, masks)
     cdef Job* job = &run.job
     cdef Matrix d = Matrix(run.bind(d_out, job.n_rows, plan.n_outputs), plan.n_outputs)
     if logits:
@@ -802,7 +802,7 @@ def backward(Plan plan, Schedule schedule, params, X, kept, seed, masks, d_out, 
         job.grad = run.bind(grad, plan.n_params, 1, True)
     if dX is not None:
         job.dX = run.bind(dX, job.n_rows, plan.n_inputs, True)
-    run.over_all(product_rows, 0, 2 * flops_a_row(job))
+    run.over_all(vjp_rows, 0, 2 * flops_per_row(job))
 
 
 def cost_and_gradient(Plan plan, params, X, int loss, par, Y, classes, weights, python_loss,
@@ -813,16 +813,16 @@ def cost_and_gradient(Plan plan, params, X, int loss, par, Y, classes, weights, 
     n_rows, size = rows_and_size(X)
     cdef bint outputs = of_outputs(plan, loss, python_loss), sparse = isinstance(X, SparseMatrix)
     # A Python function as the loss may be called once only: no parts
-    cdef Schedule schedule = Schedule(plan, size, n_rows, TRAIN, outputs=outputs, called=True, sparse=sparse)
-    cdef Run run = Run(plan, schedule, params)
+    cdef Layout layout = Layout(plan, size, n_rows, TRAIN, outputs=outputs, called=True, sparse=sparse)
+    cdef Run run = Run(plan, layout, params)
     cdef Job* job = &run.job
     run.read(X)
     if sparse:
         run.reserve((<SparseMatrix>X).n_stored)
-    run.want(loss, par, Y, classes, weights, python_loss)
+    run.set_loss(loss, par, Y, classes, weights, python_loss)
     job.alpha, job.l1 = alpha, l1
     job.grad = run.bind(grad, plan.n_params, 1, True)
-    run.over_all(cost_rows, n_threads, 3 * flops_a_row(job))
+    run.over_all(cost_rows, n_threads, 3 * flops_per_row(job))
     return run.shared.cost
 
 
@@ -846,23 +846,23 @@ cdef class Trainer:
     cdef Run run
     cdef int n_threads, n_members
     cdef readonly int kept_waiting  # tries in a row in which the team was
-    cdef bint mustered, trusted    # the last try did not keep the team waiting: the next may be longer
+    cdef bint team_started, trusted    # the last try did not keep the team waiting: the next may be longer
     cdef double alone_until, pause  # when the team is tried again after it was kept waiting; the length of that
     cdef double alone               # seconds of a step by one member, where steps are short; 0: not known
     cdef Py_ssize_t tries
 
-    def __cinit__(self, Plan plan, Schedule schedule, params, X, *, int loss, par, Y, classes, weights, python_loss,
+    def __cinit__(self, Plan plan, Layout layout, params, X, *, int loss, par, Y, classes, weights, python_loss,
                   double alpha, double l1, double least, Py_ssize_t batch, int optimizer, hyper, double weight_decay,
                   double clip_norm, state, int64_t step, mean, double mean_rate, frozen, uint64_t seed,
                   int n_threads=0):
-        self.run = Run(plan, schedule, params, True)
+        self.run = Run(plan, layout, params, True)
         cdef Job* job = &self.run.job
         self.run.read(X)
-        if not 1 <= batch <= schedule.n_rows:
-            raise ValueError(f"batch must be in 1 .. {schedule.n_rows}, got {batch}")
-        if clip_norm > 0 and job.grad == NULL and not schedule.private and not schedule.lying:
-            raise ValueError("clip_norm must have a schedule of two sweeps")
-        self.run.want(loss, par, Y, classes, weights, python_loss)
+        if not 1 <= batch <= layout.n_rows:
+            raise ValueError(f"batch must be in 1 .. {layout.n_rows}, got {batch}")
+        if clip_norm > 0 and job.grad == NULL and not layout.replicated and not layout.feature_major:
+            raise ValueError("clip_norm must have a layout of two sweeps")
+        self.run.set_loss(loss, par, Y, classes, weights, python_loss)
         job.alpha, job.l1, job.least = alpha, l1, least
         job.batch, job.optimizer, job.step = batch, optimizer, step
         job.weight_decay, job.clip_norm, job.mean_rate = weight_decay, clip_norm, mean_rate
@@ -882,24 +882,24 @@ cdef class Trainer:
 
     def close(self):
         """End the threads. `steps` may be called again, and makes new ones."""
-        self.run.dismiss()
-        self.mustered = False
+        self.run.stop_team()
+        self.team_started = False
 
-    cdef int feeds(self) except -1:
+    cdef int useful_members(self) except -1:
         """Members of the team that a step can feed."""
-        cdef Schedule schedule = self.run.schedule
-        cdef double flops = flops_a_step(&self.run.job)
+        cdef Layout layout = self.run.layout
+        cdef double flops = flops_per_step(&self.run.job)
         cdef int n = self.n_threads or ASSUMED
         if n == 0:
             if flops < 1e6 or (flops < 1e7 and self.run.job.batch < 64):
                 return 1
             n = threads.available()
             n = <int>min((n + N_TEAMS) // (N_TEAMS + 1), 1 + flops / 1e6)
-        if not schedule.kernels.lanes and CALL_LIMIT == INFINITY:
+        if not layout.kernels.lanes and CALL_LIMIT == INFINITY:
             return 1  # a BLAS that was never measured has threads of its own
-        if schedule.lying:
+        if layout.feature_major:
             return 1
-        return max(1, min(n, N_PARTS if schedule.private else max(schedule.n_row_tiles, schedule.n_weight_tiles)))
+        return max(1, min(n, N_SHARDS if layout.replicated else max(layout.n_row_tiles, layout.n_weight_tiles)))
 
     @property
     def step(self):
@@ -918,17 +918,17 @@ cdef class Trainer:
         batch number `first` of the first of these epochs.
         """
         cdef Job* job = &self.run.job
-        cdef Bound r = bind(rates, -1, 1, b"d"), c = bind(costs, -1, 1, b"d", True), o
+        cdef ArrayRef r = bind(rates, -1, 1, b"d"), c = bind(costs, -1, 1, b"d", True), o
         cdef const int64_t* rows = NULL
-        cdef Py_ssize_t a_epoch = (job.n_rows + job.batch - 1) // job.batch
+        cdef Py_ssize_t steps_per_epoch = (job.n_rows + job.batch - 1) // job.batch
         cdef Py_ssize_t done = 0, n_steps = r.n_rows, i
         if c.n_rows < n_steps:
             raise ValueError(f"costs must have {n_steps} rows or more, got {c.n_rows}")
-        if (order is not None) != self.run.schedule.gather:
+        if (order is not None) != self.run.layout.gather:
             raise ValueError("order must be given where rows are gathered, and only there")
         if order is not None:
             o = bind(order, -1, job.n_rows, INT64)
-            if o.n_rows * a_epoch < first + n_steps:
+            if o.n_rows * steps_per_epoch < first + n_steps:
                 raise ValueError(f"order must cover {first + n_steps} batches")
             rows = <const int64_t*>o.at
             for i in range(o.n_rows * o.n_cols):
@@ -940,43 +940,43 @@ cdef class Trainer:
         self.run.shared.costs, self.run.shared.first = <double*>c.at, first
         if self.run.shared.team != NULL and not dnn_team_is_here(self.run.shared.team):
             self.close()  # a child of a fork
-        if not self.mustered:
-            self.n_members, self.mustered = self.run.muster(self.feeds()), True
-        cdef double flops = flops_a_step(job) + 1e4
+        if not self.team_started:
+            self.n_members, self.team_started = self.run.start_team(self.useful_members()), True
+        cdef double flops = flops_per_step(job) + 1e4
         if self.n_members == 1 and (flops + <double>ROW_COST * job.batch) * n_steps <= FLOPS_HELD:
-            done = self.do(&self.run.shared, self.run.jobs, n_steps, flops)
+            done = self.run_steps_adaptive(&self.run.shared, self.run.jobs, n_steps, flops)
         else:
             with nogil:
-                done = self.do(&self.run.shared, self.run.jobs, n_steps, flops)
+                done = self.run_steps_adaptive(&self.run.shared, self.run.jobs, n_steps, flops)
         self.run.end()
         return done
 
-    cdef Py_ssize_t do(self, Shared* shared, Job** jobs, Py_ssize_t n_steps, double flops) noexcept nogil:
+    cdef Py_ssize_t run_steps_adaptive(self, Shared* shared, Job** jobs, Py_ssize_t n_steps, double flops) noexcept nogil:
         """The steps, of so many flops each, as many at a time as show whether the team is kept waiting, by another process that wants the core
         of one of its members, or slower than one alone, where cores are far from each other. Then one goes on alone,
         and the team is tried again later. No bit depends on that."""
         cdef Job* job = jobs[0]
-        cdef Py_ssize_t done = 0, some, a_try
+        cdef Py_ssize_t done = 0, some, steps_per_try
         cdef double took, waited
         cdef int m, n
-        cdef bint sample, short_steps = 8 * flops < FLOPS_A_TRY
+        cdef bint sample, short_steps = 8 * flops < FLOPS_PER_TRY
         cdef bint stale = False  # whether the copies of members 1, 2, ... are of before
-        a_try = n_steps if self.n_members == 1 else max(1, <Py_ssize_t>(FLOPS_A_TRY / flops))
+        steps_per_try = n_steps if self.n_members == 1 else max(1, <Py_ssize_t>(FLOPS_PER_TRY / flops))
         while done < n_steps:
             n = self.n_members if dnn_seconds() >= self.alone_until else 1
-            sample = n > 1 and short_steps and self.tries % TRIES_A_SAMPLE == 1  # the first try wakes the team
+            sample = n > 1 and short_steps and self.tries % TRIES_PER_SAMPLE == 1  # the first try wakes the team
             self.tries += 1
             if sample:
                 n = 1
             # Beside a busy process a step may take a hundred times as long: few of them tell
-            some = min(a_try if not sample and (n == 1 or self.trusted) else max(1, a_try // 16), n_steps - done)
+            some = min(steps_per_try if not sample and (n == 1 or self.trusted) else max(1, steps_per_try // 16), n_steps - done)
             shared.n_steps, shared.done = some, 0
             job.fresh = done == 0
             for m in range(1, n):
                 jobs[m].step = job.step
-                jobs[m].fresh = job.fresh or (stale and job.parts != NULL)
+                jobs[m].fresh = job.fresh or (stale and job.partial_grads != NULL)
             stale = n < self.n_members
-            run_members(shared, jobs, run_steps, n)
+            run_on_members(shared, jobs, run_steps, n)
             took = dnn_seconds() - shared.began
             done += shared.done
             shared.rates += shared.done
@@ -1004,17 +1004,17 @@ cdef class Trainer:
         return done
 
 
-cdef double flops_a_step(const Job* job) noexcept nogil:
+cdef double flops_per_step(const Job* job) noexcept nogil:
     """Of a training; of a sparse X the updates too, as they may take longer than the products."""
-    cdef double flops = 3 * flops_a_row(job) * job.batch
+    cdef double flops = 3 * flops_per_row(job) * job.batch
     if job.sparse and not only_touched(job):
-        flops += FLOPS_AN_UPDATE * <double>job.n_params
+        flops += FLOPS_PER_UPDATE * <double>job.n_params
     return flops
 
 
-def train_schedule(Plan plan, int size, Py_ssize_t batch, bint gather, int loss, python_loss, int optimizer,
+def training_layout(Plan plan, int size, Py_ssize_t batch, bint gather, int loss, python_loss, int optimizer,
                    two_sweeps=None, bint sparse=False):
-    """The schedule of a training. two_sweeps: None lets it decide."""
+    """The layout of a training. two_sweeps: None lets it decide."""
     cdef Py_ssize_t lanes = KERNELS[size == 8].lanes
     cdef double flops = 2.0 * plan.n_params * batch, limit = max(1e9, (2.2e9 if lanes * size == 32 else 1.2e9) * lanes)
     if dnn_optimizers[optimizer].whole_gradient:
@@ -1026,7 +1026,7 @@ def train_schedule(Plan plan, int size, Py_ssize_t batch, bint gather, int loss,
         # does some 1e11 flops a second with AVX-512, on some processors twice that, and 8.5e10 with AVX2; half of it in
         # double precision.
         two_sweeps = flops > limit
-    return Schedule(plan, size, batch, TRAIN, gather=gather, outputs=of_outputs(plan, loss, python_loss),
+    return Layout(plan, size, batch, TRAIN, gather=gather, outputs=of_outputs(plan, loss, python_loss),
                     gradient=two_sweeps, dropout=True, called=python_loss is not None,
                     slots=dnn_optimizers[optimizer].n_slots, sparse=sparse)
 
@@ -1034,7 +1034,7 @@ def train_schedule(Plan plan, int size, Py_ssize_t batch, bint gather, int loss,
 def update(Plan plan, params, grad, state, int optimizer, hyper, double weight_decay, double rate, int64_t step,
            frozen):
     """Update number `step` (1, 2, ...) of params (P,) by grad (P,); state (slots, P) in place."""
-    cdef Bound p = Bound(params, b"fd", True), g, s, f
+    cdef ArrayRef p = ArrayRef(params, b"fd", True), g, s, f
     cdef bytes format = b"f" if p.size == 4 else b"d"
     cdef Job job
     cdef int i
@@ -1077,7 +1077,7 @@ cdef void update_all(const Job* job) noexcept nogil:
 
 def all_finite(array):
     """True if every number of an array of floats is finite."""
-    cdef Bound x = Bound(array, b"fd")
+    cdef ArrayRef x = ArrayRef(array, b"fd")
     cdef const DnnKernels* kernels = KERNELS[x.size == 8]
     cdef bint finite
     if x.n_rows * x.n_cols <= NUMBERS_HELD:
@@ -1101,12 +1101,12 @@ cdef bint rows_finite(const DnnKernels* kernels, Py_ssize_t n_rows, Py_ssize_t n
 def layer_in_columns(name, A_prev, W, b):
     """Z = W A_prev + b and A = f(Z), both (n, m), of A_prev (n_prev, m), W (n, n_prev) and b (n, 1): examples in columns,
     all C-contiguous and of one dtype. f: an element-wise activation of the table. One thread, and nothing is transposed."""
-    cdef Bound a = Bound(A_prev, b"fd")
+    cdef ArrayRef a = ArrayRef(A_prev, b"fd")
     cdef bytes format = b"f" if a.size == 4 else b"d"
-    cdef Bound w = bind(W, -1, a.n_rows, format), bias = bind(b, w.n_rows, 1, format)
+    cdef ArrayRef w = bind(W, -1, a.n_rows, format), bias = bind(b, w.n_rows, 1, format)
     cdef cnp.npy_intp shape[2]
     cdef cnp.ndarray Z, A
-    cdef int activation = ACTIVATIONS[name].row
+    cdef int activation = ACTIVATIONS[name].index
     cdef Job job
     if a.ld != a.n_cols or dnn_activations[activation].row_wise:
         raise ValueError("A_prev must be contiguous, and the activation element-wise")
@@ -1136,9 +1136,9 @@ cdef void columns_forward(const Job* job, int activation, Py_ssize_t n, Py_ssize
     cdef double par[DNN_MAX_PAR]
     cdef Py_ssize_t r, c
     if job.kernels.lanes:
-        job.kernels.product(DNN_PLAIN, n, m, n_prev, W, n_prev, NULL, A_prev, m, NULL, NULL, 0, Z, m, NULL)
+        job.kernels.gemm_nn(DNN_EPILOGUE_NONE, n, m, n_prev, W, n_prev, NULL, A_prev, m, NULL, NULL, 0, Z, m, NULL)
     else:
-        product(job, Z, m, False, W, n_prev, A_prev, m, n, m, n_prev)
+        blas_gemm(job, Z, m, False, W, n_prev, A_prev, m, n, m, n_prev)
     for r in range(n):
         for c in range(m):
             if job.size == 4:
@@ -1154,6 +1154,6 @@ cdef void columns_forward(const Job* job, int activation, Py_ssize_t n, Py_ssize
 
 def elementwise(name, x, out):
     """out = f(x), both (n,), f a name in FUNCTIONS. Subnormal numbers are kept here."""
-    cdef Bound source = Bound(x, b"fd")
-    cdef Bound written = bind(out, source.n_rows, 1, b"f" if source.size == 4 else b"d", True)
+    cdef ArrayRef source = ArrayRef(x, b"fd")
+    cdef ArrayRef written = bind(out, source.n_rows, 1, b"f" if source.size == 4 else b"d", True)
     KERNELS[source.size == 8].map(FUNCTIONS[name], source.n_rows, source.at, written.at)

@@ -135,11 +135,11 @@ cdef void update_touched(const Job* job, const Tile* tile, const char* dW, Py_ss
 
 cdef Py_ssize_t largest_batch(const Job* job, const int64_t* order, Py_ssize_t first, Py_ssize_t n_steps) noexcept nogil:
     """The most elements that a batch of some steps has; order: of whole epochs, or NULL."""
-    cdef Py_ssize_t a_epoch = (job.n_rows + job.batch - 1) // job.batch, largest = 0, s, r, x, begin, n
+    cdef Py_ssize_t steps_per_epoch = (job.n_rows + job.batch - 1) // job.batch, largest = 0, s, r, x, begin, n
     for s in range(first, first + n_steps):
-        begin, n = s % a_epoch * job.batch, 0
+        begin, n = s % steps_per_epoch * job.batch, 0
         for r in range(begin, min(begin + job.batch, job.n_rows)):
-            x = r if order == NULL else order[s // a_epoch * job.n_rows + r]
+            x = r if order == NULL else order[s // steps_per_epoch * job.n_rows + r]
             n += job.csr.indptr[x + 1] - job.csr.indptr[x]
         largest = max(largest, n)
     return largest

@@ -100,7 +100,7 @@ def targets(
         if array.ndim == 0 or len(array) != n_samples:
             raise ValueError(f"{name} must have {n_samples} rows, as X has, got shape {array.shape}")
         return Targets(any=array)
-    loss = spec.row
+    loss = spec.info
     array = numbers(y, name)
     if loss.classes and array.ndim == 1:
         _check_rows(array, n_samples, name)
@@ -128,7 +128,7 @@ def targets(
     return Targets(Y, None)
 
 
-def _check_targets(Y: np.ndarray, loss: _core.Loss, name: str, first: int) -> None:
+def _check_targets(Y: np.ndarray, loss: _core.LossInfo, name: str, first: int) -> None:
     """Raise where targets, whose first row has this number, are not those of a loss."""
     refuse_nonfinite(Y, name, first=first)
     if not Y.size:

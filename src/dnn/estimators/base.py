@@ -231,13 +231,13 @@ class Perceptron(Parameters):
             self._initializers(net)
         self.n_outputs_ = n_outputs
         self.n_layers_ = len(hidden) + 2
-        self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].row.name, net.layers[-1].row.name)
+        self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].info.name, net.layers[-1].info.name)
         place, part = "X_val and y_val", "X"  # of validation and of training, as errors call them
         self._begin(first, stopping, stopping or validation[0] is not None)
         rows = rows_of(X, net.dtype)
         real = self._output() in ("identity", "exp")
         diagnosis.warn_of_rounding(raw_X, raw_y if real else None, net.dtype, stacklevel=5)
-        spec = loss_of(self._loss(), net.layers[-1].row.name, n_outputs)
+        spec = loss_of(self._loss(), net.layers[-1].info.name, n_outputs)
         checked = self._given_validation(net, validation)
         if stopping and checked is None:
             checks.check_real("validation_fraction", self.validation_fraction, 0.0, 1.0, above=True)
@@ -553,7 +553,7 @@ class Perceptron(Parameters):
         """
         net = self._bound()
         rows = self._rows(X, net)
-        logits = net.layers[-1].row.name in ("softmax", "sigmoid")
+        logits = net.layers[-1].info.name in ("softmax", "sigmoid")
         found = passes.input_gradient(net, rows, logits)
         return found[:, 0] if net.n_outputs == 1 else found
 

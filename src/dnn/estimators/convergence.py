@@ -72,11 +72,11 @@ class Pace(Schedule):
         self.now /= 5.0
         return True
 
-    def rates(self, first: int, n: int, a_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with a_epoch steps an epoch."""
+    def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
         if self.kind != "invscaling":
             return np.full(n, self.now)
-        epoch = (np.arange(first, first + n) - self.first) // a_epoch
+        epoch = (np.arange(first, first + n) - self.first) // steps_per_epoch
         # The first epoch of a training goes at the rate that it found: that of a fresh one was never scaled
         later = self.rate / (self.seen + np.maximum(epoch, 1) * float(self.n_samples) + 1) ** self.power
         return np.where(epoch == 0, self.started, later)

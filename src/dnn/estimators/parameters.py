@@ -99,7 +99,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
 
     def _initializers(self, net: Network) -> None:
         """Check the first weights for a network that has some already."""
-        names = [layer.row.name for layer in net.layers]
+        names = [layer.info.name for layer in net.layers]
         initializers_of(self.init, names, [W.shape for W in net.weights])
 
     def _check_network(self, sizes: list[int]) -> None:

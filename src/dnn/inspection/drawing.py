@@ -221,7 +221,7 @@ def draw_network(
             if slopes:
                 words = "∂ " + short(slopes[column][unit])
                 drawing.text(cx, cy + RADIUS + 11, words, size=FONT - 1, color=VERMILION, halo=True)
-        name = "X" if not column else f"A{column} = {net.layers[column - 1].row.name}(Z{column})"
+        name = "X" if not column else f"A{column} = {net.layers[column - 1].info.name}(Z{column})"
         head = COLUMN * (column + 0.5)
         drawing.text(head, 18, name, bold=True)
         unit_word = "input" if not column else "unit"

@@ -97,7 +97,7 @@ class Pass:
         else:
             dA = dZ @ W.T
         g, Z, A = self.slopes[layer - 2], self.Z[layer - 2], self.A[layer - 2]
-        name = self.net.layers[layer - 2].row.name
+        name = self.net.layers[layer - 2].info.name
         dA = _shaped(dA, Z.shape)
         if made == "no slope":
             return dA
@@ -180,7 +180,7 @@ def _forward(passed: Pass) -> Iterator[str]:
     ):
         shapes = f"{before.shape} @ {W.shape} + {b.shape}"
         yield _line(f"Z{layer} = {named} @ W{layer} + b{layer}", shapes, Z)
-        yield _line(f"A{layer} = {spec.row.name}(Z{layer})", f"{A.shape}", A)
+        yield _line(f"A{layer} = {spec.info.name}(Z{layer})", f"{A.shape}", A)
         before, named = A, f"A{layer}"
     penalty = " + penalties" if passed.alpha or passed.l1 else ""
     yield f"  J = mean of the losses{penalty} = {passed.cost:.6g}"
@@ -203,7 +203,7 @@ def _backward(passed: Pass) -> Iterator[str]:
             dA = dZ @ W.T
             yield _line(f"dA{layer - 1} = dZ{layer} @ W{layer}.T", f"{dZ.shape} @ {W.T.shape}", dA)
             dZ = dA * passed.slopes[layer - 2]
-            name = passed.net.layers[layer - 2].row.name
+            name = passed.net.layers[layer - 2].info.name
             yield _line(f"dZ{layer - 1} = dA{layer - 1} * {name}'(Z{layer - 1})", f"{dZ.shape}", dZ)
 
 

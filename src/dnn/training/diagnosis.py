@@ -124,7 +124,7 @@ def against_constant(net: Network, problem: Problem) -> tuple[float, float] | No
     Y = None if Y is None else Y[rows].astype(np.float64)
     classes = None if classes is None else classes[rows].copy()
     output = net.layers[-1]
-    logits = _best_logits(problem.loss, output.row.name, output.units, Y, classes, weights)
+    logits = _best_logits(problem.loss, output.info.name, output.units, Y, classes, weights)
     if logits is None:
         return None
     n = len(problem.X[rows])

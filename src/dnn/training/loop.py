@@ -37,8 +37,8 @@ STEP = 2e5
 UPDATE = 20.0  # of a weight, where X is sparse and the updates are most of a step
 # Flops between two copies of parameters and state, for each of their bytes, and steps: copying, and the
 # forward pass that tells whether they are worth it, then take at most 5 % and 2 % of the time.
-FLOPS_A_BYTE = 400
-STEPS_A_COPY = 20
+FLOPS_PER_BYTE = 400
+STEPS_PER_COPY = 20
 # The weights of a batch count in its penalties as at least this share of what so many rows weigh on average.
 # Otherwise a batch whose weights are tiny beside the others' would be all penalty: with exponentially aging
 # weights in their order, alpha / sum w grows past float32, and past any use long before.
@@ -115,7 +115,7 @@ class Problem:
         if isinstance(self.X, BlockRows):
             return self._cost_and_gradient_by_tiles(self.X, params, grad)
         return _core.cost_and_gradient(
-            self.plan, params, core_rows(self.X), self.loss.row.row, self.loss.par, self.targets.Y,
+            self.plan, params, core_rows(self.X), self.loss.info.index, self.loss.par, self.targets.Y,
             self.targets.classes, self.weights, self.python_loss(), *self.penalties, grad, self.n_threads,
         )  # fmt: skip
 
@@ -170,7 +170,7 @@ class Problem:
         X = np.asarray(self.X[::step], dtype=np.float64)
         return X.mean(axis=0), X.std(axis=0)
 
-    def flops_a_step(self, batch: int, stateless: bool) -> float:
+    def flops_per_step(self, batch: int, stateless: bool) -> float:
         """Return how many flops take as long as a step; stateless: of an optimizer that keeps nothing."""
         if not isinstance(self.X, Rows):
             return 6.0 * self.plan.n_params * batch + STEP
@@ -212,7 +212,7 @@ def losses(
             out[rows] = losses(plan, params, X[rows], loss, some_of(targets, rows))
         return out
     if loss.function is None:
-        _core.losses(plan, params, core_rows(X), loss.row.row, loss.par, targets.Y, targets.classes, out)
+        _core.losses(plan, params, core_rows(X), loss.info.index, loss.par, targets.Y, targets.classes, out)
         return out
     for begin in range(0, len(X), 4096):
         rows = slice(begin, begin + 4096)
@@ -350,12 +350,12 @@ def train(
     n = len(X)
     batch = n if rules.batch_size is None else min(rules.batch_size, n)
     gather = rules.order is not None or (rules.shuffle and rules.batch_size is not None)
-    a_epoch = -(-n // batch)
+    steps_per_epoch = -(-n // batch)
     shares = np.diff(np.append(np.arange(0, n, batch), n)) / n
-    flops = problem.flops_a_step(batch, not len(optimizer.slots))
-    a_chunk = max(1, int(rules.chunk / flops))
+    flops = problem.flops_per_step(batch, not len(optimizer.slots))
+    steps_per_chunk = max(1, int(rules.chunk / flops))
     epochs_ahead = max(1, ORDER_AHEAD // n)
-    kernel, kind = optimizer.kernel.row, problem.loss.row.row
+    kernel, kind = optimizer.info.index, problem.loss.info.index
     if plan.dropout and optimizer.seed is None:
         optimizer.seed = int.from_bytes(rng.bytes(8), "little")
     two_sweeps = True if rules.clip_norm else rules.two_sweeps
@@ -366,7 +366,7 @@ def train(
     def trainer_of(
         X: Any, Y: Any, classes: Any, weights: Any, python_loss: PythonLoss, batch: int, gather: bool = False
     ) -> Steps:
-        layout = _core.train_schedule(
+        layout = _core.training_layout(
             plan, params.itemsize, batch, gather, kind, python_loss, kernel, two_sweeps,
             isinstance(problem.X, Rows),
         )  # fmt: skip
@@ -396,7 +396,7 @@ def train(
     orders = _Orders(n, rng, rules) if gather else None
     costs = np.zeros(0)  # of the epoch in progress
     recent = deque[float](maxlen=64)  # costs, for a diagnosis
-    done, total = 0, rules.epochs * a_epoch
+    done, total = 0, rules.epochs * steps_per_epoch
     began = time.perf_counter()
     watch = Watch(net, rules, history)
 
@@ -407,15 +407,15 @@ def train(
 
     try:
         while done < total and not history.stopped_by:
-            epoch, begun = divmod(done, a_epoch)
-            n_steps = min(a_chunk, total - done, epochs_ahead * a_epoch - begun)
+            epoch, begun = divmod(done, steps_per_epoch)
+            n_steps = min(steps_per_chunk, total - done, epochs_ahead * steps_per_epoch - begun)
             if watched:
-                n_steps = min(n_steps, a_epoch - begun)
+                n_steps = min(n_steps, steps_per_epoch - begun)
             elif rules.rule is not None and (free := rules.rule.free()) is not None:
-                n_steps = min(n_steps, free * a_epoch - begun)
-            rates = rate.rates(first_step + done, n_steps, a_epoch)
+                n_steps = min(n_steps, free * steps_per_epoch - begun)
+            rates = rate.rates(first_step + done, n_steps, steps_per_epoch)
             written = np.zeros(n_steps)
-            rows = orders.take(epoch, -(-(begun + n_steps) // a_epoch)) if orders else None
+            rows = orders.take(epoch, -(-(begun + n_steps) // steps_per_epoch)) if orders else None
             if keeper.due(flops):
                 first = slice(begun * batch, (begun + 1) * batch)
                 keeper.keep(float(problem.losses_of(first if rows is None else rows[0, first]).sum()))
@@ -426,19 +426,19 @@ def train(
             if good < n_steps:
                 cost = written[good]
                 what = "the gradient" if np.isfinite(cost) else f"a batch had the loss {cost}, which"
-                raise diverged((done + good) // a_epoch, f"{what} is not finite")
+                raise diverged((done + good) // steps_per_epoch, f"{what} is not finite")
             keeper.steps += n_steps
             done += n_steps
 
             costs = np.append(costs, written)
-            ended = len(costs) // a_epoch
+            ended = len(costs) // steps_per_epoch
             if ended:
                 # Row by row, so that an epoch's sum does not depend on how many ended in this chunk
-                means = (costs[: ended * a_epoch].reshape(ended, a_epoch) * shares).sum(axis=1)
+                means = (costs[: ended * steps_per_epoch].reshape(ended, steps_per_epoch) * shares).sum(axis=1)
                 history.loss += means.tolist()
-                costs = costs[ended * a_epoch :]
-                of_steps = rate.rates(first_step + epoch * a_epoch, ended * a_epoch, a_epoch)
-                history.rate += of_steps[::a_epoch].tolist()
+                costs = costs[ended * steps_per_epoch :]
+                of_steps = rate.rates(first_step + epoch * steps_per_epoch, ended * steps_per_epoch, steps_per_epoch)
+                history.rate += of_steps[::steps_per_epoch].tolist()
             if done == total:
                 history.stopped_by = "epochs"
             elif rules.max_seconds is not None and time.perf_counter() - began >= rules.max_seconds:
@@ -490,9 +490,9 @@ class _Keeper:
         self.n_steps = trainer.step  # that the copy has seen
         self.steps = 0  # since the copy
 
-    def due(self, flops_a_step: float) -> bool:
+    def due(self, flops_per_step: float) -> bool:
         bytes_kept = sum(array.nbytes for array in self.live)
-        return self.steps >= STEPS_A_COPY and self.steps * flops_a_step >= FLOPS_A_BYTE * bytes_kept
+        return self.steps >= STEPS_PER_COPY and self.steps * flops_per_step >= FLOPS_PER_BYTE * bytes_kept
 
     def keep(self, loss: float) -> None:
         if np.isfinite(loss) and _core.all_finite(self.live[0]):

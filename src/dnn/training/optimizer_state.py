@@ -69,10 +69,10 @@ class OptimizerState:
     def __init__(self, spec: optimizers.Optimizer, net: Network) -> None:
         self.spec = spec
         self.net = net
-        self.kernel = _core.OPTIMIZERS[spec.kernel]
+        self.info = _core.OPTIMIZERS[spec.kernel]
         self.hyper = spec.hyper
         self.weight_decay = float(getattr(spec, "weight_decay", 0.0))
-        self.slots = _core.zeros((self.kernel.n_slots, net.n_params), net.dtype)
+        self.slots = _core.zeros((self.info.n_slots, net.n_params), net.dtype)
         self.n_steps = 0
         self.schedule = schedules.schedule_of(spec.rate).start()
         # Of a rate that never changes: asking its schedule takes as long as a small step
@@ -88,11 +88,11 @@ class OptimizerState:
         return copy.deepcopy(self, {id(self.net): self.net})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: item for name, item in vars(self).items() if name != "kernel"}
+        return {name: item for name, item in vars(self).items() if name != "info"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.kernel = _core.OPTIMIZERS[self.spec.kernel]
+        self.info = _core.OPTIMIZERS[self.spec.kernel]
         self.slots = _core.zeros(state["slots"].shape, state["slots"].dtype)  # aligned, as it was
         self.slots[:] = state["slots"]
 
@@ -129,7 +129,7 @@ class OptimizerState:
         net = self.net
         with net._guard.writing("step"):
             _core.update(
-                net._plan, params, grad, self.slots, self.kernel.row, self.hyper, self.weight_decay,
+                net._plan, params, grad, self.slots, self.info.index, self.hyper, self.weight_decay,
                 rate, self.n_steps + 1, frozen_of(net),
             )  # fmt: skip
             self.n_steps += 1

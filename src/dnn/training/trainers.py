@@ -166,7 +166,7 @@ class SummedTrainer:
             if norm > self.clip_norm:
                 grad *= self.clip_norm / norm
         _core.update(
-            batch.plan, params, grad, optimizer.slots, optimizer.kernel.row, optimizer.hyper,
+            batch.plan, params, grad, optimizer.slots, optimizer.info.index, optimizer.hyper,
             optimizer.weight_decay, rate, self.step + 1, self.frozen,
         )  # fmt: skip
         if self.mean is not None:

@@ -59,14 +59,14 @@ _Static_assert(DNN_MAX_PAR == 2, "ELEMENTWISE_0 copies two parameters");
      scale_##suffix, add_##suffix, average_##suffix, dropout_##suffix, drop_stored_##suffix, gather_add_##suffix,        \
      scatter_add_##suffix, PRODUCTS(suffix, size)}
 #if defined(__AVX512F__)
-#define PRODUCTS(suffix, size) 64 / size, product_##suffix, dots_##suffix, gradient_##suffix
+#define PRODUCTS(suffix, size) 64 / size, gemm_nn_##suffix, gemm_nt_##suffix, gemm_tn_##suffix
 #elif defined(__AVX2__)
-#define PRODUCTS(suffix, size) 32 / size, product_##suffix, dots_##suffix, gradient_##suffix
+#define PRODUCTS(suffix, size) 32 / size, gemm_nn_##suffix, gemm_nt_##suffix, gemm_tn_##suffix
 #else
 #define PRODUCTS(suffix, size) 0, NULL, NULL, NULL
 #endif
 
-static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
+static inline ptrdiff_t min_(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
 }
@@ -181,18 +181,18 @@ static inline double NAME(sum_of_squares)(ptrdiff_t n, const REAL *x, ptrdiff_t 
 }
 
 /* size with the sign of x; 0 and NaN stay. */
-static inline REAL NAME(push)(REAL x, REAL size)
+static inline REAL NAME(signed_step)(REAL x, REAL size)
 {
     return x > 0 ? size : x < 0 ? -size : x;
 }
 
 static inline double NAME(sum_of_magnitudes)(ptrdiff_t n, const REAL *x, ptrdiff_t step)
 {
-    LANE_SUM(n, (double)NAME(magnitude)(x[i * step]));
+    LANE_SUM(n, (double)NAME(abs_)(x[i * step]));
 }
 
 /* The largest number, NaN passed over (-inf if there is nothing else). */
-static inline REAL NAME(largest)(ptrdiff_t n, const REAL *x)
+static inline REAL NAME(max_)(ptrdiff_t n, const REAL *x)
 {
     REAL top = -(REAL)INFINITY;
     ptrdiff_t i = 0;
@@ -287,7 +287,7 @@ static inline REAL NAME(relu_value)(REAL z, const REAL *par)
 static inline REAL NAME(relu_slope)(REAL a, const REAL *par)
 {
     (void)par;
-    return a <= 0 ? C(0.0) : C(1.0);
+    return a <= 0 ? REAL_C(0.0) : REAL_C(1.0);
 }
 
 static inline REAL NAME(leaky_relu_value)(REAL z, const REAL *par)
@@ -337,38 +337,38 @@ static inline REAL NAME(selu_slope)(REAL a, const REAL *par)
 static inline REAL NAME(gelu_value)(REAL z, const REAL *par)
 {
     (void)par;
-    const REAL a = NAME(within)(NAME(magnitude)(z), GELU_HIGH);
+    const REAL a = NAME(within)(NAME(abs_)(z), GELU_HIGH);
     BITS n;
     REAL below;
-    const REAL q = NAME(gauss_reduced)(a, C(0.5), &n);
-    const REAL w = NAME(erfcx_reduced)(a * C(0.70710678118654752), &below);
-    const REAL tail = NAME(scaled)((C(0.5) * a) * (1 + (q + (w + q * w))) / below, n);
+    const REAL q = NAME(gauss_reduced)(a, REAL_C(0.5), &n);
+    const REAL w = NAME(erfcx_reduced)(a * REAL_C(0.70710678118654752), &below);
+    const REAL tail = NAME(scaled)((REAL_C(0.5) * a) * (1 + (q + (w + q * w))) / below, n);
     return (z < 0 ? 0 : z) - tail;
 }
 
 static inline REAL NAME(gelu_slope)(REAL z, const REAL *par)
 {
     (void)par;
-    const REAL a = NAME(within)(NAME(magnitude)(z), GELU_HIGH);
+    const REAL a = NAME(within)(NAME(abs_)(z), GELU_HIGH);
     BITS n;
     REAL below;
-    const REAL q = NAME(gauss_reduced)(a, C(0.5), &n);
-    const REAL w = NAME(erfcx_reduced)(a * C(0.70710678118654752), &below);
-    const REAL p = NAME(scaled)((1 + q) * (C(0.5) * (1 + w) / below - a * C(0.39894228040143268)), n);
+    const REAL q = NAME(gauss_reduced)(a, REAL_C(0.5), &n);
+    const REAL w = NAME(erfcx_reduced)(a * REAL_C(0.70710678118654752), &below);
+    const REAL p = NAME(scaled)((1 + q) * (REAL_C(0.5) * (1 + w) / below - a * REAL_C(0.39894228040143268)), n);
     return z < 0 ? p : 1 - p;
 }
 
 /* z sigmoid(w), w = z (b + c z^2): 1/2 (1 + tanh(w / 2)) = sigmoid(w). sqrt(8 / pi) = b, c = 0.044715 b. The
  * slope is s (1 + z w' (1 - s)), s = sigmoid(w). */
-#define GELU_B C(1.5957691216057308)
-#define GELU_C C(0.071354816272600241)
+#define GELU_B REAL_C(1.5957691216057308)
+#define GELU_C REAL_C(0.071354816272600241)
 
 static inline REAL NAME(gelu_tanh_value)(REAL z, const REAL *par)
 {
     (void)par;
     const REAL inside = NAME(within)(z, GELU_HIGH);
     const REAL w = inside * (GELU_B + GELU_C * (inside * inside));
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(w));
+    const REAL e = NAME(exp_below)(-NAME(abs_)(w));
     return (z < 0 ? inside * e : z) / (1 + e);
 }
 
@@ -377,7 +377,7 @@ static inline REAL NAME(gelu_tanh_slope)(REAL z, const REAL *par)
     (void)par;
     z = NAME(within)(z, GELU_HIGH);
     const REAL square = z * z, w = z * (GELU_B + GELU_C * square);
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(w)), share = 1 / (1 + e);
+    const REAL e = NAME(exp_below)(-NAME(abs_)(w)), share = 1 / (1 + e);
     const REAL zw = z * (GELU_B + 3 * GELU_C * square);
     return (z < 0 ? e : 1) * share * (1 + zw * ((z < 0 ? 1 : e) * share));
 }
@@ -389,7 +389,7 @@ static inline REAL NAME(gelu_tanh_slope)(REAL z, const REAL *par)
 static inline REAL NAME(silu_value)(REAL z, const REAL *par)
 {
     (void)par;
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(z));
+    const REAL e = NAME(exp_below)(-NAME(abs_)(z));
     return (z < 0 ? NAME(within)(z, -EXP_LOW) * e : z) / (1 + e);
 }
 
@@ -397,7 +397,7 @@ static inline REAL NAME(silu_slope)(REAL z, const REAL *par)
 {
     (void)par;
     z = NAME(within)(z, -EXP_LOW);
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(z)), share = 1 / (1 + e);
+    const REAL e = NAME(exp_below)(-NAME(abs_)(z)), share = 1 / (1 + e);
     return (z < 0 ? e : 1) * share * (1 + z * ((z < 0 ? 1 : e) * share));
 }
 
@@ -406,7 +406,7 @@ static inline REAL NAME(silu_slope)(REAL z, const REAL *par)
 static inline REAL NAME(mish_value)(REAL z, const REAL *par)
 {
     (void)par;
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(z)), c0 = z < 0 ? 2 : 1, c2 = z < 0 ? 1 : 2;
+    const REAL e = NAME(exp_below)(-NAME(abs_)(z)), c0 = z < 0 ? 2 : 1, c2 = z < 0 ? 1 : 2;
     const REAL top = c0 + c2 * e, bottom = c0 + e * (2 + c2 * e);
     return (z < 0 ? NAME(within)(z, -EXP_LOW) * e : z) * (top / bottom);
 }
@@ -415,7 +415,7 @@ static inline REAL NAME(mish_slope)(REAL z, const REAL *par)
 {
     (void)par;
     z = NAME(within)(z, -EXP_LOW);
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(z)), c0 = z < 0 ? 2 : 1, c2 = z < 0 ? 1 : 2;
+    const REAL e = NAME(exp_below)(-NAME(abs_)(z)), c0 = z < 0 ? 2 : 1, c2 = z < 0 ? 1 : 2;
     const REAL top = c0 + c2 * e, share = 1 / (c0 + e * (2 + c2 * e));
     const REAL product = 4 * z * (z < 0 ? 1 : e * e) * (1 + e);
     return (z < 0 ? e : 1) * share * (top + product * share);
@@ -424,7 +424,7 @@ static inline REAL NAME(mish_slope)(REAL z, const REAL *par)
 static inline REAL NAME(softplus_value)(REAL z, const REAL *par)
 {
     (void)par;
-    return (z < 0 ? 0 : z) + NAME(log1p_of_unit)(NAME(exp_below)(-NAME(magnitude)(z)));
+    return (z < 0 ? 0 : z) + NAME(log1p_of_unit)(NAME(exp_below)(-NAME(abs_)(z)));
 }
 
 /* sigmoid(z) = 1 - exp(-a) */
@@ -454,7 +454,7 @@ static void NAME(softmax_activate)(const REAL *par, ptrdiff_t n_rows, ptrdiff_t 
     for (ptrdiff_t r = 0; r < n_rows; r++) {
         const REAL *z = Z + r * ldz;
         REAL *a = A + r * lda;
-        const REAL top = NAME(largest)(n_cols, z);
+        const REAL top = NAME(max_)(n_cols, z);
         IN_PLACE
         for (ptrdiff_t c = 0; c < n_cols; c++)
             a[c] = z[c] - top;
@@ -525,7 +525,7 @@ static void NAME(add_bias)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *restr
     REAL pattern[PATTERN];
     ptrdiff_t n_rest = 0;
     if (ldz == n_cols && n_cols <= PATTERN / 2 && n_rows > 1) {
-        const ptrdiff_t times = smaller(rows_within(PATTERN, n_cols), n_rows);
+        const ptrdiff_t times = min_(rows_within(PATTERN, n_cols), n_rows);
         for (ptrdiff_t t = 0; t < times; t++)
             for (ptrdiff_t c = 0; c < n_cols; c++)
                 pattern[t * n_cols + c] = b[c];
@@ -554,7 +554,7 @@ static void NAME(activate)(int activation, const double *par, ptrdiff_t n_rows, 
     /* Several passes over a block: the block stays in L1. */
     const ptrdiff_t step = n_rows * n_cols <= 2 * STRIP ? n_rows : rows_within(2 * STRIP, n_cols);
     for (ptrdiff_t r = 0; r < n_rows; r += step) {
-        const ptrdiff_t rows = smaller(step, n_rows - r);
+        const ptrdiff_t rows = min_(step, n_rows - r);
         if (b)
             NAME(add_bias)(rows, n_cols, b, Z + r * ldz, ldz);
         blocks[activation](real_par, rows, n_cols, Z + r * ldz, ldz, A + r * lda, lda);
@@ -584,14 +584,14 @@ static inline REAL NAME(squared_error_term)(REAL s, REAL y, REAL par, REAL *ds)
 {
     (void)par;
     *ds = s - y;
-    return C(0.5) * (s - y) * (s - y);
+    return REAL_C(0.5) * (s - y) * (s - y);
 }
 
 static inline REAL NAME(absolute_error_term)(REAL s, REAL y, REAL par, REAL *ds)
 {
     (void)par;
-    *ds = NAME(push)(s - y, 1);
-    return NAME(magnitude)(s - y);
+    *ds = NAME(signed_step)(s - y, 1);
+    return NAME(abs_)(s - y);
 }
 
 /* c (r - c/2) with c = r held within delta: r^2/2, or delta (|r| - delta/2). */
@@ -599,7 +599,7 @@ static inline REAL NAME(huber_term)(REAL s, REAL y, REAL delta, REAL *ds)
 {
     const REAL r = s - y, c = NAME(within)(r, delta);
     *ds = c;
-    return c * (r - C(0.5) * c);
+    return c * (r - REAL_C(0.5) * c);
 }
 
 static inline REAL NAME(quantile_term)(REAL s, REAL y, REAL level, REAL *ds)
@@ -615,7 +615,7 @@ static inline REAL NAME(quantile_term)(REAL s, REAL y, REAL level, REAL *ds)
 static inline REAL NAME(poisson_term)(REAL m, REAL log_m, REAL y)
 {
     const REAL t = log_m - (y > 0 ? NAME(log)(y) : 0), t2 = t * t;
-    const int near = NAME(magnitude)(t) < C(0.34) && y > 0;
+    const int near = NAME(abs_)(t) < REAL_C(0.34) && y > 0;
     return near ? y * (t2 * EXP_TAIL(t, t2)) : (m - y) - y * t;
 }
 
@@ -631,7 +631,7 @@ static inline REAL NAME(poisson_exp_term)(REAL z, REAL y, REAL par, REAL *dz)
 static inline REAL NAME(poisson_softplus_term)(REAL z, REAL y, REAL par, REAL *dz)
 {
     (void)par;
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(z));
+    const REAL e = NAME(exp_below)(-NAME(abs_)(z));
     const REAL m = (z < 0 ? 0 : z) + NAME(log1p_of_unit)(e);
     const REAL ratio = (z < 0 ? e : 1) / ((1 + e) * m);
     *dz = (m - y) * (z < EXPM1_LOW ? 1 : ratio);
@@ -644,7 +644,7 @@ static void NAME(repeat_par)(ptrdiff_t n_rows, ptrdiff_t n_cols, const double *p
     for (ptrdiff_t c = 0; c < n_cols; c++)
         repeated[c] = (REAL)par[c];
     for (ptrdiff_t done = n_cols; done < n_rows * n_cols; done *= 2)
-        memcpy(repeated + done, repeated, (size_t)smaller(done, n_rows * n_cols - done) * sizeof *repeated);
+        memcpy(repeated + done, repeated, (size_t)min_(done, n_rows * n_cols - done) * sizeof *repeated);
 }
 
 /* A run of numbers, one behind the other: terms, and slopes times scale, which may take the place of s. par: of each
@@ -675,10 +675,10 @@ RUN_OF_TERMS(poisson_softplus, 0)
 static void NAME(log_loss_sigmoid_run)(ptrdiff_t n, const REAL *z, const REAL *y, const REAL *par, REAL scale,
                                        REAL *term, REAL *dz)
 {
-    const REAL keep = 1 - par[0], even = C(0.5) * par[0];
+    const REAL keep = 1 - par[0], even = REAL_C(0.5) * par[0];
     REAL e[STRIP];
     for (ptrdiff_t i = 0; i < n; i++)
-        e[i] = NAME(exp_below)(-NAME(magnitude)(z[i]));
+        e[i] = NAME(exp_below)(-NAME(abs_)(z[i]));
     IN_PLACE
     for (ptrdiff_t i = 0; i < n; i++)
         term[i] = ((z[i] >= 0 ? z[i] : 0) - (y[i] * keep + even) * z[i]) + NAME(log1p_of_unit)(e[i]);
@@ -700,7 +700,7 @@ static void NAME(log_loss_sigmoid_run)(ptrdiff_t n, const REAL *z, const REAL *y
         REAL terms[STRIP], slopes[STRIP], pars[of_columns ? STRIP : 1];                                      \
         pars[0] = (REAL)par[0];                                                                              \
         for (ptrdiff_t c = 0; c < n_cols; c += STRIP) {                                                      \
-            const ptrdiff_t width = smaller(STRIP, n_cols - c);                                              \
+            const ptrdiff_t width = min_(STRIP, n_cols - c);                                              \
             const int flat = lds == n_cols && ldy == n_cols && (!dS || ldds == n_cols) && n_cols <= STRIP;   \
             const ptrdiff_t runs = flat ? 1 : n_rows, run = flat ? n_rows * n_cols : width;                  \
             if (of_columns)                                                                                  \
@@ -808,7 +808,7 @@ static void NAME(log_loss_softmax_block)(const double *par, ptrdiff_t n_rows, pt
     for (ptrdiff_t r = 0; r < n_rows; r++) {
         const REAL *z = S + r * lds, *y = Y ? Y + r * ldy : NULL;
         others[r] = ones[r] = 0;
-        tops[r] = NAME(largest)(n_cols, z);
+        tops[r] = NAME(max_)(n_cols, z);
         y_sum[r] = y ? NAME(sum)(n_cols, y) : 1;
         yt_sum[r] = y ? NAME(dot_shifted)(n_cols, y, z, tops[r]) : (double)z[classes[r]] - (double)tops[r];
         if (smoothing != 0)
@@ -816,7 +816,7 @@ static void NAME(log_loss_softmax_block)(const double *par, ptrdiff_t n_rows, pt
                         smoothing * y_sum[r] / (double)n_cols * NAME(sum_shifted)(n_cols, z, tops[r]);
     }
     for (ptrdiff_t c = 0; c < n_cols; c += STRIP) {
-        const ptrdiff_t width = smaller(STRIP, n_cols - c);
+        const ptrdiff_t width = min_(STRIP, n_cols - c);
         NAME(shifted_exp)(n_rows, width, S + c, lds, tops, E);
         NAME(add_sums_and_ones)(n_rows, width, E, others, ones);
     }
@@ -830,7 +830,7 @@ static void NAME(log_loss_softmax_block)(const double *par, ptrdiff_t n_rows, pt
         return;
 
     for (ptrdiff_t c = 0; c < n_cols; c += STRIP) {
-        const ptrdiff_t width = smaller(STRIP, n_cols - c);
+        const ptrdiff_t width = min_(STRIP, n_cols - c);
         if (n_cols > STRIP) /* E holds another strip */
             NAME(shifted_exp)(n_rows, width, S + c, lds, tops, E);
         for (ptrdiff_t r = 0; r < n_rows; r++) {
@@ -881,10 +881,10 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
     }
     const REAL *S = S_, *Y = Y_;
     REAL *dS = dS_;
-    const ptrdiff_t step = smaller(rows_within(STRIP, n_cols), MAX_ROWS);
+    const ptrdiff_t step = min_(rows_within(STRIP, n_cols), MAX_ROWS);
     double total = 0;
     for (ptrdiff_t r = 0; r < n_rows; r += step) {
-        const ptrdiff_t rows = smaller(step, n_rows - r);
+        const ptrdiff_t rows = min_(step, n_rows - r);
         double row_loss[MAX_ROWS];
         memset(row_loss, 0, (size_t)rows * sizeof *row_loss);
         blocks[loss](par, rows, n_cols, S + r * lds, lds, Y ? Y + r * ldy : NULL, ldy,
@@ -934,8 +934,8 @@ static double NAME(penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W_, 
         REAL *restrict g = G + r * ldg;
         if (l1 != 0)
             for (ptrdiff_t c = 0; c < n_cols; c++) {
-                const REAL push = NAME(push)(w[c], l1_real);
-                g[c] += l2_real * w[c] + push;
+                const REAL signed_step = NAME(signed_step)(w[c], l1_real);
+                g[c] += l2_real * w[c] + signed_step;
             }
         else
             for (ptrdiff_t c = 0; c < n_cols; c++)
@@ -1076,10 +1076,10 @@ static void NAME(column_sums)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_
 {
     const REAL *X = X_;
     REAL *out = out_;
-    const ptrdiff_t times = n_rows > 0 ? smaller(rows_within(WIDTH, n_cols), n_rows) : 1;
+    const ptrdiff_t times = n_rows > 0 ? min_(rows_within(WIDTH, n_cols), n_rows) : 1;
     memset(out, 0, (size_t)n_cols * sizeof *out);
     for (ptrdiff_t r = 0; r < n_rows; r += times * BLOCK_ROWS) {
-        const ptrdiff_t rows = smaller(times * BLOCK_ROWS, n_rows - r);
+        const ptrdiff_t rows = min_(times * BLOCK_ROWS, n_rows - r);
         for (ptrdiff_t c = 0; c < n_cols; c += WIDTH) {
             const REAL *x = X + r * ldx + c;
             if (n_cols - c >= WIDTH)
@@ -1218,7 +1218,7 @@ static void NAME(drop_stored)(ptrdiff_t n, const int32_t *columns, uint64_t key,
 
 static inline void NAME(fetch)(const REAL *row, ptrdiff_t n_cols)
 {
-    const ptrdiff_t n_bytes = smaller(n_cols * (ptrdiff_t)sizeof *row, STORED_BYTES);
+    const ptrdiff_t n_bytes = min_(n_cols * (ptrdiff_t)sizeof *row, STORED_BYTES);
     for (ptrdiff_t at = 0; at < n_bytes; at += 64)
         __builtin_prefetch((const char *)row + at);
 }
@@ -1234,7 +1234,7 @@ static void NAME(gather_add)(ptrdiff_t n, const int32_t *columns, const void *va
         const REAL *restrict b0 = B + columns[k] * ldb, *restrict b1 = B + columns[k + 1] * ldb;
         const REAL *restrict b2 = B + columns[k + 2] * ldb, *restrict b3 = B + columns[k + 3] * ldb;
         const REAL v0 = values[k], v1 = values[k + 1], v2 = values[k + 2], v3 = values[k + 3];
-        for (ptrdiff_t ahead = k + STORED_AHEAD; ahead < smaller(k + STORED_AHEAD + 4, n); ahead++)
+        for (ptrdiff_t ahead = k + STORED_AHEAD; ahead < min_(k + STORED_AHEAD + 4, n); ahead++)
             NAME(fetch)(B + columns[ahead] * ldb, n_cols);
         for (ptrdiff_t j = 0; j < n_cols; j++) {
             REAL sum = c[j];

@@ -80,22 +80,22 @@
     ROW(log)
 
 /* Bytes that products copy operands together in, on a line of the cache: a caller's, as a stack may be small. */
-#define DNN_SPARE (1312 * 1024)
+#define DNN_WORKSPACE_BYTES (1312 * 1024)
 
-/* Rows a multiple of so many bytes apart fall on the same lines of L1. On AVX2 a gradient of fewer than DNN_FEW rows streams
+/* Rows a multiple of so many bytes apart fall on the same lines of L1. On AVX2 a gradient of fewer than DNN_STREAM_ROWS_MAX rows streams
  * those of its right side then, and is best written so that they are on the right. */
-#define DNN_L1_WAY 4096
-#define DNN_FEW 48
+#define DNN_L1_ALIAS_BYTES 4096
+#define DNN_STREAM_ROWS_MAX 48
 
 /* What `product` and `dots` do with a number before they let go of it. */
-#define DNN_PLAIN 0      /* nothing */
-#define DNN_RELU 1
-#define DNN_RELU_SLOPE 2 /* 0 where the slope's number is not above 0 */
+#define DNN_EPILOGUE_NONE 0      /* nothing */
+#define DNN_EPILOGUE_RELU 1
+#define DNN_EPILOGUE_RELU_SLOPE 2 /* 0 where the slope's number is not above 0 */
 
 #define DNN_MAX_PAR 2     /* parameters of an activation */
 #define DNN_MAX_HYPER 4   /* hyper-parameters of an optimizer, the rate apart */
 #define DNN_MAX_SCALARS 8 /* scalars of an update */
-#define DNN_MAX_WANTED 4  /* parameters, an optimizer's slots, W' */
+#define DNN_MAX_PREFETCH 4  /* parameters, an optimizer's slots, W' */
 
 typedef struct {
     const char *name;
@@ -127,13 +127,13 @@ extern const char *const dnn_functions[];
 typedef struct {
     const char *at;
     ptrdiff_t stride; /* bytes from row to row */
-    int turned;       /* 0: of the shape of C, 1: of C' */
-} DnnWantedMatrix;
+    int transposed;       /* 0: of the shape of C, 1: of C' */
+} DnnPrefetchMatrix;
 
 typedef struct {
     int n;
-    DnnWantedMatrix matrix[DNN_MAX_WANTED];
-} DnnWanted;
+    DnnPrefetchMatrix matrix[DNN_MAX_PREFETCH];
+} DnnPrefetch;
 
 typedef struct {
     const char *isa; /* "baseline", "avx2", "avx512" */
@@ -145,7 +145,7 @@ typedef struct {
 
     /* dZ = dA f'. V holds A or Z, as the activation's row says. dZ may be dA or V itself.
      * softmax: the product with its full Jacobian, dZ_k = A_k (dA_k - sum_j A_j dA_j). */
-    void (*slope)(int activation, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *V,
+    void (*slope)(int activation, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *vreal,
                   ptrdiff_t ldv, const void *dA, ptrdiff_t ldda, void *dZ, ptrdiff_t lddz);
 
     /* Returns sum_r w_r loss_r; dS (NULL: not wanted; may be S itself) = scale w_r dloss_r/dS;
@@ -218,26 +218,26 @@ typedef struct {
 
     /* Products: see products.h. lanes: numbers of a vector; 0: this table has none of them, use BLAS.
      * A matrix is given by its first number and the numbers from row to row; or, where `rows` is not NULL, by
-     * a pointer to each row. bias (n_cols,) or NULL. spare: DNN_SPARE bytes on a line of the cache, or NULL, where
+     * a pointer to each row. bias (n_cols,) or NULL. workspace: DNN_WORKSPACE_BYTES bytes on a line of the cache, or NULL, where
      * gradient must not be given pointers. */
     int lanes;
 
-    /* C (n_rows, n_cols) = finish(A (n_rows, depth) B (depth, n_cols) + bias). S (n_rows, n_cols): what
-     * DNN_RELU_SLOPE looks at. C is none of the others. */
-    void (*product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
+    /* C (n_rows, n_cols) = epilogue(A (n_rows, depth) B (depth, n_cols) + bias). S (n_rows, n_cols): what
+     * DNN_EPILOGUE_RELU_SLOPE looks at. C is none of the others. */
+    void (*gemm_nn)(int epilogue, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
                     ptrdiff_t lda, const void *const *rows, const void *B, ptrdiff_t ldb, const void *bias,
-                    const void *S, ptrdiff_t lds, void *C, ptrdiff_t ldc, void *spare);
+                    const void *S, ptrdiff_t lds, void *C, ptrdiff_t ldc, void *workspace);
 
-    /* C (n_rows, n_cols) = finish(A (n_rows, depth) T' + bias), T (n_cols, depth). */
-    void (*dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A, ptrdiff_t lda,
+    /* C (n_rows, n_cols) = epilogue(A (n_rows, depth) T' + bias), T (n_cols, depth). */
+    void (*gemm_nt)(int epilogue, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A, ptrdiff_t lda,
                  const void *const *rows, const void *T, ptrdiff_t ldt, const void *bias, void *C,
-                 ptrdiff_t ldc, void *spare);
+                 ptrdiff_t ldc, void *workspace);
 
     /* C (n_rows, n_cols) = A' B: columns i0 on of A (n, ..), columns j0 on of B (n, ..). wanted: or NULL. */
-    void (*gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
+    void (*gemm_tn)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
                      const void *const *rows_a, ptrdiff_t i0, const void *B, ptrdiff_t ldb,
-                     const void *const *rows_b, ptrdiff_t j0, void *C, ptrdiff_t ldc, void *spare,
-                     const DnnWanted *wanted);
+                     const void *const *rows_b, ptrdiff_t j0, void *C, ptrdiff_t ldc, void *workspace,
+                     const DnnPrefetch *prefetch);
 } DnnKernels;
 
 #define DNN_FLOAT32 0

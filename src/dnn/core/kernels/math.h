@@ -30,7 +30,7 @@
 #undef REAL
 #undef BITS
 #undef NAME
-#undef C
+#undef REAL_C
 #undef MANTISSA
 #undef BIAS
 #undef LN2_HIGH
@@ -68,7 +68,7 @@
 #define REAL float
 #define BITS uint32_t
 #define NAME(x) x##_f32
-#define C(x) x##f
+#define REAL_C(x) x##f
 #define MANTISSA 23
 #define BIAS 127
 #define LN2_HIGH 0.693145751953125f
@@ -99,7 +99,7 @@
 #define REAL double
 #define BITS uint64_t
 #define NAME(x) x##_f64
-#define C(x) x
+#define REAL_C(x) x
 #define MANTISSA 52
 #define BIAS 1023
 #define LN2_HIGH 0.69314718055989033
@@ -139,8 +139,8 @@
 #define TINY 0x1p-55
 #define SMALLEST_NORMAL 0x1p-1022
 #endif
-#define LOG2_E C(1.4426950408889634)
-#define ROUNDER (C(1.5) * ((BITS)1 << MANTISSA)) /* adding it rounds to an integer, kept in the low bits */
+#define LOG2_E REAL_C(1.4426950408889634)
+#define ROUNDER (REAL_C(1.5) * ((BITS)1 << MANTISSA)) /* adding it rounds to an integer, kept in the low bits */
 #define MANTISSA_MASK (((BITS)1 << MANTISSA) - 1)
 
 /* ---- functions of one number ---- */
@@ -159,7 +159,7 @@ static inline REAL NAME(real)(BITS n)
     return x;
 }
 
-static inline REAL NAME(magnitude)(REAL x)
+static inline REAL NAME(abs_)(REAL x)
 {
     return NAME(real)(NAME(bits)(x) & ~((BITS)1 << (8 * SIZE - 1)));
 }
@@ -224,7 +224,7 @@ static inline REAL NAME(expm1_inside)(REAL x)
     BITS n;
     const REAL q = NAME(expm1_reduced)(x, 0, &n);
     const REAL half = NAME(real)((n + (BIAS - 1)) << MANTISSA);
-    return 2 * (q * half + (half - C(0.5)));
+    return 2 * (q * half + (half - REAL_C(0.5)));
 }
 
 static inline REAL NAME(expm1)(REAL x)
@@ -232,19 +232,19 @@ static inline REAL NAME(expm1)(REAL x)
     REAL inside = x < EXPM1_LOW ? EXPM1_LOW : x;
     inside = inside > EXP_HIGH ? EXP_HIGH : inside;
     const REAL y = NAME(expm1_inside)(inside);
-    return NAME(magnitude)(x) < TINY ? x : y; /* keeps -0 and the last bit of subnormals */
+    return NAME(abs_)(x) < TINY ? x : y; /* keeps -0 and the last bit of subnormals */
 }
 
 /* f, where u = 2^k (1 + f) and sqrt(1/2) <= 1 + f < sqrt(2); scale = 2^(1-k) rather than 2^-k, which has no
  * bits when k = BIAS + 1. u > 0, normal. */
 static inline REAL NAME(log_reduced)(REAL u, REAL *k, REAL *scale)
 {
-    const BITS sqrt_half = NAME(bits)(C(0.70710678118654752));
+    const BITS sqrt_half = NAME(bits)(REAL_C(0.70710678118654752));
     const BITS above = NAME(bits)(u) - sqrt_half, exponent = above & ~MANTISSA_MASK;
     const REAL whole = NAME(real)(((exponent + ((BITS)BIAS << MANTISSA)) >> MANTISSA) |
                                   NAME(bits)((REAL)((BITS)1 << MANTISSA)));
     *k = whole - (REAL)(((BITS)1 << MANTISSA) + BIAS);
-    *scale = NAME(real)(NAME(bits)(C(2.0)) - exponent);
+    *scale = NAME(real)(NAME(bits)(REAL_C(2.0)) - exponent);
     return NAME(real)((above & MANTISSA_MASK) + sqrt_half) - 1;
 }
 
@@ -252,7 +252,7 @@ static inline REAL NAME(log_reduced)(REAL u, REAL *k, REAL *scale)
 static inline REAL NAME(log_sum)(REAL k, REAL f)
 {
     const REAL f2 = f * f;
-    return k * LN2_HIGH + (f + (f2 * (f * LOG_TAIL(f, f2) - C(0.5)) + k * LN2_LOW));
+    return k * LN2_HIGH + (f + (f2 * (f * LOG_TAIL(f, f2) - REAL_C(0.5)) + k * LN2_LOW));
 }
 
 static inline REAL NAME(log)(REAL x)
@@ -273,26 +273,26 @@ static inline REAL NAME(log1p_inside)(REAL x)
     const REAL lost = (1 - (u - part)) + (x - part);
     REAL k, scale;
     const REAL f = NAME(log_reduced)(u, &k, &scale);
-    return NAME(log_sum)(k, f + (C(0.5) * lost) * scale);
+    return NAME(log_sum)(k, f + (REAL_C(0.5) * lost) * scale);
 }
 
 /* The same for 0 <= x <= 1, as in the loss of a sigmoid: 1 + x is below sqrt(2), and f = x, or is halved. */
 static inline REAL NAME(log1p_of_unit)(REAL x)
 {
-    const int low = x < C(0.41421356237309505);
-    return NAME(log_sum)(low ? 0 : 1, low ? x : C(0.5) * (x - 1));
+    const int low = x < REAL_C(0.41421356237309505);
+    return NAME(log_sum)(low ? 0 : 1, low ? x : REAL_C(0.5) * (x - 1));
 }
 
 static inline REAL NAME(log1p)(REAL x)
 {
-    const REAL inside = NAME(magnitude)(x) < TINY ? x : NAME(log1p_inside)(x);
+    const REAL inside = NAME(abs_)(x) < TINY ? x : NAME(log1p_inside)(x);
     const REAL below = x == -1 ? -(REAL)INFINITY : (REAL)NAN;
     return x > -1 ? (x == (REAL)INFINITY ? x : inside) : below;
 }
 
 static inline REAL NAME(tanh)(REAL x)
 {
-    REAL a = NAME(magnitude)(x);
+    REAL a = NAME(abs_)(x);
     a = a > TANH_HIGH ? TANH_HIGH : a;
     const REAL e = NAME(expm1_inside)(2 * a);
     return NAME(with_sign)(e / (e + 2), x);
@@ -300,7 +300,7 @@ static inline REAL NAME(tanh)(REAL x)
 
 static inline REAL NAME(sigmoid)(REAL x)
 {
-    const REAL e = NAME(exp_below)(-NAME(magnitude)(x));
+    const REAL e = NAME(exp_below)(-NAME(abs_)(x));
     return (x >= 0 ? 1 : e) / (1 + e);
 }
 
@@ -317,7 +317,7 @@ static inline REAL NAME(gauss_reduced)(REAL x, REAL weight, BITS *n)
 static inline REAL NAME(erfcx_reduced)(REAL a, REAL *below)
 {
     const REAL t = ERFCX_PLACE / (a + ERFCX_PLACE), u = t - ERFCX_CENTER, u2 = u * u;
-    *below = 1 + C(1.125) * a;
+    *below = 1 + REAL_C(1.125) * a;
     return ERFCX_SERIES(u, u2);
 }
 
@@ -333,13 +333,13 @@ static inline REAL NAME(erfc_above)(REAL a)
 
 static inline REAL NAME(erfc)(REAL x)
 {
-    const REAL tail = NAME(erfc_above)(NAME(magnitude)(x));
+    const REAL tail = NAME(erfc_above)(NAME(abs_)(x));
     return x < 0 ? 2 - tail : tail;
 }
 
 static inline REAL NAME(erf)(REAL x)
 {
-    const REAL a = NAME(magnitude)(x), s = x * x, s2 = s * s;
+    const REAL a = NAME(abs_)(x), s = x * x, s2 = s * s;
     const REAL near = x + x * ERF_SERIES(s, s2);
-    return a < C(0.75) ? near : NAME(with_sign)(1 - NAME(erfc_above)(a), x);
+    return a < REAL_C(0.75) ? near : NAME(with_sign)(1 - NAME(erfc_above)(a), x);
 }

@@ -10,7 +10,7 @@
  * pay for it, so that one row costs no more than its share; and an order of additions that is a function of the
  * length of the sum alone. Whatever the tile, the thread or the number of rows, the same row gives the same bits.
  *
- * The order: a sum is cut into blocks of at most DEPTH (over rows, ROWS_DEPTH), each is summed from the front, and the
+ * The order: a sum is cut into blocks of at most KC (over rows, KC_ROWS), each is summed from the front, and the
  * sums of the blocks are added from the front. The bias comes first. Dots: a sum a lane, from the front, and the sums of the lanes;
  * with one column four such sums by turns, with two columns two.
  *
@@ -24,7 +24,7 @@
 #include <immintrin.h>
 #include <stdbool.h>
 
-#define DEPTH 512      /* of a block of a sum: long enough that results are rarely fetched and stored again */
+#define KC 512      /* of a block of a sum: long enough that results are rarely fetched and stored again */
 /* Of dot products: rows that pieces are worth it for, and rows whose sums wait meanwhile. */
 #define DOT_LEAST 32
 #define DOT_GROUP 128
@@ -34,10 +34,10 @@
 #define PACK_BYTES 1024
 /* A product of so many rows copies of B as many panels at once as lie side by side there, and A in slivers. */
 #define MANY_ROWS 192
-#define MANY_COPIED (512 * 4 * DEPTH) /* bytes of A that it copies together: a call of 512 rows copies B once */
-/* A sliver: the numbers that blocks of SLIVER rows of C multiply by, in the order that they do. What other rows have in
+#define MANY_COPIED (512 * 4 * KC) /* bytes of A that it copies together: a call of 512 rows copies B once */
+/* A sliver: the numbers that blocks of MR_SLIVER rows of C multiply by, in the order that they do. What other rows have in
  * the same lines of the cache would take room there, and from row to row there is a page. */
-#define SLIVER 4
+#define MR_SLIVER 4
 #define STREAM_ROWS 6 /* of B that are read at once */
 #define STREAM_BYTES 16384 /* of C: with rows of B it stays in L1 */
 #define STREAM_BLOCKS(BLOCK) BLOCK(6) BLOCK(3) BLOCK(2) BLOCK(1)
@@ -75,7 +75,7 @@ INLINE double sum_of_4(__m256d v)
 #endif
 
 #if SIZE == 4 && defined(__AVX512F__)
-#define V __m512
+#define vreal __m512
 #define N_LANES 16
 #define MASK __mmask16
 #define MASK_OF(n) ((__mmask16)((1u << (n)) - 1))
@@ -90,7 +90,7 @@ INLINE double sum_of_4(__m256d v)
 #define SUM _mm512_reduce_add_ps
 #define WHERE_ABOVE_0(v, x) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LE_OQ), x, _mm512_setzero_ps())
 #elif SIZE == 8 && defined(__AVX512F__)
-#define V __m512d
+#define vreal __m512d
 #define N_LANES 8
 #define MASK __mmask8
 #define MASK_OF(n) ((__mmask8)((1u << (n)) - 1))
@@ -105,7 +105,7 @@ INLINE double sum_of_4(__m256d v)
 #define SUM _mm512_reduce_add_pd
 #define WHERE_ABOVE_0(v, x) _mm512_mask_blend_pd(_mm512_cmp_pd_mask(v, _mm512_setzero_pd(), _CMP_LE_OQ), x, _mm512_setzero_pd())
 #elif SIZE == 4
-#define V __m256
+#define vreal __m256
 #define N_LANES 8
 #define MASK __m256i
 #define MASK_OF(n) _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
@@ -120,7 +120,7 @@ INLINE double sum_of_4(__m256d v)
 #define SUM sum_of_8
 #define WHERE_ABOVE_0(v, x) _mm256_andnot_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_LE_OQ), x)
 #else
-#define V __m256d
+#define vreal __m256d
 #define N_LANES 4
 #define MASK __m256i
 #define MASK_OF(n) _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)), _mm256_setr_epi64x(0, 1, 2, 3))
@@ -138,9 +138,9 @@ INLINE double sum_of_4(__m256d v)
 
 /* Registers: AVX-512 has 32, AVX2 16. A panel is as wide as a block of the result. Blocks by falling height: one is
  * taken where it leaves no row, or half as many as it has, as a block of a row or two reads as much of B as a full one. */
-#define FITS(height, left) ((left) == (height) || 2 * (left) >= 3 * (height))
+#define HEIGHT_FITS(height, left) ((left) == (height) || 2 * (left) >= 3 * (height))
 /* Blocks of slivers begin where one does. */
-#define TAKEN(height, left, slivers) (SLIVERS && (slivers) ? (height) <= SLIVER && (left) >= (height) : FITS(height, left))
+#define TAKE_BLOCK(height, left, slivers) (SLIVERS && (slivers) ? (height) <= MR_SLIVER && (left) >= (height) : HEIGHT_FITS(height, left))
 #define BLOCKS(BLOCK) BLOCKS_4(BLOCK) BLOCKS_3(BLOCK) BLOCKS_2(BLOCK) BLOCKS_1(BLOCK)
 #define BLOCKS_OF(n_vectors, BLOCK) \
     switch (n_vectors) { \
@@ -150,8 +150,8 @@ INLINE double sum_of_4(__m256d v)
     default: BLOCKS_1(BLOCK) \
     }
 #if defined(__AVX512F__)
-#define PANEL (4 * N_LANES)
-#define WIDE 16
+#define NR (4 * N_LANES)
+#define GEMV_VECTORS 16
 #define BLOCKS_4(BLOCK) BLOCK(6, 4) BLOCK(5, 4) BLOCK(4, 4) BLOCK(3, 4) BLOCK(2, 4) BLOCK(1, 4)
 #define BLOCKS_3(BLOCK) BLOCK(8, 3) BLOCK(6, 3) BLOCK(4, 3) BLOCK(2, 3) BLOCK(1, 3)
 #define BLOCKS_2(BLOCK) BLOCK(12, 2) BLOCK(10, 2) BLOCK(8, 2) BLOCK(6, 2) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2)
@@ -159,15 +159,15 @@ INLINE double sum_of_4(__m256d v)
 #define NARROW_ROWS 24 /* of A' B, at most, that take half panels: these stay in L1 from block to block */
 #define STREAMS(n_rows, n, ld) false
 #define COPY_A false
-#define COPIED (112 * 4 * DEPTH) /* bytes of A that are copied together where a sum runs over rows */
+#define PACK_A_BYTES (112 * 4 * KC) /* bytes of A that are copied together where a sum runs over rows */
 #define SLIVERS false
 #define PACK_TILE 192
 #define PANELS 1
-#define ROWS_DEPTH DEPTH /* of a block of a sum over rows */
+#define KC_ROWS KC /* of a block of a sum over rows */
 #define COPY_AHEAD AHEAD /* rows that are fetched ahead where they are copied */
 #define PACKS(depth, ld) ((ld) * SIZE >= PACK_BYTES)
 #define PACKS_ROWS(n, ld) ((n) >= 256 && (ld) * SIZE >= PACK_BYTES) /* of a sum over n rows, for PACK_TILE rows of C */
-#define FETCHES(packed, r) true /* a block fetches its panel of B ahead: the panel is longer than L1 */
+#define PREFETCHES_B(packed, r) true /* a block fetches its panel of B ahead: the panel is longer than L1 */
 #define UNROLL_SUM_2
 #define UNROLL_SUM_4
 #define DOT_ROWS 4
@@ -180,25 +180,25 @@ INLINE double sum_of_4(__m256d v)
     BLOCK(2, 5) BLOCK(3, 1) BLOCK(3, 2) BLOCK(3, 3) BLOCK(3, 4) BLOCK(3, 5) BLOCK(4, 1) BLOCK(4, 2) BLOCK(4, 3) \
     BLOCK(4, 4) BLOCK(4, 5)
 #else
-#define PANEL (3 * N_LANES)
-#define WIDE 8
+#define NR (3 * N_LANES)
+#define GEMV_VECTORS 8
 #define BLOCKS_4(BLOCK)
 #define BLOCKS_3(BLOCK) BLOCK(4, 3) BLOCK(3, 3) BLOCK(2, 3) BLOCK(1, 3)
 #define BLOCKS_2(BLOCK) BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
 #define NARROW_ROWS 0
-#define STREAMS(n_rows, n, ld) ((n_rows) < DNN_FEW && COLLIDE(n, ld, DNN_L1_WAY)) /* C has few rows, those of B collide */
+#define STREAMS(n_rows, n, ld) ((n_rows) < DNN_STREAM_ROWS_MAX && COLLIDE(n, ld, DNN_L1_ALIAS_BYTES)) /* C has few rows, those of B collide */
 #define COPY_A true
-#define COPIED (200 * 4 * DEPTH) /* a tile of 384 rows: B is copied once for it */
+#define PACK_A_BYTES (200 * 4 * KC) /* a tile of 384 rows: B is copied once for it */
 #define SLIVERS true
 #define PACK_TILE 48
 #define PANELS 6 /* that are copied at once for many rows: 576 bytes of each row of B, nine lines that follow each other */
-#define ROWS_DEPTH 256 /* a copy of A is then as wide as a tile, and B is copied once for it */
+#define KC_ROWS 256 /* a copy of A is then as wide as a tile, and B is copied once for it */
 #define COPY_AHEAD 6   /* of rows 8 KB apart L1 holds 8 */
 #define PACKS(depth, ld) ((depth) * (ld) * SIZE > 32768) /* panels of B lie scattered over more than L1 */
 /* The same where the sum runs over n rows: over L2, or many rows. 128 rows 2 KB apart are read faster as they stand. */
 #define PACKS_ROWS(n, ld) ((n) * (ld) * SIZE >= 524288 || ((n) >= 256 && (ld) * SIZE >= PACK_BYTES))
-#define FETCHES(packed, r) (!(packed) && (r) == 0) /* the first block of rows, of a panel that was not copied */
+#define PREFETCHES_B(packed, r) (!(packed) && (r) == 0) /* the first block of rows, of a panel that was not copied */
 #define UNROLL_SUM_2 UNROLL_2 /* instructions are what a core waits for that another program shares */
 #define UNROLL_SUM_4 UNROLL_4
 #define DOT_ROWS 3
@@ -211,10 +211,10 @@ INLINE double sum_of_4(__m256d v)
     BLOCK(3, 2) BLOCK(3, 3) BLOCK(3, 4)
 #endif
 
-_Static_assert(DEPTH * PANEL * SIZE + COPIED <= DNN_SPARE, "copies of a sum over rows");
-_Static_assert(!SLIVERS || PANELS * DEPTH * PANEL * SIZE + MANY_COPIED <= DNN_SPARE, "copies of a product of many rows");
-_Static_assert(DNN_FEW * 2 * sizeof(V) <= STREAM_BYTES && STREAM_BYTES <= DNN_SPARE, "columns and sums that are streamed");
-_Static_assert(DOT_PIECE + DOT_GROUP * DOT_MOST * sizeof(V) <= DNN_SPARE, "columns and sums of dots");
+_Static_assert(KC * NR * SIZE + PACK_A_BYTES <= DNN_WORKSPACE_BYTES, "copies of a sum over rows");
+_Static_assert(!SLIVERS || PANELS * KC * NR * SIZE + MANY_COPIED <= DNN_WORKSPACE_BYTES, "copies of a product of many rows");
+_Static_assert(DNN_STREAM_ROWS_MAX * 2 * sizeof(vreal) <= STREAM_BYTES && STREAM_BYTES <= DNN_WORKSPACE_BYTES, "columns and sums that are streamed");
+_Static_assert(DOT_PIECE + DOT_GROUP * DOT_MOST * sizeof(vreal) <= DNN_WORKSPACE_BYTES, "columns and sums of dots");
 
 /* ---- C = A B ---- */
 
@@ -228,7 +228,7 @@ typedef struct {
     bool part, first, last;        /* that vector is masked; the first, the last block */
     bool packed;                   /* B was copied together, and is in the cache */
     bool slivers;                  /* A was copied in slivers */
-    int finish;
+    int epilogue;
 } NAME(Panel);
 
 /* What a block looks at when its sum has run: a long one takes longer than the memory. */
@@ -237,14 +237,14 @@ INLINE void NAME(fetch_rows)(const int n_rows, const int n_vectors, const REAL *
     UNROLL
     for (int i = 0; i < n_rows; i++)
         UNROLL
-        for (int j = 0; j < n_vectors; j += 64 / (int)sizeof(V))
+        for (int j = 0; j < n_vectors; j += 64 / (int)sizeof(vreal))
             __builtin_prefetch(at + i * ld + j * N_LANES, 1);
 }
 
 INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool part, const bool fetch,
                               const bool slivers, const NAME(Panel) *p, ptrdiff_t r)
 {
-    V sum[16][4];
+    vreal sum[16][4];
     const REAL *a[16], *b = p->B, *sliver = slivers ? p->A + r * p->depth : p->B;
     const ptrdiff_t depth = p->depth, ldb = p->ldb;
     UNROLL
@@ -257,26 +257,26 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
             sum[i][j] = SET(0);
     if (slivers)
         NAME(fetch_rows)(n_rows, n_vectors, p->C + r * p->ldc, p->ldc);
-    if (slivers && p->last && p->finish == DNN_RELU_SLOPE)
+    if (slivers && p->last && p->epilogue == DNN_EPILOGUE_RELU_SLOPE)
         NAME(fetch_rows)(n_rows, n_vectors, p->slope + r * p->lds, p->lds);
     UNROLL_SUM_4
     for (ptrdiff_t k = 0; k < depth; k++) {
-        V column[4];
+        vreal column[4];
         UNROLL
         for (int j = 0; j < n_vectors; j++)
             column[j] = part && j == n_vectors - 1 ? LOAD_PART(p->mask, b + j * N_LANES) : LOAD(b + j * N_LANES);
         UNROLL
-        for (int j = 0; fetch && j < n_vectors; j += 64 / (int)sizeof(V))
+        for (int j = 0; fetch && j < n_vectors; j += 64 / (int)sizeof(vreal))
             __builtin_prefetch(b + AHEAD * ldb + j * N_LANES);
         UNROLL
         for (int i = 0; i < n_rows; i++) {
-            const V number = SET(slivers ? sliver[i] : a[i][k]);
+            const vreal number = SET(slivers ? sliver[i] : a[i][k]);
             UNROLL
             for (int j = 0; j < n_vectors; j++)
                 sum[i][j] = FMA(number, column[j], sum[i][j]);
         }
         b += ldb;
-        sliver += SLIVER;
+        sliver += MR_SLIVER;
     }
     /* What is asked once for the block: asked for each vector, it would take as long as a short sum. */
     REAL *c = p->C + r * p->ldc;
@@ -293,19 +293,19 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
         UNROLL
         for (int j = 0; j < n_vectors; j++) {
             const REAL *at = p->bias + j * N_LANES;
-            const V bias = part && j == n_vectors - 1 ? LOAD_PART(p->mask, at) : LOAD(at);
+            const vreal bias = part && j == n_vectors - 1 ? LOAD_PART(p->mask, at) : LOAD(at);
             UNROLL
             for (int i = 0; i < n_rows; i++)
                 sum[i][j] = ADD(bias, sum[i][j]);
         }
     }
-    if (p->last && p->finish == DNN_RELU) {
+    if (p->last && p->epilogue == DNN_EPILOGUE_RELU) {
         UNROLL
         for (int i = 0; i < n_rows; i++)
             UNROLL
             for (int j = 0; j < n_vectors; j++)
                 sum[i][j] = MAX(SET(0), sum[i][j]); /* NaN stays: the second operand comes out */
-    } else if (p->last && p->finish == DNN_RELU_SLOPE) {
+    } else if (p->last && p->epilogue == DNN_EPILOGUE_RELU_SLOPE) {
         UNROLL
         for (int i = 0; i < n_rows; i++)
             UNROLL
@@ -328,14 +328,14 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
 #define BLOCK(R, N)                                                                                          \
     static __attribute__((noinline)) void NAME(panel_##R##_##N)(const NAME(Panel) *p, ptrdiff_t r)           \
     {                                                                                                        \
-        if (SLIVERS && R <= SLIVER && p->slivers) {                                                          \
+        if (SLIVERS && R <= MR_SLIVER && p->slivers) {                                                          \
             if (p->part)                                                                                     \
                 NAME(panel_block)(R, N, true, false, true, p, r);                                            \
             else                                                                                             \
                 NAME(panel_block)(R, N, false, false, true, p, r);                                           \
         } else if (p->part)                                                                                  \
             NAME(panel_block)(R, N, true, true, false, p, r);                                                \
-        else if (FETCHES(p->packed, r))                                                                      \
+        else if (PREFETCHES_B(p->packed, r))                                                                      \
             NAME(panel_block)(R, N, false, true, false, p, r);                                               \
         else                                                                                                 \
             NAME(panel_block)(R, N, false, false, false, p, r);                                              \
@@ -343,32 +343,32 @@ INLINE void NAME(panel_block)(const int n_rows, const int n_vectors, const bool 
 BLOCKS(BLOCK)
 #undef BLOCK
 
-/* One row, WIDE vectors: B is read once, and in longer pieces, which the memory gives faster. */
+/* One row, GEMV_VECTORS vectors: B is read once, and in longer pieces, which the memory gives faster. */
 static void NAME(wide_row)(const NAME(Panel) *p)
 {
-    V sum[WIDE];
+    vreal sum[GEMV_VECTORS];
     const REAL *a = (p->rows ? (const REAL *)p->rows[0] : p->A) + p->k, *b = p->B;
     UNROLL
-    for (int j = 0; j < WIDE; j++)
+    for (int j = 0; j < GEMV_VECTORS; j++)
         sum[j] = SET(0);
     for (ptrdiff_t k = 0; k < p->depth; k++) {
-        const V number = SET(a[k]);
+        const vreal number = SET(a[k]);
         UNROLL
-        for (int j = 0; j < WIDE; j++) {
+        for (int j = 0; j < GEMV_VECTORS; j++) {
             __builtin_prefetch(b + AHEAD / 4 * p->ldb + j * N_LANES);
             sum[j] = FMA(number, LOAD(b + j * N_LANES), sum[j]);
         }
         b += p->ldb;
     }
     UNROLL
-    for (int j = 0; j < WIDE; j++) {
+    for (int j = 0; j < GEMV_VECTORS; j++) {
         REAL *c = p->C + j * N_LANES;
-        V v = sum[j];
+        vreal v = sum[j];
         if (!p->first)
             v = ADD(LOAD(c), v);
         else if (p->bias)
             v = ADD(LOAD(p->bias + j * N_LANES), v);
-        if (p->last && p->finish == DNN_RELU)
+        if (p->last && p->epilogue == DNN_EPILOGUE_RELU)
             v = MAX(SET(0), v);
         STORE(c, v);
     }
@@ -377,7 +377,7 @@ static void NAME(wide_row)(const NAME(Panel) *p)
 /* Columns of the next panel, where so many are left: two panels of two vectors rather than one of three and a rest. */
 INLINE ptrdiff_t NAME(panel_width)(ptrdiff_t left)
 {
-    return PANEL == 3 * N_LANES && left > PANEL && left <= 4 * N_LANES ? 2 * N_LANES : smaller(PANEL, left);
+    return NR == 3 * N_LANES && left > NR && left <= 4 * N_LANES ? 2 * N_LANES : min_(NR, left);
 }
 
 /* All rows of a panel of n vectors. */
@@ -385,7 +385,7 @@ static void NAME(panel)(int n_vectors, ptrdiff_t n_rows, const NAME(Panel) *p)
 {
     ptrdiff_t r = 0;
 #define BLOCK(R, N)                                                                                          \
-    for (; TAKEN(R, n_rows - r, p->slivers); r += R)                                                         \
+    for (; TAKE_BLOCK(R, n_rows - r, p->slivers); r += R)                                                         \
         NAME(panel_##R##_##N)(p, r);
     BLOCKS_OF(n_vectors, BLOCK)
 #undef BLOCK
@@ -400,9 +400,9 @@ static void NAME(copy_strip)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdif
     const MASK mask = MASK_OF(width - whole);
     for (ptrdiff_t r = 0; r < n; r++, A += lda, to += ld) {
         const REAL *a = (rows ? (const REAL *)rows[r] : A) + column;
-        if (width == PANEL)
+        if (width == NR)
             UNROLL
-            for (int j = 0; j < PANEL; j += N_LANES) {
+            for (int j = 0; j < NR; j += N_LANES) {
                 __builtin_prefetch(a + COPY_AHEAD * lda + j);
                 STORE(to + j, LOAD(a + j));
             }
@@ -419,24 +419,24 @@ static void NAME(copy_strip)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdif
 static void NAME(copy_panels)(ptrdiff_t n, ptrdiff_t n_cols, const REAL *B, ptrdiff_t ldb, REAL *to)
 {
     ptrdiff_t whole = 0;
-    while (n_cols - whole * PANEL >= PANEL && NAME(panel_width)(n_cols - whole * PANEL) == PANEL)
+    while (n_cols - whole * NR >= NR && NAME(panel_width)(n_cols - whole * NR) == NR)
         whole++;
     if (whole > 1)
         for (ptrdiff_t r = 0; r < n; r++) {
             const REAL *b = B + r * ldb;
-            REAL *at = to + r * PANEL;
-            for (ptrdiff_t c = 0; c < whole * PANEL; c += 64 / SIZE)
+            REAL *at = to + r * NR;
+            for (ptrdiff_t c = 0; c < whole * NR; c += 64 / SIZE)
                 __builtin_prefetch(b + COPY_AHEAD * ldb + c);
-            for (ptrdiff_t q = 0; q < whole; q++, b += PANEL, at += n * PANEL)
+            for (ptrdiff_t q = 0; q < whole; q++, b += NR, at += n * NR)
                 UNROLL
-                for (int j = 0; j < PANEL; j += N_LANES)
+                for (int j = 0; j < NR; j += N_LANES)
                     STORE(at + j, LOAD(b + j));
         }
     else
         whole = 0;
-    for (ptrdiff_t c = whole * PANEL, width; c < n_cols; c += width, whole++) {
+    for (ptrdiff_t c = whole * NR, width; c < n_cols; c += width, whole++) {
         width = NAME(panel_width)(n_cols - c);
-        NAME(copy_strip)(n, width, B + c, ldb, NULL, 0, to + whole * n * PANEL, PANEL);
+        NAME(copy_strip)(n, width, B + c, ldb, NULL, 0, to + whole * n * NR, NR);
     }
 }
 
@@ -444,40 +444,40 @@ static void NAME(copy_panels)(ptrdiff_t n, ptrdiff_t n_cols, const REAL *B, ptrd
 static void NAME(copy_slivers)(ptrdiff_t n_rows, ptrdiff_t depth, const REAL *A, ptrdiff_t lda, const void *const *rows,
                                ptrdiff_t k, REAL *to)
 {
-    for (ptrdiff_t r = 0; r < n_rows; r += SLIVER, to += SLIVER * depth) {
-        const REAL *a[SLIVER];
-        for (int i = 0; i < SLIVER; i++) {
-            const ptrdiff_t at = smaller(r + i, n_rows - 1); /* the last row again: nobody looks at it */
+    for (ptrdiff_t r = 0; r < n_rows; r += MR_SLIVER, to += MR_SLIVER * depth) {
+        const REAL *a[MR_SLIVER];
+        for (int i = 0; i < MR_SLIVER; i++) {
+            const ptrdiff_t at = min_(r + i, n_rows - 1); /* the last row again: nobody looks at it */
             a[i] = (rows ? (const REAL *)rows[at] : A + at * lda) + k;
         }
         for (ptrdiff_t d = 0; d < depth; d++)
-            for (int i = 0; i < SLIVER; i++)
-                to[SLIVER * d + i] = a[i][d];
+            for (int i = 0; i < MR_SLIVER; i++)
+                to[MR_SLIVER * d + i] = a[i][d];
     }
 }
 
-static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A_,
+static void NAME(gemm_nn)(int epilogue, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A_,
                           ptrdiff_t lda, const void *const *rows, const void *B_, ptrdiff_t ldb,
-                          const void *bias_, const void *slope, ptrdiff_t lds, void *C, ptrdiff_t ldc, void *spare)
+                          const void *bias_, const void *slope, ptrdiff_t lds, void *C, ptrdiff_t ldc, void *workspace)
 {
     const REAL *A = A_, *B = B_, *bias = bias_;
-    const ptrdiff_t n_blocks = depth > DEPTH ? (depth + DEPTH - 1) / DEPTH : 1, step = (depth + n_blocks - 1) / n_blocks;
-    const bool pack = spare && n_rows >= PACK_ROWS && PACKS(step, ldb), many = SLIVERS && pack && n_rows >= MANY_ROWS;
-    const ptrdiff_t group = many ? MANY_COPIED / SIZE / step / SLIVER * SLIVER : n_rows;
-    REAL *packed = spare, *strip = many ? packed + PANELS * DEPTH * PANEL : NULL;
-    NAME(Panel) p = {.A = many ? strip : A, .lda = lda, .rows = rows, .ldb = pack ? PANEL : ldb, .ldc = ldc, .lds = lds,
-                     .packed = pack, .slivers = many, .finish = finish};
+    const ptrdiff_t n_blocks = depth > KC ? (depth + KC - 1) / KC : 1, step = (depth + n_blocks - 1) / n_blocks;
+    const bool pack = workspace && n_rows >= PACK_ROWS && PACKS(step, ldb), many = SLIVERS && pack && n_rows >= MANY_ROWS;
+    const ptrdiff_t group = many ? MANY_COPIED / SIZE / step / MR_SLIVER * MR_SLIVER : n_rows;
+    REAL *packed = workspace, *strip = many ? packed + PANELS * KC * NR : NULL;
+    NAME(Panel) p = {.A = many ? strip : A, .lda = lda, .rows = rows, .ldb = pack ? NR : ldb, .ldc = ldc, .lds = lds,
+                     .packed = pack, .slivers = many, .epilogue = epilogue};
     for (p.k = 0; p.k == 0 || p.k < depth; p.k += step) {
-        p.depth = smaller(step, depth - p.k);
+        p.depth = min_(step, depth - p.k);
         p.first = p.k == 0;
         p.last = p.k + step >= depth;
         for (ptrdiff_t r = 0; r < n_rows; r += group) {
-            const ptrdiff_t some = smaller(group, n_rows - r);
+            const ptrdiff_t some = min_(group, n_rows - r);
             ptrdiff_t c = 0;
             if (many)
                 NAME(copy_slivers)(some, p.depth, A ? A + r * lda : NULL, lda, rows ? rows + r : NULL, p.k, strip);
-            if (n_rows == 1 && finish != DNN_RELU_SLOPE)
-                for (; c + WIDE * N_LANES <= n_cols; c += WIDE * N_LANES) {
+            if (n_rows == 1 && epilogue != DNN_EPILOGUE_RELU_SLOPE)
+                for (; c + GEMV_VECTORS * N_LANES <= n_cols; c += GEMV_VECTORS * N_LANES) {
                     p.B = B + p.k * ldb + c;
                     p.bias = bias ? bias + c : NULL;
                     p.C = (REAL *)C + c;
@@ -486,7 +486,7 @@ static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdif
             for (ptrdiff_t width, copied = 0; c < n_cols; c += width) {
                 width = NAME(panel_width)(n_cols - c);
                 const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
-                p.B = pack ? p.B + p.depth * PANEL : B + p.k * ldb + c;
+                p.B = pack ? p.B + p.depth * NR : B + p.k * ldb + c;
                 if (pack && c == copied) {
                     for (int i = 0; i < (many ? PANELS : 1) && copied < n_cols; i++)
                         copied += NAME(panel_width)(n_cols - copied);
@@ -510,10 +510,10 @@ static void NAME(product)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdif
 
 /* sums: of the block so far, a vector each, n_cols apart from row to row; read unless first, written unless last. */
 INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *const *a, const REAL *T, ptrdiff_t ldt,
-                            ptrdiff_t depth, V *sums, ptrdiff_t n_cols, bool first, bool last, int finish,
+                            ptrdiff_t depth, vreal *sums, ptrdiff_t n_cols, bool first, bool last, int epilogue,
                             const REAL *bias, REAL *C, ptrdiff_t ldc)
 {
-    V sum[DOT_ROWS][DOT_COLUMNS];
+    vreal sum[DOT_ROWS][DOT_COLUMNS];
     if (first) {
         UNROLL
         for (int i = 0; i < n_rows; i++)
@@ -530,13 +530,13 @@ INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *c
     ptrdiff_t k = 0;
     UNROLL_SUM_2
     for (; k + N_LANES <= depth; k += N_LANES) {
-        V row[DOT_ROWS];
+        vreal row[DOT_ROWS];
         UNROLL
         for (int i = 0; i < n_rows; i++)
             row[i] = LOAD(a[i] + k);
         UNROLL
         for (int j = 0; j < n_columns; j++) {
-            const V column = LOAD(T + j * ldt + k);
+            const vreal column = LOAD(T + j * ldt + k);
             UNROLL
             for (int i = 0; i < n_rows; i++)
                 sum[i][j] = FMA(row[i], column, sum[i][j]);
@@ -546,7 +546,7 @@ INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *c
         const MASK mask = MASK_OF(depth - k);
         UNROLL
         for (int j = 0; j < n_columns; j++) {
-            const V column = LOAD_PART(mask, T + j * ldt + k);
+            const vreal column = LOAD_PART(mask, T + j * ldt + k);
             UNROLL
             for (int i = 0; i < n_rows; i++)
                 sum[i][j] = FMA(LOAD_PART(mask, a[i] + k), column, sum[i][j]);
@@ -567,7 +567,7 @@ INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *c
             REAL v = SUM(sum[i][j]);
             if (bias)
                 v = bias[j] + v;
-            if (finish == DNN_RELU)
+            if (epilogue == DNN_EPILOGUE_RELU)
                 v = v < 0 ? 0 : v;
             C[i * ldc + j] = v;
         }
@@ -576,9 +576,9 @@ INLINE void NAME(dot_block)(const int n_rows, const int n_columns, const REAL *c
 /* The same for all columns where they are one or two: a number of C is the sum of n_sums vectors, to which the vectors of
  * the sum go by turns, as a row alone would otherwise wait for each addition to end. */
 INLINE void NAME(dot_narrow)(const int n_rows, const int n_columns, const int n_sums, const REAL *const *a, const REAL *T,
-                             ptrdiff_t ldt, ptrdiff_t depth, int finish, const REAL *bias, REAL *C, ptrdiff_t ldc)
+                             ptrdiff_t ldt, ptrdiff_t depth, int epilogue, const REAL *bias, REAL *C, ptrdiff_t ldc)
 {
-    V sum[DOT_ROWS][2][DOT_SUMS];
+    vreal sum[DOT_ROWS][2][DOT_SUMS];
     UNROLL
     for (int i = 0; i < n_rows; i++)
         UNROLL
@@ -592,7 +592,7 @@ INLINE void NAME(dot_narrow)(const int n_rows, const int n_columns, const int n_
         for (int q = 0; q < n_sums; q++)
             UNROLL
             for (int j = 0; j < n_columns; j++) {
-                const V column = LOAD(T + j * ldt + k + q * N_LANES);
+                const vreal column = LOAD(T + j * ldt + k + q * N_LANES);
                 UNROLL
                 for (int i = 0; i < n_rows; i++)
                     sum[i][j][q] = FMA(LOAD(a[i] + k + q * N_LANES), column, sum[i][j][q]);
@@ -605,7 +605,7 @@ INLINE void NAME(dot_narrow)(const int n_rows, const int n_columns, const int n_
         const MASK mask = MASK_OF(left < N_LANES ? left : N_LANES);
         UNROLL
         for (int j = 0; j < n_columns; j++) {
-            const V column = LOAD_PART(mask, T + j * ldt + k + q * N_LANES);
+            const vreal column = LOAD_PART(mask, T + j * ldt + k + q * N_LANES);
             UNROLL
             for (int i = 0; i < n_rows; i++)
                 sum[i][j][q] = FMA(LOAD_PART(mask, a[i] + k + q * N_LANES), column, sum[i][j][q]);
@@ -623,25 +623,25 @@ INLINE void NAME(dot_narrow)(const int n_rows, const int n_columns, const int n_
             REAL v = SUM(sum[i][j][0]);
             if (bias)
                 v = bias[j] + v;
-            if (finish == DNN_RELU)
+            if (epilogue == DNN_EPILOGUE_RELU)
                 v = v < 0 ? 0 : v;
             C[i * ldc + j] = v;
         }
 }
 
 static void NAME(dots_narrow)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const REAL *A, ptrdiff_t lda,
-                              const void *const *rows, const REAL *T, ptrdiff_t ldt, int finish, const REAL *bias, REAL *C,
+                              const void *const *rows, const REAL *T, ptrdiff_t ldt, int epilogue, const REAL *bias, REAL *C,
                               ptrdiff_t ldc)
 {
     for (ptrdiff_t r = 0; r < n_rows;) {
-        const int height = (int)smaller(DOT_ROWS, n_rows - r);
+        const int height = (int)min_(DOT_ROWS, n_rows - r);
         const REAL *a[DOT_ROWS];
         for (int i = 0; i < height; i++)
             a[i] = rows ? (const REAL *)rows[r + i] : A + (r + i) * lda;
         switch (8 * height + (int)n_cols) {
 #define CASE(R, N)                                                                                           \
     case 8 * R + N:                                                                                          \
-        NAME(dot_narrow)(R, N, DOT_SUMS / N, a, T, ldt, depth, finish, bias, C + r * ldc, ldc);              \
+        NAME(dot_narrow)(R, N, DOT_SUMS / N, a, T, ldt, depth, epilogue, bias, C + r * ldc, ldc);              \
         break;
             DOT_NARROW(CASE)
 #undef CASE
@@ -652,19 +652,19 @@ static void NAME(dots_narrow)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t dept
 
 /* One piece of the sum, for all rows and columns. */
 static void NAME(dot_piece)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const REAL *A, ptrdiff_t lda,
-                            const void *const *rows, ptrdiff_t k, const REAL *T, ptrdiff_t ldt, V *sums, bool first,
-                            bool last, int finish, const REAL *bias, REAL *C, ptrdiff_t ldc)
+                            const void *const *rows, ptrdiff_t k, const REAL *T, ptrdiff_t ldt, vreal *sums, bool first,
+                            bool last, int epilogue, const REAL *bias, REAL *C, ptrdiff_t ldc)
 {
     for (ptrdiff_t r = 0; r < n_rows;) {
-        const int height = (int)smaller(DOT_ROWS, n_rows - r);
+        const int height = (int)min_(DOT_ROWS, n_rows - r);
         const REAL *a[DOT_ROWS];
         for (int i = 0; i < height; i++)
             a[i] = (rows ? (const REAL *)rows[r + i] : A + (r + i) * lda) + k;
         for (ptrdiff_t c = 0; c < n_cols; c += DOT_COLUMNS)
-            switch (8 * height + (int)smaller(DOT_COLUMNS, n_cols - c)) {
+            switch (8 * height + (int)min_(DOT_COLUMNS, n_cols - c)) {
 #define CASE(R, N)                                                                                           \
     case 8 * R + N:                                                                                          \
-        NAME(dot_block)(R, N, a, T + c * ldt, ldt, depth, sums ? sums + r * n_cols + c : NULL, n_cols, first, last, finish, \
+        NAME(dot_block)(R, N, a, T + c * ldt, ldt, depth, sums ? sums + r * n_cols + c : NULL, n_cols, first, last, epilogue, \
                         bias ? bias + c : NULL, C + r * ldc + c, ldc);                                       \
         break;
                 DOT_BLOCKS(CASE)
@@ -676,28 +676,28 @@ static void NAME(dot_piece)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth,
 
 /* Where rows are read again for further columns, the sum is cut into pieces short enough that rows and the columns, which
  * are copied together, stay in L1. Sums wait in memory meanwhile: the order of additions is that of one piece. */
-static void NAME(dots)(int finish, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A_,
+static void NAME(gemm_nt)(int epilogue, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A_,
                        ptrdiff_t lda, const void *const *rows, const void *T_, ptrdiff_t ldt, const void *bias,
-                       void *C_, ptrdiff_t ldc, void *spare)
+                       void *C_, ptrdiff_t ldc, void *workspace)
 {
     const REAL *A = A_, *T = T_;
-    REAL *C = C_, *packed = spare;
+    REAL *C = C_, *packed = workspace;
     if (n_cols == 1 || n_cols == 2) {
-        NAME(dots_narrow)(n_rows, n_cols, depth, A, lda, rows, T, ldt, finish, bias, C, ldc);
+        NAME(dots_narrow)(n_rows, n_cols, depth, A, lda, rows, T, ldt, epilogue, bias, C, ldc);
         return;
     }
-    V *sums = spare ? (V *)((char *)spare + DOT_PIECE) : NULL;
+    vreal *sums = workspace ? (vreal *)((char *)workspace + DOT_PIECE) : NULL;
     const ptrdiff_t piece = DOT_PIECE / SIZE / (n_cols > 0 ? n_cols : 1) / N_LANES * N_LANES;
-    if (!spare || n_rows < DOT_LEAST || n_cols <= DOT_COLUMNS || n_cols > DOT_MOST || depth < 2 * piece) {
-        NAME(dot_piece)(n_rows, n_cols, depth, A, lda, rows, 0, T, ldt, NULL, true, true, finish, bias, C, ldc);
+    if (!workspace || n_rows < DOT_LEAST || n_cols <= DOT_COLUMNS || n_cols > DOT_MOST || depth < 2 * piece) {
+        NAME(dot_piece)(n_rows, n_cols, depth, A, lda, rows, 0, T, ldt, NULL, true, true, epilogue, bias, C, ldc);
         return;
     }
     for (ptrdiff_t r = 0; r < n_rows; r += DOT_GROUP)
         for (ptrdiff_t k = 0; k < depth; k += piece) {
-            const ptrdiff_t some = smaller(piece, depth - k);
+            const ptrdiff_t some = min_(piece, depth - k);
             NAME(copy_strip)(n_cols, some, T, ldt, NULL, k, packed, piece);
-            NAME(dot_piece)(smaller(DOT_GROUP, n_rows - r), n_cols, some, A ? A + r * lda : NULL, lda,
-                            rows ? rows + r : NULL, k, packed, piece, sums, k == 0, k + piece >= depth, finish, bias,
+            NAME(dot_piece)(min_(DOT_GROUP, n_rows - r), n_cols, some, A ? A + r * lda : NULL, lda,
+                            rows ? rows + r : NULL, k, packed, piece, sums, k == 0, k + piece >= depth, epilogue, bias,
                             C + r * ldc, ldc);
         }
 }
@@ -708,7 +708,7 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
                                  const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, MASK mask, bool first, REAL *C,
                                  ptrdiff_t ldc)
 {
-    V sum[16][4];
+    vreal sum[16][4];
     UNROLL
     for (int i = 0; i < n_rows; i++)
         UNROLL
@@ -716,7 +716,7 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
             sum[i][j] = SET(0);
     UNROLL_SUM_2
     for (ptrdiff_t r = 0; r < n; r++) {
-        V column[4];
+        vreal column[4];
         UNROLL
         for (int j = 0; j < n_vectors; j++)
             column[j] = part && j == n_vectors - 1 ? LOAD_PART(mask, b + j * N_LANES) : LOAD(b + j * N_LANES);
@@ -724,7 +724,7 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
             __builtin_prefetch(a + AHEAD * lda);
         UNROLL
         for (int i = 0; i < n_rows; i++) {
-            const V number = SET(a[i]);
+            const vreal number = SET(a[i]);
             UNROLL
             for (int j = 0; j < n_vectors; j++)
                 sum[i][j] = FMA(number, column[j], sum[i][j]);
@@ -751,8 +751,8 @@ INLINE void NAME(gradient_block)(const int n_rows, const int n_vectors, const bo
     {                                                                                                        \
         if (part)                                                                                            \
             NAME(gradient_block)(R, N, true, true, n, a, lda, b, ldb, mask, first, C, ldc);                  \
-        else if (SLIVERS && lda == SLIVER) /* in L1: nothing is to be fetched */                             \
-            NAME(gradient_block)(R, N, false, false, n, a, SLIVER, b, ldb, mask, first, C, ldc);             \
+        else if (SLIVERS && lda == MR_SLIVER) /* in L1: nothing is to be fetched */                             \
+            NAME(gradient_block)(R, N, false, false, n, a, MR_SLIVER, b, ldb, mask, first, C, ldc);             \
         else                                                                                                 \
             NAME(gradient_block)(R, N, false, true, n, a, lda, b, ldb, mask, first, C, ldc);                 \
     }
@@ -761,13 +761,13 @@ BLOCKS(BLOCK)
 
 /* A block of what is wanted once C is computed. Fetched all at once, ahead of the product, it would take the time that
  * the memory takes: few lines can be under way. */
-INLINE void NAME(fetch_block)(const DnnWanted *wanted, ptrdiff_t i, ptrdiff_t j, const int n_rows, const int n_vectors)
+INLINE void NAME(fetch_block)(const DnnPrefetch *prefetch, ptrdiff_t i, ptrdiff_t j, const int n_rows, const int n_vectors)
 {
-    for (int k = 0; k < wanted->n; k++) {
-        const ptrdiff_t stride = wanted->matrix[k].stride;
-        const bool turned = wanted->matrix[k].turned;
-        const char *at = wanted->matrix[k].at + (turned ? j * stride + i * SIZE : i * stride + j * SIZE);
-        const int rows = turned ? n_vectors * N_LANES : n_rows, bytes = turned ? n_rows * SIZE : n_vectors * (int)sizeof(V);
+    for (int k = 0; k < prefetch->n; k++) {
+        const ptrdiff_t stride = prefetch->matrix[k].stride;
+        const bool transposed = prefetch->matrix[k].transposed;
+        const char *at = prefetch->matrix[k].at + (transposed ? j * stride + i * SIZE : i * stride + j * SIZE);
+        const int rows = transposed ? n_vectors * N_LANES : n_rows, bytes = transposed ? n_rows * SIZE : n_vectors * (int)sizeof(vreal);
         for (int r = 0; r < rows; r++, at += stride)
             for (int b = 0; b < bytes; b += 64)
                 __builtin_prefetch(at + b, 1, 2);
@@ -778,14 +778,14 @@ INLINE void NAME(fetch_block)(const DnnWanted *wanted, ptrdiff_t i, ptrdiff_t j,
 static void NAME(copy_columns)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdiff_t lda, const void *const *rows,
                                ptrdiff_t column, REAL *to, ptrdiff_t ld)
 {
-    for (ptrdiff_t r = 0; r < n; r++, A += lda, to += SLIVER) {
+    for (ptrdiff_t r = 0; r < n; r++, A += lda, to += MR_SLIVER) {
         const REAL *a = (rows ? (const REAL *)rows[r] : A) + column;
         ptrdiff_t i = 0;
         for (ptrdiff_t at = 0; !rows && at < width; at += 64 / SIZE)
             __builtin_prefetch(a + 4 * lda + at);
-        for (; i + SLIVER <= width; i += SLIVER)
-            memcpy(to + i / SLIVER * ld, a + i, SLIVER * SIZE);
-        memcpy(to + i / SLIVER * ld, a + i, (size_t)(width - i) * SIZE);
+        for (; i + MR_SLIVER <= width; i += MR_SLIVER)
+            memcpy(to + i / MR_SLIVER * ld, a + i, MR_SLIVER * SIZE);
+        memcpy(to + i / MR_SLIVER * ld, a + i, (size_t)(width - i) * SIZE);
     }
 }
 
@@ -794,7 +794,7 @@ static void NAME(copy_columns)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrd
  * in what is wanted. */
 static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *a, ptrdiff_t lda, bool slivers,
                                  const REAL *B, ptrdiff_t ldb, const void *const *rows, ptrdiff_t column, ptrdiff_t panel,
-                                 REAL *packed, bool first, REAL *C, ptrdiff_t ldc, const DnnWanted *wanted,
+                                 REAL *packed, bool first, REAL *C, ptrdiff_t ldc, const DnnPrefetch *prefetch,
                                  ptrdiff_t i0)
 {
     /* Rows that all begin so far behind a line of the cache, as those of NumPy's large arrays do: with a first panel that
@@ -802,20 +802,20 @@ static void NAME(gradient_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols
     const bool skewed = !packed && ldb * SIZE % 64 == 0 && n_cols >= 4 * panel;
     const ptrdiff_t skew = skewed ? (ptrdiff_t)((uintptr_t)(B + column) % 64 / SIZE) : 0;
     for (ptrdiff_t j = 0, width; j < n_cols; j += width) {
-        width = j == 0 && skew ? panel - skew : smaller(panel, NAME(panel_width)(n_cols - j));
-        const ptrdiff_t step = packed ? PANEL : ldb;
+        width = j == 0 && skew ? panel - skew : min_(panel, NAME(panel_width)(n_cols - j));
+        const ptrdiff_t step = packed ? NR : ldb;
         const int n_vectors = (int)((width + N_LANES - 1) / N_LANES);
         const MASK mask = MASK_OF(width - (n_vectors - 1) * N_LANES);
         const REAL *b = packed ? packed : B + column + j;
         ptrdiff_t i = 0;
         if (packed)
-            NAME(copy_strip)(n, width, B, ldb, rows, column + j, packed, PANEL);
+            NAME(copy_strip)(n, width, B, ldb, rows, column + j, packed, NR);
 #define BLOCK(R, N)                                                                                          \
-    for (; TAKEN(R, n_rows - i, slivers); i += R) {                                                          \
-        if (wanted)                                                                                          \
-            NAME(fetch_block)(wanted, i0 + i, j, R, N);                                                      \
-        NAME(gradient_##R##_##N)(width % N_LANES != 0, n, slivers ? a + i / SLIVER * lda + i % SLIVER : a + i, \
-                                 slivers ? SLIVER : lda, b, step, mask, first, C + i * ldc + j, ldc);        \
+    for (; TAKE_BLOCK(R, n_rows - i, slivers); i += R) {                                                          \
+        if (prefetch)                                                                                          \
+            NAME(fetch_block)(prefetch, i0 + i, j, R, N);                                                      \
+        NAME(gradient_##R##_##N)(width % N_LANES != 0, n, slivers ? a + i / MR_SLIVER * lda + i % MR_SLIVER : a + i, \
+                                 slivers ? MR_SLIVER : lda, b, step, mask, first, C + i * ldc + j, ldc);        \
     }
         BLOCKS_OF(n_vectors, BLOCK)
 #undef BLOCK
@@ -828,20 +828,20 @@ INLINE void NAME(stream_block)(const int height, const int n_vectors, const bool
                                ptrdiff_t n_rows, const REAL *a, ptrdiff_t lda, const REAL *const *b, ptrdiff_t column, REAL *C,
                                ptrdiff_t ldc)
 {
-    V row[STREAM_ROWS][2];
+    vreal row[STREAM_ROWS][2];
     UNROLL
     for (int r = 0; r < height; r++)
         UNROLL
         for (int j = 0; j < n_vectors; j++)
             row[r][j] = part ? LOAD_PART(mask, b[r] + column) : LOAD(b[r] + column + j * N_LANES);
     for (REAL *c = C + column; n_rows > 0; n_rows--, a++, c += ldc) {
-        V sum[2];
+        vreal sum[2];
         UNROLL
         for (int j = 0; j < n_vectors; j++)
             sum[j] = first ? SET(0) : part ? LOAD_PART(mask, c) : LOAD(c + j * N_LANES);
         UNROLL
         for (int r = 0; r < height; r++) {
-            const V number = SET(a[r * lda]);
+            const vreal number = SET(a[r * lda]);
             UNROLL
             for (int j = 0; j < n_vectors; j++)
                 sum[j] = FMA(number, row[r][j], sum[j]);
@@ -883,10 +883,10 @@ static void NAME(gradient_stream)(ptrdiff_t n, ptrdiff_t step, ptrdiff_t n_rows,
 {
     const ptrdiff_t most = STREAM_BYTES / SIZE / n_rows / (2 * N_LANES) * (2 * N_LANES);
     for (ptrdiff_t j = 0, width; j < n_cols; j += width) {
-        width = smaller(most, n_cols - j);
+        width = min_(most, n_cols - j);
         for (ptrdiff_t k = 0; k < n; k += step) {
             REAL *to = k == 0 ? C + j : sums;
-            const ptrdiff_t ld = k == 0 ? ldc : most, end = smaller(k + step, n);
+            const ptrdiff_t ld = k == 0 ? ldc : most, end = min_(k + step, n);
             for (ptrdiff_t r = k; r < end;) {
                 const REAL *a = A + r * lda, *b[STREAM_ROWS];
                 for (int i = 0; i < STREAM_ROWS && r + i < end; i++)
@@ -909,42 +909,42 @@ static void NAME(gradient_stream)(ptrdiff_t n, ptrdiff_t step, ptrdiff_t n_rows,
 
 /* Pointers in the innermost loop would cost 5 % for A and as much for B: rows that are gathered are copied together,
  * of A as many columns at once as the strip holds; those that collide too, or the loop takes up to twice as long. They need
- * the spare bytes; without, nothing else is copied. */
-static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A_, ptrdiff_t lda,
+ * the workspace bytes; without, nothing else is copied. */
+static void NAME(gemm_tn)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A_, ptrdiff_t lda,
                            const void *const *rows_a, ptrdiff_t i0, const void *B_, ptrdiff_t ldb,
-                           const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc, void *spare,
-                           const DnnWanted *wanted)
+                           const void *const *rows_b, ptrdiff_t j0, void *C_, ptrdiff_t ldc, void *workspace,
+                           const DnnPrefetch *prefetch)
 {
-    const ptrdiff_t n_blocks = n > ROWS_DEPTH ? (n + ROWS_DEPTH - 1) / ROWS_DEPTH : 1;
+    const ptrdiff_t n_blocks = n > KC_ROWS ? (n + KC_ROWS - 1) / KC_ROWS : 1;
     const ptrdiff_t step = (n + n_blocks - 1) / n_blocks;
-    const ptrdiff_t panel = n_rows <= NARROW_ROWS ? PANEL / 2 : PANEL;
-    const bool pack = rows_b || (spare && n_rows >= PACK_TILE && PACKS_ROWS(n, ldb));
-    const bool copy = rows_a || (COPY_A && (pack || (spare && COLLIDE(n, lda, DNN_L1_WAY / 2)))), slivers = SLIVERS && pack && n_cols > N_LANES;
-    REAL *C = C_, *packed = pack ? spare : NULL, *strip = copy ? (REAL *)spare + DEPTH * PANEL : NULL;
+    const ptrdiff_t panel = n_rows <= NARROW_ROWS ? NR / 2 : NR;
+    const bool pack = rows_b || (workspace && n_rows >= PACK_TILE && PACKS_ROWS(n, ldb));
+    const bool copy = rows_a || (COPY_A && (pack || (workspace && COLLIDE(n, lda, DNN_L1_ALIAS_BYTES / 2)))), slivers = SLIVERS && pack && n_cols > N_LANES;
+    REAL *C = C_, *packed = pack ? workspace : NULL, *strip = copy ? (REAL *)workspace + KC * NR : NULL;
     ptrdiff_t width = n_rows, ld = lda;
-    if (spare && !rows_a && n > 0 && STREAMS(n_rows, n, ldb)) {
-        NAME(gradient_stream)(n, step, n_rows, n_cols, (const REAL *)A_ + i0, lda, B_, ldb, rows_b, j0, C, ldc, spare);
+    if (workspace && !rows_a && n > 0 && STREAMS(n_rows, n, ldb)) {
+        NAME(gradient_stream)(n, step, n_rows, n_cols, (const REAL *)A_ + i0, lda, B_, ldb, rows_b, j0, C, ldc, workspace);
         return;
     }
     if (n == 0)
         for (ptrdiff_t i = 0; i < n_rows; i++)
             memset(C + i * ldc, 0, (size_t)n_cols * SIZE);
     else if (copy) { /* an odd number of lines from row to row, or sliver to sliver: they fall on all sets of the cache */
-        ld = slivers ? ((SLIVER * step * SIZE + 63) / 64 | 1) * (64 / SIZE) : ((COPIED / 64 / step - 1) | 1) * (64 / SIZE);
-        width = (slivers ? COPIED / SIZE / ld * SLIVER : ld) / 48 * 48; /* which blocks of any height divide */
+        ld = slivers ? ((MR_SLIVER * step * SIZE + 63) / 64 | 1) * (64 / SIZE) : ((PACK_A_BYTES / 64 / step - 1) | 1) * (64 / SIZE);
+        width = (slivers ? PACK_A_BYTES / SIZE / ld * MR_SLIVER : ld) / 48 * 48; /* which blocks of any height divide */
     }
     for (ptrdiff_t r = 0; r < n; r += step) {
-        const ptrdiff_t some = smaller(step, n - r);
+        const ptrdiff_t some = min_(step, n - r);
         const REAL *A = rows_a ? NULL : (const REAL *)A_ + r * lda, *B = rows_b ? NULL : (const REAL *)B_ + r * ldb;
         const void *const *from = rows_a ? rows_a + r : NULL;
         for (ptrdiff_t i = 0; i < n_rows; i += width) {
-            const ptrdiff_t height = smaller(width, n_rows - i);
+            const ptrdiff_t height = min_(width, n_rows - i);
             if (slivers)
                 NAME(copy_columns)(some, height, A, lda, from, i0 + i, strip, ld);
             else if (copy)
                 NAME(copy_strip)(some, height, A, lda, from, i0 + i, strip, ld);
             NAME(gradient_piece)(some, height, n_cols, copy ? strip : A + i0 + i, ld, slivers, B, ldb, rows_b ? rows_b + r : NULL,
-                                 j0, panel, packed, r == 0, C + i * ldc, ldc, r == 0 ? wanted : NULL, i);
+                                 j0, panel, packed, r == 0, C + i * ldc, ldc, r == 0 ? prefetch : NULL, i);
         }
     }
 }
@@ -956,10 +956,10 @@ static void NAME(gradient)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
 #if !defined(__AVX512F__)
 
 /* Rows of a square of vectors become columns. */
-INLINE void NAME(turn)(V *v)
+INLINE void NAME(turn)(vreal *v)
 {
 #if SIZE == 4
-    V a[8], b[8];
+    vreal a[8], b[8];
     UNROLL
     for (int i = 0; i < 8; i += 2) {
         a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
@@ -978,7 +978,7 @@ INLINE void NAME(turn)(V *v)
         v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
     }
 #else
-    V a[4];
+    vreal a[4];
     UNROLL
     for (int i = 0; i < 4; i += 2) {
         a[i] = _mm256_unpacklo_pd(v[i], v[i + 1]);
@@ -996,7 +996,7 @@ INLINE void NAME(turn)(V *v)
 static void NAME(transpose_rest)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *X, ptrdiff_t ldx, REAL *T, ptrdiff_t ldt)
 {
     const MASK across = MASK_OF(n_cols), down = MASK_OF(n_rows);
-    V v[N_LANES];
+    vreal v[N_LANES];
     for (int i = 0; i < N_LANES; i++)
         v[i] = i < n_rows ? LOAD_PART(across, X + i * ldx) : SET(0);
     NAME(turn)(v);
@@ -1013,10 +1013,10 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
             const REAL *x = X + r * ldx + c;
             REAL *t = T + c * ldt + r;
             if (n_rows - r < N_LANES || n_cols - c < N_LANES) {
-                NAME(transpose_rest)(smaller(N_LANES, n_rows - r), smaller(N_LANES, n_cols - c), x, ldx, t, ldt);
+                NAME(transpose_rest)(min_(N_LANES, n_rows - r), min_(N_LANES, n_cols - c), x, ldx, t, ldt);
                 continue;
             }
-            V v[N_LANES];
+            vreal v[N_LANES];
             UNROLL
             for (int i = 0; i < N_LANES; i++)
                 v[i] = LOAD(x + i * ldx);
@@ -1028,7 +1028,7 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 }
 #endif
 
-#undef V
+#undef vreal
 #undef N_LANES
 #undef MASK
 #undef MASK_OF
@@ -1042,25 +1042,25 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 #undef MAX
 #undef SUM
 #undef WHERE_ABOVE_0
-#undef PANEL
-#undef WIDE
+#undef NR
+#undef GEMV_VECTORS
 #undef BLOCKS
 #undef NARROW_ROWS
 #undef STREAMS
 #undef COPY_A
-#undef COPIED
+#undef PACK_A_BYTES
 #undef SLIVERS
 #undef PACK_TILE
 #undef PANELS
-#undef TAKEN
-#undef ROWS_DEPTH
+#undef TAKE_BLOCK
+#undef KC_ROWS
 #undef COPY_AHEAD
 #undef PACKS
 #undef PACKS_ROWS
-#undef FETCHES
+#undef PREFETCHES_B
 #undef UNROLL_SUM_2
 #undef UNROLL_SUM_4
-#undef FITS
+#undef HEIGHT_FITS
 #undef BLOCKS_OF
 #undef BLOCKS_4
 #undef BLOCKS_3

@@ -79,7 +79,7 @@ def losses(plan: _core.Plan, params: np.ndarray, X: np.ndarray, Y: np.ndarray, o
     """Return the log loss (m,), float64, of each of the rows X (m, n_x) with the targets Y (m, n_y)."""
     found = np.empty(len(X))
     X, Y = np.ascontiguousarray(X, np.float64), np.ascontiguousarray(Y, np.float64)
-    _core.losses(plan, params, X, _core.LOSSES[f"log_loss_{output}"].row, (), Y, None, found)
+    _core.losses(plan, params, X, _core.LOSSES[f"log_loss_{output}"].index, (), Y, None, found)
     return found
 
 
@@ -89,7 +89,7 @@ def update(
     """Do step number t of an optimizer on parameters (P,) and its state (slots, P), in place."""
     # An update goes element by element: any plan will do that has so many parameters.
     plan = plan_of(params.size - 1, (1,), ("identity",))
-    kernel = _core.OPTIMIZERS[spec.kernel].row
+    kernel = _core.OPTIMIZERS[spec.kernel].index
     _core.update(plan, params, grad, slots, kernel, spec.hyper, 0.0, rate, t, None)
 
 
@@ -100,7 +100,7 @@ def forward(
     cache = Cache(
         plan, X, logits=True, single=False, changes=0, training=masks is not None, masks=masks, seed=0
     )
-    _core.forward(plan, cache.schedule, params, X, cache.kept, 0, masks)
+    _core.forward(plan, cache.layout, params, X, cache.block, 0, masks)
     return cache
 
 
@@ -113,6 +113,6 @@ def backward(
     """
     grad, dX = np.empty_like(params), np.empty_like(cache.X)
     _core.backward(
-        cache.plan, cache.schedule, params, cache.X, cache.kept, 0, cache.masks, d_out, logits, grad, dX
+        cache.plan, cache.layout, params, cache.X, cache.block, 0, cache.masks, d_out, logits, grad, dX
     )
     return grad, dX

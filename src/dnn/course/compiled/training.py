@@ -426,7 +426,7 @@ def _with_dropout(
     lambd: float,
 ) -> list[float]:
     """Train step by step and return the costs: the course drops the same in each step, `fit` does not."""
-    output = net.layers[-1].row.name
+    output = net.layers[-1].info.name
     keep_prob = 1.0 - net.dropout[-1]
     state = net.optimizer(spec)
     X, Y, m = rows(X), rows(Y), X.shape[1]
