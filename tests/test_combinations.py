@@ -130,7 +130,7 @@ def test_a_thousand_combinations(hundred):
 @pytest.mark.parametrize("fifty", range(4))
 @pytest.mark.filterwarnings("ignore::dnn.NoProgressWarning")
 def test_whole_trainings(fifty, monkeypatch):
-    rules = training.Rules
+    rules = training.FitOptions
     for seed in range(fifty * 50, fifty * 50 + 50):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
         if any(net.dropout):
@@ -145,7 +145,7 @@ def test_whole_trainings(fifty, monkeypatch):
         frozen = [int(i) for i in range(len(net.layers)) if rng.random() < 0.2]
         net.freeze(*frozen)
         two = None if clip else pick(rng, [None, True])
-        monkeypatch.setattr(training, "Rules", lambda two=two, **k: rules(**{**k, "two_sweeps": two}))
+        monkeypatch.setattr(training, "FitOptions", lambda two=two, **k: rules(**{**k, "two_sweeps": two}))
         orders = [rng.permutation(len(X)) for _ in range(epochs)]
         n_steps = epochs * -(-len(X) // batch)
         weights, biases = [W.copy() for W in net.weights], [b.copy() for b in net.biases]

@@ -214,7 +214,7 @@ def test_the_signature_begins_with_scikit_learns(name):
     assert all(p.kind is p.KEYWORD_ONLY for p in mine[len(its) :])
     assert [c.__name__ for c in getattr(dnn, name).__mro__[1:3]] == [
         name.replace("MLP", "") + "Mixin",
-        "Perceptron",
+        "BaseMLP",
     ] or "Mixin" in getattr(dnn, name).__mro__[1].__name__
 
 

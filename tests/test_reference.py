@@ -661,7 +661,7 @@ def test_fit_follows_the_order_of_each_epoch():
     X, y = draw_rows(8)
     orders = list(np.random.default_rng(2).permuted(np.tile(np.arange(8), (3, 1)), axis=1))
     w = np.arange(1.0, 9.0)
-    # The same as one epoch over the rows batch_cached out as they are visited: batches of 4 leave no short one.
+    # The same as one epoch over the rows laid out as they are visited: batches of 4 leave no short one.
     visited = np.concatenate(orders)
     how = dict(batch_size=4, rates=[0.1] * 6)
     params, _, costs = fit_small(X, y, orders=orders, sample_weight=w, **how)

@@ -259,7 +259,7 @@ def test_set_params(kind):
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_network_in_training_elsewhere(kind):
     est = fitted(kind, warm_start=True)
-    with est._net._guard.writing("fit"):
+    with est._net._write_lock.writing("fit"):
         # The count of its changes goes up when the block ends, not before
         unchanged(est, lambda: est.fit(X, Y[kind]), RuntimeError)
 

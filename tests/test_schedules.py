@@ -63,7 +63,9 @@ def test_a_schedule_is_its_formula(name, steps_per_epoch):
     schedule, formula = PURE[name]
     rates = schedule.rates(0, 100, steps_per_epoch)
     assert rates.dtype == np.float64 and rates.shape == (100,) and rates.flags.c_contiguous
-    np.testing.assert_allclose(rates, [formula(i, steps_per_epoch) for i in range(100)], rtol=1e-14, atol=1e-17)
+    np.testing.assert_allclose(
+        rates, [formula(i, steps_per_epoch) for i in range(100)], rtol=1e-14, atol=1e-17
+    )
 
 
 @pytest.mark.parametrize("name", PURE)
@@ -230,9 +232,9 @@ def test_fit_tells_of_each_epoch(validated, batch_size):
 @pytest.mark.parametrize("batch_size", [None, 16])
 def test_watching_leaves_the_same_bits_for_any_chunking(monkeypatch, batch_size):
     X, y = problem()
-    rules, results = training.Rules, set()
+    rules, results = training.FitOptions, set()
     for chunk in (1, 1e6, 1e9):
-        monkeypatch.setattr(training, "Rules", partial(rules, chunk=chunk))
+        monkeypatch.setattr(training, "FitOptions", partial(rules, chunk=chunk))
         net = small()
         history = net.fit(X, y, optimizer=Adam(SPEC), epochs=20, batch_size=batch_size)
         results.add((net.params.tobytes(), tuple(history.loss), tuple(history.rate)))

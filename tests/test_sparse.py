@@ -15,7 +15,7 @@ from test_combinations import OPTIMIZERS, draw, pick
 import dnn
 from dnn import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, _core
 from dnn.data import arrays as data
-from dnn.data.sparse import Rows
+from dnn.data.sparse import SparseRows
 from dnn.losses import loss_of
 from dnn.training import loop as training
 
@@ -35,7 +35,7 @@ def problem_of(net, X, y, loss, sample_weight=None, alpha=0.0, l1=0.0, n_threads
     """What is minimized, over a sparse X, or over the same rows dense."""
     spec = loss_of(loss, net.layers[-1].info.name, net.n_outputs)
     targets = data.targets(y, spec, X.shape[0], net.n_outputs, net.dtype)
-    rows = Rows(X, net.dtype) if sp.issparse(X) else np.ascontiguousarray(X, net.dtype)
+    rows = SparseRows(X, net.dtype) if sp.issparse(X) else np.ascontiguousarray(X, net.dtype)
     return training.Problem(
         net._plan, net.params, rows, targets, sample_weight, spec, alpha, l1, n_threads=n_threads
     )
@@ -47,7 +47,7 @@ def train(
     """What `Network.fit` does, over a sparse X as well."""
     rules = {"batch_size": 7, "clip_norm": None, "ema": None, "two_sweeps": None}
     rules |= {name: options.pop(name) for name in rules if name in options}
-    rules = training.Rules(
+    rules = training.FitOptions(
         epochs=len(orders) if orders else epochs, patience=None, min_delta=0.0, max_seconds=None,
         shuffle=True, order=orders.__getitem__ if orders else None, record="step", callbacks=(),
         progress=False, validate=None, chunk=chunk, **rules,
@@ -184,7 +184,7 @@ def test_a_whole_pass_is_the_same_bits_for_any_number_of_threads(isa):
         np.testing.assert_array_equal(out, found[0][2])
     np.testing.assert_allclose(found[0][2], net(X.toarray()), rtol=1e-12)
     one = np.empty((1, 3))
-    _core.predict(net._plan, net.params, Rows(X[[7]], net.dtype).core, one)
+    _core.predict(net._plan, net.params, SparseRows(X[[7]], net.dtype).core, one)
     np.testing.assert_array_equal(one[0], found[0][2][7])
 
 
@@ -357,7 +357,7 @@ def test_nothing_stored_is_a_row_of_zeros():
 def test_moments_of_columns():
     X = sparse_matrix(60, 40) * 1000 + sp.csr_array(np.full((60, 1), 1e6) * (np.arange(40) == 7))
     for rows in (X, duplicated(X)):
-        mean, std = Rows(rows, np.dtype("float64")).column_moments(2)
+        mean, std = SparseRows(rows, np.dtype("float64")).column_moments(2)
         np.testing.assert_allclose(mean, X.toarray()[::2].mean(axis=0), rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(std, X.toarray()[::2].std(axis=0), rtol=1e-9, atol=1e-9)
     with pytest.warns(ConvergenceWarning, match=r"column 7 has a spread of .* around 1e\+06"):
@@ -380,7 +380,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="51 features"):
         est.predict(sparse_matrix(30, 51))
     with pytest.raises(ValueError, match="fewer than"):
-        Rows(sp.csr_array((1, 1 << 31)), np.dtype("float32"))
+        SparseRows(sp.csr_array((1, 1 << 31)), np.dtype("float32"))
     for indices, indptr, match in (
         ([0, 50], [0, 1, 2], r"columns 0 \.\. 49, got 50"),
         ([0, -1], [0, 1, 2], r"columns 0 \.\. 49, got -1"),

@@ -44,7 +44,9 @@ def chunked(monkeypatch):
     """Let fit take chunks of about so many flops, and one or two sweeps."""
 
     def change(chunk=training.CHUNK, two_sweeps=None):
-        monkeypatch.setattr(training, "Rules", partial(training.Rules, chunk=chunk, two_sweeps=two_sweeps))
+        monkeypatch.setattr(
+            training, "FitOptions", partial(training.FitOptions, chunk=chunk, two_sweeps=two_sweeps)
+        )
 
     return change
 
@@ -98,9 +100,9 @@ def test_a_loop_of_ones_own_is_fit(name):
 @pytest.mark.parametrize("two_sweeps", [False, True])
 def test_the_same_bits_for_any_chunking(monkeypatch, dtype, batch_size, two_sweeps):
     X, y = examples(50, SIZES, "log_loss", "softmax", dtype)
-    rules, results = training.Rules, set()
+    rules, results = training.FitOptions, set()
     for chunk in (1, 1e6, 3.3e6, 1e9):
-        monkeypatch.setattr(training, "Rules", partial(rules, chunk=chunk, two_sweeps=two_sweeps))
+        monkeypatch.setattr(training, "FitOptions", partial(rules, chunk=chunk, two_sweeps=two_sweeps))
         net = small(dtype)
         history = net.fit(X, y, optimizer="adam", epochs=7, batch_size=batch_size, alpha=0.1)
         results.add((net.params.tobytes(), tuple(history.loss)))
@@ -133,9 +135,9 @@ def test_watching_changes_nothing():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_one_sweep_equals_two(monkeypatch, name):
     X, y = examples(100, [70, 130, 3], "log_loss", "softmax", "float32")
-    rules, results = training.Rules, []
+    rules, results = training.FitOptions, []
     for two_sweeps in (False, True):
-        monkeypatch.setattr(training, "Rules", partial(rules, two_sweeps=two_sweeps))
+        monkeypatch.setattr(training, "FitOptions", partial(rules, two_sweeps=two_sweeps))
         net = small("float32", sizes=[70, 130, 3])
         net.fit(X, y, optimizer=OPTIMIZERS[name][0], epochs=3, batch_size=32, alpha=0.1)
         results.append(net.params.copy())

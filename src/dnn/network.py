@@ -20,10 +20,10 @@ from .summary import draw, one_line, summary
 from .training import diagnosis, lbfgs
 from .training import loop as training
 from .training.history import History
-from .training.optimizer_state import Guard, OptimizerState
+from .training.optimizer_state import OptimizerState, WriteLock
 
 _ADAM = optimizers.Adam(1e-3)
-_BUILT = {"_biases", "_guard", "_plan", "_predictor", "_weights"}  # what `_build` makes of the rest
+_BUILT = {"_biases", "_write_lock", "_plan", "_predictor", "_weights"}  # what `_build` makes of the rest
 _FIXED = {"dropout", "dtype", "frozen", "layers", "n_inputs", "n_outputs"}  # what cannot be assigned to
 
 
@@ -121,7 +121,7 @@ class Network:
             biases.append(self._params[end : end + layer.units])
             begin, n_in = end + layer.units, layer.units
         self._weights, self._biases = tuple(weights), tuple(biases)
-        self._guard = Guard()
+        self._write_lock = WriteLock()
         self._predictor = Predictor(spec, self._plan, self._params)
 
     def __setattr__(self, name: str, item: Any) -> None:
@@ -301,7 +301,7 @@ class Network:
             raise ValueError("masks must come with training=True")
         cache = Cache(
             self._plan, rows, logits=logits, single=rows is not X and np.ndim(X) == 1,
-            changes=self._guard.changes, training=training, masks=masks, seed=seed,
+            changes=self._write_lock.changes, training=training, masks=masks, seed=seed,
         )  # fmt: skip
         _core.forward(self._plan, cache.layout, self._params, rows, cache.block, seed, masks)
         out = cache._view(len(self.layers), cache.logits).copy()
@@ -350,7 +350,7 @@ class Network:
         """
         if not isinstance(cache, Cache) or cache.plan is not self._plan:
             raise ValueError("cache must come from this network's forward")
-        if cache.changes != self._guard.changes:
+        if cache.changes != self._write_lock.changes:
             raise ValueError("cache must come from a forward after the last step or fit, got one from before")
         if not isinstance(wrt, str) or wrt not in ("both", "params", "input"):
             checks.check_name("wrt", wrt, ("both", "params", "input"))
@@ -554,7 +554,7 @@ class Network:
             self._plan, self._params, rows, targets, weights, kind,
             checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
             threads.asked(n_threads))  # fmt: skip
-        rules = training.Rules(
+        options = training.FitOptions(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
             min_delta=min_delta, max_seconds=max_seconds, shuffle=shuffle, order=order, record=record,
             callbacks=training.callbacks_of(callbacks), progress=progress,
@@ -563,17 +563,17 @@ class Network:
         if not isinstance(optimizer, OptimizerState):
             spec = optimizers.optimizer_of(optimizer)
             if isinstance(spec, optimizers.LBFGS):
-                lbfgs.refuse(self, problem, rules)
-                with self._guard.writing("fit"):
-                    return lbfgs.minimize(self, problem, spec, rules)
+                lbfgs.refuse(self, problem, options)
+                with self._write_lock.writing("fit"):
+                    return lbfgs.minimize(self, problem, spec, options)
             optimizer = self.optimizer(spec)
         elif optimizer.params is not self._params:
             raise ValueError("optimizer must be a state of this network, got one of another")
         rng = self._rng if random_state is None else checks.generator_of(random_state)
         if order is not None:
-            rules.first = training.order_of(order, 0, len(rows))
-        with self._guard.writing("fit"):
-            return training.train(self, problem, optimizer, rules, rng)
+            options.first = training.order_of(order, 0, len(rows))
+        with self._write_lock.writing("fit"):
+            return training.train(self, problem, optimizer, options, rng)
 
     def _validation(
         self, loss: Loss, X_val: Any, y_val: Any, sample_weight_val: Any

@@ -42,7 +42,9 @@ class Schedule:
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
         """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
-        raise NotImplementedError(f"{type(self).__name__} must have a method rates(first, n, steps_per_epoch)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must have a method rates(first, n, steps_per_epoch)"
+        )
 
     def start(self) -> Schedule:
         """Return what gives the rates of one training: itself, or with `watches` an object that learns.

@@ -10,7 +10,7 @@ from .. import _core
 from .blocks import too_large
 
 
-class Rows:
+class SparseRows:
     """A sparse matrix (N, I) in the core's precision, by rows (CSR); stands where an array of rows would.
 
     Parameters
@@ -32,7 +32,7 @@ class Rows:
     --------
     >>> import numpy as np
     >>> from scipy.sparse import csr_array
-    >>> X = Rows(csr_array([[0, 0, 3], [1, 0, 0]]), np.dtype("float32"))
+    >>> X = SparseRows(csr_array([[0, 0, 3], [1, 0, 0]]), np.dtype("float32"))
     >>> len(X), X[[1]].tolist()
     (2, [[1.0, 0.0, 0.0]])
     """
@@ -80,15 +80,15 @@ class Rows:
         squares = np.bincount(columns, (rest.data - mean[columns]) ** 2, self.shape[1])
         return mean, np.sqrt((squares + (some.shape[0] - counts) * mean**2) / some.shape[0])
 
-    def take(self, which: Any) -> Rows:
+    def take(self, which: Any) -> SparseRows:
         """Return some rows, sparse."""
-        return Rows(self.matrix[which], self.dtype)
+        return SparseRows(self.matrix[which], self.dtype)
 
-    def astype(self, dtype: Any, copy: bool = True) -> Rows:
+    def astype(self, dtype: Any, copy: bool = True) -> SparseRows:
         """Return the same rows in another precision."""
-        return self if np.dtype(dtype) == self.dtype else Rows(self.matrix, np.dtype(dtype))
+        return self if np.dtype(dtype) == self.dtype else SparseRows(self.matrix, np.dtype(dtype))
 
 
-def core_rows(X: np.ndarray | Rows) -> Any:
+def core_rows(X: np.ndarray | SparseRows) -> Any:
     """Return X as the core takes it."""
-    return X.core if isinstance(X, Rows) else X
+    return X.core if isinstance(X, SparseRows) else X

@@ -18,7 +18,7 @@ from .. import _checks as checks
 from .. import _core
 from .. import _threads as threads
 from ..data import arrays as data
-from ..data.sparse import Rows
+from ..data.sparse import SparseRows
 from ..initializers import Glorot
 from ..losses import Loss, LossSpec, loss_of
 from ..network import Network
@@ -29,10 +29,10 @@ from ..training import loop as training
 from ..training.history import DivergedError, History
 from ..training.trainers import penalty
 from . import passes
-from .convergence import Convergence, Pace, Validation, figure_of
+from .convergence import Convergence, SklearnLearningRate, Validation, figure_of
 from .input import layers_given, network_dtype, rows_of, some, validated, wanted, weights_of
 from .labels import labels_of
-from .parameters import Parameters, adopt, draft_of
+from .parameters import ParameterMixin, adopt, draft_of
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -51,14 +51,14 @@ class Ready(NamedTuple):
 
     net: Network
     problem: training.Problem
-    rules: training.Rules
+    options: training.FitOptions
     validation: Validation | None
     stopping: bool
     incremental: bool
     rng: Any
 
 
-class Perceptron(Parameters):
+class BaseMLP(ParameterMixin):
     """A network behind scikit-learn's interface; `MLPClassifier` and `MLPRegressor` say what it is for."""
 
     classes_: np.ndarray
@@ -181,7 +181,7 @@ class Perceptron(Parameters):
         before = rng.get_state(legacy=False) if drawing else None
         try:
             ready = draft._ready(X, y, sample_weight, validation, incremental, classes, rng)
-            guard = ready.net._guard.writing("fit")
+            guard = ready.net._write_lock.writing("fit")
         except BaseException:
             if before is not None:
                 rng.set_state(before)
@@ -264,12 +264,12 @@ class Perceptron(Parameters):
         both = data.weighed(part, sample_weight=weights, class_weight=of_classes)
         problem = self._problem(net, rows, y, both, spec)
         watched = None if checked is None else self._validation(net, spec, place, y, *checked)
-        rules = self._rules(1 if incremental else self.max_iter, len(rows))
+        options = self._fit_options(1 if incremental else self.max_iter, len(rows))
         if self._is_lbfgs():
-            lbfgs.refuse(net, problem, rules)
+            lbfgs.refuse(net, problem, options)
         elif not (incremental or self.warm_start == "optimizer") or not hasattr(self, "_optimizer"):
-            self._optimizer = self._descent()
-        return Ready(net, problem, rules, watched, stopping, incremental, rng)
+            self._optimizer = self._portable_optimizer()
+        return Ready(net, problem, options, watched, stopping, incremental, rng)
 
     def _problem(
         self, net: Network, X: Any, y: Any, weights: np.ndarray | None, spec: LossSpec, name: str = "y"
@@ -346,7 +346,7 @@ class Perceptron(Parameters):
         view.__dict__.update(self.__dict__)
         view.__dict__.pop("feature_names_in_", None)
         extra = {} if weights is None else {"sample_weight": weights}
-        matrix = X.matrix if isinstance(X, Rows) else X[:]
+        matrix = X.matrix if isinstance(X, SparseRows) else X[:]
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
 
         def asked() -> Any:
@@ -357,7 +357,7 @@ class Perceptron(Parameters):
 
         return Validation(name, place, loss, figure_of(name, place, asked, sound))
 
-    def _rules(self, epochs: int, n: int) -> training.Rules:
+    def _fit_options(self, epochs: int, n: int) -> training.FitOptions:
         """Return how long and how it trains; what ends it and the order of the rows come later."""
         batch = None
         if not self._is_lbfgs():
@@ -367,7 +367,7 @@ class Perceptron(Parameters):
                     f"batch_size must be at most the {n} rows, got {self.batch_size}: {n} is taken",
                     stacklevel=5,
                 )
-        return training.Rules(
+        return training.FitOptions(
             epochs=epochs, batch_size=batch, clip_norm=self.clip_norm, ema=None, patience=None, min_delta=0.0,
             max_seconds=self.max_seconds, shuffle=False, order=None, record="epoch",
             callbacks=training.callbacks_of(self.callbacks), progress=self.progress, validate=None,
@@ -375,12 +375,13 @@ class Perceptron(Parameters):
 
     def _fit_steps(self, ready: Ready) -> None:
         """Train by steps over batches."""
-        net, problem, rules, validation, stopping, _, rng = ready
+        net, problem, options, validation, stopping, _, rng = ready
         n = len(problem.X)
         optimizer = self._optimizer.on(net)
-        pace = self._optimizer.spec.rate
-        if isinstance(pace, Pace):
-            pace.begin(optimizer.n_steps, self.t_, n)
+        rate = self._optimizer.spec.rate
+        learning_rate = rate if isinstance(rate, SklearnLearningRate) else None
+        if learning_rate is not None:
+            learning_rate.begin(optimizer.n_steps, self.t_, n)
         rows, first_step = np.arange(n), optimizer.n_steps
 
         def order(epoch: int) -> np.ndarray:
@@ -391,10 +392,10 @@ class Perceptron(Parameters):
             rows = rows[shuffled]
             return rows
 
-        rule = Convergence(self, net, pace if isinstance(pace, Pace) else None, n, validation, stopping)
-        rules.rule, rules.order = rule, order if self.shuffle else None
+        rule = Convergence(self, net, learning_rate, n, validation, stopping)
+        options.stopping, options.order = rule, order if self.shuffle else None
         try:
-            history = training.train(net, problem, optimizer, rules, rng)
+            history = training.train(net, problem, optimizer, options, rng)
         except KeyboardInterrupt:
             history = rule.history or History(problem.loss.name)
             history.stopped_by = "interrupt"
@@ -435,15 +436,15 @@ class Perceptron(Parameters):
 
     def _fit_lbfgs(self, ready: Ready) -> None:
         """Train by L-BFGS over all rows."""
-        net, problem, rules, validation = ready[:4]
+        net, problem, options, validation = ready[:4]
         spec = self.solver
         if not isinstance(spec, LBFGS):
             # ftol and the trials of a line search are SciPy's own, as there
             ftol = 1e7 * float(np.finfo(float).eps)
             spec = LBFGS(gtol=self.tol, ftol=ftol, line_search=20, max_evaluations=self.max_fun)
-        rules.rule = rule = Convergence(self, net, None, 0, validation, False, ends=False)
+        options.stopping = rule = Convergence(self, net, None, 0, validation, False, ends=False)
         try:
-            history = lbfgs.minimize(net, problem, spec, rules)
+            history = lbfgs.minimize(net, problem, spec, options)
         except DivergedError as error:
             error.args = (f"{NOT_FINITE} {error}",)
             raise

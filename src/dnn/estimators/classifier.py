@@ -17,13 +17,13 @@ from .._checks import check_name, check_real
 from ..data import arrays as data
 from ..losses import LogLoss, Loss
 from ..predictor import MethodPredictor, as_it_is, first_column
-from .base import Perceptron
+from .base import BaseMLP
 from .input import validated, wanted
 from .labels import Labels
-from .partial_fit import only_by_steps
+from .partial_fit import available_for_steps
 
 
-class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
+class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """A classifier: scikit-learn's `MLPClassifier`, and what that declines to have.
 
     Parameters
@@ -263,7 +263,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
         return self
 
-    @only_by_steps
+    @available_for_steps
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Do one iteration over these rows, with the solver's state as the last call left it; return self.
 

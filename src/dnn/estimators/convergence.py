@@ -19,14 +19,14 @@ from ..training.optimizer_state import OptimizerState
 if TYPE_CHECKING:
     from ..network import Network
     from ..training.loop import Problem
-    from .base import Perceptron
+    from .base import BaseMLP
 
 
 class _NoProgressWarning(NoProgressWarning, ConvergenceWarning):  # type: ignore[misc]
     """A training of an estimator that got nowhere: who silences scikit-learn's warnings silences it too."""
 
 
-class Pace(Schedule):
+class SklearnLearningRate(Schedule):
     """scikit-learn's three kinds of learning rate: a rate for each epoch.
 
     Parameters
@@ -44,9 +44,9 @@ class Pace(Schedule):
 
     Examples
     --------
-    >>> pace = Pace("invscaling", 0.5, 1.0)
-    >>> pace.begin(first=0, seen=0, n_samples=4)
-    >>> pace.rates(0, 4, 2).tolist()
+    >>> learning_rate = SklearnLearningRate("invscaling", 0.5, 1.0)
+    >>> learning_rate.begin(first=0, seen=0, n_samples=4)
+    >>> learning_rate.rates(0, 4, 2).tolist()
     [0.5, 0.5, 0.1, 0.1]
     """
 
@@ -82,7 +82,7 @@ class Pace(Schedule):
         return np.where(epoch == 0, self.started, later)
 
 
-class Descent:
+class PortableOptimizer:
     """An optimizer and its state, from one call of `partial_fit` to the next, and through pickling.
 
     Parameters
@@ -94,7 +94,7 @@ class Descent:
     Examples
     --------
     >>> from dnn import SGD, Network
-    >>> descent = Descent(SGD(0.5, momentum=0.9), None)
+    >>> descent = PortableOptimizer(SGD(0.5, momentum=0.9), None)
     >>> state = descent.on(Network([2, 1]))
     >>> state.slots.shape, descent.learning_rate
     ((1, 3), 0.5)
@@ -122,7 +122,7 @@ class Descent:
     def learning_rate(self) -> float:
         """The rate of the next epoch."""
         rate = self.spec.rate
-        if isinstance(rate, Pace):
+        if isinstance(rate, SklearnLearningRate):
             return rate.now
         if self.state is None or not isinstance(rate, Schedule):
             return float(rate) if not isinstance(rate, Schedule) else float(rate.rates(0, 1, 1)[0])
@@ -154,7 +154,7 @@ class Validation:
 
     Examples
     --------
-    >>> Validation("loss", "X_val and y_val", lambda: 0.5, None).look()
+    >>> Validation("loss", "X_val and y_val", lambda: 0.5, None).check()
     (0.5, -0.5)
     """
 
@@ -166,7 +166,7 @@ class Validation:
         self.loss = loss
         self.score = score
 
-    def look(self) -> tuple[float, float]:
+    def check(self) -> tuple[float, float]:
         """Return loss and score."""
         loss = self.loss()
         with np.errstate(over="ignore", invalid="ignore"):  # of a training that is about to diverge
@@ -212,10 +212,10 @@ class Convergence:
 
     Parameters
     ----------
-    est : Perceptron
+    est : BaseMLP
         Its loss_curve_, n_iter_, t_ and so on are written.
     net : Network
-    pace : Pace or None
+    learning_rate : SklearnLearningRate or None
         The rate, where it is one of scikit-learn's.
     n_samples : int
         Rows an epoch.
@@ -228,9 +228,9 @@ class Convergence:
 
     def __init__(
         self,
-        est: Perceptron,
+        est: BaseMLP,
         net: Network,
-        pace: Pace | None,
+        learning_rate: SklearnLearningRate | None,
         n_samples: int,
         validation: Validation | None,
         stopping: bool,
@@ -238,7 +238,7 @@ class Convergence:
     ) -> None:
         self.est = est
         self.net = net
-        self.pace = pace
+        self.learning_rate = learning_rate
         self.n_samples = n_samples
         self.validation = validation
         self.stopping = stopping
@@ -249,14 +249,14 @@ class Convergence:
         self.looked = 0
         self.history: History | None = None
 
-    def free(self) -> int | None:
+    def epochs_until_check(self) -> int | None:
         """Return how many epochs may pass before it must look; None for any number."""
         if self.validation is not None:
             return 1
         left = self.est.n_iter_no_change + 1 - self.est._no_improvement_count
         return None if math.isinf(left) else max(1, int(left))
 
-    def look(self, history: History) -> None:
+    def check(self, history: History) -> None:
         """Take in the epochs that have ended since it last looked."""
         est, self.history = self.est, history
         for loss in history.loss[self.looked :]:
@@ -272,8 +272,8 @@ class Convergence:
                 improved = not loss > est.best_loss_ - est.tol
                 est.best_loss_ = min(est.best_loss_, loss)
             est._no_improvement_count = 0 if improved else est._no_improvement_count + 1
-            if self.pace is not None:
-                self.pace.after(est.t_)
+            if self.learning_rate is not None:
+                self.learning_rate.after(est.t_)
             if self.ends and est._no_improvement_count > est.n_iter_no_change:
                 self._end(history)
 
@@ -281,7 +281,7 @@ class Convergence:
         """Record loss and score on the validation set; return whether the score has risen by tol."""
         est = self.est
         assert self.validation is not None
-        val_loss, score = self.validation.look()
+        val_loss, score = self.validation.check()
         history.val_loss.append(val_loss)
         est.validation_scores_.append(score)
         if est.verbose:
@@ -298,11 +298,15 @@ class Convergence:
 
     def _end(self, history: History) -> None:
         """End the training, or lower an adaptive rate."""
-        est, pace = self.est, self.pace
-        going_on = pace is not None and pace.slower()
+        est, learning_rate = self.est, self.learning_rate
+        going_on = learning_rate is not None and learning_rate.slower()
         if est.verbose:
             what = "validation score has not risen" if self.stopping else "training loss has not fallen"
-            then = f"the rate is now {pace.now:g}" if pace is not None and going_on else "stopping"
+            then = (
+                f"the rate is now {learning_rate.now:g}"
+                if learning_rate is not None and going_on
+                else "stopping"
+            )
             print(f"The {what} by more than tol={est.tol:g} in {est.n_iter_no_change} iterations: {then}.")
         if going_on:
             est._no_improvement_count = 0

@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from ..data import arrays as data
 from ..data import blocks, non_numeric
 from ..data.blocks import BlockRows
-from ..data.sparse import Rows
+from ..data.sparse import SparseRows
 
 
 def validated(est: Any, X: Any, y: Any = "no_validation", *, name: str = "X", **settings: Any) -> Any:
@@ -157,7 +157,7 @@ def rows_of(X: Any, dtype: np.dtype[Any], name: str = "X", fits: bool = True) ->
     `fits` looks for values of a memory map that overflow now, not when they are read.
     """
     if hasattr(X, "tocsr"):
-        return Rows(X, dtype, name)
+        return SparseRows(X, dtype, name)
     rows = data.features(X, dtype, X.shape[1], name=name, finite=False)
     if isinstance(rows, BlockRows) and fits:
         rows.check()
@@ -165,13 +165,13 @@ def rows_of(X: Any, dtype: np.dtype[Any], name: str = "X", fits: bool = True) ->
 
 
 def some(rows: Any, which: np.ndarray) -> Any:
-    """Return some rows of an array, of Rows or BlockRows, as the same; None of None.
+    """Return some rows of an array, of SparseRows or BlockRows, as the same; None of None.
 
     Those of a large memory map are not read yet.
     """
     if rows is None:
         return None
-    if isinstance(rows, Rows):
+    if isinstance(rows, SparseRows):
         return rows.take(which)
     if (
         isinstance(rows, np.ndarray)

@@ -18,7 +18,7 @@ from ..initializers import initializers_of
 from ..layers import Activation, activation_of, layers_of
 from ..optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, RMSprop
 from ..schedules import Schedule
-from .convergence import Descent, Pace
+from .convergence import PortableOptimizer, SklearnLearningRate
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -27,7 +27,7 @@ SOLVERS = ("lbfgs", "sgd", "adam", "adamw", "rmsprop")
 RATES = ("constant", "invscaling", "adaptive")
 
 
-Estimator = TypeVar("Estimator", bound="Parameters")
+Estimator = TypeVar("Estimator", bound="ParameterMixin")
 
 
 def draft_of(est: Estimator) -> Estimator:
@@ -37,7 +37,7 @@ def draft_of(est: Estimator) -> Estimator:
     return draft
 
 
-def adopt(est: Parameters, draft: Parameters) -> None:
+def adopt(est: ParameterMixin, draft: ParameterMixin) -> None:
     """Give an estimator all attributes of its draft, and no others."""
     est.__dict__.update(vars(draft))
     for name in vars(est).keys() - vars(draft).keys():
@@ -49,7 +49,7 @@ def is_word(value: Any, word: str) -> bool:
     return isinstance(value, str) and value == word
 
 
-class Parameters(BaseEstimator):  # type: ignore[misc]
+class ParameterMixin(BaseEstimator):  # type: ignore[misc]
     """The parameters that both estimators have; they set them, as scikit-learn wants it."""
 
     def set_params(self, **params: Any) -> Any:
@@ -158,12 +158,12 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
     def _is_lbfgs(self) -> bool:
         return isinstance(self.solver, LBFGS) or is_word(self.solver, "lbfgs")
 
-    def _descent(self) -> Descent:
+    def _portable_optimizer(self) -> PortableOptimizer:
         """Return the optimizer that the parameters ask for, with a fresh state."""
         if isinstance(self.solver, Optimizer):
-            return Descent(self.solver, self.weight_decay)
+            return PortableOptimizer(self.solver, self.weight_decay)
         kind = self.learning_rate if self.solver == "sgd" else "constant"
-        rate = self.schedule or Pace(kind, self.learning_rate_init, self.power_t)
+        rate = self.schedule or SklearnLearningRate(kind, self.learning_rate_init, self.power_t)
         spec: Optimizer
         if self.solver == "sgd":
             # scikit-learn takes a momentum of 1 too: the nearest below differs by less than rounding
@@ -175,7 +175,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
             spec = AdamW(rate, self.beta_1, self.beta_2, self.epsilon)
         else:
             spec = RMSprop(rate)
-        return Descent(spec, self.weight_decay)
+        return PortableOptimizer(spec, self.weight_decay)
 
 
 def _sizes(sizes: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any
 
 
-class NotByStepsError(AttributeError, ValueError):
+class NoPartialFitError(AttributeError, ValueError):
     """There is no `partial_fit`, so that `hasattr` says so; a ValueError too, as scikit-learn raises.
 
     Examples
@@ -19,7 +19,7 @@ class NotByStepsError(AttributeError, ValueError):
     """
 
 
-class only_by_steps:
+class available_for_steps:
     """A method that is there only where the parameters allow steps by hand.
 
     Examples
@@ -37,9 +37,11 @@ class only_by_steps:
         if est is None:
             return self.method
         if est._is_lbfgs():
-            raise NotByStepsError("partial_fit does not support solver='lbfgs', which needs all rows at once")
+            raise NoPartialFitError(
+                "partial_fit does not support solver='lbfgs', which needs all rows at once"
+            )
         if est.early_stopping:
-            raise NotByStepsError(
+            raise NoPartialFitError(
                 "partial_fit does not support early_stopping=True: its caller has the epochs"
             )
         return MethodType(self.method, est)

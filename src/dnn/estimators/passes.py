@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..data.sparse import Rows
+from ..data.sparse import SparseRows
 from ..network import Network
 
 # Rows of a piece: what a forward pass keeps of them is all that is held besides the result
 PIECE = 4096
 
 
-def hidden_layer(net: Network, rows: np.ndarray | Rows, layer: int) -> np.ndarray:
+def hidden_layer(net: Network, rows: np.ndarray | SparseRows, layer: int) -> np.ndarray:
     """Return what a hidden layer (0, 1, ...) gives (N, units), its activation applied.
 
     Examples
@@ -25,13 +25,13 @@ def hidden_layer(net: Network, rows: np.ndarray | Rows, layer: int) -> np.ndarra
     >>> hidden_layer(net, np.array([[3.0]], "float32"), 0).tolist()
     [[3.0, 0.0]]
     """
-    if isinstance(rows, Rows):
+    if isinstance(rows, SparseRows):
         net, rows = _after_first_product(net, rows)
     pieces = (rows[i : i + PIECE] for i in range(0, len(rows), PIECE))
     return np.concatenate([net.forward(piece)[1].A[layer] for piece in pieces])
 
 
-def input_gradient(net: Network, rows: np.ndarray | Rows, logits: bool) -> np.ndarray:
+def input_gradient(net: Network, rows: np.ndarray | SparseRows, logits: bool) -> np.ndarray:
     """Return the gradient (N, O, I) of the outputs, or of the logits, by the inputs at each row.
 
     Raises
@@ -48,7 +48,7 @@ def input_gradient(net: Network, rows: np.ndarray | Rows, logits: bool) -> np.nd
     """
     found = _room_for((len(rows), net.n_outputs, net.n_inputs), net.dtype)
     first = None
-    if isinstance(rows, Rows):
+    if isinstance(rows, SparseRows):
         first = net.weights[0].T
         net, rows = _after_first_product(net, rows)
     for begin in range(0, len(rows), PIECE):
@@ -65,7 +65,7 @@ def input_gradient(net: Network, rows: np.ndarray | Rows, logits: bool) -> np.nd
     return found
 
 
-def _after_first_product(net: Network, rows: Rows) -> tuple[Network, np.ndarray]:
+def _after_first_product(net: Network, rows: SparseRows) -> tuple[Network, np.ndarray]:
     """Return X W of the first layer, and a network that goes on from there: it multiplies by 1 first."""
     W, *others = net.weights
     units = W.shape[1]

@@ -14,15 +14,15 @@ from ..data import arrays as data
 from ..data.arrays import numbers
 from ..losses import Huber, Loss, Quantile
 from ..predictor import MethodPredictor, as_it_is, first_column
-from .base import Perceptron
+from .base import BaseMLP
 from .input import validated, wanted
 from .parameters import are_sizes
-from .partial_fit import only_by_steps
+from .partial_fit import available_for_steps
 
 REGRESSION_LOSSES = ("squared_error", "poisson", "absolute_error", "huber", "quantile")
 
 
-class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A regressor: scikit-learn's `MLPRegressor`, and what that declines to have.
 
     Parameters
@@ -256,7 +256,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
         return self
 
-    @only_by_steps
+    @available_for_steps
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Do one iteration over these rows, with the solver's state as the last call left it; return self.
 

@@ -13,7 +13,7 @@ from ..data import blocks
 from ..data.arrays import Targets, matched
 from ..optimizers import LBFGS
 from .history import DivergedError, History
-from .loop import Problem, Rules, Watch
+from .loop import EpochEnd, FitOptions, Problem
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -31,17 +31,17 @@ def _wide(rows: Any) -> Any:
     return rows.astype(np.float64, copy=False)
 
 
-def refuse(net: Network, problem: Problem, rules: Rules) -> None:
+def refuse(net: Network, problem: Problem, options: FitOptions) -> None:
     """Raise for what a training by L-BFGS cannot have."""
     for name, default in (("clip_norm", None), ("ema", None), ("order", None)):
-        if getattr(rules, name) != default:
+        if getattr(options, name) != default:
             raise ValueError(f"{name} must not be given with L-BFGS, which has no batches")
     if any(net.dropout):
         raise ValueError("a network with dropout must have an optimizer that takes steps, got LBFGS")
 
 
-def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> History:
-    """Train the parameters in place for at most `rules.epochs` iterations and return what happened."""
+def minimize(net: Network, problem: Problem, spec: LBFGS, options: FitOptions) -> History:
+    """Train the parameters in place for at most `options.epochs` iterations and return what happened."""
     from scipy import optimize
 
     given, wide = problem, np.dtype(np.float64)
@@ -59,7 +59,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
         )
     costs: list[float] = []  # of the points that SciPy has asked for
     began = time.perf_counter()
-    watch = Watch(net, rules, history)
+    epoch_end = EpochEnd(net, options, history)
 
     def full(p: np.ndarray) -> np.ndarray:
         if not any(net.frozen):
@@ -81,10 +81,10 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
     def iterated(intermediate_result: Any) -> None:
         net.params[:] = full(intermediate_result.x)
         history.rate.append(1.0)
-        watch.validate()
-        if rules.max_seconds is not None and time.perf_counter() - began >= rules.max_seconds:
+        epoch_end.validate()
+        if options.max_seconds is not None and time.perf_counter() - began >= options.max_seconds:
             history.stopped_by = "max_seconds"
-        watch.tell()
+        epoch_end.notify()
         if history.stopped_by:
             raise _Stop
         history.loss.append(float(intermediate_result.fun))
@@ -92,25 +92,25 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, rules: Rules) -> Histo
     try:
         result = optimize.minimize(
             cost, start[free], jac=True, method="L-BFGS-B", callback=iterated,
-            options={"maxiter": rules.epochs, "maxcor": spec.history, "gtol": spec.gtol, "ftol": spec.ftol,
-                     "maxfun": spec.max_evaluations or 100 * rules.epochs, "maxls": spec.line_search},
+            options={"maxiter": options.epochs, "maxcor": spec.history, "gtol": spec.gtol, "ftol": spec.ftol,
+                     "maxfun": spec.max_evaluations or 100 * options.epochs, "maxls": spec.line_search},
         )  # fmt: skip
         net.params[:] = full(result.x)
         if result.status == 1:
-            history.stopped_by = "epochs" if result.nit >= rules.epochs else "evaluations"
+            history.stopped_by = "epochs" if result.nit >= options.epochs else "evaluations"
         else:
             history.stopped_by = "converged" if result.status == 0 else "line_search"
     except _Stop:
         pass
     finally:
         history.seconds = time.perf_counter() - began
-        watch.close()
+        epoch_end.close()
     if len(history.loss) > 1:
         history.loss.pop()  # the cost after the last iteration: nothing was done with it
-    if rules.record == "step":
+    if options.record == "step":
         history.step_loss = costs
     if not _core.all_finite(net.params):
         net.params[:] = start
         raise DivergedError(len(history.loss) - 1, costs[-1], "a weight is not finite")
-    watch.warn(given, len(costs), [])
+    epoch_end.warn(given, len(costs), [])
     return history

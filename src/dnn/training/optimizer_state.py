@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ..network import Network
 
 
-class Guard:
+class WriteLock:
     """Lets one training at a time write the parameters of a network, and counts how often that was done."""
 
     def __init__(self) -> None:
         self.changes = 0
         self._lock = threading.Lock()
 
-    def writing(self, what: str) -> Guard:
+    def writing(self, what: str) -> WriteLock:
         """Take it for a ``with`` block, or raise RuntimeError if another holds it."""
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(f"{what} must not be called on a network that is in training")
@@ -127,7 +127,7 @@ class OptimizerState:
         else:
             rate = checks.check_real("rate", rate, 0.0)
         net = self.net
-        with net._guard.writing("step"):
+        with net._write_lock.writing("step"):
             _core.update(
                 net._plan, params, grad, self.slots, self.info.index, self.hyper, self.weight_decay,
                 rate, self.n_steps + 1, frozen_of(net),

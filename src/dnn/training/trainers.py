@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PythonLoss: TypeAlias = "Callable[[Any, np.ndarray], float] | None"
 
 
-class Steps(Protocol):
+class Trainer(Protocol):
     """What does steps of a training, as the core's Trainer does."""
 
     step: int
@@ -47,7 +47,7 @@ class BlockTrainer:
         self,
         problem: Problem,
         batch: int,
-        trainer: Callable[[np.ndarray, Any, Any, Any, PythonLoss, int], Steps],
+        trainer: Callable[[np.ndarray, Any, Any, Any, PythonLoss, int], Trainer],
     ) -> None:
         assert isinstance(problem.X, BlockRows)
         self.X: BlockRows = problem.X
@@ -60,7 +60,7 @@ class BlockTrainer:
         tile = next(self.X.tiles())
         held = min(self.n_full, max(1, tile.stop // batch))
         # The core counts the batches of its rows from the number of rows: the short last one has its own.
-        self.sets: list[tuple[list[np.ndarray | None], np.ndarray, Steps | None]] = []
+        self.sets: list[tuple[list[np.ndarray | None], np.ndarray, Trainer | None]] = []
         for n_rows in (held * batch, rest):
             X = np.empty((n_rows, self.X.shape[1]), self.X.dtype)
             Y, classes, weights = (
@@ -188,7 +188,7 @@ class SummedTrainer:
 class Divided:
     """A trainer that reports ``loss / divisor + penalties``, a step at a time: penalties change with each."""
 
-    def __init__(self, trainer: Steps, problem: Problem, batch: int) -> None:
+    def __init__(self, trainer: Trainer, problem: Problem, batch: int) -> None:
         self.trainer = trainer
         self.problem = problem
         self.batch = batch
