@@ -56,6 +56,7 @@ class Plan:
     dropout: bool
     def __init__(self, n_inputs: int, layers: Sequence[tuple[int, str, Sequence[float], float]]) -> None: ...
     def units(self, slot: int) -> int: ...
+    def offsets(self, layer: int) -> tuple[int, int, int]: ...
 
 class Layout:
     size: int
@@ -183,7 +184,7 @@ def cost_and_gradient(
     l1: float,
     grad: np.ndarray,
     n_threads: int = 0,
-) -> float: ...
+) -> tuple[float, float]: ...
 def update(
     plan: Plan,
     params: np.ndarray,

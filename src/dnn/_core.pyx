@@ -60,6 +60,10 @@ cdef struct Slot:
     Matrix V        # what the slope is computed from: A before dropout, or Z
     Matrix dZ
 
+cdef struct Cost:      # of a batch, before its step
+    double loss         # the weighted mean of its losses
+    double penalty      # what L2 and L1 add
+
 cdef struct Job
 
 cdef struct Shared:  # what the members of a team tell each other
@@ -70,11 +74,11 @@ cdef struct Shared:  # what the members of a team tell each other
     # the steps to do
     const int64_t* order
     const double* rates
-    double* costs
+    Cost* costs
     Py_ssize_t first, n_steps
     Py_ssize_t done             # steps that were good
     double began, late          # when all members had come; seconds that the first waited for them
-    double cost                 # of a pass over all rows
+    Cost cost                   # of a pass over all rows
     Entries entries
 
 cdef struct Job:
@@ -699,10 +703,10 @@ cdef void rows_tiles(Job* job, Py_ssize_t n, double total, bint forward, bint ba
         poll_signals(job, flops * rows)
 
 
-cdef void rows_phase(Job* job, Py_ssize_t n, double total, double* cost) noexcept nogil:
+cdef void rows_phase(Job* job, Py_ssize_t n, double total, Cost* cost) noexcept nogil:
     """Forward, loss and backward for the n rows of a batch; total: the sum of their weights."""
     cdef Py_ssize_t t
-    cost[0] = 0
+    cost.loss = 0
     if job.sparse:
         group_entries(job, n)
     if job.python_loss != NULL:  # called once, between forward and backward
@@ -715,13 +719,13 @@ cdef void rows_phase(Job* job, Py_ssize_t n, double total, double* cost) noexcep
         barrier(job)
         rows_tiles(job, n, total, False, True)
         barrier(job)
-        cost[0] = job.row_sums[0] / total
+        cost.loss = job.row_sums[0] / total
         return
     rows_tiles(job, n, total, True, True)
     barrier(job)
     for t in range(n_tiles(job, n)):
-        cost[0] += job.row_sums[t]
-    cost[0] /= total
+        cost.loss += job.row_sums[t]
+    cost.loss /= total
 
 
 cdef double call_python_loss(Job* job, Py_ssize_t n) noexcept with gil:
@@ -776,8 +780,8 @@ cdef double sum_tiles(const Job* job, int which) noexcept nogil:
     return total
 
 
-cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, double* cost) noexcept nogil:
-    """dW and db of every layer, into the gradient or the optimizer; the penalty, divided by total, is added to the cost."""
+cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, Cost* cost) noexcept nogil:
+    """dW and db of every layer, into the gradient or the optimizer; the penalty is divided by total."""
     cdef const Tile* tile
     cdef const Op* op
     cdef double norm
@@ -795,7 +799,7 @@ cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, dou
                 break
             poll_signals(job, n * flops_of(job, &job.ops[tile.op]) * (tile.i1 - tile.i0) / job.ops[tile.op].n_in)
     barrier(job)
-    cost[0] += sum_tiles(job, 0)
+    cost.penalty = sum_tiles(job, 0)
     if job.grad == NULL or not update:
         return GOOD
     if job.shared.stop:
@@ -825,11 +829,11 @@ cdef Status weights_phase(Job* job, Py_ssize_t n, double total, bint update, dou
     return GOOD
 
 
-cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept nogil:
+cdef Status one_step(Job* job, Py_ssize_t n, double rate, Cost* cost) noexcept nogil:
     """One step of the optimizer on a batch of n rows."""
     cdef double total = weight_of(job, n)
     cdef Status status
-    cost[0] = 0
+    cost.loss = cost.penalty = 0
     if total == 0:
         return GOOD  # nobody asked for anything: the batch is skipped
     if job.partial_grads != NULL:
@@ -839,7 +843,7 @@ cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept
     rows_phase(job, n, total, cost)
     if job.shared.stop:
         return STOPPED
-    if not isfinite(cost[0]):
+    if not isfinite(cost.loss):
         return NOT_FINITE  # nothing was changed
     dnn_scalars(job.optimizer, job.hyper, rate, job.step + 1, job.scalars)
     job.rate = rate
@@ -847,7 +851,7 @@ cdef Status one_step(Job* job, Py_ssize_t n, double rate, double* cost) noexcept
     if status != GOOD:
         return status
     job.step += 1
-    return GOOD if isfinite(cost[0]) else NOT_FINITE
+    return GOOD if isfinite(cost.penalty) else NOT_FINITE
 
 
 include "core/sparse.pxi" # the first layer of a sparse X
@@ -860,7 +864,7 @@ cdef void run_steps(void* arg, int me) noexcept nogil:
     cdef Shared* shared = job.shared
     cdef Py_ssize_t steps_per_epoch = (job.n_rows + job.batch - 1) // job.batch
     cdef Py_ssize_t s, epoch, begin, n
-    cdef double cost
+    cdef Cost cost
     cdef Status status = GOOD
     cdef unsigned mode = dnn_flush_subnormals()
     if job.fresh and job.feature_major:

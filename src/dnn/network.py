@@ -114,12 +114,10 @@ class Network:
         self._plan = _core.Plan(*spec)
         self._params = _core.zeros((self._plan.n_params,), self.dtype)
         weights, biases = [], []
-        begin, n_in = 0, self.n_inputs
-        for layer in self.layers:
-            end = begin + n_in * layer.units
-            weights.append(self._params[begin:end].reshape(n_in, layer.units))
-            biases.append(self._params[end : end + layer.units])
-            begin, n_in = end + layer.units, layer.units
+        for i, layer in enumerate(self.layers):
+            W, b, end = self._plan.offsets(i)
+            weights.append(self._params[W:b].reshape(-1, layer.units))
+            biases.append(self._params[b:end])
         self._weights, self._biases = tuple(weights), tuple(biases)
         self._write_lock = WriteLock()
         self._predictor = Predictor(spec, self._plan, self._params)
@@ -402,7 +400,7 @@ class Network:
         alpha, l1 = checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0)
         grad = np.empty(self.n_params, self.dtype)
         problem = training.Problem(self._plan, self._params, rows, targets, weights, kind, alpha, l1)
-        return problem.cost_and_gradient(self._params, grad), grad
+        return sum(problem.cost_and_gradient(self._params, grad)), grad
 
     def optimizer(self, spec: str | optimizers.Optimizer) -> OptimizerState:
         """Return an optimizer with a fresh state for these parameters, whose ``step(grad)`` updates them.

@@ -64,6 +64,14 @@ cdef class Plan:
             raise IndexError(f"slot must be in 0 .. {self.n_ops}, got {slot}")
         return self.ops[slot - 1].n_out if slot else self.n_inputs
 
+    def offsets(self, int layer):
+        """Where the parameters of a layer (0, 1, ...) stand: (first of W, first of b, end of b). W (n_in, n_out) is in
+        C order. No other place knows this order."""
+        if not 0 <= layer < self.n_ops:
+            raise IndexError(f"layer must be in 0 .. {self.n_ops - 1}, got {layer}")
+        cdef const Op* op = &self.ops[layer]
+        return op.W, op.b, op.b + op.n_out
+
     @property
     def dropout(self):
         """Whether anything is dropped in training."""

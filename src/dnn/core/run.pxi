@@ -537,7 +537,7 @@ cdef void vjp_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
 cdef void vjp_rows(void* jobs, int me) noexcept nogil:
     """A vector-Jacobian product."""
     cdef Job* job = (<Job**>jobs)[me]
-    cdef double cost = 0
+    cdef Cost cost
     cdef unsigned mode
     derive_for_all(job)
     over_rows(job, vjp_block)
@@ -550,7 +550,8 @@ cdef void vjp_rows(void* jobs, int me) noexcept nogil:
 cdef void cost_rows(void* jobs, int me) noexcept nogil:
     """Cost and gradient; the cost into the first of the sums of the tiles."""
     cdef Job* job = (<Job**>jobs)[me]
-    cdef double cost = 0, total = weight_of(job, job.n_rows)
+    cdef Cost cost
+    cdef double total = weight_of(job, job.n_rows)
     cdef unsigned mode = dnn_flush_subnormals()
     derive_for_all(job)
     rows_phase(job, job.n_rows, total, &cost)
@@ -807,7 +808,7 @@ def backward(Plan plan, Layout layout, params, X, cache_block, seed, masks, d_ou
 
 def cost_and_gradient(Plan plan, params, X, int loss, par, Y, classes, weights, python_loss,
                       double alpha, double l1, grad, int n_threads=0):
-    """Cost of all rows of X (N, I), penalties included; its gradient is written to grad (P,). No dropout."""
+    """Mean loss of all rows of X (N, I), and penalty; the gradient of their sum is written to grad (P,). No dropout."""
     cdef Py_ssize_t n_rows
     cdef int size
     n_rows, size = rows_and_size(X)
@@ -823,7 +824,7 @@ def cost_and_gradient(Plan plan, params, X, int loss, par, Y, classes, weights, 
     job.alpha, job.l1 = alpha, l1
     job.grad = run.bind(grad, plan.n_params, 1, True)
     run.over_all(cost_rows, n_threads, 3 * flops_per_row(job))
-    return run.shared.cost
+    return run.shared.cost.loss, run.shared.cost.penalty
 
 
 cdef bint of_outputs(Plan plan, int loss, python_loss):
@@ -911,14 +912,14 @@ cdef class Trainer:
         self.run.job.step = value
 
     def steps(self, order, rates, costs, Py_ssize_t first):
-        """Do len(rates) steps; the cost of each, before its update, is written to costs. Returns how many
-        were done: fewer than asked for where a loss was not finite, whose cost is then the last written.
+        """Do len(rates) steps; loss and penalty of each, before its update, are written to costs (n_steps, 2).
+        Returns how many were done: fewer than asked for where a cost was not finite, which is then the last written.
 
         order (epochs, N): rows of X in the order of each epoch, None for as they stand; the first step is
         batch number `first` of the first of these epochs.
         """
         cdef Job* job = &self.run.job
-        cdef ArrayRef r = bind(rates, -1, 1, b"d"), c = bind(costs, -1, 1, b"d", True), o
+        cdef ArrayRef r = bind(rates, -1, 1, b"d"), c = bind(costs, -1, 2, b"d", True), o
         cdef const int64_t* rows = NULL
         cdef Py_ssize_t steps_per_epoch = (job.n_rows + job.batch - 1) // job.batch
         cdef Py_ssize_t done = 0, n_steps = r.n_rows, i
@@ -937,7 +938,7 @@ cdef class Trainer:
         if job.sparse:
             self.run.reserve(largest_batch(job, rows, first, n_steps))
         self.run.shared.order, self.run.shared.rates = rows, <const double*>r.at
-        self.run.shared.costs, self.run.shared.first = <double*>c.at, first
+        self.run.shared.costs, self.run.shared.first = <Cost*>c.at, first
         if self.run.shared.team != NULL and not dnn_team_is_here(self.run.shared.team):
             self.close()  # a child of a fork
         if not self.team_started:

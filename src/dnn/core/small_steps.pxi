@@ -1,6 +1,6 @@
 # A step of a small net, part of _core.pyx: with one barrier (replicated_step), or with examples in columns (feature_major_step).
 
-cdef Status replicated_step(Job* job, Py_ssize_t n, double total, double rate, double* cost) noexcept nogil:
+cdef Status replicated_step(Job* job, Py_ssize_t n, double total, double rate, Cost* cost) noexcept nogil:
     """A step with one barrier, for a net whose weights are few: the batch is cut into N_SHARDS parts, whatever
     the number of members, each with a gradient of its own. Every member adds these up and updates parameters
     and state of its own: to do it twice takes less time than to hand the results over."""
@@ -31,16 +31,16 @@ cdef Status replicated_step(Job* job, Py_ssize_t n, double total, double rate, d
     if job.shared.stop:
         return STOPPED
     for p in range(N_SHARDS):
-        cost[0] += job.row_sums[2 * p + job.step % 2]
-    cost[0] /= total
-    if not isfinite(cost[0]):
+        cost.loss += job.row_sums[2 * p + job.step % 2]
+    cost.loss /= total
+    if not isfinite(cost.loss):
         return NOT_FINITE
     for p in range(1, N_SHARDS):
         job.kernels.add(P, grads if p == 1 else job.G, grads + p * P * job.size, job.G)
     return apply(job, max(total, job.least * n), rate, cost)
 
 
-cdef Status apply(Job* job, double total, double rate, double* cost) noexcept nogil:
+cdef Status apply(Job* job, double total, double rate, Cost* cost) noexcept nogil:
     """The end of a step whose whole gradient stands in G: the penalty, divided by total, clipping, the optimizer, W'."""
     cdef const Op* op
     cdef double norm = 0
@@ -49,7 +49,7 @@ cdef Status apply(Job* job, double total, double rate, double* cost) noexcept no
     for i in range(job.n_ops):
         op = &job.ops[i]
         if job.alpha != 0 or job.l1 != 0:
-            cost[0] += job.kernels.penalty(op.n_in, op.n_out, job.params + op.W * job.size, op.n_out, job.alpha / total,
+            cost.penalty += job.kernels.penalty(op.n_in, op.n_out, job.params + op.W * job.size, op.n_out, job.alpha / total,
                                            job.l1 / total, NULL if is_frozen(job, i) else job.G + op.W * job.size, op.n_out)
         if is_frozen(job, i):
             memset(job.G + op.W * job.size, 0, (op.n_in + 1) * op.n_out * job.size)
@@ -74,7 +74,7 @@ cdef Status apply(Job* job, double total, double rate, double* cost) noexcept no
     if job.feature_major:
         transpose_weights(job)
     job.step += 1
-    return GOOD if isfinite(cost[0]) else NOT_FINITE
+    return GOOD if isfinite(cost.penalty) else NOT_FINITE
 
 
 cdef void transpose_replica(const Job* job) noexcept nogil:
@@ -106,7 +106,7 @@ cdef void transpose_batch(Job* job, Py_ssize_t n) noexcept nogil:
         job.cached_begin, job.batch_cached = job.begin, n
 
 
-cdef Status feature_major_step(Job* job, Py_ssize_t n, double total, double rate, double* cost) noexcept nogil:
+cdef Status feature_major_step(Job* job, Py_ssize_t n, double total, double rate, Cost* cost) noexcept nogil:
     """A step of a net of few units and one output, whose rows would not fill a vector: examples lie in columns,
     as in the course, and fill the lanes. A' (n_in + 1, n) has a last row of ones, and [W; b] stand in the
     parameters as one matrix, so that Z' = [W; b]' A', and [dW; db] = A' dZ, are a product each."""
@@ -127,11 +127,11 @@ cdef Status feature_major_step(Job* job, Py_ssize_t n, double total, double rate
         if f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
             job.kernels.activate(activation, op.par, op.n_out, n, NULL, dst.Z.at, dst.Z.ld if not last else n,
                                  f.at, f.ld if not last else n)
-    cost[0] = loss_tile(job, 0, n, 1 / total, True, NULL) / total
+    cost.loss = loss_tile(job, 0, n, 1 / total, True, NULL) / total
     poll_signals(job, 3 * flops_per_row(job) * n + 1e4)
     if job.shared.stop:
         return STOPPED
-    if not isfinite(cost[0]):
+    if not isfinite(cost.loss):
         return NOT_FINITE
     for i in range(job.n_ops - 1, -1, -1):
         op, last = &job.ops[i], i == job.n_ops - 1

@@ -27,7 +27,6 @@ from ..predictor import write_outputs
 from ..training import diagnosis, lbfgs
 from ..training import loop as training
 from ..training.history import DivergedError, History
-from ..training.trainers import penalty
 from . import passes
 from .convergence import Convergence, SklearnLearningRate, Validation, figure_of
 from .input import layers_given, network_dtype, rows_of, some, validated, wanted, weights_of
@@ -450,8 +449,8 @@ class BaseMLP(ParameterMixin):
             raise
         self.history_ = history
         self.n_iter_ = len(history.rate)
-        weight = len(problem.X) if problem.weights is None else problem.weights.sum()
-        self.loss_ = problem.mean_loss() / problem.divisor + penalty(problem, float(weight))
+        loss, penalty = problem.cost_and_gradient(net.params, np.empty_like(net.params))
+        self.loss_ = loss / problem.divisor + penalty
         self.best_loss_ = min(self.best_loss_, self.loss_)
         tries = {
             "epochs": "a larger max_iter",

@@ -14,6 +14,7 @@ from ..data.arrays import Targets, matched
 from ..optimizers import LBFGS
 from .history import DivergedError, History
 from .loop import EpochEnd, FitOptions, Problem
+from .trainers import layer_slices
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -53,10 +54,9 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, options: FitOptions) -
     # What is trained: everything, of which no copy is made, or the elements of a mask
     free: Any = slice(None)
     if any(net.frozen):
-        free = np.repeat(
-            [not frozen for frozen in net.frozen],
-            [W.size + b.size for W, b in zip(net.weights, net.biases, strict=True)],
-        )
+        free = np.ones(net.n_params, dtype=bool)
+        for part, frozen in zip(layer_slices(problem.plan), net.frozen, strict=True):
+            free[part] = not frozen
     costs: list[float] = []  # of the points that SciPy has asked for
     began = time.perf_counter()
     epoch_end = EpochEnd(net, options, history)
@@ -70,7 +70,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, options: FitOptions) -
 
     def cost(p: np.ndarray) -> tuple[float, np.ndarray]:
         grad = np.empty_like(start)  # SciPy keeps it
-        value = problem.cost_and_gradient(full(p), grad)
+        value = sum(problem.cost_and_gradient(full(p), grad))
         if not costs:
             if not np.isfinite(value):
                 raise DivergedError(0, float("nan"), f"the cost of the first weights is {value}")

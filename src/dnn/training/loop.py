@@ -26,7 +26,7 @@ from ..losses import LossFunction, LossSpec
 from . import diagnosis
 from .history import DivergedError, Event, History
 from .optimizer_state import OptimizerState, frozen_of
-from .trainers import BlockTrainer, Divided, PythonLoss, SummedTrainer, Trainer
+from .trainers import BlockTrainer, PythonLoss, SummedTrainer, Trainer
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -110,8 +110,8 @@ class Problem:
 
         return call
 
-    def cost_and_gradient(self, params: np.ndarray, grad: np.ndarray) -> float:
-        """Return the cost at params (P,), and write its gradient to grad (P,)."""
+    def cost_and_gradient(self, params: np.ndarray, grad: np.ndarray) -> tuple[float, float]:
+        """Return loss and penalty at params (P,), and write the gradient of their sum to grad (P,)."""
         if isinstance(self.X, BlockRows):
             return self._cost_and_gradient_by_tiles(self.X, params, grad)
         return _core.cost_and_gradient(
@@ -119,11 +119,13 @@ class Problem:
             self.targets.classes, self.weights, self.python_loss(), *self.penalties, grad, self.n_threads,
         )  # fmt: skip
 
-    def _cost_and_gradient_by_tiles(self, X: BlockRows, params: np.ndarray, grad: np.ndarray) -> float:
+    def _cost_and_gradient_by_tiles(
+        self, X: BlockRows, params: np.ndarray, grad: np.ndarray
+    ) -> tuple[float, float]:
         """Sum over tiles of rows; each takes the share of the penalties that it has of the weight."""
         whole = float(len(X) if self.weights is None else self.weights.sum())
         penalized = max(whole, self.least * len(X))
-        part, cost = np.empty_like(grad), 0.0
+        part, loss, penalty = np.empty_like(grad), 0.0, 0.0
         grad[:] = 0
         for rows in X.tiles():
             tile = replace(self, X=X[rows], targets=some_of(self.targets, rows))
@@ -132,9 +134,11 @@ class Problem:
             share = float(len(tile.X) if tile.weights is None else tile.weights.sum()) / whole
             if share:
                 tile.alpha, tile.l1 = (factor * share * whole / penalized for factor in (self.alpha, self.l1))
-                cost += share * tile.cost_and_gradient(params, part)
+                of_tile = tile.cost_and_gradient(params, part)
+                loss += share * of_tile[0]
+                penalty += share * of_tile[1]
                 grad += share * part
-        return cost
+        return loss, penalty
 
     def mean_loss(self) -> float:
         """Return the mean of the losses, with the weights of the rows, as the parameters are now."""
@@ -391,8 +395,6 @@ def train(
     else:
         Y, classes = problem.targets.Y, problem.targets.classes
         trainer = trainer_of(core_rows(X), Y, classes, problem.weights, problem.python_loss(), batch, gather)
-    if problem.divisor > 1:
-        trainer = Divided(trainer, problem, batch)
     rate, first_step = optimizer.schedule, optimizer.n_steps  # where the schedule goes on
     history = History(problem.loss.name)
     watched = bool(options.validate or options.callbacks or options.progress or rate.watches)
@@ -418,12 +420,13 @@ def train(
             elif options.stopping is not None and (free := options.stopping.epochs_until_check()) is not None:
                 n_steps = min(n_steps, free * steps_per_epoch - begun)
             rates = rate.rates(first_step + done, n_steps, steps_per_epoch)
-            written = np.zeros(n_steps)
+            of_steps = np.zeros((n_steps, 2))  # loss and penalty
             rows = orders.take(epoch, -(-(begun + n_steps) // steps_per_epoch)) if orders else None
             if checkpoint.due(flops):
                 first = slice(begun * batch, (begun + 1) * batch)
                 checkpoint.keep(float(problem.losses_of(first if rows is None else rows[0, first]).sum()))
-            good = trainer.steps(rows, rates, written, begun)
+            good = trainer.steps(rows, rates, of_steps, begun)
+            written = of_steps[:, 0] / problem.divisor + of_steps[:, 1]
             recent.extend(written[: good + 1][-64:].tolist())
             if options.record == "step":
                 history.step_loss += written[:good].tolist()
@@ -443,10 +446,10 @@ def train(
                 )
                 history.loss += means.tolist()
                 costs = costs[ended * steps_per_epoch :]
-                of_steps = rate.rates(
+                rates = rate.rates(
                     first_step + epoch * steps_per_epoch, ended * steps_per_epoch, steps_per_epoch
                 )
-                history.rate += of_steps[::steps_per_epoch].tolist()
+                history.rate += rates[::steps_per_epoch].tolist()
             if done == total:
                 history.stopped_by = "epochs"
             elif options.max_seconds is not None and time.perf_counter() - began >= options.max_seconds:

@@ -1,4 +1,4 @@
-"""What does the steps of a training in place of the core's Trainer: over rows in blocks, with costs split."""
+"""What does the steps of a training over rows in blocks, in place of the core's Trainer."""
 
 from __future__ import annotations
 
@@ -149,15 +149,15 @@ class SummedTrainer:
             batch = self.problem.take(rows if order is None else order[epoch, rows])
             if batch.weights is not None and not batch.weights.any():
                 costs[i] = 0.0  # it is skipped
-            elif not self._step(batch, float(rate), costs[i : i + 1]):
+            elif not self._step(batch, float(rate), costs[i]):
                 return i
         return len(rates)
 
     def _step(self, batch: Problem, rate: float, cost: np.ndarray) -> bool:
         """Do one step; return whether its cost and gradient were finite."""
         params, optimizer, grad = batch.params, self.optimizer, self.grad
-        cost[0] = batch.cost_and_gradient(params, grad)
-        if not np.isfinite(cost[0]):
+        cost[:] = batch.cost_and_gradient(params, grad)
+        if not np.isfinite(cost).all():
             return False
         if self.clip_norm is not None:
             norm = self._norm(batch)
@@ -185,61 +185,7 @@ class SummedTrainer:
         """Do nothing: it has no threads of its own."""
 
 
-class Divided:
-    """A trainer that reports ``loss / divisor + penalties``, a step at a time: penalties change with each."""
-
-    def __init__(self, trainer: Trainer, problem: Problem, batch: int) -> None:
-        self.trainer = trainer
-        self.problem = problem
-        self.batch = batch
-
-    @property
-    def step(self) -> int:
-        """Updates done."""
-        return self.trainer.step
-
-    @step.setter
-    def step(self, value: int) -> None:
-        self.trainer.step = value
-
-    def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
-        """Do len(rates) steps, as the core's Trainer does."""
-        problem, n = self.problem, len(self.problem.X)
-        for i in range(len(rates)):
-            epoch, number = divmod(first + i, -(-n // self.batch))
-            rows: Any = slice(number * self.batch, min((number + 1) * self.batch, n))
-            weight = float(rows.stop - rows.start)
-            now = None if order is None else order[epoch : epoch + 1]
-            if problem.weights is not None:
-                weight = float(problem.weights[rows if now is None else now[0, rows]].sum())
-            least = problem.least * (rows.stop - rows.start)
-            penalties = penalty(problem, max(weight, least) if weight else 0)
-            if not self.trainer.steps(now, rates[i : i + 1], costs[i : i + 1], number):
-                return i
-            costs[i] = (costs[i] - penalties) / problem.divisor + penalties
-        return len(rates)
-
-    def close(self) -> None:
-        """End the team of threads."""
-        self.trainer.close()
-
-
-def penalty(problem: Problem, weight: float) -> float:
-    """Return the penalties of a batch of this weight, as the parameters are now."""
-    if weight == 0 or (problem.alpha == 0 and problem.l1 == 0):
-        return 0.0
-    (alpha, l1), total = problem.penalties, 0.0
-    for op, part in enumerate(layer_slices(problem.plan), 1):
-        W = problem.params[part.start : part.stop - problem.plan.units(op)].astype(np.float64, copy=False)
-        total += 0.5 * alpha * float(W @ W) + l1 * float(np.abs(W).sum())
-    return total / weight
-
-
 def layer_slices(plan: _core.Plan) -> list[slice]:
     """Return where the parameters of each layer stand: W, then b."""
-    parts, begin, n_in = [], 0, plan.n_inputs
-    for op in range(plan.n_ops):
-        n_out = plan.units(op + 1)
-        parts.append(slice(begin, begin + (n_in + 1) * n_out))
-        begin, n_in = parts[-1].stop, n_out
-    return parts
+    offsets = map(plan.offsets, range(plan.n_ops))
+    return [slice(W, end) for W, _, end in offsets]
