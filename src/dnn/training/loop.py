@@ -25,8 +25,8 @@ from ..data.sparse import SparseRows, core_rows
 from ..losses import LossFunction, LossSpec
 from . import diagnosis
 from .history import DivergedError, Event, History
-from .optimizer_state import OptimizerState, frozen_of
-from .trainers import BlockTrainer, PythonLoss, SummedTrainer, Trainer
+from .optimizer_state import OptimizerState, frozen_of, optimizer_args
+from .trainers import BlockTrainer, SummedTrainer, Trainer
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -96,6 +96,14 @@ class Problem:
         """The factors alpha and l1 for sums of these weights."""
         return self.alpha * self.unit, self.l1 * self.unit
 
+    def loss_args(self) -> _core.LossArgs:
+        """Return the loss, its targets, the weights and the penalties, as the core takes them."""
+        alpha, l1 = self.penalties
+        return _core.LossArgs(
+            self.loss.info.index, self.loss.par, self.targets.Y, self.targets.classes, self.weights,
+            self.python_loss(), alpha, l1, self.least,
+        )  # fmt: skip
+
     def python_loss(self) -> Callable[[Any, np.ndarray], float] | None:
         """Return what the core calls for a loss in Python: logits in, their gradient out, in place."""
         function = self.loss.function
@@ -115,9 +123,8 @@ class Problem:
         if isinstance(self.X, BlockRows):
             return self._cost_and_gradient_by_tiles(self.X, params, grad)
         return _core.cost_and_gradient(
-            self.plan, params, core_rows(self.X), self.loss.info.index, self.loss.par, self.targets.Y,
-            self.targets.classes, self.weights, self.python_loss(), *self.penalties, grad, self.n_threads,
-        )  # fmt: skip
+            self.plan, params, core_rows(self.X), self.loss_args(), grad, self.n_threads
+        )
 
     def _cost_and_gradient_by_tiles(
         self, X: BlockRows, params: np.ndarray, grad: np.ndarray
@@ -220,7 +227,8 @@ def losses(
             out[rows] = losses(plan, params, X[rows], loss, some_of(targets, rows))
         return out
     if loss.function is None:
-        _core.losses(plan, params, core_rows(X), loss.info.index, loss.par, targets.Y, targets.classes, out)
+        args = _core.LossArgs(loss.info.index, loss.par, targets.Y, targets.classes)
+        _core.losses(plan, params, core_rows(X), args, out)
         return out
     for begin in range(0, len(X), 4096):
         rows = slice(begin, begin + 4096)
@@ -363,38 +371,35 @@ def train(
     flops = problem.flops_per_step(batch, not len(optimizer.slots))
     steps_per_chunk = max(1, int(options.chunk / flops))
     epochs_ahead = max(1, ORDER_AHEAD // n)
-    kernel, kind = optimizer.info.index, problem.loss.info.index
     if plan.dropout and optimizer.seed is None:
         optimizer.seed = int.from_bytes(rng.bytes(8), "little")
-    two_sweeps = True if options.clip_norm else options.two_sweeps
-    (alpha, l1), least = problem.penalties, problem.least
     mean = None if options.ema is None else params.copy()
-    mean_rate = 0.0 if options.ema is None else 1 - options.ema
+    args = optimizer_args(
+        optimizer,
+        frozen_of(net),
+        clip_norm=options.clip_norm or 0.0,
+        mean=mean,
+        mean_rate=1 - (options.ema or 0.0),
+    )
 
-    def trainer_of(
-        X: Any, Y: Any, classes: Any, weights: Any, python_loss: PythonLoss, batch: int, gather: bool = False
-    ) -> Trainer:
+    def trainer_of(X: Any, loss: _core.LossArgs, batch: int, gather: bool = False) -> Trainer:
         layout = _core.training_layout(
-            plan, params.itemsize, batch, gather, kind, python_loss, kernel, two_sweeps,
-            isinstance(problem.X, SparseRows),
+            plan, params.itemsize, batch, loss, args, gather=gather, two_sweeps=options.two_sweeps,
+            sparse=isinstance(problem.X, SparseRows),
         )  # fmt: skip
         return _core.Trainer(
-            plan, layout, params, X, loss=kind, par=problem.loss.par, Y=Y, classes=classes, weights=weights,
-            python_loss=python_loss, alpha=alpha, l1=l1, least=least, batch=batch, optimizer=kernel,
-            hyper=optimizer.hyper, weight_decay=optimizer.weight_decay, clip_norm=options.clip_norm or 0.0,
-            state=optimizer.slots, step=optimizer.n_steps, mean=mean, mean_rate=mean_rate,
-            frozen=frozen_of(net), seed=optimizer.seed or 0, n_threads=problem.n_threads,
+            plan, layout, params, X, loss, args, batch=batch, step=optimizer.n_steps,
+            seed=optimizer.seed or 0, n_threads=problem.n_threads,
         )  # fmt: skip
 
     trainer: Trainer
     width = plan.n_inputs + (plan.n_outputs if isinstance(problem.targets.Y, BlockRows) else 0)
     if isinstance(X, BlockRows) and batch * width * params.itemsize > HELD and not plan.dropout:
-        trainer = SummedTrainer(problem, batch, optimizer, options.clip_norm, mean, mean_rate, frozen_of(net))
+        trainer = SummedTrainer(problem, batch, args, optimizer.n_steps)
     elif isinstance(X, BlockRows):
         trainer = BlockTrainer(problem, batch, trainer_of)
     else:
-        Y, classes = problem.targets.Y, problem.targets.classes
-        trainer = trainer_of(core_rows(X), Y, classes, problem.weights, problem.python_loss(), batch, gather)
+        trainer = trainer_of(core_rows(X), problem.loss_args(), batch, gather)
     rate, first_step = optimizer.schedule, optimizer.n_steps  # where the schedule goes on
     history = History(problem.loss.name)
     watched = bool(options.validate or options.callbacks or options.progress or rate.watches)

@@ -129,10 +129,23 @@ class OptimizerState:
         net = self.net
         with net._write_lock.writing("step"):
             _core.update(
-                net._plan, params, grad, self.slots, self.info.index, self.hyper, self.weight_decay,
-                rate, self.n_steps + 1, frozen_of(net),
-            )  # fmt: skip
+                net._plan, params, grad, optimizer_args(self, frozen_of(net)), rate, self.n_steps + 1
+            )
             self.n_steps += 1
+
+
+def optimizer_args(
+    optimizer: OptimizerState, frozen: np.ndarray | None, **others: Any
+) -> _core.OptimizerArgs:
+    """Return an optimizer and its state as the core takes them."""
+    return _core.OptimizerArgs(
+        optimizer.info.index,
+        optimizer.hyper,
+        optimizer.slots,
+        optimizer.weight_decay,
+        frozen=frozen,
+        **others,
+    )
 
 
 def frozen_of(net: Network) -> np.ndarray | None:

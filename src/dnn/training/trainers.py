@@ -12,7 +12,6 @@ from ..data.blocks import BlockRows
 
 if TYPE_CHECKING:
     from .loop import Problem
-    from .optimizer_state import OptimizerState
 
 PythonLoss: TypeAlias = "Callable[[Any, np.ndarray], float] | None"
 
@@ -39,15 +38,12 @@ class BlockTrainer:
     batch : int
         Rows a step.
     trainer : callable
-        ``trainer(X, Y, classes, weights, python_loss, batch)`` returns the core's Trainer over these arrays,
-        which takes them as they stand. It keeps their places: what is written there later is what it reads.
+        ``trainer(X, loss, batch)`` returns the core's Trainer on these arrays.
+        It reads what is in the arrays at each step.
     """
 
     def __init__(
-        self,
-        problem: Problem,
-        batch: int,
-        trainer: Callable[[np.ndarray, Any, Any, Any, PythonLoss, int], Trainer],
+        self, problem: Problem, batch: int, trainer: Callable[[np.ndarray, _core.LossArgs, int], Trainer]
     ) -> None:
         assert isinstance(problem.X, BlockRows)
         self.X: BlockRows = problem.X
@@ -69,7 +65,8 @@ class BlockTrainer:
             if weights is not None:
                 weights[:] = 1
             loss = None if self.python_loss is None else self._loss
-            made = trainer(X, Y, classes, weights, loss, min(batch, n_rows)) if n_rows else None
+            args = problem.loss_args()._replace(Y=Y, classes=classes, weights=weights, function=loss)
+            made = trainer(X, args, min(batch, n_rows)) if n_rows else None
             self.sets.append(([Y, classes, weights], X, made))
         self.step = next(made for *_, made in self.sets if made is not None).step
 
@@ -119,25 +116,13 @@ class SummedTrainer:
         X is BlockRows. Nothing is dropped.
     batch : int
         Rows a step.
-    optimizer : OptimizerState
-    clip_norm : float or None
-    mean : ndarray (P,) or None
-        Becomes the running average of the parameters, which it approaches by `mean_rate`.
+    optimizer : OptimizerArgs
+    step : int
+        Updates that its state has seen.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        batch: int,
-        optimizer: OptimizerState,
-        clip_norm: float | None,
-        mean: np.ndarray | None,
-        mean_rate: float,
-        frozen: np.ndarray | None,
-    ) -> None:
-        self.problem, self.batch, self.optimizer = problem, batch, optimizer
-        self.clip_norm, self.mean, self.mean_rate, self.frozen = clip_norm, mean, mean_rate, frozen
-        self.step = optimizer.n_steps
+    def __init__(self, problem: Problem, batch: int, optimizer: _core.OptimizerArgs, step: int) -> None:
+        self.problem, self.batch, self.optimizer, self.step = problem, batch, optimizer, step
         self.grad = np.empty_like(problem.params)
 
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
@@ -159,26 +144,24 @@ class SummedTrainer:
         cost[:] = batch.cost_and_gradient(params, grad)
         if not np.isfinite(cost).all():
             return False
-        if self.clip_norm is not None:
+        if optimizer.clip_norm:
             norm = self._norm(batch)
             if not np.isfinite(norm):
                 return False
-            if norm > self.clip_norm:
-                grad *= self.clip_norm / norm
-        _core.update(
-            batch.plan, params, grad, optimizer.slots, optimizer.info.index, optimizer.hyper,
-            optimizer.weight_decay, rate, self.step + 1, self.frozen,
-        )  # fmt: skip
-        if self.mean is not None:
-            self.mean += self.mean_rate * (params - self.mean)
+            if norm > optimizer.clip_norm:
+                grad *= optimizer.clip_norm / norm
+        _core.update(batch.plan, params, grad, optimizer, rate, self.step + 1)
+        mean = optimizer.mean
+        if mean is not None:
+            mean += optimizer.mean_rate * (params - mean)
         self.step += 1
         return True
 
     def _norm(self, batch: Problem) -> float:
         """Return the norm of the gradient, without that of frozen layers."""
         parts = layer_slices(batch.plan)
-        if self.frozen is not None:
-            parts = [part for part, frozen in zip(parts, self.frozen, strict=True) if not frozen]
+        if self.optimizer.frozen is not None:
+            parts = [part for part, frozen in zip(parts, self.optimizer.frozen, strict=True) if not frozen]
         return float(np.sqrt(sum(np.sum(np.square(self.grad[part], dtype=np.float64)) for part in parts)))
 
     def close(self) -> None:
