@@ -9,7 +9,7 @@ LONG = 1e9  # flops of a step that is a try by itself
 
 
 def tries(throttle, now, outcomes, n=2):
-    """Let a team do tries with these outcomes (took, waited) at the time `now`; return the sizes of the tries."""
+    """Let a team do tries with these outcomes (took, waited), all at `now`; return the sizes of the tries."""
     sizes = []
     for took, waited in outcomes:
         members, steps = throttle.next(now, 10**6)

@@ -5,7 +5,7 @@
 cdef void slope_tile(const Job* job, const Op* op, Py_ssize_t r, Py_ssize_t n, const char* dA,
                      Py_ssize_t ldda) noexcept nogil:
     """dZ = dA f'(Z) of an operation's rows r .. r + n; dA holds these rows alone."""
-    cdef Slot slot = job.slots[op.dst]
+    cdef Slot* slot = &job.slots[op.dst]
     job.setup.kernels.slope(op.activation, op.par, n, op.n_out, row(job, slot.V, r), slot.V.ld, dA, ldda,
                       row(job, slot.dZ, r), slot.dZ.ld)
 
@@ -27,11 +27,11 @@ cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
     cdef const Op* op
     cdef DnnMatrix dZ, dA, W
     cdef DnnEpilogue epilogue
-    cdef Slot src
+    cdef Slot* src
     cdef bint fused
     for i in range(setup.n_ops - 1, lowest(job) - 1, -1):
         op = &setup.ops[i]
-        src = job.slots[op.src]
+        src = &job.slots[op.src]
         dZ = rows_from(job, job.slots[op.dst].dZ, r)
         # The product applies the slope of relu itself, unless dropout comes between, or unless writing dZ would overwrite
         # the matrix that the slope is computed from

@@ -84,9 +84,9 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[i]
     cdef int size = setup.size
-    cdef Slot dst = job.slots[op.dst]
+    cdef Slot* dst = &job.slots[op.dst]
     # f(Z) is written here; dropout then reads it and writes A
-    cdef DnnMatrix f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
+    cdef DnnMatrix* f = &dst.A if dnn_activations[op.activation].slope_from_z else &dst.V
     cdef int activation = IDENTITY if i == setup.n_ops - 1 and not setup.loss.from_outputs else op.activation
     cdef char* b = job.params + (op.b + o0) * size
     cdef DnnMatrix A = rows_from(job, job.slots[op.src].A, r), B
@@ -108,9 +108,9 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
             setup.kernels.gemm_nn(n, o1 - o0, op.n_in, &A, &B, &Z, &epilogue, job.scratch.workspace)
         b = NULL  # the product has added it
     if b != NULL or f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
-        setup.kernels.activate(activation, op.par, n, o1 - o0, b, Z.at, Z.ld, row(job, f, r) + o0 * size, f.ld)
+        setup.kernels.activate(activation, op.par, n, o1 - o0, b, Z.at, Z.ld, row(job, f[0], r) + o0 * size, f.ld)
     if drops(job, op.dst):
-        drop(job, op.dst, r, n, row(job, f, r), f.ld, row(job, dst.A, r), dst.A.ld)
+        drop(job, op.dst, r, n, row(job, f[0], r), f.ld, row(job, dst.A, r), dst.A.ld)
 
 
 cdef inline bint interrupted(Job* job, const Op* op, Py_ssize_t n) noexcept nogil:
@@ -137,7 +137,7 @@ cdef double loss_tile(const Job* job, Py_ssize_t r, Py_ssize_t n, double scale, 
     """Sum of the weighted losses of rows r .. r + n; with `gradient`, dZ of the last layer, times scale."""
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[setup.n_ops - 1]
-    cdef Slot out = job.slots[op.dst]
+    cdef Slot* out = &job.slots[op.dst]
     cdef const int64_t* order = job.batch.order
     cdef const char* Y = NULL
     cdef const int64_t* classes = NULL

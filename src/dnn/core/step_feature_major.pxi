@@ -43,16 +43,18 @@ cdef Status feature_major_step(Job* job, Py_ssize_t n, double total, double rate
     cdef const Setup* setup = job.setup
     cdef int i, size = setup.size, activation
     cdef const Op* op
-    cdef Slot src, dst
-    cdef DnnMatrix f, W, dW
+    cdef Slot* src
+    cdef Slot* dst
+    cdef DnnMatrix* f
+    cdef DnnMatrix W, dW, dA
     cdef DnnEpilogue epilogue
     cdef bint last
     epilogue.bias = NULL  # it is a row of [W; b]
     transpose_batch(job, n)
     for i in range(setup.n_ops):
         op, last = &setup.ops[i], i == setup.n_ops - 1
-        src, dst = job.slots[i], job.slots[i + 1]
-        f = dst.A if dnn_activations[op.activation].slope_from_z else dst.V
+        src, dst = &job.slots[i], &job.slots[i + 1]
+        f = &dst.A if dnn_activations[op.activation].slope_from_z else &dst.V
         activation = IDENTITY if last and not setup.loss.from_outputs else op.activation
         epilogue.kind = DNN_EPILOGUE_RELU if activation == RELU else DNN_EPILOGUE_NONE
         W = matrix(job.Wt[i], op.n_in + 1)
@@ -68,12 +70,12 @@ cdef Status feature_major_step(Job* job, Py_ssize_t n, double total, double rate
         return NOT_FINITE
     for i in range(setup.n_ops - 1, -1, -1):
         op, last = &setup.ops[i], i == setup.n_ops - 1
-        src, dst = job.slots[i], job.slots[i + 1]
+        src, dst = &job.slots[i], &job.slots[i + 1]
         epilogue.kind = DNN_EPILOGUE_NONE
         if last:  # one output: [dW; db] is a column, and is computed as a row, which takes fewer blocks
             dW = matrix(job.scratch.G + op.W * size, op.n_in + 1)
-            f = matrix(dst.dZ.at, n)
-            setup.kernels.gemm_nt(1, op.n_in + 1, n, &f, &src.A, &dW, &epilogue, NULL)
+            dA = matrix(dst.dZ.at, n)  # the column of dZ as a row
+            setup.kernels.gemm_nt(1, op.n_in + 1, n, &dA, &src.A, &dW, &epilogue, NULL)
         else:
             dW = matrix(job.scratch.G + op.W * size, op.n_out)
             setup.kernels.gemm_nt(op.n_in + 1, op.n_out, n, &src.A, &dst.dZ, &dW, &epilogue, NULL)
@@ -86,8 +88,8 @@ cdef Status feature_major_step(Job* job, Py_ssize_t n, double total, double rate
             epilogue.slope = src.A
             setup.kernels.gemm_nn(op.n_in, n, op.n_out, &W, &dst.dZ, &src.dZ, &epilogue, NULL)
         else:
-            f = matrix(job.scratch.dA, src.dZ.ld)
-            setup.kernels.gemm_nn(op.n_in, n, op.n_out, &W, &dst.dZ, &f, &epilogue, NULL)
+            dA = matrix(job.scratch.dA, src.dZ.ld)
+            setup.kernels.gemm_nn(op.n_in, n, op.n_out, &W, &dst.dZ, &dA, &epilogue, NULL)
             setup.kernels.slope(activation, setup.ops[i - 1].par, op.n_in, n, src.V.at, src.V.ld, job.scratch.dA, src.dZ.ld,
                                 src.dZ.at, src.dZ.ld)
     return apply(job, max(total, setup.loss.least_weight * n), rate, cost)
