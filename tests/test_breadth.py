@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 import pytest
+from oracle_inputs import examples
 from scipy import optimize
-from test_network import examples
 
 import dnn
 from dnn import LBFGS, SGD, Adam, Network, RMSprop

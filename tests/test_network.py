@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import reference
+from oracle_inputs import examples, oracle
 
 import dnn
 from dnn import _core, layers, losses
@@ -52,27 +53,6 @@ def make(sizes, hidden, output, dtype="float64", seed=0):
     if "exp" in (hidden, output):
         net.params[:] *= 0.1  # exp of exp is soon beyond any number
     return net
-
-
-def oracle(net):
-    """Weights, biases and activations of a network, as the oracle takes them, in float64."""
-    weights = [W.astype(np.float64) for W in net.weights]
-    biases = [b.astype(np.float64) for b in net.biases]
-    return weights, biases, [layer.activation for layer in net.layers]
-
-
-def examples(n, sizes, loss, output, dtype="float64", seed=1):
-    """X and targets that fit the loss."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, sizes[0])).astype(dtype)
-    n_outputs = sizes[-1]
-    if loss == "poisson":
-        return X, rng.poisson(1.5, size=(n, n_outputs)).astype(dtype)
-    if loss != "log_loss":
-        return X, rng.normal(size=(n, n_outputs)).astype(dtype)
-    if output == "sigmoid":
-        return X, rng.random((n, n_outputs)).astype(dtype)
-    return X, rng.integers(0, n_outputs, n)
 
 
 def close(a, b, dtype):

@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 import reference
+from oracle_inputs import oracle
 from scipy import sparse
-from test_network import oracle
-from test_ways import HIDDEN
+from step_kinds import NETWORKS
 
 import dnn
 from dnn import SGD, Adam, LogLoss, Network
@@ -38,9 +38,9 @@ def squared(y, logits):
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("kind", HIDDEN)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_every_kind_of_step_sees_ratios(kind, dtype, scale):
-    sizes, n = HIDDEN[kind]
+    sizes, n = NETWORKS[kind]
     X, y, w = rows(n, sizes[0], sizes[-1])
     found = []
     for weights in (w, spread(w, scale)):

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 import reference
-from test_network import examples, oracle
+from oracle_inputs import examples, oracle
 
 import dnn
 from dnn import SGD, Adam, StepDecay, _core

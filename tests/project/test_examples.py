@@ -1,18 +1,12 @@
 """The programs in examples/ reach their figures, with the public interface alone."""
 
-import sys
-from pathlib import Path
-
+import autoencoder
+import gan_ring
 import numpy as np
+import policy_gradient
 import pytest
 
 from dnn import Adam
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-
-import autoencoder
-import gan_ring
-import policy_gradient
 
 
 @pytest.mark.long

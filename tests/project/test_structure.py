@@ -14,7 +14,7 @@ import pytest
 
 import dnn
 
-SOURCE = Path(__file__).parents[1] / "src" / "dnn"
+SOURCE = Path(__file__).parents[2] / "src" / "dnn"
 
 # Imports point one way: a module may import from its own folder and from what stands before it here.
 ORDER = (

@@ -11,7 +11,7 @@ import pytest
 
 import dnn
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
 STEPS = (DOCS / "first_steps.rst").read_text()

@@ -14,7 +14,7 @@ import pytest
 import dnn
 from dnn import _core
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "dnn"
 GENERATED = ROOT / "build" / "cython" / "src" / "dnn" / "_core.c"
 # The only functions that may take the GIL, and the only functions that may call them.

@@ -9,7 +9,7 @@ import pytest
 
 import dnn
 
-SOURCE = Path(__file__).parents[1] / "src"
+SOURCE = Path(__file__).parents[2] / "src"
 
 USER = """
 import numpy as np

@@ -18,7 +18,7 @@ import dnn
 from dnn import _core
 from dnn._installation import warn_of_namesake
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SETUP = ROOT / "setup.py"
 
 

@@ -4,21 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
+from step_kinds import NETWORKS
 
 from dnn import SGD, Adam, Huber, Network, _core
 
 ELEMENTWISE = [name for name, info in _core.ACTIVATIONS.items() if not info.row_wise]
-HIDDEN = {
-    "feature_major": ([3, 5, 4, 1], 40),  # examples in columns
-    "feature_major, wide": ([16, 16, 1], 100),
-    "linear": ([2, 1], 33),
-    "replicated": ([7, 20, 9, 3], 37),  # one barrier a step, two parts of a batch
-    "replicated, one row": ([7, 20, 9, 1], 2),
-    "two phases": ([60, 300, 20, 2], 50),
-    "columns": ([120, 520, 20, 2], 50),  # of the first layer for each member
-    "narrow behind wide": ([4100, 6, 2], 50),  # by dots, in pieces that are copied together
-    "narrow behind rows of 4 KB": ([512, 20, 1], 600),  # which its gradient streams, in blocks of the sum
-}
 
 
 def compare(sizes, n, batch, net, optimizer, *, weighted=False, loss="auto", alpha=0.0, l1=0.0, n_threads=1):
@@ -46,17 +36,17 @@ def compare(sizes, n, batch, net, optimizer, *, weighted=False, loss="auto", alp
     np.testing.assert_allclose(net.params, other.params, rtol=1e-8, atol=1e-11)
 
 
-@pytest.mark.parametrize("way", HIDDEN)
+@pytest.mark.parametrize("way", NETWORKS)
 @pytest.mark.parametrize("activation", ELEMENTWISE)
 def test_activations(way, activation, isa):
-    sizes, n = HIDDEN[way]
+    sizes, n = NETWORKS[way]
     net = Network(sizes, activation=activation, dtype="float64", random_state=0)
     # Hidden units of exp diverge at rates that do for the others
     rate = 1e-6 if activation == "exp" else 0.05
     compare(sizes, n, max(2, n * 2 // 3), net, SGD(rate), n_threads=2)
 
 
-@pytest.mark.parametrize("way", HIDDEN)
+@pytest.mark.parametrize("way", NETWORKS)
 @pytest.mark.parametrize(
     "output, loss",
     [
@@ -69,14 +59,14 @@ def test_activations(way, activation, isa):
     ],
 )
 def test_outputs_and_losses(way, output, loss):
-    sizes, n = HIDDEN[way]
+    sizes, n = NETWORKS[way]
     net = Network(sizes, activation="tanh", output=output, dtype="float64", random_state=0)
     compare(sizes, n, n, net, Adam(0.01), loss=loss, weighted=True, alpha=0.3, l1=0.05, n_threads=2)
 
 
-@pytest.mark.parametrize("way", HIDDEN)
+@pytest.mark.parametrize("way", NETWORKS)
 def test_frozen_layers(way):
-    sizes, n = HIDDEN[way]
+    sizes, n = NETWORKS[way]
     for layer in range(len(sizes) - 1):
         net = Network(sizes, dtype="float64", random_state=0)
         net.freeze(layer)
@@ -86,10 +76,10 @@ def test_frozen_layers(way):
         np.testing.assert_array_equal(net.biases[layer], before[1])
 
 
-@pytest.mark.parametrize("way", HIDDEN)
+@pytest.mark.parametrize("way", NETWORKS)
 def test_clipping_and_orders(way):
     """In an order of one's own it is the same as with the rows put in that order first."""
-    sizes, n = HIDDEN[way]
+    sizes, n = NETWORKS[way]
     rng = np.random.default_rng(0)
     X, y, order = rng.standard_normal((n, sizes[0])), rng.standard_normal((n, sizes[-1])), rng.permutation(n)
     nets = [Network(sizes, dtype="float64", random_state=0) for _ in range(2)]
@@ -122,7 +112,7 @@ def test_columns_of_x_that_changed_between_calls():
 
 def test_training_computes_what_prediction_does(isa):
     """Behind a wide input training takes dots, prediction panels."""
-    sizes, n = HIDDEN["narrow behind wide"]
+    sizes, n = NETWORKS["narrow behind wide"]
     rng = np.random.default_rng(5)
     X, y = rng.standard_normal((n, sizes[0])), rng.standard_normal((n, sizes[-1]))
     net = Network(sizes, activation="tanh", dtype="float64", random_state=0)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from random_networks import OPTIMIZERS, draw, pick
 from sklearn.exceptions import ConvergenceWarning
-from test_combinations import OPTIMIZERS, draw, pick
 
 import dnn
 from dnn import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, _core

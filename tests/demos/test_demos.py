@@ -502,7 +502,7 @@ def test_names_of_demonstrations(capsys):
 
 # The scripts of the gallery
 
-SCRIPTS = Path(__file__).parents[1] / "docs" / "gallery_scripts"
+SCRIPTS = Path(__file__).parents[2] / "docs" / "gallery_scripts"
 
 
 def test_every_demonstration_has_a_script():

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from test_course_modules import WAYS, example, given, same
+from course_versions import WAYS, example, given, same
 
 from dnn.course import arguments, checks, compiled, loops, vectorized
 

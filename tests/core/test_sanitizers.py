@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "dnn"
+SOURCE = Path(__file__).parents[2] / "src" / "dnn"
 HERE = Path(__file__).parent / "sanitized"
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"]
 
