@@ -8,10 +8,10 @@ import zlib
 import numpy as np
 import pytest
 import reference
-from oracle_inputs import examples, oracle
+from networks import examples, oracle, small_examples, small_network
 
 import dnn
-from dnn import _core, layers, losses
+from dnn import RMSprop, _core, layers, losses
 
 HIDDEN = [name for name, info in _core.ACTIVATIONS.items() if not info.row_wise]
 OUTPUTS = layers.OUTPUTS
@@ -382,3 +382,22 @@ def test_a_network_goes_with_its_last_reference():
         assert all(reference() is None for reference in gone)
     finally:
         gc.enable()
+
+
+def test_frozen_layers_stay():
+    X, y = small_examples()
+    for options in ({}, {"clip_norm": 0.1}, {"optimizer": RMSprop(1e-2)}, {"optimizer": "adamw"}):
+        net = small_network()
+        before = [W.copy() for W in (*net.weights, *net.biases)]
+        net.freeze(0, -1)
+        assert net.frozen == (True, False, True)
+        net.fit(X, y, epochs=3, **options)
+        state = net.optimizer("sgd")
+        state.step(np.ones(net.n_params))
+        changed = [(a != b).any() for a, b in zip(before, (*net.weights, *net.biases), strict=True)]
+        assert changed == [False, True, False, False, True, False]
+        net.freeze()
+        net.fit(X, y, epochs=1)
+        assert (net.weights[0] != before[0]).any()
+    with pytest.raises(ValueError, match=r"layers 0 .. 2, got 3"):
+        net.freeze(3)

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
+from networks import small_examples, small_network
 
 import dnn
 from dnn import (
@@ -307,3 +308,17 @@ def test_joblib(tmp_path):
     assert twin.params.tobytes() == net.params.tobytes()
     answers = joblib.Parallel(2, max_nbytes=100)(joblib.delayed(ask)(net.predictor(), X) for _ in range(2))
     np.testing.assert_array_equal(answers[0], net(X))
+
+
+def test_copies_and_pickles_are_the_same_network():
+    X, y = small_examples()
+    net = small_network(dropout=0.2)
+    net.freeze(1)
+    net.fit(X, y, epochs=2)
+    for twin in (net.copy(), pickle.loads(pickle.dumps(net))):
+        assert twin.params.tobytes() == net.params.tobytes() and not np.shares_memory(twin.params, net.params)
+        assert twin.frozen == net.frozen and twin.dropout == net.dropout and twin.layers == net.layers
+        original = net.copy()
+        original.fit(X, y, epochs=2, batch_size=16)
+        twin.fit(X, y, epochs=2, batch_size=16)  # its random numbers go on alike
+        assert twin.params.tobytes() == original.params.tobytes()

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from networks import small_examples, small_network
 
 import dnn
 from dnn import Adam, Network, _core
@@ -26,14 +27,14 @@ WORK = {
 }
 
 
-def examples(sizes, n, dtype="float32"):
+def regression_examples(sizes, n, dtype="float32"):
     rng = np.random.default_rng(3)
     X = rng.standard_normal((n, sizes[0])).astype(dtype)
     return X, rng.integers(0, 2 if sizes[-1] == 1 else sizes[-1], n)
 
 
 def trained(sizes, n, batch, n_threads, *, dtype="float32", dropout=0.0, epochs=3, **more):
-    X, y = examples(sizes, n, dtype)
+    X, y = regression_examples(sizes, n, dtype)
     output = "sigmoid" if sizes[-1] == 1 else "softmax"
     net = Network(sizes, output=output, dropout=dropout, dtype=dtype, random_state=1)
     net.fit(X, y, epochs=epochs, batch_size=batch, n_threads=n_threads, random_state=2, **more)
@@ -69,7 +70,7 @@ def test_the_same_bits_beside_a_busy_neighbour():
 
 @pytest.mark.parametrize("sizes", [[4, 64, 64, 2], [300, 200, 10], [20, 1]])
 def test_predictions_on_any_number_of_threads(sizes):
-    net, (X, _) = Network(sizes, random_state=0), examples(sizes, 5000)
+    net, (X, _) = Network(sizes, random_state=0), regression_examples(sizes, 5000)
     out = [np.empty((len(X), sizes[-1]), "float32") for _ in range(3)]
     for n in (1, 2, 3):
         _core.predict(net._plan, net.params, X, out[n - 1], False, n)
@@ -78,7 +79,7 @@ def test_predictions_on_any_number_of_threads(sizes):
 
 def test_the_gradient_on_any_number_of_threads():
     sizes = [30, 40, 3]
-    net, (X, y) = Network(sizes, output="softmax", random_state=0), examples(sizes, 999)
+    net, (X, y) = Network(sizes, output="softmax", random_state=0), regression_examples(sizes, 999)
     found = []
     for n in (1, 2, 3):
         _core.assume_threads(n)
@@ -241,14 +242,14 @@ def test_a_long_fit_on_a_team_hears_ctrl_c():
 def test_one_row_is_the_same_row_of_a_hundred(isa):
     """Bit for bit, with products of our own; on the baseline BLAS computes, which is only close."""
     if isa == "baseline":
-        X, _ = examples([300], 100)
+        X, _ = regression_examples([300], 100)
         net = Network([300, 20, 4], random_state=0)
         np.testing.assert_allclose(net(X[0]), net(X)[0], rtol=0, atol=1e-5)
         return
     for sizes in WORK.values():
         for dtype in ("float32", "float64"):
             net = Network(sizes[0], output="sigmoid", dtype=dtype, random_state=0)
-            X, _ = examples(sizes[0], 100, dtype)
+            X, _ = regression_examples(sizes[0], 100, dtype)
             whole = net(X)
             assert all(net(X[i]).tobytes() == whole[i].tobytes() for i in range(0, 100, 9))
             assert net(X[:17]).tobytes() == whole[:17].tobytes()
@@ -273,7 +274,7 @@ def test_few_outputs_of_any_length(units, dtype, isa):
 def test_alone_for_a_while(monkeypatch):
     """A team that is kept waiting goes on with one member, and later with all: the bits stay."""
     net, other = (Network([8, 64, 64, 1], random_state=0) for _ in range(2))
-    X, y = examples([8, 1], 640)
+    X, y = regression_examples([8, 1], 640)
     slow = [threading.Thread(target=spin, args=(time.perf_counter() + 3,)) for _ in range(2)]
     for thread in slow:
         thread.start()
@@ -293,7 +294,7 @@ def spin(until):
 def test_members_may_run_wherever_their_maker_may():
     """They begin on a core of their own, and are not held there."""
     sizes, n, batch = WORK["wide"]
-    X, y = examples(sizes, n)
+    X, y = regression_examples(sizes, n)
     seen = []
 
     def look(event):
@@ -333,3 +334,20 @@ def test_a_thread_of_little_stack(isa):
         [sys.executable, "-c", SMALL_STACK], env=dict(os.environ, DNN_ISA=isa), capture_output=True, text=True
     )
     assert ran.returncode == 0, (ran.returncode, ran.stderr)
+
+
+def test_two_networks_train_at_once():
+    X, y = small_examples(5000, "float32")
+
+    def work(net):
+        net.fit(X, y, epochs=3, batch_size=16)
+
+    alone = small_network("float32", dropout=0.1)
+    work(alone)
+    nets = [small_network("float32", dropout=0.1) for _ in range(2)]
+    threads = [threading.Thread(target=work, args=(net,)) for net in nets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {net.params.tobytes() for net in nets} == {alone.params.tobytes()}

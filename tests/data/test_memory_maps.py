@@ -437,3 +437,23 @@ def test_joblib_trains_networks_in_parallel(max_nbytes):
         _, expected, expected_outputs = fitted(seed, X, y, weights)
         np.testing.assert_array_equal(params, expected)
         np.testing.assert_array_equal(outputs, expected_outputs)
+
+
+def test_a_memory_map_is_read_by_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    path, n = tmp_path / "X", 3000
+    X = np.memmap(path, np.float32, "w+", shape=(n, 40))
+    X[:] = rng.normal(size=X.shape)
+    y = np.memmap(tmp_path / "y", np.float32, "w+", shape=(n, 1))
+    y[:] = X[:, :1]
+    w = np.memmap(tmp_path / "w", np.float64, "w+", shape=(n,))
+    w[:] = 1 + rng.random(n)
+    from dnn.data import arrays as data
+
+    assert np.shares_memory(data.features(X, np.dtype(np.float32), 40), X)
+    assert np.shares_memory(data.weights(w, n), w)
+    a, b = (Network([40, 16, 1], random_state=0) for _ in range(2))
+    a.fit(X, y, sample_weight=w, epochs=2)
+    b.fit(np.array(X), np.array(y), sample_weight=np.array(w), epochs=2)
+    assert a.params.tobytes() == b.params.tobytes()
+    np.testing.assert_array_equal(a(X), a(np.array(X)))

@@ -1,22 +1,16 @@
-"""The demonstration from the command line to the picture."""
+"""The demonstration of digits, from the command to the picture."""
 
-import importlib
-import importlib.util
 import re
 import struct
-import sys
 from contextlib import redirect_stdout
-from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 
 import numpy as np
 import pytest
 
-from dnn import History, cli, plotting
+from dnn import cli
 from dnn.course import loops
 from dnn.demos import digits
-
-# The command
 
 
 @pytest.fixture(scope="module")
@@ -90,82 +84,3 @@ def test_shifted_pictures_are_shifted():
     assert X.shape == (9, 64) and (y == 5).all() and (X.sum(axis=1) == 1).all()
     peaks = {tuple(np.argwhere(image == 1)[0]) for image in X.reshape(-1, 8, 8) if (image == 1).any()}
     assert peaks == {(3, 4), (2, 4), (4, 4), (3, 3), (3, 5)}
-
-
-def test_what_is_missing_is_said_in_one_line(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(
-        cli, "find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
-    )
-    assert cli.main(["demo", "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == "dnn demo needs matplotlib: pip install 'dnn-core[all]'\n"
-
-
-def test_a_folder_that_cannot_be_made(capsys, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert cli.main(["demo", "--out", str(tmp_path / "file")]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_version(capsys):
-    try:
-        installed = version("dnn-core")
-    except PackageNotFoundError:
-        pytest.skip("dnn is not installed, and so has no version")
-    assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"dnn {installed}\n"
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"]])
-def test_help(arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
-    assert ended.value.code == 0
-    assert "demo" in capsys.readouterr().out
-
-
-def test_no_command_gives_help(capsys):
-    assert cli.main([]) == 0
-    assert "--version" in capsys.readouterr().out
-
-
-def test_the_module_is_the_command(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["dnn", "--help"])
-    with pytest.raises(SystemExit) as ended:
-        importlib.import_module("runpy").run_module("dnn", run_name="__main__")
-    assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith("usage: dnn")
-
-
-# Pictures
-
-
-def axes():
-    from matplotlib.figure import Figure
-
-    return Figure().subplots()
-
-
-def test_learning_curve():
-    history = History("log_loss", loss=[1.0, 0.1, 0.01], val_loss=[1.0, 0.2, 0.3], best_epoch=1)
-    ax = history.plot(axes())
-    assert ax.get_yscale() == "log" and ax.get_title() == "log_loss"
-    assert {text.get_text() for text in ax.texts} == {"loss", "val_loss", "kept"}
-    curves = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
-    assert curves["loss"] == [[1, 1.0], [2, 0.1], [3, 0.01]]
-    assert curves["val_loss"] == [[1, 1.0], [2, 0.2], [3, 0.3]]
-    assert plotting.learning_curve(History("squared_error", loss=[1.0, 0.0]), axes()).get_yscale() == "linear"
-
-
-def test_learning_curve_in_a_figure_of_its_own(monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    from matplotlib import pyplot as plt
-
-    ax = History("log_loss", loss=[1.0, 0.9]).plot()
-    assert len(ax.lines) == 1
-    plt.close(ax.figure)
-
-
-def test_wrong_digits_are_marked():
-    ax = plotting.digits(np.ones((7, 8, 8)), [0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 9, 5, 6], axes())
-    assert [text.get_text() for text in ax.texts] == ["0", "1", "2", "3", "4, is 9", "5", "6"]
-    assert len(ax.patches) == 1 and len(ax.images) == 7

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from networks import small_examples
 from sklearn.exceptions import ConvergenceWarning
 
 import dnn
@@ -429,3 +430,28 @@ def test_what_float32_holds_is_not_warned_of():
         (0, 1000, len(np.unique(t.astype(np.float32))), 1000)
     ]
     assert loss_of("auto", "identity", 1).name == "squared_error"
+
+
+def test_divergence_says_what_can_be_measured():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 5))
+    X[:, 3] *= 4e5
+    y = rng.normal(size=200)
+    with pytest.raises(dnn.DivergedError, match=r"inputs unscaled: column 3 has a spread of [34]\.?\d*e\+05"):
+        Network([5, 8, 1], random_state=0).fit(X, y, optimizer=SGD(0.1), epochs=50)
+    X[:, 3] /= 4e5
+    with pytest.raises(dnn.DivergedError, match=r"rate too high: the loss rose \d+ steps in a row"):
+        Network([5, 8, 1], random_state=0).fit(X, y, optimizer=SGD(30.0), epochs=500, batch_size=None)
+
+
+def test_no_progress_says_what_can_be_measured():
+    X, _ = small_examples(100)
+    net = Network([7, 64, 64, 3], output="softmax", random_state=0)
+    net.biases[1][:] = -100  # no row wakes these units
+    with pytest.warns(dnn.NoProgressWarning, match=r"64 of 64 units dead in layer 2"):
+        net.fit(X, np.zeros(100, int) + np.arange(100) % 3, optimizer=SGD(1e-9), epochs=100)
+    targets = np.random.default_rng(0).normal(size=100) * 1e4
+    with pytest.warns(dnn.NoProgressWarning, match=r"targets unscaled: a spread of 9\.6e\+03"):
+        Network([7, 4, 1], random_state=0).fit(X, targets, optimizer=SGD(1e-12), epochs=100)
+    assert not diagnosis.no_progress([3, 2, 1, 0.5, 0.4], 1000)
+    assert not diagnosis.no_progress([1.0] * 9, 99) and diagnosis.no_progress([1.0] * 9, 100)

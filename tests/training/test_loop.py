@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 import reference
-from oracle_inputs import examples, oracle
+from networks import examples, oracle, small_examples, small_network
 
 import dnn
 from dnn import SGD, Adam, StepDecay, _core
@@ -476,3 +476,48 @@ def test_the_core_refuses_what_would_harm_memory():
         _core.predict(net._plan, net.params, X, frozen)
     with pytest.raises(ValueError, match="row numbers"):
         net.fit(X, np.zeros(5, int), order=lambda epoch: np.arange(1, 6))
+
+
+def test_a_clipped_step_has_that_length():
+    X, y = small_examples()
+    net = small_network()
+    before = net.params.copy()
+    net.fit(X, y, optimizer=SGD(1.0), epochs=1, batch_size=None, clip_norm=1e-3)
+    assert abs(np.linalg.norm(net.params - before) - 1e-3) < 1e-12
+
+
+def test_weight_decay_is_never_on_biases():
+    net = small_network()
+    net.biases[0][:] = 1
+    weights, biases = [W.copy() for W in net.weights], [b.copy() for b in net.biases]
+    net.optimizer(dnn.AdamW(0.1, weight_decay=0.5)).step(np.zeros(net.n_params))
+    for W, before in zip(net.weights, weights, strict=True):
+        np.testing.assert_allclose(W, 0.95 * before, rtol=1e-15)
+    for b, before in zip(net.biases, biases, strict=True):
+        np.testing.assert_array_equal(b, before)
+
+
+def test_averaged_weights_are_what_is_looked_at():
+    X, y = small_examples()
+    net, seen = small_network(), []
+    history = net.fit(
+        X, y, ema=0.9, epochs=6, optimizer=Adam(0.05), X_val=X, y_val=y, batch_size=16,
+        callbacks=[lambda event: seen.append(event.net.params.copy())],
+    )  # fmt: skip
+    assert history.best_epoch == 5
+    assert (net.params != seen[-1]).any()  # the average, not the last
+    np.testing.assert_allclose(net.losses(X, y).mean(), history.val_loss[-1], rtol=1e-12)
+
+
+def test_max_seconds_and_records():
+    X, y = small_examples()
+    net = small_network()
+    began = time.perf_counter()
+    history = net.fit(X, y, epochs=10**9, max_seconds=0.2)
+    assert history.stopped_by == "max_seconds" and time.perf_counter() - began < 5
+    history = net.fit(X, y, epochs=3, batch_size=16, record="step")
+    assert len(history.step_loss) == 12 and len(history.loss) == 3
+    shares = np.array([16, 16, 16, 12]) / 60
+    np.testing.assert_allclose(np.reshape(history.step_loss, (3, 4)) @ shares, history.loss, rtol=1e-12)
+    with pytest.raises(ValueError, match="did you mean 'step'"):
+        net.fit(X, y, record="steps")

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import reference
-from oracle_inputs import oracle
+from networks import oracle, small_examples, small_network
 from scipy import sparse
 from step_kinds import NETWORKS
 
@@ -256,3 +256,24 @@ def test_weights_that_leave_nothing():
             dnn.MLPRegressor(early_stopping=True, random_state=0).fit(X, y, sample_weight=w)
         aside = str(caught.value) if "leaves to train on" in str(caught.value) else aside
     assert "leaves to train on, got none" in aside
+
+
+def test_class_weights_are_weights_of_the_rows():
+    X, y = small_examples()
+    a, b, c = small_network(), small_network(), small_network()
+    a.fit(X, y, class_weight={0: 3.0, 2: 0.5}, epochs=3, shuffle=False)
+    b.fit(X, y, sample_weight=np.array([3.0, 1, 0.5])[y], epochs=3, shuffle=False)
+    np.testing.assert_array_equal(a.params, b.params)
+    c.fit(X, y, class_weight="balanced", epochs=3, shuffle=False)
+    b = small_network()
+    b.fit(X, y, sample_weight=(60 / 3 / np.bincount(y))[y], epochs=3, shuffle=False)
+    np.testing.assert_allclose(c.params, b.params, rtol=1e-12)
+    for weights, message in (
+        ({3: 1.0}, "classes 0 .. 2, got 3"),
+        ({0: -1.0}, "class_weight of 0 must be finite and at least 0"),
+        ({0: 0, 1: 0, 2: 0}, "leave a row"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            small_network().fit(X, y, class_weight=weights)
+    with pytest.raises(ValueError, match="class numbers"):
+        Network([7, 1]).fit(X, y + 0.5, class_weight="balanced")

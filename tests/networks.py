@@ -1,6 +1,10 @@
-"""Examples for a loss, and a network as the oracle takes it."""
+"""Networks and examples that many tests use."""
 
 import numpy as np
+
+from dnn import Network
+
+SMALL_SIZES = [7, 19, 11, 3]
 
 
 def oracle(net):
@@ -22,3 +26,14 @@ def examples(n, sizes, loss, output, dtype="float64", seed=1):
     if output == "sigmoid":
         return X, rng.random((n, n_outputs)).astype(dtype)
     return X, rng.integers(0, n_outputs, n)
+
+
+def small_network(dtype="float64", seed=0, **options):
+    """A network of two hidden layers of tanh units, for three classes."""
+    options = {"activation": "tanh", "output": "softmax", **options}
+    return Network(SMALL_SIZES, dtype=dtype, random_state=seed, **options)
+
+
+def small_examples(n=60, dtype="float64"):
+    """X and classes for the small network."""
+    return examples(n, SMALL_SIZES, "log_loss", "softmax", dtype)
