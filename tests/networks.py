@@ -37,3 +37,11 @@ def small_network(dtype="float64", seed=0, **options):
 def small_examples(n=60, dtype="float64"):
     """X and classes for the small network."""
     return examples(n, SMALL_SIZES, "log_loss", "softmax", dtype)
+
+
+def sine_examples(n=400):
+    """X of five inputs, y of a sine and a line, and whether y is positive."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 5))
+    y = np.sin(X[:, 0]) + X[:, 1] / 2
+    return X, y, (y > 0).astype(int)

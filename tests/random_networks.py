@@ -9,11 +9,7 @@ from dnn.layers import OUTPUTS
 from dnn.losses import loss_of
 
 HIDDEN = [name for name, info in _core.ACTIVATIONS.items() if not info.row_wise]
-
-
 LOSSES = list(dict.fromkeys(row.name for row in _core.LOSSES.values()))
-
-
 OPTIMIZERS = [
     (SGD(0.05), lambda: reference.SGD()),
     (SGD(0.05, 0.8), lambda: reference.SGD(momentum=0.8)),

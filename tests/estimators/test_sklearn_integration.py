@@ -1,4 +1,4 @@
-"""The estimators in company: pipelines, searches, ensembles, routing, workers."""
+"""The estimators in scikit-learn's pipelines, searches, ensembles, metadata routing and workers."""
 
 import warnings
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import sklearn
 import sklearn.datasets
-import threadpoolctl
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import AdaBoostClassifier, BaggingRegressor, StackingClassifier
@@ -22,12 +21,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from dnn import Huber, MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with threadpoolctl.threadpool_limits(1):
-        yield
 
 
 @pytest.fixture(scope="module")

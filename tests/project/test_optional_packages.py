@@ -120,3 +120,16 @@ def test_the_whole_output_and_its_code(tmp_path):
         [sys.executable, "-m", "dnn", "--version"], capture_output=True, text=True, cwd=tmp_path
     )
     assert ran.returncode == 0 and ran.stdout.startswith("dnn ") and not ran.stderr
+
+
+def test_without_scikit_learn():
+    code = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "import dnn\n"
+        "from dnn import *\n"
+        "assert 'MLPClassifier' in dir(dnn)\n"
+        "try: dnn.MLPClassifier\n"
+        "except ImportError as error: print(error)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "MLPClassifier needs scikit-learn: pip install 'dnn-core[sklearn]'"

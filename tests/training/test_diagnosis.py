@@ -1,17 +1,15 @@
-"""How training ends where something is wrong: figures that are not finite, warnings of what was measured."""
-
-import warnings
+"""Diagnosis: the warnings and errors that name what was measured, and the runs that get none."""
 
 import numpy as np
 import pytest
-from networks import small_examples
+from networks import sine_examples, small_examples
 from sklearn.exceptions import ConvergenceWarning
+from training_warnings import with_warnings
 
 import dnn
 from dnn import (
     LBFGS,
     SGD,
-    Adam,
     Huber,
     LogLoss,
     MLPClassifier,
@@ -24,223 +22,6 @@ from dnn.losses import loss_of
 from dnn.training import diagnosis
 from dnn.training import loop as training
 from dnn.training.history import History
-
-nan, inf = np.nan, np.inf
-
-
-def table(n=400):
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((n, 5))
-    y = np.sin(X[:, 0]) + X[:, 1] / 2
-    return X, y, (y > 0).astype(int)
-
-
-def heard(fit):
-    """What a call returns, and the messages of the warnings of training that it gives."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = fit()
-    return found, [str(w.message) for w in caught if issubclass(w.category, NoProgressWarning)]
-
-
-def scores(*figures):
-    """A scorer that gives these figures, one after another, and then the last."""
-    left = list(figures)
-    return lambda est, X, y: left.pop(0) if len(left) > 1 else left[0]
-
-
-# Figures that are not finite
-
-
-@pytest.mark.parametrize(
-    "given, place",
-    [
-        ({"X_val": slice(1), "y_val": None}, "X_val and y_val"),
-        ({"X_val": slice(9), "y_val": 1.5}, "X_val and y_val"),  # targets that are all the same
-        ({"X_val": slice(3), "y_val": None, "sample_weight_val": [0, 1, 0]}, "X_val and y_val"),
-    ],
-    ids=["one row", "one value", "one row with a weight"],
-)
-def test_r2_of_no_spread_chooses_no_weights(given, place):
-    X, y, _ = table()
-    which, value = given["X_val"], given["y_val"]
-    validation = {"X_val": X[which], "y_val": y[which] if value is None else np.full(len(X[which]), value)}
-    if "sample_weight_val" in given:
-        validation["sample_weight_val"] = given["sample_weight_val"]
-    est = MLPRegressor(early_stopping=True, random_state=0)
-    _, said = heard(lambda: est.fit(X, y, **validation))
-    assert est.score(X, y) > 0.95 and est.n_iter_ == 200
-    assert [f"the score r2 on {place} was not finite" in message for message in said] == [True]
-    assert est.history_.best_epoch is None and est.best_validation_score_ == -inf
-    assert np.isnan(est.validation_scores_).all() and len(est.validation_scores_) == 200
-    plain = MLPRegressor(random_state=0, tol=0, n_iter_no_change=inf)
-    heard(lambda: plain.fit(X, y))
-    np.testing.assert_array_equal(est.coefs_[0], plain.coefs_[0])  # the last weights
-
-
-def test_targets_that_are_all_equal_end_as_in_scikit_learn():
-    """R2 is 0 or 1 there by definition, in scikit-learn as well, and one value is learned soon."""
-    X, _, _ = table()
-    est = MLPRegressor(early_stopping=True, random_state=0)
-    _, said = heard(lambda: est.fit(X, np.ones(len(X))))
-    assert said == [] and est.n_iter_ < 200 and np.isfinite(est.validation_scores_).all()
-
-
-def test_a_named_score_of_one_class_chooses_no_weights():
-    X, _, labels = table()
-    rare = np.zeros(400, int)
-    rare[:3] = 1
-    est = MLPClassifier(early_stopping=True, scoring="roc_auc", random_state=0, max_iter=40)
-    for y, validation, place in (
-        (labels, {"X_val": X[labels == 1], "y_val": labels[labels == 1]}, "X_val and y_val"),
-        (rare, {}, "the 40 rows that validation_fraction=0.1 sets aside"),
-    ):
-        _, said = heard(lambda y=y, validation=validation: est.fit(X, y, **validation))
-        assert any(f"the score roc_auc on {place} was not finite" in message for message in said)
-        assert est.n_iter_ == 40 and est.loss_curve_[-1] < 0.6 * est.loss_curve_[0]
-
-
-def test_the_best_finite_score_is_chosen():
-    X, y, _ = table()
-    kept = []
-    est = MLPRegressor(
-        early_stopping=True, random_state=0, max_iter=8, scoring=scores(nan, inf, 0.2, nan, 0.5, -inf, 0.4),
-        callbacks=[lambda event: kept.append(event.net.params.copy())],
-    )  # fmt: skip
-    _, said = heard(lambda: est.fit(X, y))
-    assert not said and est.best_validation_score_ == 0.5 and est.history_.best_epoch == 4
-    np.testing.assert_array_equal(est.validation_scores_, [nan, inf, 0.2, nan, 0.5, -inf, 0.4, 0.4])
-    np.testing.assert_array_equal(est._net.params, kept[4])
-
-
-def test_scores_that_are_not_finite_count_once_one_was():
-    X, y, _ = table()
-    est = MLPRegressor(early_stopping=True, random_state=0, n_iter_no_change=3)
-    _, said = heard(lambda: est.set_params(scoring=scores(*[nan] * 9, 0.1, nan)).fit(X, y))
-    assert est.n_iter_ == 14 and est.history_.stopped_by == "tol" and est.best_validation_score_ == 0.1
-    # Again from there: the weights that are there are the best that a finite score has chosen
-    est.set_params(warm_start=True, scoring=scores(nan), max_iter=5)
-    before = est.coefs_[0].copy()
-    _, said = heard(lambda: est.fit(X, y))
-    np.testing.assert_array_equal(est.coefs_[0], before)
-    assert not any("not finite" in message for message in said)
-
-
-@pytest.mark.parametrize(
-    "scorer, kind, message",
-    [
-        (scores("0.5"), TypeError, "must return a number on the 40 rows .* got '0.5'"),
-        (scores(None), TypeError, "must return a number .* got None"),
-        (scores(np.zeros(2)), TypeError, r"must return a number .* got array\(\[0., 0.\]\)"),
-        (scores({"a": 1}), TypeError, "must return a number .* got {'a': 1}"),
-        (scores(1j), TypeError, "must return a number .* got 1j"),
-        (lambda est, X, y: 1 / 0, ValueError, "<lambda> failed on the 40 rows .*: division by zero"),
-        (
-            "neg_mean_squared_log_error",
-            ValueError,
-            "scoring: neg_mean_squared_log_error failed on .* 40 rows",
-        ),
-    ],
-)
-def test_a_scorer_that_fails_is_named(scorer, kind, message):
-    X, y, _ = table()
-    with pytest.raises(kind, match=message):
-        MLPRegressor(early_stopping=True, random_state=0, scoring=scorer).fit(X, y)
-
-
-@pytest.mark.parametrize("figure", [np.float32(0.5), np.array(0.5), np.int64(1), 1, True])
-def test_any_number_is_a_score(figure):
-    X, y, _ = table(100)
-    est = MLPRegressor(early_stopping=True, random_state=0, scoring=scores(figure), max_iter=2)
-    heard(lambda: est.fit(X, y))
-    assert est.best_validation_score_ == figure and type(est.best_validation_score_) is float
-
-
-def test_divergence_before_any_score_says_so():
-    X, y, _ = table(50)
-    est = MLPRegressor(solver="sgd", learning_rate_init=1e4, random_state=0, early_stopping=True)
-    with pytest.warns(
-        ConvergenceWarning, match="there is no best validation score: r2 was never finite on the 5"
-    ):
-        est.fit(X * 1e160, y)
-    assert est.history_.best_epoch is None and np.isfinite(est.predict(X)).all()
-
-
-def figures_of_val_loss(monkeypatch, *figures):
-    left = list(figures)
-    pop = lambda self: left.pop(0) if len(left) > 1 else left[0]  # noqa: E731
-    monkeypatch.setattr(training.Problem, "mean_loss", pop)
-
-
-@pytest.mark.parametrize("optimizer", [Adam(1e-2), LBFGS()], ids=["adam", "lbfgs"])
-@pytest.mark.parametrize("figure", [nan, inf, -inf])
-def test_a_val_loss_that_is_never_finite_chooses_no_weights(monkeypatch, optimizer, figure):
-    X, y, _ = table()
-    figures_of_val_loss(monkeypatch, figure)
-    options = {"optimizer": optimizer, "epochs": 12, "random_state": 0}
-    net, plain = (Network([5, 8, 1], random_state=0) for _ in range(2))
-    history, said = heard(lambda: net.fit(X, y, X_val=X, y_val=y, patience=2, **options))
-    plain.fit(X, y, **options)
-    assert len(history.loss) == 12 and history.stopped_by == "epochs" and history.best_epoch is None
-    assert [message[:50] for message in said] == ["val_loss on X_val and y_val was not finite after a"]
-    np.testing.assert_array_equal(net.params, plain.params)
-
-
-def test_patience_waits_from_the_first_finite_val_loss(monkeypatch):
-    X, y, _ = table()
-    figures_of_val_loss(monkeypatch, nan, inf, nan, nan, 3.0, nan, 2.0, nan, -inf, nan)
-    history, said = heard(lambda: Network([5, 1]).fit(X, y, X_val=X, y_val=y, patience=3, epochs=50))
-    assert (
-        len(history.loss) == 10 and history.best_epoch == 6 and history.stopped_by == "patience" and not said
-    )
-
-
-def test_a_rate_is_lowered_by_no_loss_below_all():
-    rate = dnn.OnPlateau(1.0, patience=2).start()
-    for loss in (3.0, -inf, 2.0, 1.0, 0.5):
-        rate.observe(loss)
-    assert rate.rate == 1.0 and rate.lowest == 0.5
-
-
-class Counted(list):
-    """A list that counts how many of its elements are read."""
-
-    read = 0
-
-    def __iter__(self):
-        Counted.read += len(self)
-        return super().__iter__()
-
-    def __getitem__(self, at):
-        found = super().__getitem__(at)
-        Counted.read += len(found) if isinstance(at, slice) else 1
-        return found
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_an_epoch_costs_the_same_late_as_early(monkeypatch, optimizer):
-    """Nothing reads the history again in every epoch, which would cost epochs squared."""
-    X, y, _ = table(20)
-
-    def counted(name):
-        return History(name, loss=Counted(), val_loss=Counted(), rate=Counted(), step_loss=Counted())
-
-    for module in (training, dnn.training.lbfgs):
-        monkeypatch.setattr(module, "History", counted)
-    Counted.read = 0
-    spec = LBFGS(gtol=0.0, ftol=0.0) if optimizer == "lbfgs" else SGD(1e-4)
-    history = Network([5, 4, 1], activation="tanh", dtype="float64", random_state=0).fit(
-        X, y, X_val=X, y_val=y, patience=10**6, epochs=300, optimizer=spec, callbacks=[lambda event: None],
-        record="step",
-    )  # fmt: skip
-    n = len(history.loss)
-    assert n > 30 and Counted.read < 20 * n
-    if optimizer == "adam":
-        Counted.read = 0
-        est = MLPRegressor(hidden_layer_sizes=4, early_stopping=True, max_iter=300, n_iter_no_change=inf)
-        heard(lambda: est.fit(X, y))
-        assert Counted.read < 20 * 300
-
 
 # A network that is worse than a constant prediction
 
@@ -278,7 +59,7 @@ def test_the_loss_of_the_best_constant(loss, output, weighted):
 
 
 def test_classes_and_labels_have_the_same_constant():
-    X, _, labels = table(300)
+    X, _, labels = sine_examples(300)
     found = []
     for y in (labels + labels * (X[:, 2] > 0), np.eye(3)[labels + labels * (X[:, 2] > 0)]):
         net = Network([5, 3], output="softmax", random_state=0)
@@ -292,7 +73,7 @@ def test_classes_and_labels_have_the_same_constant():
 
 
 def test_a_run_that_explodes_and_settles_says_so():
-    X, _, labels = table()
+    X, _, labels = sine_examples()
     net = Network([5, 32, 1], output="sigmoid", random_state=0)
     for W in net.weights:
         W *= 8
@@ -319,7 +100,7 @@ def test_a_run_that_explodes_and_settles_says_so():
 
 
 def test_a_run_that_explodes_warns():
-    X, _, labels = table()
+    X, _, labels = sine_examples()
     net = Network([5, 32, 1], output="sigmoid", random_state=0)
     with pytest.warns(
         NoProgressWarning, match=r"worse than a constant prediction: its loss is .* constant 0\.687"
@@ -334,7 +115,7 @@ def test_a_run_that_explodes_warns():
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("size", [1e-3, 1e-6])
 def test_targets_too_small_for_the_tolerance(solver, size):
-    X, y, _ = table()
+    X, y, _ = sine_examples()
     est = MLPRegressor(solver=solver, random_state=0)
     with pytest.warns(NoProgressWarning, match=r"(?s)worse than a constant.*targets unscaled: a spread of"):
         est.fit(X, y * size)
@@ -346,7 +127,7 @@ def test_targets_too_small_for_the_tolerance(solver, size):
 
 
 def test_ordinary_runs_say_nothing():
-    X, y, labels = table()
+    X, y, labels = sine_examples()
     noise = np.random.default_rng(1).normal(size=400)
     runs = [
         lambda: Network([5, 16, 1], random_state=0).fit(X, y, epochs=3),  # falls, and is not there yet
@@ -366,11 +147,11 @@ def test_ordinary_runs_say_nothing():
         lambda: MLPClassifier(random_state=0, class_weight="balanced").fit(X, X[:, 0] > 2),
     ]  # fmt: skip
     for i, run in enumerate(runs):
-        assert heard(run)[1] == [], i
+        assert with_warnings(run)[1] == [], i
 
 
 def test_nothing_is_computed_where_nothing_is_suspicious(monkeypatch):
-    X, y, _ = table()
+    X, y, _ = sine_examples()
     monkeypatch.setattr(diagnosis, "against_constant", lambda net, problem: pytest.fail("computed"))
     net = Network([5, 16, 1], random_state=0)
     net.fit(X, y, epochs=3)
@@ -384,7 +165,7 @@ def test_nothing_is_computed_where_nothing_is_suspicious(monkeypatch):
 
 
 def test_times_that_become_equal_in_float32():
-    X, y, _ = table()
+    X, y, _ = sine_examples()
     t = 1.7e9 + 60.0 * np.arange(400)
     times = np.c_[X[:, 0], t]
     text = "has 400 distinct values in 400 rows, and 188 in float32"
@@ -399,11 +180,11 @@ def test_times_that_become_equal_in_float32():
         (lambda: MLPClassifier(dtype="float32", max_iter=20).fit(times, y > 0), f"column 1 of X {text}"),
     ]  # fmt: skip
     for fit, message in fits:
-        assert heard(fit)[1][0].startswith(message)
+        assert with_warnings(fit)[1][0].startswith(message)
     gaps = np.where(np.arange(400) % 7 == 0, 0.0, t)  # missing ones are 0
-    assert heard(lambda: Network([1, 4, 1]).fit(gaps[:, None], y, epochs=1))[1]
+    assert with_warnings(lambda: Network([1, 4, 1]).fit(gaps[:, None], y, epochs=1))[1]
     frame = pytest.importorskip("pandas").DataFrame({"a": X[:, 0], "t": t})
-    assert heard(lambda: MLPRegressor(dtype="float32", max_iter=20).fit(frame, y))[1][0].startswith(
+    assert with_warnings(lambda: MLPRegressor(dtype="float32", max_iter=20).fit(frame, y))[1][0].startswith(
         "column 1 of X"
     )
 
