@@ -12,12 +12,12 @@ from work import RATE, Work, one_hot, rows, start
 
 
 class NumPy:
-    """Vectorised NumPy: every line over a whole batch, the update over all parameters at once."""
+    """Vectorized NumPy: every line processes a whole batch, and the update all parameters at once."""
 
-    corrected = True  # Adam adds epsilon to the corrected root, as its paper has it
+    corrected = True  # Adam adds epsilon to the corrected root, as in its paper
 
     def __init__(self, threads: int) -> None:
-        pass  # by the environment: see `environment`
+        pass  # set by environment variables: see `environment`
 
     def training(self, work: Work, n: int) -> Run:
         X, y = rows(work, n)
@@ -103,7 +103,7 @@ class NumPy:
         return calls(predict)
 
     def products(self, dtype: str) -> float:
-        """Best rate of large products, flops a second."""
+        """Return the best rate of large matrix products, in flops per second."""
 
         def product(n: int) -> Callable[[], object]:
             A, B, C = (np.ones((n, n), dtype) for _ in range(3))
@@ -113,7 +113,7 @@ class NumPy:
 
 
 def probabilities(Z: np.ndarray) -> np.ndarray:
-    """Return sigmoid or softmax of the logits, in their place."""
+    """Return sigmoid or softmax of the logits, in place."""
     if Z.shape[1] == 1:
         np.negative(Z, out=Z)
         np.exp(Z, out=Z)
@@ -126,7 +126,7 @@ def probabilities(Z: np.ndarray) -> np.ndarray:
 
 
 class Loops:
-    """Plain Python: a row at a time, a weight at a time. Timed on a few rows and one update, then scaled."""
+    """Plain Python, one row and one weight at a time. Timed on a few rows and one update, then scaled."""
 
     def __init__(self, threads: int) -> None:
         pass
@@ -153,7 +153,7 @@ class Loops:
 
     def training(self, work: Work, n: int) -> Run:
         if work.n_params > 1_000_000:
-            raise NotImplementedError("hours an epoch")
+            raise NotImplementedError("an epoch takes hours")
         X, y = rows(work, n)
         X, Y = X.tolist(), one_hot(work, y).tolist()
         batch = work.batch or n
@@ -193,7 +193,7 @@ class Loops:
         def step() -> None:
             state["t"] += 1
             t = state["t"]
-            lists = []  # rows of W, and b, each with its gradient, m and v
+            lists = []  # rows of W, and b, each with gradient, m and v
             for place, (P, G) in enumerate(zip((*weights, *biases), (*dW, *db), strict=True)):
                 parts = P, G, state["m"][place], state["v"][place]
                 lists += zip(*parts, strict=True) if place < len(weights) else [parts]
@@ -208,7 +208,7 @@ class Loops:
             clear()
 
         def run(count: int) -> float:
-            if n <= 12:  # the check: really all of it
+            if n <= 12:  # the comparison runs the whole epoch
                 return seconds(
                     lambda: [(learn(i), (i + 1) % batch or step()) for _ in range(count) for i in range(n)]
                 )
@@ -223,7 +223,7 @@ class Loops:
 
     def prediction(self, work: Work, n: int) -> Run:
         if work.n_params > 1_000_000:
-            raise NotImplementedError("seconds a row")
+            raise NotImplementedError("a row takes seconds")
         X, _ = rows(work, n)
         X = X.tolist()
         weights, biases = ([p.tolist() for p in part] for part in start(work))

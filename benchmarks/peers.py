@@ -1,9 +1,9 @@
-"""The contenders. Each works in a process of its own, with its own threads: python peers.py NAME THREADS.
+"""The contenders. Each runs in its own process, with its own threads: python peers.py NAME THREADS.
 
-A contender makes a `Run` of a piece of work; the process takes requests on its standard input and answers
-with seconds, so that nothing of one library (threads that spin for a while, settings of a BLAS, memory) is
-at work in another's. Everyone gets the same rows, in order, and the same first weights. Everyone keeps what
-it can keep: models, optimizers, compiled code and converted arrays are made before the clock starts.
+A contender makes a `Run` of a piece of work. Its process reads requests from standard input and answers with
+seconds, so that no library influences another one by spinning threads, BLAS settings or memory. All
+contenders get the same rows in the same order and the same initial weights. Models, optimizers, compiled code
+and converted arrays are made before the clock starts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Dnn:
         if "n_threads" in inspect.signature(net.fit).parameters:
             how["n_threads"] = self.threads
         elif self.threads == 2:
-            raise NotImplementedError("fit has no n_threads")
+            raise NotImplementedError("fit has no parameter n_threads")
 
         def reset() -> None:
             for p, q in zip((*net.weights, *net.biases), (*first[0], *first[1]), strict=True):
@@ -73,7 +73,7 @@ class Dnn:
 
 
 class DnnPredictor(Dnn):
-    """The snapshot that `Network.predictor` makes."""
+    """The snapshot that `Network.predictor` returns."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
@@ -87,7 +87,7 @@ class ScikitLearn:
         from sklearn.neural_network import MLPClassifier
 
         class Classifier(MLPClassifier):
-            """Notes when each epoch ends, which is when it gets a new `loss_`."""
+            """Records the end of each epoch, at which `loss_` is set."""
 
             def __setattr__(self, name: str, value: object) -> None:
                 super().__setattr__(name, value)
@@ -112,13 +112,14 @@ class ScikitLearn:
             model = self.from_start(work, X, y)
 
         def run(epochs: int) -> float:
-            # The first epoch gives the beginning: checks and copies that fit makes once are not counted.
+            # The end of the first epoch starts the clock, which excludes the validation and copies at the
+            # start of fit.
             fresh = self.classifier(work, n, max_iter=epochs + 1)
             fresh.fit(X, y)
             return fresh.ends[-1] - fresh.ends[0]
 
         def result() -> Any:
-            # fit without warm_start draws its own first weights: the check trains on from ours.
+            # fit without warm_start draws its own weights, so that the comparison uses warm_start.
             model.max_iter = 1 if work.batch else 3
             model.fit(X, y)
             return model.coefs_, model.intercepts_
@@ -126,7 +127,7 @@ class ScikitLearn:
         return Run(reset, run, result)
 
     def from_start(self, work: Work, X: np.ndarray, y: np.ndarray) -> Any:
-        """A classifier with our first weights; fit goes on from them with a fresh optimizer."""
+        """Return a classifier with the common initial weights, from which fit continues."""
         model = self.classifier(work, len(X), max_iter=1, warm_start=True).fit(X, y)
         weights, biases = start(work)
         for p, q in zip((*model.coefs_, *model.intercepts_), (*weights, *biases), strict=True):
@@ -135,7 +136,7 @@ class ScikitLearn:
 
     def prediction(self, work: Work, n: int) -> Run:
         if work.sizes[-1] == 2:
-            raise NotImplementedError("its two classes have one unit")
+            raise NotImplementedError("it uses one unit for two classes")
         few = max(work.sizes[-1], 2)
         model = self.from_start(work, *rows(work, few))
         X, _ = rows(work, n)
@@ -144,7 +145,7 @@ class ScikitLearn:
 
 
 class PyTorch:
-    """Eager, with fused optimizers; batches are slices of a tensor, the fast way for data in memory."""
+    """Eager mode with fused optimizers; batches are slices of a tensor, which is fast for data in memory."""
 
     compiled = False
 
@@ -231,21 +232,21 @@ class PyTorchCompiled(PyTorch):
 
 
 class Jax:
-    """jit, lax.scan over the epoch, donated buffers."""
+    """jit with lax.scan over the epoch and donated buffers."""
 
     def __init__(self, threads: int) -> None:
-        # XLA sizes its pools by the processors it may use when it starts, and has no switch for it: with one
-        # thread it starts on one processor, and then all its threads may use any.
+        # XLA sizes its thread pools by the processors that it may use when it starts, and has no setting for
+        # it. With one thread it starts on one processor, and later all its threads may use any processor.
         allowed = None
         if hasattr(os, "sched_getaffinity"):
             allowed = os.sched_getaffinity(0)
             os.sched_setaffinity(0, sorted(allowed)[:threads])
         elif threads != 2:
-            raise NotImplementedError("needs sched_setaffinity to use one thread")
+            raise NotImplementedError("one thread needs sched_setaffinity")
         import jax
 
         jax.config.update("jax_platforms", "cpu")
-        jax.config.update("jax_enable_x64", True)  # arrays keep the precision they come with
+        jax.config.update("jax_enable_x64", True)  # arrays keep their precision
         jax.jit(lambda a: a @ a)(np.ones((64, 64), np.float32)).block_until_ready()
         if allowed:
             for thread in os.listdir("/proc/self/task"):
@@ -289,7 +290,7 @@ class Jax:
             params = tree(lambda p, m, v: p - rate * m / (jnp.sqrt(c * v) + real(EPSILON)), params, m, v)
             return (params, m, v, t), None
 
-        # A full batch is a step an epoch: then the loop over epochs is the compiled one.
+        # A full batch has one step per epoch, so that the loop over epochs is compiled.
         if work.batch is None:
 
             def several(state: Any, X: Any, Y: Any, count: Any) -> Any:
@@ -330,7 +331,7 @@ class Jax:
 
 
 class OnnxRuntime:
-    """One InferenceSession; a call is session.run on a NumPy array."""
+    """One InferenceSession; a call is `session.run` with a NumPy array."""
 
     def __init__(self, threads: int) -> None:
         import onnx
@@ -356,7 +357,7 @@ class OnnxRuntime:
             helper.make_tensor_value_info("out", number, [None, work.sizes[-1]]),
         )
         graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], constants)
-        # Opset 17 and its IR version: new enough for all of it, old enough for every runtime about.
+        # Opset 17 and its IR version have all operations, and every current runtime supports them.
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = self.threads
@@ -368,9 +369,9 @@ class OnnxRuntime:
 
 class Contender(NamedTuple):
     kind: Any
-    packages: tuple[str, ...]  # distributions whose versions are given
+    packages: tuple[str, ...]  # distributions whose versions are reported
     threads: tuple[int, ...] = (1, 2)
-    asked: bool = False  # takes part only where it is named
+    asked: bool = False  # takes part only if it is selected by name
 
 
 CONTENDERS = {
@@ -391,18 +392,18 @@ def can(name: str, task: str) -> bool:
 
 
 def missing(name: str) -> list[str]:
-    """Distributions that a contender needs and that are not installed."""
+    """Return the distributions that a contender needs and that are not installed."""
     found = {d.metadata["Name"].lower() for d in metadata.distributions()}
     return [package for package in CONTENDERS[name].packages if package not in found]
 
 
 def environment(threads: int | None, isa: str | None = None) -> dict[str, str]:
-    """What the process of a contender gets: threads None leaves their number to the library."""
+    """Return the environment of a contender's process; threads=None leaves their number to the library."""
     variables = dict(os.environ)
     if threads is not None:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "DNN_NUM_THREADS"):
             variables[name] = str(threads)
-    if isa == "avx2":  # for everyone who can be told: a machine without AVX-512, as far as that goes
+    if isa == "avx2":  # disables AVX-512 in every library that has a setting for it
         variables |= {
             "DNN_ISA": "avx2", "OPENBLAS_CORETYPE": "HASWELL", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
             "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -413,8 +414,8 @@ def environment(threads: int | None, isa: str | None = None) -> dict[str, str]:
 
 
 def serve(name: str, threads: int, requests: Any, answers: Any) -> None:
-    """Answer requests (what, arguments) until there are none."""
-    warnings.simplefilter("ignore")  # scikit-learn says that it has not converged: it was not to
+    """Answer requests (name, arguments) until the input ends."""
+    warnings.simplefilter("ignore")  # scikit-learn warns that it has not converged, as intended
     kind = CONTENDERS[name].kind
     contender, run = None, None
     while True:
@@ -427,12 +428,12 @@ def serve(name: str, threads: int, requests: Any, answers: Any) -> None:
             contender = contender or kind(threads)
             if what == "make":
                 task, work, n = arguments
-                run = None  # frees what the last one held
+                run = None  # frees the memory of the previous run
                 run = getattr(contender, task)(work, n)
             elif what == "run":
                 run.reset()
                 answer = run.run(*arguments)
-            elif what == "result":  # of so many epochs from the first weights; of one call
+            elif what == "result":  # of the given number of epochs from the initial weights, or of one call
                 run.reset()
                 run.run(*arguments)
                 answer = run.result()
@@ -447,7 +448,7 @@ def serve(name: str, threads: int, requests: Any, answers: Any) -> None:
 
 
 if __name__ == "__main__":
-    # What a library prints goes to stderr: stdout belongs to the answers.
+    # Output of the libraries goes to stderr, because stdout carries the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve(sys.argv[1], int(sys.argv[2]), sys.stdin.buffer, answers)

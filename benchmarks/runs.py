@@ -20,10 +20,10 @@ def seconds(function: Callable[[], object]) -> float:
 
 @dataclass
 class Run:
-    """What can be asked of a contender about a piece of work."""
+    """The operations of a contender for a piece of work."""
 
-    reset: Callable[[], None]  # to the first weights and a fresh optimizer; not timed
-    run: Callable[[int], float]  # so many epochs, steps or calls; returns seconds
+    reset: Callable[[], None]  # to the initial weights and a fresh optimizer; not timed
+    run: Callable[[int], float]  # the given number of epochs, steps or calls; returns seconds
     result: Callable[[], Any]  # (weights, biases), or the outputs
 
 

@@ -269,8 +269,8 @@ def test_the_net_is_chosen_without_the_test_points(whole):
     assert m.wrong[m.best] == m.wrong.min() < 7
     assert m.test > m.wrong[m.best] - 0.5  # the chosen figure flatters
     assert m.test < np.median(m.wrong)
-    assert f"only with this net: {m.test:.1f} %" in text and "chose it among 1,728" in text.replace("\n", " ")
-    first = re.search(r"differ most by (.+?) \(", text)[1]
+    assert f"only for this network, the error is {m.test:.1f} %" in text and "among 1,728" in text
+    first = re.search(r"differ most\s+by (.+?) \(", text)[1]
     assert first in ("layers x units", "rate")
     assert "epochs" in text and np.median(m.wrong[..., 2]) < np.median(m.wrong[..., 0])
 
@@ -358,8 +358,8 @@ def test_threes_and_eights(whole):
     m, text = whole("logistic")
     assert all(len(costs) == 500 and costs[0] == pytest.approx(np.log(2)) for costs in m.costs.values())
     assert "Each took 500 steps" in text
-    assert max(m.costs[10.0]) > m.costs[10.0][0] and "at 10 the cost" not in text
-    assert "at 10 it jumps about first" in text and m.accuracy[1.0][1] > 95
+    assert max(m.costs[10.0]) > m.costs[10.0][0] and "with 10 the cost" not in text
+    assert "with 10 it oscillates at first" in text and m.accuracy[1.0][1] > 95
 
 
 @pytest.mark.long
@@ -399,7 +399,7 @@ def test_houses_from_a_file(houses):
     measured = demos.demo("housing").measure(houses, quick=True)
     assert (measured.n_rows, measured.n_features, measured.feature) == (61, 5, "median_income")
     errors = {way: np.mean(found) for way, found in measured.errors.items()}
-    assert errors["one feature, a line"] < errors["the mean of all"]
+    assert errors["one feature, linear"] < errors["mean of all rows"]
     other = demos.demo("housing").measure(houses, target="longitude", quick=True)
     assert other.target == "longitude" and other.n_rows == 62 and "ocean_proximity=" in other.feature
 
@@ -422,10 +422,10 @@ def test_a_table_is_read_as_it_is(houses):
     [
         (lambda text: text, "price", "--target must be a column of"),
         (lambda text: text.replace("median_house_value", "value"), None, "--target NAME must say which"),
-        (lambda text: text, "ocean_proximity", "must hold numbers to be predicted, got 'INLAND'"),
+        (lambda text: text, "ocean_proximity", "must be numeric to be predicted, got 'INLAND'"),
         (lambda text: "", None, "an empty file"),
         (lambda text: "\n".join(text.split("\n")[:12]), None, "at least 30 rows with a median_house_value"),
-        (lambda text: text + "\n1,2,3", None, "must have 5 values a row, as its header has, got 3 in row 64"),
+        (lambda text: text + "\n1,2,3", None, "must have 5 values per row, like its header, got 3 in row 64"),
         (lambda text: text.replace("longitude", "population"), None, "got 'population' twice"),
         (lambda text: re.sub("[A-Z].*", "1", text.split("\n", 1)[1]), None, "must have a header"),
         (lambda text: re.sub(r",[\d.]+,([A-Z])", r",7,\1", text), None, "must differ between rows, got 7"),

@@ -38,7 +38,7 @@ def test_the_demo_reads_digits(demo):
 
 def test_the_demo_compares_three_ways(demo):
     text, _ = demo
-    assert float(re.search(r"differ\s+by at most (\S+)\. ", text)[1]) <= 1e-9
+    assert float(re.search(r"differ\s+by\s+at\s+most\s+(\S+)\. ", text)[1]) <= 1e-9
     rows = {
         name: [
             float(number.replace(",", "")) for number in re.search(rf"^{name} +(.*)$", text, re.M)[1].split()

@@ -37,7 +37,7 @@ def test_first_steps_run(section, capsys):
         exec(compile(code, "first_steps.rst", "exec"), names)
     printed = capsys.readouterr().out
     if section == "practitioner":
-        assert float(printed.split("right: ")[1]) > 0.9
+        assert float(printed.split("accuracy: ")[1]) > 0.9
     elif section == "learner":
         assert "cost" in printed and printed.rstrip().endswith(": right.")
 
