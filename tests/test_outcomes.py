@@ -20,9 +20,9 @@ from dnn import (
     Quantile,
 )
 from dnn.losses import loss_of
-from dnn.training import diagnosis
-from dnn.training import loop as training
+from dnn.training import diagnosis, lbfgs, loop
 from dnn.training.history import History
+from dnn.training.problem import Problem, examples_of
 
 nan, inf = np.nan, np.inf
 
@@ -168,7 +168,7 @@ def test_divergence_before_any_score_says_so():
 def figures_of_val_loss(monkeypatch, *figures):
     left = list(figures)
     pop = lambda self: left.pop(0) if len(left) > 1 else left[0]  # noqa: E731
-    monkeypatch.setattr(training.Problem, "mean_loss", pop)
+    monkeypatch.setattr(Problem, "mean_loss", pop)
 
 
 @pytest.mark.parametrize("optimizer", [Adam(1e-2), LBFGS()], ids=["adam", "lbfgs"])
@@ -224,7 +224,7 @@ def test_an_epoch_costs_the_same_late_as_early(monkeypatch, optimizer):
     def counted(name):
         return History(name, loss=Counted(), val_loss=Counted(), rate=Counted(), step_loss=Counted())
 
-    for module in (training, dnn.training.lbfgs):
+    for module in (loop, lbfgs):
         monkeypatch.setattr(module, "History", counted)
     Counted.read = 0
     spec = LBFGS(gtol=0.0, ftol=0.0) if optimizer == "lbfgs" else SGD(1e-4)
@@ -262,9 +262,9 @@ def test_the_loss_of_the_best_constant(loss, output, weighted):
     Y = np.eye(3)[rng.choice(3, n, p=[0.2, 0.5, 0.3])] if output == "softmax" else Y
     w = rng.random(n) if weighted else None
     net = Network([2, 3], output=output, dtype="float64", random_state=0)
-    kind, X, targets = net._examples(rng.normal(size=(n, 2)), Y, loss)
+    kind, X, targets = examples_of(net, rng.normal(size=(n, 2)), Y, loss)
     own, constant = diagnosis.against_constant(
-        net, training.Problem(net._plan, net.params, X, targets, w, kind, alpha=9.0)
+        net, Problem(net.plan, net.params, X, targets, w, kind, alpha=9.0)
     )
     assert own == pytest.approx(np.average(net.losses(X, Y, loss=loss), weights=w), rel=1e-12)
     empty = Network([1, 3], output=output, dtype="float64", init="zeros")
@@ -281,11 +281,9 @@ def test_classes_and_labels_have_the_same_constant():
     found = []
     for y in (labels + labels * (X[:, 2] > 0), np.eye(3)[labels + labels * (X[:, 2] > 0)]):
         net = Network([5, 3], output="softmax", random_state=0)
-        kind, rows, targets = net._examples(X, y, "auto")
+        kind, rows, targets = examples_of(net, X, y, "auto")
         found.append(
-            diagnosis.against_constant(
-                net, training.Problem(net._plan, net.params, rows, targets, None, kind)
-            )
+            diagnosis.against_constant(net, Problem(net.plan, net.params, rows, targets, None, kind))
         )
     assert found[0] == pytest.approx(found[1], rel=1e-9)
 
@@ -295,8 +293,8 @@ def test_a_run_that_explodes_and_settles_says_so():
     net = Network([5, 32, 1], output="sigmoid", random_state=0)
     for W in net.weights:
         W *= 8
-    kind, rows, targets = net._examples(X, labels, "auto")
-    problem = training.Problem(net._plan, net.params, rows, targets, None, kind)
+    kind, rows, targets = examples_of(net, X, labels, "auto")
+    problem = Problem(net.plan, net.params, rows, targets, None, kind)
     own, constant = diagnosis.against_constant(net, problem)
     assert constant == pytest.approx(0.69, abs=0.01) and own > 2
 

@@ -15,7 +15,7 @@ from ..data.arrays import numbers
 from ..losses import Huber, Loss, Quantile
 from ..predictor import MethodPredictor, as_it_is, first_column
 from .base import BaseMLP
-from .input import validated, wanted
+from .input import conversion_settings, validated
 from .parameters import are_sizes
 from .partial_fit import available_for_steps
 
@@ -354,10 +354,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def _read_targets(
         self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
     ) -> tuple[Any, Any]:
-        X, y = validated(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, **wanted(X, dtype),
-            reset=first,
-        )  # fmt: skip
+        settings = conversion_settings(X, dtype)
+        X, y = validated(self, X, y, multi_output=True, y_numeric=True, **settings, reset=first)
         return X, self._encode(y)
 
     def _encode(self, y: Any, name: str = "y") -> np.ndarray:
