@@ -126,7 +126,7 @@ class BaseMLP(ParameterMixin):
         if "coefs_" not in state:
             check_is_fitted(self)
         net: Network | None = state.get("_net")
-        own = () if net is None else net.weights + net.biases
+        own: tuple[np.ndarray, ...] = state.get("_views", ())
         coefs, intercepts = state["coefs_"], state.get("intercepts_")
         if net is not None and type(coefs) is type(intercepts) is list:
             given = (*coefs, *intercepts)
@@ -134,8 +134,7 @@ class BaseMLP(ParameterMixin):
                 return net
         output, known = self._output(), (state.get("n_features_in_"), state.get("n_outputs_"))
         arrays = layers_given(coefs, intercepts, own, *known)
-        shapes = [W.shape for W in arrays]
-        if net is None or shapes != [view.shape for view in (*net.weights, *net.biases)]:
+        if net is None or [array.shape for array in arrays] != [view.shape for view in own]:
             half = len(self.coefs_)
             sizes = [*(len(W) for W in arrays[:half]), arrays[half - 1].shape[1]]
             pairs = list(zip(arrays[:half], arrays[half:], strict=True))
@@ -145,15 +144,16 @@ class BaseMLP(ParameterMixin):
                 init=pairs, dtype="float32" if narrow else "float64",
             )  # fmt: skip
         else:
-            for view, array in zip((*net.weights, *net.biases), arrays, strict=True):
+            for view, array in zip(own, arrays, strict=True):
                 if view is not array:
                     view[...] = array
         self._take(net)
         return net
 
     def _take(self, net: Network) -> None:
-        """Make a network this estimator's; its views stand in coefs_ and intercepts_."""
+        """Make a network this estimator's, with its views in coefs_ and intercepts_."""
         self._net = net
+        self._views = net.weights + net.biases  # which each prediction compares with these lists
         self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
 
     # Training
@@ -571,7 +571,7 @@ class BaseMLP(ParameterMixin):
             self._bound()
         state = dict(super().__getstate__())
         if "_net" in state:  # whose views they are
-            del state["coefs_"], state["intercepts_"]
+            del state["coefs_"], state["intercepts_"], state["_views"]
         return {**state, "_dnn_version": _version()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
