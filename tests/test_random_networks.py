@@ -1,12 +1,14 @@
 """Combinations of all that the tables allow, drawn at random, against the oracle and finite differences."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import reference
 from random_networks import OPTIMIZERS, draw, pick
 
 import dnn
-from dnn.training import loop as training
+from dnn.training.options import FitOptions
 
 
 @pytest.mark.parametrize("hundred", range(10))
@@ -55,7 +57,6 @@ def test_a_thousand_combinations(hundred):
 @pytest.mark.parametrize("fifty", range(4))
 @pytest.mark.filterwarnings("ignore::dnn.NoProgressWarning")
 def test_whole_trainings(fifty, monkeypatch):
-    rules = training.FitOptions
     for seed in range(fifty * 50, fifty * 50 + 50):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
         if any(net.dropout):
@@ -70,7 +71,7 @@ def test_whole_trainings(fifty, monkeypatch):
         frozen = [int(i) for i in range(len(net.layers)) if rng.random() < 0.2]
         net.freeze(*frozen)
         two = None if clip else pick(rng, [None, True])
-        monkeypatch.setattr(training, "FitOptions", lambda two=two, **k: rules(**{**k, "two_sweeps": two}))
+        monkeypatch.setattr("dnn.network.FitOptions", partial(FitOptions, two_sweeps=two))
         orders = [rng.permutation(len(X)) for _ in range(epochs)]
         n_steps = epochs * -(-len(X) // batch)
         weights, biases = [W.copy() for W in net.weights], [b.copy() for b in net.biases]

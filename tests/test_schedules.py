@@ -26,7 +26,7 @@ from dnn import (
     WarmUp,
 )
 from dnn.schedules import schedule_of
-from dnn.training import loop as training
+from dnn.training.options import FitOptions
 
 
 def cosine(way, begin, end):
@@ -232,9 +232,9 @@ def test_fit_tells_of_each_epoch(validated, batch_size):
 @pytest.mark.parametrize("batch_size", [None, 16])
 def test_watching_leaves_the_same_bits_for_any_chunking(monkeypatch, batch_size):
     X, y = problem()
-    rules, results = training.FitOptions, set()
+    results = set()
     for chunk in (1, 1e6, 1e9):
-        monkeypatch.setattr(training, "FitOptions", partial(rules, chunk=chunk))
+        monkeypatch.setattr("dnn.network.FitOptions", partial(FitOptions, chunk=chunk))
         net = small()
         history = net.fit(X, y, optimizer=Adam(SPEC), epochs=20, batch_size=batch_size)
         results.add((net.params.tobytes(), tuple(history.loss), tuple(history.rate)))

@@ -14,13 +14,16 @@ from . import _threads as threads
 from .cache import Cache
 from .data import arrays as data
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
-from .losses import Loss, LossSpec, loss_of
+from .losses import Loss
 from .predictor import Predictor
 from .summary import draw, one_line, summary
-from .training import diagnosis, lbfgs
-from .training import loop as training
+from .training import diagnosis, lbfgs, loop
 from .training.history import History
-from .training.optimizer_state import OptimizerState, WriteLock
+from .training.optimizer_state import OptimizerState
+from .training.options import Callback, FitOptions, callbacks_of
+from .training.order import order_of
+from .training.problem import Problem, examples_of, losses, validation_loss
+from .training.write_lock import WriteLock
 
 _ADAM = optimizers.Adam(1e-3)
 _BUILT = {"_biases", "_write_lock", "_plan", "_predictor", "_weights"}  # what `_build` makes of the rest
@@ -144,6 +147,11 @@ class Network:
         return self._biases
 
     @property
+    def plan(self) -> _core.Plan:
+        """The layers as the core describes them; for a `Problem`, not for users."""
+        return self._plan
+
+    @property
     def n_params(self) -> int:
         """Number of parameters P."""
         return self._params.size
@@ -253,15 +261,8 @@ class Network:
         >>> Network([2, 1], init="zeros").losses([[1, 2], [3, 4]], [1, 2]).tolist()
         [0.5, 2.0]
         """
-        kind, rows, targets = self._examples(X, y, loss)
-        return training.losses(self._plan, self._params, rows, kind, targets)
-
-    def _examples(
-        self, X: Any, y: Any, loss: Loss, suffix: str = ""
-    ) -> tuple[LossSpec, data.RowSource, data.Targets]:
-        """Return the loss, rows and targets, checked."""
-        kind = loss_of(loss, self.layers[-1].info.name, self.n_outputs)
-        return kind, *data.examples(X, y, kind, self.n_inputs, self.n_outputs, self.dtype, suffix)
+        spec, rows, targets = examples_of(self, X, y, loss)
+        return losses(self._plan, self._params, rows, spec, targets)
 
     def forward(
         self, X: Any, *, logits: bool = False, training: bool = False, masks: Any = None, seed: int = 0
@@ -395,11 +396,11 @@ class Network:
         >>> cost, grad.tolist()
         (4.5, [-3.0, -6.0, -3.0])
         """
-        kind, rows, targets = self._examples(X, y, loss)
+        spec, rows, targets = examples_of(self, X, y, loss)
         weights = data.weights(sample_weight, len(rows))
         alpha, l1 = checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0)
         grad = np.empty(self.n_params, self.dtype)
-        problem = training.Problem(self._plan, self._params, rows, targets, weights, kind, alpha, l1)
+        problem = Problem(self._plan, self._params, rows, targets, weights, spec, alpha, l1)
         return sum(problem.cost_and_gradient(self._params, grad)), grad
 
     def optimizer(self, spec: str | optimizers.Optimizer) -> OptimizerState:
@@ -423,7 +424,7 @@ class Network:
         kind = optimizers.optimizer_of(spec)
         if isinstance(kind, optimizers.LBFGS):
             raise ValueError("optimizer must be one that takes steps, got LBFGS, which fit alone can use")
-        return OptimizerState(kind, self)
+        return OptimizerState(kind, self, self._write_lock)
 
     def fit(
         self,
@@ -449,7 +450,7 @@ class Network:
         shuffle: bool = True,
         order: Callable[[int], Any] | None = None,
         record: str = "epoch",
-        callbacks: Iterable[training.Callback] = (),
+        callbacks: Iterable[Callback] = (),
         n_threads: int | str = "auto",
         random_state: int | checks.Random | None = None,
         progress: bool = False,
@@ -543,47 +544,52 @@ class Network:
         >>> net.params.round(3).tolist()
         [2.0, 1.0]
         """
-        kind, rows, targets = self._examples(X, y, loss)
+        spec, rows, targets = examples_of(self, X, y, loss)
         diagnosis.warn_of_rounding(X, None if targets.Y is None else y, self.dtype, stacklevel=3)
         of_rows = data.weights(sample_weight, len(rows))
         of_classes = data.class_weights(class_weight, targets, self.n_outputs)
         weights = data.weighed("X", sample_weight=of_rows, class_weight=of_classes)
-        problem = training.Problem(
-            self._plan, self._params, rows, targets, weights, kind,
+        problem = Problem(
+            self._plan, self._params, rows, targets, weights, spec,
             checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
             threads.asked(n_threads))  # fmt: skip
-        options = training.FitOptions(
+        options = FitOptions(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
             min_delta=min_delta, max_seconds=max_seconds, shuffle=shuffle, order=order, record=record,
-            callbacks=training.callbacks_of(callbacks), progress=progress,
-            validate=self._validation(loss, X_val, y_val, sample_weight_val),
+            callbacks=callbacks_of(callbacks), progress=progress,
+            validate=validation_loss(self, loss, X_val, y_val, sample_weight_val),
         )  # fmt: skip
         if not isinstance(optimizer, OptimizerState):
-            spec = optimizers.optimizer_of(optimizer)
-            if isinstance(spec, optimizers.LBFGS):
-                lbfgs.refuse(self, problem, options)
-                with self._write_lock.writing("fit"):
-                    return lbfgs.minimize(self, problem, spec, options)
-            optimizer = self.optimizer(spec)
+            optimizer = optimizers.optimizer_of(optimizer)
+            if not isinstance(optimizer, optimizers.LBFGS):
+                optimizer = self.optimizer(optimizer)
+        rng = self._rng if random_state is None else checks.generator_of(random_state)
+        if order is not None and isinstance(optimizer, OptimizerState):
+            options.first_order = order_of(order, 0, len(rows))
+        return self._train(problem, optimizer, options, rng)
+
+    def _train(
+        self,
+        problem: Problem,
+        optimizer: OptimizerState | optimizers.LBFGS,
+        options: FitOptions,
+        rng: checks.Random,
+        begin: Callable[[], None] | None = None,
+    ) -> History:
+        """Lock the network, train its parameters in place, and return what happened: the only way to train.
+
+        begin: called once nothing is refused any more and the network is locked, before anything is changed.
+        """
+        if isinstance(optimizer, optimizers.LBFGS):
+            lbfgs.refuse(self, problem, options)
         elif optimizer.params is not self._params:
             raise ValueError("optimizer must be a state of this network, got one of another")
-        rng = self._rng if random_state is None else checks.generator_of(random_state)
-        if order is not None:
-            options.first = training.order_of(order, 0, len(rows))
         with self._write_lock.writing("fit"):
-            return training.train(self, problem, optimizer, options, rng)
-
-    def _validation(
-        self, loss: Loss, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> Callable[[], float] | None:
-        """Return a function that computes val_loss, or None without a validation set."""
-        if X_val is None and y_val is None and sample_weight_val is None:
-            return None
-        if X_val is None or y_val is None:
-            raise ValueError(f"{'X_val' if X_val is None else 'y_val'} must be given with the validation set")
-        kind, rows, targets = self._examples(X_val, y_val, loss, "_val")
-        weights = data.weights(sample_weight_val, len(rows), name="sample_weight_val")
-        return training.Problem(self._plan, self._params, rows, targets, weights, kind).mean_loss
+            if begin is not None:
+                begin()
+            if isinstance(optimizer, optimizers.LBFGS):
+                return lbfgs.minimize(self, problem, optimizer, options)
+            return loop.train(self, problem, optimizer, options, rng)
 
     # Methods that have their place with each other
     __repr__ = one_line

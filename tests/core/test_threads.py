@@ -73,7 +73,7 @@ def test_predictions_on_any_number_of_threads(sizes):
     net, (X, _) = Network(sizes, random_state=0), regression_examples(sizes, 5000)
     out = [np.empty((len(X), sizes[-1]), "float32") for _ in range(3)]
     for n in (1, 2, 3):
-        _core.predict(net._plan, net.params, X, out[n - 1], False, n)
+        _core.predict(net.plan, net.params, X, out[n - 1], False, n)
     assert out[0].tobytes() == out[1].tobytes() == out[2].tobytes()
 
 

@@ -138,7 +138,7 @@ OPTIMIZERS = [SGD(0.1), SGD(0.1, 0.9), Adam(1e-2), dnn.AdamW(1e-2), dnn.RMSprop(
 def test_a_batch_too_large_to_be_held_is_summed_over_blocks(optimizer, options, mapped, monkeypatch):
     """The gradient is a sum over blocks of rows, and so differs in its last bits only."""
     monkeypatch.setattr(blocks, "HELD", 0)
-    monkeypatch.setattr("dnn.training.loop.HELD", 0)
+    monkeypatch.setattr("dnn.training.trainers.HELD", 0)
     X, y = values("f4"), values("f4", columns=3, seed=1)
     w = np.random.default_rng(3).random(N)
     w[:300] = 0  # one batch of 300 is skipped
@@ -155,7 +155,7 @@ def test_a_batch_too_large_to_be_held_is_summed_over_blocks(optimizer, options, 
 
 
 def test_a_large_batch_that_diverges_says_so(mapped, monkeypatch):
-    monkeypatch.setattr("dnn.training.loop.HELD", 0)
+    monkeypatch.setattr("dnn.training.trainers.HELD", 0)
     X = values("f8")
     for clip_norm in (None, 1e-3):
         net = Network([I, 9, 1], random_state=0)

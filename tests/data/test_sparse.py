@@ -17,7 +17,8 @@ from dnn import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, _core
 from dnn.data import arrays as data
 from dnn.data.sparse import SparseRows
 from dnn.losses import loss_of
-from dnn.training import loop as training
+from dnn.training.options import FitOptions
+from dnn.training.problem import Problem, losses
 
 N_THREADS = (1, 2, 3, 5)
 
@@ -36,24 +37,17 @@ def problem_of(net, X, y, loss, sample_weight=None, alpha=0.0, l1=0.0, n_threads
     spec = loss_of(loss, net.layers[-1].info.name, net.n_outputs)
     targets = data.targets(y, spec, X.shape[0], net.n_outputs, net.dtype)
     rows = SparseRows(X, net.dtype) if sp.issparse(X) else np.ascontiguousarray(X, net.dtype)
-    return training.Problem(
-        net._plan, net.params, rows, targets, sample_weight, spec, alpha, l1, n_threads=n_threads
-    )
+    return Problem(net.plan, net.params, rows, targets, sample_weight, spec, alpha, l1, n_threads=n_threads)
 
 
-def train(
-    net, X, y, *, loss, optimizer, orders=None, seed=0, chunk=training.CHUNK, n_threads=0, epochs=2, **options
-):
-    """What `Network.fit` does, over a sparse X as well."""
-    rules = {"batch_size": 7, "clip_norm": None, "ema": None, "two_sweeps": None}
-    rules |= {name: options.pop(name) for name in rules if name in options}
-    rules = training.FitOptions(
-        epochs=len(orders) if orders else epochs, patience=None, min_delta=0.0, max_seconds=None,
-        shuffle=True, order=orders.__getitem__ if orders else None, record="step", callbacks=(),
-        progress=False, validate=None, chunk=chunk, **rules,
-    )  # fmt: skip
-    problem = problem_of(net, X, y, loss, n_threads=n_threads, **options)
-    return training.train(net, problem, net.optimizer(optimizer), rules, np.random.default_rng(seed))
+def train(net, X, y, *, loss, optimizer, orders=None, seed=0, epochs=2, batch_size=7, **settings):
+    """Train as `Network.fit` does, over a sparse X as well; the settings are of the problem or of the fit."""
+    names = settings.keys() & {"sample_weight", "alpha", "l1", "n_threads"}
+    problem = problem_of(net, X, y, loss, **{name: settings.pop(name) for name in names})
+    if orders:
+        settings["order"], epochs = orders.__getitem__, len(orders)
+    options = FitOptions(epochs=epochs, batch_size=batch_size, record="step", **settings)
+    return net._train(problem, net.optimizer(optimizer), options, np.random.default_rng(seed))
 
 
 def few_stored(X, rng):
@@ -85,7 +79,7 @@ def test_gradients_of_combinations(fifty, isa_drawn):
         )
         slope, found = direction @ grad, (above - below) / 2e-6
         assert abs(slope - found) <= 1e-6 * max(1.0, abs(slope) + abs(found), abs(cost)), seed
-        of_rows = training.losses(problem.plan, net.params, problem.X, problem.loss, problem.targets)
+        of_rows = losses(problem.plan, net.params, problem.X, problem.loss, problem.targets)
         np.testing.assert_allclose(of_rows, net.losses(X, y, loss=spec), rtol=1e-9, atol=1e-10)
 
 
@@ -176,7 +170,7 @@ def test_a_whole_pass_is_the_same_bits_for_any_number_of_threads(isa):
     for n_threads in N_THREADS:
         problem = problem_of(net, X, np.arange(3000) % 3, "log_loss", n_threads=n_threads)
         grad, out = np.empty(net.n_params), np.empty((3000, 3))
-        _core.predict(net._plan, net.params, problem.X.core, out, False, n_threads)
+        _core.predict(net.plan, net.params, problem.X.core, out, False, n_threads)
         found.append((problem.cost_and_gradient(net.params, grad), grad, out))
     for cost, grad, out in found[1:]:
         assert cost == found[0][0]
@@ -184,7 +178,7 @@ def test_a_whole_pass_is_the_same_bits_for_any_number_of_threads(isa):
         np.testing.assert_array_equal(out, found[0][2])
     np.testing.assert_allclose(found[0][2], net(X.toarray()), rtol=1e-12)
     one = np.empty((1, 3))
-    _core.predict(net._plan, net.params, SparseRows(X[[7]], net.dtype).core, one)
+    _core.predict(net.plan, net.params, SparseRows(X[[7]], net.dtype).core, one)
     np.testing.assert_array_equal(one[0], found[0][2][7])
 
 

@@ -77,6 +77,34 @@ def test_no_circle_of_imports():
             del left[name]
 
 
+def private_reads(text, names):
+    """The lines of a module that read one of these names, except for a class that reads its own."""
+    tree = ast.parse(text)
+    reads = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in names]
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    own = {node for each in classes for node in ast.walk(each)}
+    of_self = {node for node in own if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"}
+    return [ast.unparse(node) for node in reads if node not in of_self]
+
+
+def test_only_the_network_reads_its_private_members():
+    """Other modules see its public face and `_train`, which takes the lock."""
+    members = {*vars(dnn.Network([1, 1])), *vars(dnn.Network)}
+    names = {name for name in members if name.startswith("_") and not name.startswith("__")} - {"_train"}
+    assert {"_plan", "_params", "_write_lock", "_rng", "_build"} <= names
+    for path in SOURCE.rglob("*.py"):
+        if name_of(path) != "network":
+            reads = private_reads(path.read_text(), names)
+            assert not reads, f"{name_of(path)} reads {reads}"
+
+
+def test_private_reads_are_seen():
+    names = {"_plan"}
+    assert private_reads("def f(self):\n    self._plan", names) == ["self._plan"]
+    assert private_reads("class A:\n    def f(self):\n        self.net._plan", names) == ["self.net._plan"]
+    assert private_reads("class A:\n    def f(self):\n        self._plan = net.plan", names) == []
+
+
 # Files of the core that are longer than the rule allows, until they are split
 BEING_SPLIT = {"_core.pyx", "core/run.pxi", "core/kernels/body.h", "core/kernels/products.h"}
 

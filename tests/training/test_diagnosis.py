@@ -20,8 +20,8 @@ from dnn import (
 )
 from dnn.losses import loss_of
 from dnn.training import diagnosis
-from dnn.training import loop as training
 from dnn.training.history import History
+from dnn.training.problem import Problem, examples_of
 
 # A network that is worse than a constant prediction
 
@@ -44,9 +44,9 @@ def test_the_loss_of_the_best_constant(loss, output, weighted):
     Y = np.eye(3)[rng.choice(3, n, p=[0.2, 0.5, 0.3])] if output == "softmax" else Y
     w = rng.random(n) if weighted else None
     net = Network([2, 3], output=output, dtype="float64", random_state=0)
-    kind, X, targets = net._examples(rng.normal(size=(n, 2)), Y, loss)
+    kind, X, targets = examples_of(net, rng.normal(size=(n, 2)), Y, loss)
     own, constant = diagnosis.against_constant(
-        net, training.Problem(net._plan, net.params, X, targets, w, kind, alpha=9.0)
+        net, Problem(net.plan, net.params, X, targets, w, kind, alpha=9.0)
     )
     assert own == pytest.approx(np.average(net.losses(X, Y, loss=loss), weights=w), rel=1e-12)
     empty = Network([1, 3], output=output, dtype="float64", init="zeros")
@@ -63,11 +63,9 @@ def test_classes_and_labels_have_the_same_constant():
     found = []
     for y in (labels + labels * (X[:, 2] > 0), np.eye(3)[labels + labels * (X[:, 2] > 0)]):
         net = Network([5, 3], output="softmax", random_state=0)
-        kind, rows, targets = net._examples(X, y, "auto")
+        kind, rows, targets = examples_of(net, X, y, "auto")
         found.append(
-            diagnosis.against_constant(
-                net, training.Problem(net._plan, net.params, rows, targets, None, kind)
-            )
+            diagnosis.against_constant(net, Problem(net.plan, net.params, rows, targets, None, kind))
         )
     assert found[0] == pytest.approx(found[1], rel=1e-9)
 
@@ -77,8 +75,8 @@ def test_a_run_that_explodes_and_settles_says_so():
     net = Network([5, 32, 1], output="sigmoid", random_state=0)
     for W in net.weights:
         W *= 8
-    kind, rows, targets = net._examples(X, labels, "auto")
-    problem = training.Problem(net._plan, net.params, rows, targets, None, kind)
+    kind, rows, targets = examples_of(net, X, labels, "auto")
+    problem = Problem(net.plan, net.params, rows, targets, None, kind)
     own, constant = diagnosis.against_constant(net, problem)
     assert constant == pytest.approx(0.69, abs=0.01) and own > 2
 

@@ -15,7 +15,8 @@ from networks import examples, oracle, small_examples, small_network
 
 import dnn
 from dnn import SGD, Adam, StepDecay, _core
-from dnn.training import loop as training
+from dnn.training.options import CHUNK, FitOptions
+from dnn.training.problem import Problem
 
 OPTIMIZERS = {
     "sgd": (SGD(0.1), lambda: reference.SGD()),
@@ -43,10 +44,9 @@ def small(dtype="float64", output="softmax", seed=0, sizes=SIZES):
 def chunked(monkeypatch):
     """Let fit take chunks of about so many flops, and one or two sweeps."""
 
-    def change(chunk=training.CHUNK, two_sweeps=None):
-        monkeypatch.setattr(
-            training, "FitOptions", partial(training.FitOptions, chunk=chunk, two_sweeps=two_sweeps)
-        )
+    def change(chunk=CHUNK, two_sweeps=None):
+        options = partial(FitOptions, chunk=chunk, two_sweeps=two_sweeps)
+        monkeypatch.setattr("dnn.network.FitOptions", options)
 
     return change
 
@@ -100,9 +100,10 @@ def test_a_loop_of_ones_own_is_fit(name):
 @pytest.mark.parametrize("two_sweeps", [False, True])
 def test_the_same_bits_for_any_chunking(monkeypatch, dtype, batch_size, two_sweeps):
     X, y = examples(50, SIZES, "log_loss", "softmax", dtype)
-    rules, results = training.FitOptions, set()
+    results = set()
     for chunk in (1, 1e6, 3.3e6, 1e9):
-        monkeypatch.setattr(training, "FitOptions", partial(rules, chunk=chunk, two_sweeps=two_sweeps))
+        options = partial(FitOptions, chunk=chunk, two_sweeps=two_sweeps)
+        monkeypatch.setattr("dnn.network.FitOptions", options)
         net = small(dtype)
         history = net.fit(X, y, optimizer="adam", epochs=7, batch_size=batch_size, alpha=0.1)
         results.add((net.params.tobytes(), tuple(history.loss)))
@@ -135,9 +136,9 @@ def test_watching_changes_nothing():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_one_sweep_equals_two(monkeypatch, name):
     X, y = examples(100, [70, 130, 3], "log_loss", "softmax", "float32")
-    rules, results = training.FitOptions, []
+    results = []
     for two_sweeps in (False, True):
-        monkeypatch.setattr(training, "FitOptions", partial(rules, two_sweeps=two_sweeps))
+        monkeypatch.setattr("dnn.network.FitOptions", partial(FitOptions, two_sweeps=two_sweeps))
         net = small("float32", sizes=[70, 130, 3])
         net.fit(X, y, optimizer=OPTIMIZERS[name][0], epochs=3, batch_size=32, alpha=0.1)
         results.append(net.params.copy())
@@ -225,7 +226,7 @@ def test_a_val_loss_that_is_not_a_number_is_never_the_best(monkeypatch):
     X, y = examples(40, [7, 1], "squared_error", "identity")
     net = dnn.Network([7, 1], dtype="float64", random_state=0)
     figures = iter([np.nan, 3.0, np.nan, 2.0, 4.0])
-    monkeypatch.setattr(training.Problem, "mean_loss", lambda self: next(figures))
+    monkeypatch.setattr(Problem, "mean_loss", lambda self: next(figures))
     assert net.fit(X, y, X_val=X, y_val=y, epochs=5).best_epoch == 3
 
 
@@ -459,7 +460,7 @@ def test_networks_in_threads_do_not_disturb_each_other():
 def test_the_core_refuses_what_would_harm_memory():
     net = small("float32")
     X, out = np.zeros((5, 7), np.float32), np.zeros((5, 3), np.float32)
-    _core.predict(net._plan, net.params, X, out)
+    _core.predict(net.plan, net.params, X, out)
     for args in (
         (net.params, X[:, :6], out),
         (net.params, X.astype(np.float64), out),
@@ -469,11 +470,11 @@ def test_the_core_refuses_what_would_harm_memory():
         (net.params, np.asfortranarray(np.zeros((5, 7), np.float32)), out),
     ):
         with pytest.raises((ValueError, TypeError)):
-            _core.predict(net._plan, *args)
+            _core.predict(net.plan, *args)
     with pytest.raises((ValueError, BufferError)):
         frozen = out.copy()
         frozen.flags.writeable = False
-        _core.predict(net._plan, net.params, X, frozen)
+        _core.predict(net.plan, net.params, X, frozen)
     with pytest.raises(ValueError, match="row numbers"):
         net.fit(X, np.zeros(5, int), order=lambda epoch: np.arange(1, 6))
 

@@ -12,7 +12,7 @@ from step_kinds import NETWORKS
 import dnn
 from dnn import SGD, Adam, LogLoss, Network
 from dnn.data import arrays as data
-from dnn.training import loop as training
+from dnn.training.problem import LEAST_WEIGHT
 
 SCALES = [2.0**120, 1e36, 1e300, 1e-300, 2.0**-1060]
 
@@ -217,7 +217,7 @@ def test_the_penalty_of_a_batch_of_tiny_weights_is_bounded():
     penalties = 0.25 * (W @ W) / np.array([0.01 * w.mean() * 20, 20.0])
     losses = net.losses(X, y).reshape(2, 20).mean(axis=1)
     np.testing.assert_allclose(history.step_loss, losses + penalties, rtol=1e-9)
-    assert training.LEAST_WEIGHT == 0.01
+    assert LEAST_WEIGHT == 0.01
 
 
 def test_weights_that_leave_nothing():

@@ -13,8 +13,9 @@ from dnn import (
     MLPRegressor,
     Network,
 )
-from dnn.training import loop as training
+from dnn.training import lbfgs, loop
 from dnn.training.history import History
+from dnn.training.problem import Problem
 
 nan, inf = np.nan, np.inf
 
@@ -25,7 +26,7 @@ nan, inf = np.nan, np.inf
 def figures_of_val_loss(monkeypatch, *figures):
     left = list(figures)
     pop = lambda self: left.pop(0) if len(left) > 1 else left[0]  # noqa: E731
-    monkeypatch.setattr(training.Problem, "mean_loss", pop)
+    monkeypatch.setattr(Problem, "mean_loss", pop)
 
 
 @pytest.mark.parametrize("optimizer", [Adam(1e-2), LBFGS()], ids=["adam", "lbfgs"])
@@ -81,7 +82,7 @@ def test_an_epoch_costs_the_same_late_as_early(monkeypatch, optimizer):
     def counted(name):
         return History(name, loss=Counted(), val_loss=Counted(), rate=Counted(), step_loss=Counted())
 
-    for module in (training, dnn.training.lbfgs):
+    for module in (loop, lbfgs):
         monkeypatch.setattr(module, "History", counted)
     Counted.read = 0
     spec = LBFGS(gtol=0.0, ftol=0.0) if optimizer == "lbfgs" else SGD(1e-4)

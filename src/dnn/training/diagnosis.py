@@ -15,7 +15,7 @@ from .history import History, NoProgressWarning
 if TYPE_CHECKING:
     from ..losses import LossSpec
     from ..network import Network
-    from .loop import Problem
+    from .problem import Problem
 
 SPREAD = 100.0  # inputs or targets of a larger spread, or mean, are called unscaled
 EPOCHS, STEPS = 5, 100  # so many without a fall are no progress

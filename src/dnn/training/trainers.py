@@ -1,24 +1,26 @@
-"""What does the steps of a training over rows in blocks, in place of the core's Trainer."""
+"""Trainers do the steps of a training: the core's, or one of these for rows that are read in blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from .. import _core
-from ..data.blocks import BlockRows
-
-if TYPE_CHECKING:
-    from .loop import Problem
-    from .optimizer_state import OptimizerState
+from ..data.blocks import HELD, BlockRows
+from ..data.sparse import SparseRows, core_rows
+from .checkpoint import RunningAverage
+from .optimizer_state import OptimizerState
+from .options import FitOptions
+from .problem import Problem
 
 PythonLoss: TypeAlias = "Callable[[Any, np.ndarray], float] | None"
 
 
 class Trainer(Protocol):
-    """What does steps of a training, as the core's Trainer does."""
+    """Does the steps of a training, as the core's Trainer."""
 
     step: int
 
@@ -29,6 +31,56 @@ class Trainer(Protocol):
         """End its team of threads."""
 
 
+def trainer_for(
+    problem: Problem,
+    optimizer: OptimizerState,
+    options: FitOptions,
+    batch: int,
+    average: RunningAverage,
+    frozen: np.ndarray | None,
+) -> Trainer:
+    """Return the trainer for the rows of a problem, `batch` of them per step."""
+    X, targets, plan = problem.X, problem.targets, problem.plan
+    trainer = partial(_core_trainer, problem, optimizer, options, average, frozen)
+    if not isinstance(X, BlockRows):
+        Y, classes, weights = targets.Y, targets.classes, problem.weights
+        return trainer(core_rows(X), Y, classes, weights, problem.python_loss(), batch, options.gathers)
+    width = plan.n_inputs + (plan.n_outputs if isinstance(targets.Y, BlockRows) else 0)
+    if batch * width * problem.params.itemsize > HELD and not plan.dropout:
+        return SummedTrainer(problem, batch, optimizer, options.clip_norm, average, frozen)
+    return BlockTrainer(problem, batch, trainer)
+
+
+def _core_trainer(
+    problem: Problem,
+    optimizer: OptimizerState,
+    options: FitOptions,
+    average: RunningAverage,
+    frozen: np.ndarray | None,
+    X: Any,
+    Y: Any,
+    classes: Any,
+    weights: Any,
+    python_loss: PythonLoss,
+    batch: int,
+    gather: bool = False,
+) -> Trainer:
+    """Return the core's trainer of a problem over the given arrays, which may be a part of its rows."""
+    plan, params, loss = problem.plan, problem.params, problem.loss
+    alpha, l1 = problem.penalties
+    layout = _core.training_layout(
+        plan, params.itemsize, batch, gather, loss.info.index, python_loss, optimizer.info.index,
+        True if options.clip_norm else options.two_sweeps, isinstance(problem.X, SparseRows),
+    )  # fmt: skip
+    return _core.Trainer(
+        plan, layout, params, X, loss=loss.info.index, par=loss.par, Y=Y, classes=classes, weights=weights,
+        python_loss=python_loss, alpha=alpha, l1=l1, least=problem.least, batch=batch,
+        optimizer=optimizer.info.index, hyper=optimizer.hyper, weight_decay=optimizer.weight_decay,
+        clip_norm=options.clip_norm or 0.0, state=optimizer.slots, step=optimizer.n_steps, mean=average.mean,
+        mean_rate=average.rate, frozen=frozen, seed=optimizer.seed or 0, n_threads=problem.n_threads,
+    )  # fmt: skip
+
+
 class BlockTrainer:
     """A trainer over a memory map: it fills a buffer with the rows of the next steps, and trains on that.
 
@@ -37,7 +89,7 @@ class BlockTrainer:
     problem : Problem
         X is BlockRows.
     batch : int
-        Rows a step.
+        Rows per step.
     trainer : callable
         ``trainer(X, Y, classes, weights, python_loss, batch)`` returns the core's Trainer over these arrays,
         which takes them as they stand. It keeps their places: what is written there later is what it reads.
@@ -52,16 +104,16 @@ class BlockTrainer:
         assert isinstance(problem.X, BlockRows)
         self.X: BlockRows = problem.X
         self.python_loss = problem.python_loss()
-        self.which: Any = None  # the rows that the buffer holds
+        self.held: Any = None  # the numbers of the rows that the buffer holds
         self.sources = (problem.targets.Y, problem.targets.classes, problem.weights)
         self.batch = batch
         self.n_full, rest = divmod(len(self.X), batch)
         self.steps_per_epoch = self.n_full + bool(rest)
         tile = next(self.X.tiles())
-        held = min(self.n_full, max(1, tile.stop // batch))
+        n_held = min(self.n_full, max(1, tile.stop // batch))  # full batches
         # The core counts the batches of its rows from the number of rows: the short last one has its own.
         self.sets: list[tuple[list[np.ndarray | None], np.ndarray, Trainer | None]] = []
-        for n_rows in (held * batch, rest):
+        for n_rows in (n_held * batch, rest):
             X = np.empty((n_rows, self.X.shape[1]), self.X.dtype)
             Y, classes, weights = (
                 None if s is None else np.zeros((n_rows, *s.shape[1:]), s.dtype) for s in self.sources
@@ -74,9 +126,9 @@ class BlockTrainer:
         self.step = next(made for *_, made in self.sets if made is not None).step
 
     def _loss(self, rows: Any, logits: np.ndarray) -> float:
-        """Hand the rows that were asked for, not their places in the buffer, to a loss in Python."""
+        """Hand the numbers of the rows, not their places in the buffer, to a custom loss."""
         assert self.python_loss is not None
-        return self.python_loss(self.which[rows], logits)
+        return self.python_loss(self.held[rows], logits)
 
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
         """Do len(rates) steps, as the core's Trainer does."""
@@ -88,13 +140,13 @@ class BlockTrainer:
             assert trainer is not None
             n = 1 if last else min(len(X) // self.batch, len(rates) - done, self.n_full - number)
             begin, end = number * self.batch, min((number + n) * self.batch, len(self.X))
-            which = slice(begin, end) if order is None else order[epoch, begin:end]
+            rows = slice(begin, end) if order is None else order[epoch, begin:end]
             if self.python_loss is not None:
-                self.which = np.arange(begin, end) if order is None else which
-            self.X.read(which, X[: end - begin])
+                self.held = np.arange(begin, end) if order is None else rows
+            self.X.read(rows, X[: end - begin])
             for source, buffer in zip(self.sources, buffers, strict=True):
                 if source is not None and buffer is not None:
-                    buffer[: end - begin] = source[which]
+                    buffer[: end - begin] = source[rows]
             trainer.step = self.step
             good = trainer.steps(None, rates[done : done + n], costs[done : done + n], 0)
             self.step = trainer.step
@@ -118,11 +170,13 @@ class SummedTrainer:
     problem : Problem
         X is BlockRows. Nothing is dropped.
     batch : int
-        Rows a step.
+        Rows per step.
     optimizer : OptimizerState
     clip_norm : float or None
-    mean : ndarray (P,) or None
-        Becomes the running average of the parameters, which it approaches by `mean_rate`.
+    average : RunningAverage
+        Of the parameters.
+    frozen : ndarray (L,) of uint8, or None
+        The layers that are not trained.
     """
 
     def __init__(
@@ -131,12 +185,11 @@ class SummedTrainer:
         batch: int,
         optimizer: OptimizerState,
         clip_norm: float | None,
-        mean: np.ndarray | None,
-        mean_rate: float,
+        average: RunningAverage,
         frozen: np.ndarray | None,
     ) -> None:
         self.problem, self.batch, self.optimizer = problem, batch, optimizer
-        self.clip_norm, self.mean, self.mean_rate, self.frozen = clip_norm, mean, mean_rate, frozen
+        self.clip_norm, self.average, self.frozen = clip_norm, average, frozen
         self.step = optimizer.n_steps
         self.grad = np.empty_like(problem.params)
 
@@ -169,8 +222,8 @@ class SummedTrainer:
             batch.plan, params, grad, optimizer.slots, optimizer.info.index, optimizer.hyper,
             optimizer.weight_decay, rate, self.step + 1, self.frozen,
         )  # fmt: skip
-        if self.mean is not None:
-            self.mean += self.mean_rate * (params - self.mean)
+        if self.average.mean is not None:
+            self.average.mean += self.average.rate * (params - self.average.mean)
         self.step += 1
         return True
 
