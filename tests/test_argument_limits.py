@@ -71,13 +71,13 @@ def test_numbers_beyond_a_float(name, call, value):
         ("batch_size", lambda v: dnn.MLPRegressor(batch_size=v).fit([[1.0], [2.0]], [1.0, 2.0])),
     ],
 )
-def test_integers_beyond_the_core(name, call):
+def test_integers_too_large_for_the_core(name, call):
     for value in (2**64, 10**30, HUGE):
         with pytest.raises(ValueError, match=f"{name} must be at most .*, got"):
             call(value)
 
 
-def test_large_seeds_are_seeds():
+def test_large_seeds_are_accepted():
     for seed in (2**64, HUGE):
         assert (
             Network([2, 1], random_state=seed).params.tobytes()
@@ -87,6 +87,6 @@ def test_large_seeds_are_seeds():
     net.forward([[1, 2]], training=True, seed=2**64 - 1)
 
 
-def test_a_decimal_is_no_number_here():
+def test_decimals_are_refused():
     with pytest.raises(TypeError, match="alpha must be a number, got Decimal"):
         fit(alpha=Decimal(1))

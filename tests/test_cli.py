@@ -10,7 +10,7 @@ import pytest
 from dnn import cli
 
 
-def test_what_is_missing_is_said_in_one_line(monkeypatch, capsys, tmp_path):
+def test_a_missing_package_is_reported_in_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(
         cli, "find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
     )
@@ -18,7 +18,7 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err == "dnn demo needs matplotlib: pip install 'dnn-core[all]'\n"
 
 
-def test_a_folder_that_cannot_be_made(capsys, tmp_path):
+def test_a_folder_that_cannot_be_created(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     assert cli.main(["demo", "--out", str(tmp_path / "file")]) == 1
     assert capsys.readouterr().err.count("\n") == 1

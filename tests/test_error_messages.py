@@ -182,7 +182,7 @@ def test_the_likely_mistake_is_named_by_a_network():
         Network([3, 1], output="sigmiod")
 
 
-def test_validation_fraction_is_not_looked_at_with_a_given_set():
+def test_validation_fraction_is_ignored_with_a_given_validation_set():
     y = data_of(MLPRegressor)
     est = MLPRegressor(early_stopping=True, validation_fraction=0, tol=9.0).fit(X, y, X_val=X, y_val=y)
     assert est.history_.stopped_by == "tol"
@@ -253,7 +253,7 @@ def odd_columns():
 
 
 @pytest.mark.parametrize("case", list(odd_columns()), ids=lambda case: case[0])
-def test_an_odd_column(case):
+def test_a_wrong_column_of_a_table_is_named(case):
     _, values, how, message = case
     for frame in frames(values, **how):
         net = Network([3, 1], random_state=0)
@@ -314,7 +314,7 @@ def test_missing_values_of_a_table(kind):
     ],
     ids=lambda value: re.sub(r" at 0x.*", "", repr(value)[:30]) if not isinstance(value, str) else None,
 )
-def test_a_table_that_is_none(table, message):
+def test_x_that_is_not_a_table(table, message):
     for call in (lambda X: Network([3, 1]).fit(X, [1.0, 2.0]), lambda X: Network([3, 1])(X)):
         with pytest.raises((TypeError, ValueError), match=message):
             call(table)
@@ -330,7 +330,7 @@ def test_targets_that_are_labels():
             MLPRegressor().fit(X, y)
 
 
-def test_what_is_a_number_stays_one():
+def test_valid_numbers_are_accepted():
     """Decimals, numbers in objects, bools, columns of pandas' and polars' own types."""
     pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
     net = Network([2, 1], random_state=0, dtype="float64")

@@ -58,13 +58,13 @@ def test_nothing_can_be_changed(value):
     assert not hasattr(value, "__dict__")
 
 
-def test_equal_ones_are_one_in_a_set():
+def test_equal_values_have_equal_hashes():
     assert dnn.Adam(beta1=0.5) != dnn.Adam(beta1=0.6)
     assert dnn.Adam() == dnn.Adam(0.001)
     assert len({dnn.Adam(), dnn.Adam(0.001), dnn.Adam(0.002)}) == 2
 
 
-def test_a_class_of_ones_own_may_keep_more():
+def test_custom_classes_may_have_more_attributes():
     """Fields stay as they are; what else an heir of a schedule remembers is its own."""
 
     class Counting(dnn.Constant):

@@ -210,7 +210,7 @@ BAD_FITS = [
 
 
 @pytest.mark.parametrize(("make", "X", "y", "options", "kind", "message"), BAD_FITS)
-def test_fit_refuses_and_loses_nothing(make, X, y, options, kind, message):
+def test_a_refused_fit_changes_nothing(make, X, y, options, kind, message):
     net = make()
     before = net.params.copy()
     with pytest.raises(kind, match=message):
@@ -219,7 +219,7 @@ def test_fit_refuses_and_loses_nothing(make, X, y, options, kind, message):
     net.fit(np.zeros((3, 4)), np.zeros((3, 2)) if net.n_outputs == 2 else np.zeros(3, int), epochs=1)
 
 
-def test_one_dimension():
+def test_one_dimensional_x():
     net = Network([1, 1], random_state=0)
     with pytest.raises(ValueError, match=r"got \(10,\): did you mean X\[:, None\]\?"):
         net.fit(np.arange(10.0), np.arange(10.0))
@@ -229,7 +229,7 @@ def test_one_dimension():
     net.fit(np.arange(10.0)[:, None], np.arange(10.0)[:, None], epochs=1)
 
 
-def test_bad_calls_of_the_loop():
+def test_wrong_calls_of_forward_backward_and_step():
     net = regression()
     out, cache = net.forward(X)
     for call, kind, message in (
@@ -309,7 +309,7 @@ def small_integers(array):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_any_layout_and_real_dtype_is_right(dtype):
+def test_any_layout_and_real_dtype_gives_the_same_results(dtype):
     for name, given in [*laid_out(X), *small_integers(X)]:
         plain = np.array(np.asarray(given, dtype=np.float64), dtype=dtype, order="C")
         a, b = (Network([4, 5, 2], dtype=dtype, random_state=0) for _ in range(2))
@@ -339,7 +339,7 @@ def test_x_in_the_right_layout_is_not_copied():
         assert read.strides == given.strides
 
 
-def test_prediction_does_not_look_for_nan_but_for_overflow():
+def test_prediction_checks_overflow_but_not_nan():
     net = regression()
     assert np.isnan(net(changed(X, (0, 0), np.nan))[0]).all()
     net(changed(X, (0, 0), np.inf))  # what comes of it is the caller's

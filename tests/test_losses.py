@@ -14,7 +14,7 @@ def half_square(y, logits):
 
 
 @pytest.mark.parametrize("options", [{}, {"alpha": 0.2, "l1": 0.1}, {"clip_norm": 0.1}, {"batch_size": None}])
-def test_a_loss_in_python_is_as_good_as_one_of_the_table(options):
+def test_a_custom_loss_trains_as_the_same_loss_of_the_core(options):
     X, y = examples(50, [7, 2], "squared_error", "identity")
     w = np.linspace(0.1, 2, 50)
     a, b = (Network([7, 9, 2], dtype="float64", dropout=0.2, random_state=0) for _ in range(2))
@@ -32,7 +32,7 @@ def test_a_loss_in_python_is_as_good_as_one_of_the_table(options):
     assert dnn.check_gradient(b, X, y, loss=half_square) < 1e-8
 
 
-def test_a_loss_in_python_may_fail():
+def test_errors_of_a_custom_loss():
     X, y = examples(50, [7, 2], "squared_error", "identity")
     net = Network([7, 2], random_state=0)
     before = net.params.copy()
@@ -73,7 +73,7 @@ def test_one_target_for_several_quantiles():
         dnn.Quantile((0.9, 0.1))
 
 
-def test_poisson_wants_counts():
+def test_poisson_refuses_negative_targets():
     net = Network([3, 1], output="exp", random_state=0)
     with pytest.raises(ValueError, match="y must be at least 0 for poisson, got -1"):
         net.fit(np.zeros((2, 3)), [1, -1])

@@ -129,7 +129,7 @@ def test_gradient_of_the_inputs(output):
     np.testing.assert_allclose(dX.ravel(), found, atol=1e-8)
 
 
-def test_backward_gives_what_is_asked_for_and_may_be_repeated():
+def test_backward_computes_only_wrt_and_may_be_repeated():
     net = make([3, 5, 2], "tanh", "softmax")
     X = np.random.default_rng(0).normal(size=(6, 3))
     out, cache = net.forward(X)
@@ -172,7 +172,7 @@ def test_a_probability_row_is_a_class():
     )
 
 
-def test_losses_stay_finite_where_scores_are_large():
+def test_losses_of_large_logits_are_finite():
     net = dnn.Network([1, 1], output="sigmoid", init="zeros", dtype="float32")
     net.weights[0][:] = 1
     np.testing.assert_allclose(net.losses([[1000.0], [-1000.0]], [0, 1]), [1000, 1000])
@@ -202,7 +202,7 @@ def test_nan_stays_in_its_row(isa):
         np.testing.assert_array_equal(out[rest], clean[rest])
 
 
-def test_one_row_and_none():
+def test_one_row_and_no_rows():
     net = make([4, 3, 2], "tanh", "identity")
     x = np.arange(4.0)
     assert net(x).shape == (2,)
@@ -269,7 +269,7 @@ def test_one_seed_fixes_everything():
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002  not touched
 
 
-def test_layers_say_what_sizes_say():
+def test_layers_and_sizes_define_the_same_network():
     a = dnn.Network([3, 4, 2], activation="tanh", output="softmax", random_state=0)
     b = dnn.Network(3, [dnn.Dense(4, "tanh"), dnn.Dense(2, "softmax")], random_state=0)
     assert a.layers == b.layers and a.params.tobytes() == b.params.tobytes()
@@ -343,7 +343,7 @@ def test_a_small_log_loss_of_softmax_keeps_its_digits(n, best):
     np.testing.assert_allclose(slope[:2], [1 / total - 1, 1 / total], rtol=1e-12)
 
 
-def test_softmax_of_large_scores_is_finite(isa):
+def test_softmax_of_large_logits_is_finite(isa):
     net = dnn.Network([1, 3], output="softmax", init="zeros", dtype="float32")
     net.biases[0][:] = [1000, 999, -1000]
     np.testing.assert_allclose(net([[0.0]]), [[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1)), 0]], rtol=1e-6)
@@ -370,7 +370,7 @@ def test_many_outputs(isa, loss):
     np.testing.assert_allclose(net(X), reference.forward(*oracle(net), X)[-1][1], rtol=1e-11)
 
 
-def test_a_network_goes_with_its_last_reference():
+def test_a_network_is_freed_with_its_last_reference():
     """No circle keeps the parameters until the garbage collector comes."""
     gc.disable()
     try:

@@ -119,7 +119,7 @@ def test_everything_public_is_tested_here():
 
 
 @every_way
-def test_what_a_training_tells(way):
+def test_histories_events_and_curves(way):
     net = Network([3, 1], random_state=0)
     history = net.fit(X, Y, epochs=2)
     assert way(history) == history
@@ -167,7 +167,7 @@ def steps(net, state, n):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("spec", OPTIMIZERS, ids=repr)
-def test_a_loop_goes_on_from_a_checkpoint(spec, dtype):
+def test_a_custom_loop_continues_from_a_checkpoint(spec, dtype):
     """The bits of an uninterrupted loop, and a state that is still that of its network."""
     net = Network([3, 4, 1], dropout=0.2, random_state=0, dtype=dtype)
     state = net.optimizer(spec)
@@ -203,7 +203,7 @@ def test_a_copied_state_has_its_own_moments():
     assert (state.n_steps, twin.n_steps) == (2, 3)
 
 
-def test_a_fit_goes_on_from_a_checkpoint():
+def test_a_fit_continues_from_a_checkpoint():
     net = Network([3, 4, 1], dropout=0.2, random_state=0)
     state = net.optimizer(Adam(0.01))
     net.fit(X, Y, optimizer=state, epochs=2, batch_size=8)
@@ -261,7 +261,7 @@ def test_estimators(kind, solver, way):
 
 
 @every_way
-def test_a_cache_says_why_not(way):
+def test_the_error_of_pickling_a_cache(way):
     _, cache = Network([3, 1]).forward(X)
     for thing in (cache, [cache]) if way is not copy.copy else (cache,):
         with pytest.raises(TypeError, match=r"a Cache must not be pickled or copied: .* call forward again"):

@@ -22,7 +22,7 @@ def test_learning_curve():
     assert plotting.learning_curve(History("squared_error", loss=[1.0, 0.0]), axes()).get_yscale() == "linear"
 
 
-def test_learning_curve_in_a_figure_of_its_own(monkeypatch):
+def test_learning_curve_in_a_new_figure(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     from matplotlib import pyplot as plt
 

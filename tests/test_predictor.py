@@ -19,7 +19,7 @@ def test_a_predictor_is_a_snapshot():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_small_predictions_convert_as_large_ones_do(dtype):
+def test_small_batches_are_converted_like_large_ones(dtype):
     """One row and a few take a path of their own through the core: the same bits, the same errors."""
     net = Network([3, 4, 2], dtype=dtype, random_state=0)
     rng = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def test_small_predictions_convert_as_large_ones_do(dtype):
     np.testing.assert_array_equal(net([1, 2**53 + 1, 0]), net(np.array([[1, 2**53 + 1, 0]] * 100))[0])
 
 
-def test_small_predictions_refuse_as_large_ones_do():
+def test_small_batches_raise_the_same_errors_as_large_ones():
     net = Network([3, 1], random_state=0)
     for X in ([1e39, 0, 0], np.array([0, -1e39, 0]), [[0, 0, 0], [0, 1e39, 0]], np.full((2, 3), 1e39)):
         with pytest.raises(ValueError, match=r"X must fit float32, got 1e\+39"):

@@ -12,7 +12,7 @@ from dnn.training.options import FitOptions
 
 
 @pytest.mark.parametrize("hundred", range(10))
-def test_a_thousand_combinations(hundred):
+def test_gradients_and_dropout_of_random_networks(hundred):
     for seed in range(hundred * 100, hundred * 100 + 100):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
         weights, biases = [W.copy() for W in net.weights], [b.copy() for b in net.biases]
@@ -56,7 +56,7 @@ def test_a_thousand_combinations(hundred):
 
 @pytest.mark.parametrize("fifty", range(4))
 @pytest.mark.filterwarnings("ignore::dnn.NoProgressWarning")
-def test_whole_trainings(fifty, monkeypatch):
+def test_trainings_of_random_networks(fifty, monkeypatch):
     for seed in range(fifty * 50, fifty * 50 + 50):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
         if any(net.dropout):

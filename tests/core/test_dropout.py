@@ -45,7 +45,7 @@ def test_steps_draw_the_masks_of_the_oracle(sizes, more, isa):
 
 
 @pytest.mark.filterwarnings("ignore:max_iter")
-def test_masks_of_a_sparse_table_are_those_of_a_dense_one():
+def test_sparse_and_dense_inputs_get_the_same_masks():
     sparse = pytest.importorskip("scipy.sparse")
     X = sparse.random(60, 40, 0.2, format="csr", random_state=0)
     y = np.random.default_rng(0).standard_normal(60)
@@ -67,7 +67,7 @@ def test_dropout_is_for_training_only():
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
-def test_share_and_scale_of_dropout(isa, activation):
+def test_dropout_keeps_the_stated_share_and_rescales(isa, activation):
     net = Network([40, 300, 2], activation=activation, dropout=[0.25, 0.6], random_state=0)
     X = np.ones((500, 40), np.float32)
     _, cache = net.forward(X, training=True, seed=3)
@@ -119,7 +119,7 @@ def test_gradients_through_dropout():
 
 
 @pytest.mark.parametrize("batch_size", [None, 16])
-def test_dropout_in_pieces_is_dropout_in_one(batch_size):
+def test_two_fits_with_dropout_equal_one_long_fit(batch_size):
     X, y = small_examples()
     whole, pieces = (small_network("float32", dropout=0.3) for _ in range(2))
     losses = whole.fit(X, y, epochs=5, batch_size=batch_size, shuffle=False).loss
@@ -129,7 +129,7 @@ def test_dropout_in_pieces_is_dropout_in_one(batch_size):
     assert pieces.params.tobytes() == whole.params.tobytes() and found == losses
 
 
-def test_bad_dropout():
+def test_wrong_dropout_arguments():
     X, _ = small_examples()
     for call, message in (
         (lambda: small_network(dropout=1.0), "dropout must be finite and at least 0 and below 1, got 1.0"),
@@ -153,7 +153,7 @@ def test_bad_dropout():
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "elu"])
 @pytest.mark.parametrize("batch_size", [None, 60])
-def test_a_step_with_dropout_is_forward_backward_and_step(activation, batch_size):
+def test_a_step_with_dropout_equals_forward_backward_and_step(activation, batch_size):
     """The masks of the first step of a fit are those that `forward` draws from its seed."""
     X, y = small_examples()
     options = {"activation": activation, "output": "softmax", "dropout": [0.1, 0.4, 0.3], "dtype": "float64"}

@@ -40,14 +40,14 @@ def functions(tmp_path_factory):
     return found
 
 
-def test_who_takes_the_gil(functions):
+def test_which_functions_take_the_gil(functions):
     assert {name for name, text in functions.items() if "GILState_Ensure" in text} == set(TAKES_GIL)
     for name, callers in TAKES_GIL.items():
         call = f"__pyx_f_3dnn_5_core_{name}("
         assert {caller for caller, text in functions.items() if call in text} == callers
 
 
-def test_nothing_of_python_without_the_gil(functions):
+def test_no_python_calls_without_the_gil(functions):
     """No reference, exception or object in any function that is declared nogil, at no exit either."""
     sources = "".join(path.read_text() for path in [SOURCE / "_core.pyx", *(SOURCE / "core").glob("*.pxi")])
     declared = re.findall(r"^( *)cdef [^\n(]*?(\w+)\([^)]*\) noexcept nogil:$", sources, re.MULTILINE)

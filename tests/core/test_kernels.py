@@ -85,7 +85,7 @@ def test_accuracy_in_float64(isa, name):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_ends_of_the_range(isa, dtype):
+def test_functions_at_the_ends_of_the_range(isa, dtype):
     x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e4, -1e4], dtype)
     expected = {
         "exp": [1, 1, np.inf, 0, np.nan, np.inf, 0],
@@ -145,7 +145,7 @@ def test_activations_are_safe_over_the_whole_range(isa, name):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", list(_core.FUNCTIONS))
-def test_a_number_does_not_depend_on_its_neighbors(isa, name, dtype):
+def test_an_element_does_not_depend_on_its_neighbors(isa, name, dtype):
     x = np.random.default_rng(0).normal(size=77).astype(dtype) * 3
     whole = mapped(name, x)
     for begin in range(20):
@@ -172,7 +172,7 @@ def test_bits_do_not_depend_on_addresses(isa, dtype):
     assert len(results) == 1
 
 
-def test_another_set_runs_other_code():
+def test_another_instruction_set_runs_other_code():
     before = _core.isa()
     tables = {}
     try:
@@ -198,13 +198,13 @@ def ask(name):
     )
 
 
-def test_dnn_isa_is_obeyed():
+def test_dnn_isa_selects_the_instruction_set():
     for name in _core.available_isas():
         assert ask(name).stdout.strip() == name
     assert ask("").stdout.strip() == _core.available_isas()[-1]
 
 
-def test_a_set_that_is_not_there_is_an_error():
+def test_a_missing_instruction_set_is_an_error():
     missing = [name for name in (*_core.ISA_NAMES, "neon", "AVX2") if name not in _core.available_isas()]
     for name in missing:
         ran = ask(name)

@@ -89,7 +89,7 @@ def test_clipping_and_orders(way):
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
 
 
-def test_columns_of_x_that_changed_between_calls():
+def test_x_and_parameters_may_change_in_a_callback():
     """What a call derives from X and the parameters is not kept for the next."""
     sizes = [2, 3, 1]
     rng = np.random.default_rng(0)
@@ -122,7 +122,7 @@ def test_training_computes_what_prediction_does(isa):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_where_x_begins_changes_no_bit(dtype, isa):
+def test_bits_do_not_depend_on_the_address_of_x(dtype, isa):
     """Rows that lie across lines of the cache are cut elsewhere, where their columns fill the vectors."""
     n, width = 37, 512
     numbers = np.random.default_rng(2).standard_normal((n, width)).astype(dtype)
@@ -141,7 +141,7 @@ def test_where_x_begins_changes_no_bit(dtype, isa):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("width", range(576, 592))
-def test_columns_are_shared_whole(dtype, width, isa):
+def test_members_share_whole_columns(dtype, width, isa):
     """The last piece of columns that members share may begin behind all whole vectors."""
     rng = np.random.default_rng(4)
     X, y = rng.standard_normal((256, 300)).astype(dtype), rng.standard_normal((256, 2)).astype(dtype)
@@ -155,7 +155,7 @@ def test_columns_are_shared_whole(dtype, width, isa):
     np.testing.assert_array_equal(found[2], found[0])
 
 
-def test_weights_begin_on_a_line_of_the_cache():
+def test_weights_are_aligned_to_cache_lines():
     net = Network([30, 200, 3], random_state=0)
     for each in (net, net.copy(), pickle.loads(pickle.dumps(net))):
         assert each.params.__array_interface__["data"][0] % 64 == 0

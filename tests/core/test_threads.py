@@ -56,7 +56,7 @@ def test_the_same_bits_on_any_number_of_threads(work, more, isa):
     assert all(net.params.tobytes() == nets[0].params.tobytes() for net in nets)
 
 
-def test_the_same_bits_beside_a_busy_neighbour():
+def test_the_same_bits_while_another_process_is_busy():
     alone = trained(*WORK["small"], 1, epochs=40).params.tobytes()
     spin = "import time\nend = time.time() + 20\nwhile time.time() < end: pass"
     neighbours = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(2)]
@@ -98,7 +98,7 @@ def n_running():
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc to count threads")
-def test_nothing_is_left_running():
+def test_no_thread_runs_after_a_call():
     trained(*WORK["small"], 2)  # a BLAS may start threads of its own at first
     before = n_running()
     seen = []
@@ -119,7 +119,7 @@ def fit_in_child(queue):
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-def test_a_child_of_a_fork_makes_a_team_of_its_own():
+def test_a_forked_child_starts_its_own_team():
     expected = trained(*WORK["digits"], 2).params.tobytes()
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
@@ -138,7 +138,7 @@ def test_a_child_of_a_fork_makes_a_team_of_its_own():
         assert child.exitcode == 0
 
 
-def test_a_fit_goes_on_in_a_child_of_a_fork():
+def test_a_fit_continues_in_a_forked_child():
     """The child returns from the callback into the fit, whose threads it does not have."""
     code = """if True:
         import os, numpy as np, dnn
@@ -180,12 +180,12 @@ def test_many_fits_at_once():
 @pytest.mark.parametrize(
     "n_threads, error", [(0, ValueError), (65, ValueError), (1.5, TypeError), ("all", TypeError)]
 )
-def test_n_threads_at_the_door(n_threads, error):
+def test_n_threads_is_validated(n_threads, error):
     with pytest.raises(error, match="n_threads must be"):
         trained(*WORK["tiny"], n_threads)
 
 
-def test_auto_obeys_the_environment(monkeypatch):
+def test_auto_respects_environment_variables(monkeypatch):
     monkeypatch.delenv("DNN_NUM_THREADS", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     most = threads.available()
@@ -207,7 +207,7 @@ def test_auto_obeys_the_environment(monkeypatch):
         ({}, threads.MOST),
     ],
 )
-def test_a_container_s_quota(files, processors, monkeypatch):
+def test_the_cpu_quota_of_a_container(files, processors, monkeypatch):
     def read(path):
         try:
             return files[path.removeprefix("/sys/fs/cgroup/")]
@@ -219,7 +219,7 @@ def test_a_container_s_quota(files, processors, monkeypatch):
     assert threads._quota() == processors
 
 
-def test_a_long_fit_on_a_team_hears_ctrl_c():
+def test_ctrl_c_ends_a_long_fit_on_a_team():
     code = """if True:
         import _thread, signal, threading, time, numpy as np, dnn
         signal.signal(signal.SIGINT, signal.default_int_handler)  # in a job of a shell it is ignored
@@ -239,7 +239,7 @@ def test_a_long_fit_on_a_team_hears_ctrl_c():
     assert float(ran.stdout) < 5  # 0.2 where nothing else runs
 
 
-def test_one_row_is_the_same_row_of_a_hundred(isa):
+def test_one_row_alone_equals_the_same_row_of_a_batch(isa):
     """Bit for bit, with products of our own; on the baseline BLAS computes, which is only close."""
     if isa == "baseline":
         X, _ = regression_examples([300], 100)
@@ -257,7 +257,7 @@ def test_one_row_is_the_same_row_of_a_hundred(isa):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("units", [1, 2, 3])
-def test_few_outputs_of_any_length(units, dtype, isa):
+def test_sums_of_any_length_for_few_outputs(units, dtype, isa):
     """Sums that run in several vectors at once: ends of every length, blocks of one to four rows."""
     rng = np.random.default_rng(units)
     for n_inputs in (*range(1, 70), 127, 1000, 4099):
@@ -271,7 +271,7 @@ def test_few_outputs_of_any_length(units, dtype, isa):
             assert all(net(X[:k]).tobytes() == whole[:k].tobytes() for k in range(1, 9)), n_inputs
 
 
-def test_alone_for_a_while(monkeypatch):
+def test_a_waiting_team_continues_with_one_member(monkeypatch):
     """A team that is kept waiting goes on with one member, and later with all: the bits stay."""
     net, other = (Network([8, 64, 64, 1], random_state=0) for _ in range(2))
     X, y = regression_examples([8, 1], 640)
@@ -291,7 +291,7 @@ def spin(until):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="reads /proc")
-def test_members_may_run_wherever_their_maker_may():
+def test_members_may_run_on_every_core_of_the_caller():
     """They begin on a core of their own, and are not held there."""
     sizes, n, batch = WORK["wide"]
     X, y = regression_examples(sizes, n)
@@ -328,7 +328,7 @@ assert done
 """
 
 
-def test_a_thread_of_little_stack(isa):
+def test_a_thread_with_a_small_stack(isa):
     """Operands are copied together in the core's own memory."""
     ran = subprocess.run(
         [sys.executable, "-c", SMALL_STACK], env=dict(os.environ, DNN_ISA=isa), capture_output=True, text=True

@@ -190,7 +190,7 @@ FOREIGN = (
 @pytest.mark.parametrize(
     ("function", "name"), [(function, name) for function, call in CALLS.items() for name in call]
 )
-def test_the_three_refuse_alike(function, name):
+def test_the_three_versions_raise_the_same_errors(function, name):
     call = CALLS[function]
     tried = 0
     for bad in bad_values(function, name, call[name]):
@@ -212,7 +212,7 @@ def test_the_three_refuse_alike(function, name):
     assert tried >= 3
 
 
-def test_every_function_and_argument_is_tried():
+def test_every_function_and_argument_is_tested():
     assert set(CALLS) == set(vectorized.__all__)
     for function, call in CALLS.items():
         check = inspect.signature(getattr(checks, function))
@@ -225,7 +225,7 @@ def test_every_function_and_argument_is_tried():
 
 
 @pytest.mark.parametrize("function", CALLS)
-def test_what_is_in_range_gives_the_same(function):
+def test_valid_arguments_give_the_same_results(function):
     def of(way):
         call = CALLS[function]
         if "rng" in call:
@@ -245,7 +245,7 @@ def test_what_is_in_range_gives_the_same(function):
 
 
 @pytest.mark.parametrize("function", CALLS)
-def test_arguments_that_are_missing_or_unknown(function):
+def test_missing_and_unknown_arguments(function):
     name = next(iter(CALLS[function]))
     fewer = {each: value for each, value in CALLS[function].items() if each != name}
     for call in (fewer, CALLS[function] | {"colour": 1}):
@@ -255,7 +255,7 @@ def test_arguments_that_are_missing_or_unknown(function):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_course_s_words(way):
+def test_errors_use_the_words_of_the_course(way):
     """A value is found where the course has it: features down, examples across."""
     c = WAYS[way]
 
@@ -299,7 +299,7 @@ def test_a_training_that_diverges(rate):
         assert errors[0][0] is ValueError and f"a learning_rate below {rate:g}" in errors[0][1]
 
 
-def test_other_types_of_numbers_agree():
+def test_other_number_types_give_the_same_results():
     """Lists where arrays are usual, and the other way round; small integers, fractions, synonyms."""
     small = np.array([[3, 200, 0], [7, 1, 255]], np.uint8)
     for name in ("sigmoid", "tanh", "relu", "leaky_relu", "softmax"):
@@ -320,7 +320,7 @@ def test_other_types_of_numbers_agree():
         np.testing.assert_allclose(by_float16, [[0, 1 / (1 + np.exp(-3))]], rtol=1e-12)
 
 
-def test_arrays_are_handed_on_as_they_are():
+def test_valid_arrays_are_not_copied():
     _, cache = vectorized.relu(X)
     assert cache is X
     _, caches = compiled.L_model_forward(X, PARAMETERS)

@@ -38,7 +38,7 @@ def test_gradient_check_of_nets(case):
     assert check_gradient(net, case.inputs.X.T, Y, alpha=0.7) < 1e-7
 
 
-def test_gradient_check_finds_the_slips_of_the_course():
+def test_gradient_check_finds_the_mistakes_of_the_course():
     # The course plants two in its three-layer net, twice dW2 and four times db1, and prints 0.285093156781.
     rng = np.random.RandomState(1)
     X = rng.standard_normal((4, 3))
@@ -59,7 +59,7 @@ def test_gradient_check_finds_the_slips_of_the_course():
 
 
 @cases("planar_init", "init_2layer_2017", "init_2layer_v8", "init_deep_5_4_3", "init_random_x10", "init_he")
-def test_first_weights(case, course):
+def test_initial_weights(case, course):
     draws = course[case.name]["inputs"]["draws"]
     (_, seed), *weights = draws
     sizes = [weights[0][2][1], *(shape[0] for _, _, shape in weights)]
@@ -73,7 +73,7 @@ def test_first_weights(case, course):
 
 
 @cases("init_model_zeros", "init_model_x10", "init_model_he")
-def test_what_the_first_weights_do_to_training(case, circles):
+def test_initial_weights_and_training(case, circles):
     X, Y, X_test, Y_test = circles
     init = {"init_model_zeros": Zeros(), "init_model_x10": Normal(10.0), "init_model_he": He()}[case.name]
     net = Network(

@@ -276,7 +276,7 @@ LOOSE = {"planar_5000_nh20": 0.5, "planar_model_nh4": 1.0, "init_model_x10": 0.0
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore::dnn.NoProgressWarning")
 @pytest.mark.parametrize("case", TRAINED, indirect=True)
-def test_trained_cases_begin_alike(case, task):
+def test_first_steps_of_trained_cases_agree(case, task):
     """Three steps of loops, fifty of NumPy (of mini-batches one pass, and ten)."""
     batches = "mini_batch_size" in task.how
     for way, steps in ((vectorized, 10 if batches else 50), (loops, 1 if batches else 3)):
@@ -298,7 +298,7 @@ def test_trained_cases_begin_alike(case, task):
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", TRAINED, indirect=True)
-def test_trained_cases_compiled_to_the_end(case, task):
+def test_trained_cases_of_the_compiled_version(case, task):
     stuck = pytest.warns(NoProgressWarning) if case.name == "init_model_zeros" else nullcontext()
     with stuck:
         parameters, costs = trained(compiled, task)

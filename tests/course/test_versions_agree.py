@@ -37,7 +37,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("sizes", "activation", "output"), CASES)
-def test_three_ways_agree(sizes, activation, output):
+def test_three_versions_agree(sizes, activation, output):
     parameters, X, Y = example(sizes, output)
     found = AL, cost, grads, updated = step(vectorized, parameters, X, Y, activation, output)
     close = {"rtol": 0, "atol": 1e-12}
@@ -87,7 +87,7 @@ def test_gradients_are_those_of_the_cost(sizes, activation, output):
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "sigmoid", "tanh", "softmax"])
-def test_activations_agree_far_out(name):
+def test_activations_agree_for_large_inputs(name):
     """Also where e^z would overflow."""
     Z = np.array([[-1e4, -800.0, -1.0, 0.0, 3.0, 800.0], [1e4, 0.0, 2.0, 0.0, -3.0, 799.0]])
     A, _ = getattr(vectorized, name)(Z)
@@ -104,7 +104,7 @@ def test_activations_agree_far_out(name):
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "softmax"])
-def test_the_cost_of_a_sure_answer_is_0_or_infinite(output):
+def test_the_cost_of_a_certain_prediction_is_0_or_infinite(output):
     AL = [[1.0, 0.0], [0.0, 1.0]]
     wrong = [[0.0, 1.0], [1.0, 0.0]]
     for way in WAYS.values():
@@ -178,7 +178,7 @@ def test_backward_with_a_penalty_and_with_dropout(lambd, keep_prob):
     same(found[2], found[1], **CLOSE)
 
 
-def test_caches_of_another_pass_go_backward_too():
+def test_backward_accepts_caches_of_another_pass():
     """NumPy's caches in the core's backward, and another activation than that of the pass."""
     parameters, X, Y = example((3, 4, 2, 1), "sigmoid")
     AL, caches = vectorized.L_model_forward(X, parameters, "tanh")
@@ -192,14 +192,14 @@ def test_caches_of_another_pass_go_backward_too():
     )
 
 
-def test_columns_are_rows_without_a_copy():
+def test_columns_become_rows_without_a_copy():
     X = np.asfortranarray(np.arange(12.0).reshape(3, 4))
     assert np.shares_memory(rows(X), X) and not np.shares_memory(rows(X.copy(order="C")), X)
     (_, cache), *_ = [compiled.L_model_forward(X, compiled.initialize_parameters([3, 2, 1], seed=0))]
     assert np.shares_memory(cache.core.X, X)
 
 
-def test_float32_stays():
+def test_float32_inputs_stay_float32():
     parameters, X, _ = example((3, 4, 1), "sigmoid")
     AL, caches = compiled.L_model_forward(X.astype(np.float32), parameters)
     assert AL.dtype == caches[0][1].dtype == np.float32
@@ -210,7 +210,7 @@ def test_float32_stays():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_shape_errors_name_the_slip(way):
+def test_shape_errors_point_to_the_likely_mistake(way):
     c = Handed(WAYS[way])
     parameters, X, Y = example((3, 4, 1), "sigmoid")
 
@@ -247,7 +247,7 @@ def test_shape_errors_name_the_slip(way):
           (X, parameters["W1"], parameters["b1"]))  # fmt: skip
 
 
-def test_the_error_of_the_course():
+def test_error_for_examples_in_rows():
     """A learner whose pictures are in rows."""
     with pytest.raises(ValueError) as raised:
         vectorized.model(np.zeros((209, 12288)), np.zeros((1, 209)), [12288, 7, 1])

@@ -30,7 +30,7 @@ HOWS = [misaligned, swapped, strided]
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_inputs_of_any_memory_are_read(how, isa):
+def test_inputs_of_any_memory_layout_are_read(how, isa):
     rng = np.random.default_rng(0)
     for dtype in (np.float32, np.float64):
         X, w = rng.standard_normal((20, 3)).astype(dtype), rng.uniform(1, 2, 20)
@@ -63,7 +63,7 @@ def test_inputs_of_any_memory_are_read(how, isa):
         (np.asfortranarray, "contiguous"),
     ],
 )
-def test_out_says_what_is_wrong_with_its_memory(how, words):
+def test_errors_name_the_wrong_memory_layout_of_out(how, words):
     net, X = Network([3, 2], random_state=0), np.zeros((4, 3), np.float32)
     for call in (net, net.predictor()):
         with pytest.raises(ValueError, match=f"out must be .*{words}"):

@@ -111,7 +111,7 @@ TASKS = {
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_everything_that_is_handed_in_may_be_a_map(task, dtype, mapped):
+def test_every_array_argument_may_be_a_memory_map(task, dtype, mapped):
     spec, make, options = TASKS[task]
     other = "f4" if dtype == "float64" else "f8"
     X, X_val, y = values(other), values(other, seed=2), make()
@@ -135,7 +135,7 @@ OPTIMIZERS = [SGD(0.1), SGD(0.1, 0.9), Adam(1e-2), dnn.AdamW(1e-2), dnn.RMSprop(
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
 @pytest.mark.parametrize("options", [{}, {"alpha": 0.1, "clip_norm": 0.1, "ema": 0.8}, {"batch_size": 300}])
-def test_a_batch_too_large_to_be_held_is_summed_over_blocks(optimizer, options, mapped, monkeypatch):
+def test_a_large_batch_is_summed_over_blocks(optimizer, options, mapped, monkeypatch):
     """The gradient is a sum over blocks of rows, and so differs in its last bits only."""
     monkeypatch.setattr(blocks, "HELD", 0)
     monkeypatch.setattr("dnn.training.trainers.HELD", 0)
@@ -154,7 +154,7 @@ def test_a_batch_too_large_to_be_held_is_summed_over_blocks(optimizer, options, 
     np.testing.assert_allclose(histories[0].loss, histories[1].loss, rtol=1e-12)
 
 
-def test_a_large_batch_that_diverges_says_so(mapped, monkeypatch):
+def test_divergence_of_a_large_batch_is_reported(mapped, monkeypatch):
     monkeypatch.setattr("dnn.training.trainers.HELD", 0)
     X = values("f8")
     for clip_norm in (None, 1e-3):
@@ -164,7 +164,7 @@ def test_a_large_batch_that_diverges_says_so(mapped, monkeypatch):
             net.fit(mapped(X), X[:, 0], optimizer=SGD(1.0), batch_size=None, epochs=9, clip_norm=clip_norm)
 
 
-def test_the_other_calls_read_maps(mapped):
+def test_other_calls_read_memory_maps(mapped):
     X, y = values("f8"), values("f8", columns=3, seed=1)
     M, Y = mapped(X), mapped(y)
     net = Network([I, 9, 3], random_state=0)
@@ -186,7 +186,7 @@ def test_the_other_calls_read_maps(mapped):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("stored", ["f4", "f8", "i2"])
-def test_lbfgs_reads_maps(dtype, stored, mapped):
+def test_lbfgs_reads_memory_maps(dtype, stored, mapped):
     X = values(stored)
     y = np.stack([X[:, 0] * 0.5, X[:, 1]], axis=1).astype(stored)
     nets = [Network([I, 4, 2], dtype=dtype, activation="tanh", random_state=0) for _ in range(2)]
@@ -199,7 +199,7 @@ def test_lbfgs_reads_maps(dtype, stored, mapped):
 
 @pytest.mark.parametrize("columns", [0, 2])
 @pytest.mark.parametrize("optimizer", ["lbfgs", "sgd"])
-def test_a_loss_in_python_reads_a_map_of_targets_of_any_shape(columns, optimizer, mapped, monkeypatch):
+def test_a_custom_loss_reads_memory_mapped_targets_of_any_shape(columns, optimizer, mapped, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 64 * 4)
     X, y = values("f4"), values("f8", columns=2, seed=1)
     y = y if columns else y[:, 0].copy()
@@ -217,7 +217,7 @@ def test_a_loss_in_python_reads_a_map_of_targets_of_any_shape(columns, optimizer
 @pytest.mark.parametrize("columns", [0, 3])
 @pytest.mark.parametrize("options", [{}, {"solver": "lbfgs"}, {"early_stopping": True}])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_sparse_x_goes_with_a_map_of_targets(columns, options, mapped, monkeypatch):
+def test_sparse_x_with_memory_mapped_targets(columns, options, mapped, monkeypatch):
     sparse = pytest.importorskip("scipy.sparse")
     monkeypatch.setattr(blocks, "BLOCK", 64 * 4)
     X, y = values("f4"), values("f8", columns=3, seed=1)
@@ -299,7 +299,7 @@ ESTIMATORS = [
 @pytest.mark.parametrize("dtype", ["f8", "f4", ">f4", "i2", "f2", "?"])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_estimators_read_maps(kind, options, dtype, order, mapped):
+def test_estimators_read_memory_maps(kind, options, dtype, order, mapped):
     X = values(dtype)
     y = np.arange(N) % 3 if kind is MLPClassifier else values("f8", columns=2, seed=1)
     fitted = []
@@ -322,7 +322,7 @@ def test_estimators_read_maps(kind, options, dtype, order, mapped):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_estimators_validate_on_maps(mapped):
+def test_estimators_validate_on_memory_maps(mapped):
     X, y = values("i4"), values("f8", columns=2, seed=1)
     one, other = (
         MLPRegressor(hidden_layer_sizes=8, max_iter=3, random_state=0, dtype="float32") for _ in range(2)
@@ -382,7 +382,7 @@ def as_float32(X):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_memory_does_not_grow_with_a_map(call, large, monkeypatch):
+def test_memory_of_training_does_not_grow_with_a_memory_map(call, large, monkeypatch):
     """An autoencoder, whose targets are a map as well. Half the map in float32 would be 64 MB."""
     monkeypatch.setattr(blocks, "BLOCK", 1 << 21)
     net = Network([COLUMNS, 8, COLUMNS], random_state=0)
@@ -398,7 +398,7 @@ def test_memory_does_not_grow_with_a_map(call, large, monkeypatch):
     assert peak < 16e6 + vectors, peak
 
 
-def test_memory_does_not_grow_where_a_map_is_predicted(large, monkeypatch):
+def test_memory_of_prediction_does_not_grow_with_a_memory_map(large, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 1 << 21)
     net = Network([COLUMNS, 8, 1], random_state=0)
     small = MLPRegressor(hidden_layer_sizes=8, max_iter=1, dtype="float32").partial_fit(

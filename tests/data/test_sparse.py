@@ -57,7 +57,7 @@ def few_stored(X, rng):
 
 
 @pytest.mark.parametrize("fifty", range(4))
-def test_gradients_of_combinations(fifty, isa_drawn):
+def test_gradients_of_random_networks(fifty, isa_drawn):
     """Of every loss and activation, with weights and penalties: the oracle, differences, losses of rows."""
     for seed in range(fifty * 50, fifty * 50 + 50):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
@@ -85,7 +85,7 @@ def test_gradients_of_combinations(fifty, isa_drawn):
 
 @pytest.mark.parametrize("fifty", range(4))
 @pytest.mark.filterwarnings("ignore::dnn.NoProgressWarning")
-def test_trainings_of_combinations(fifty, isa_drawn):
+def test_trainings_of_random_networks(fifty, isa_drawn):
     """Of every optimizer, in one sweep and in two, with clipping, averages and frozen layers: the oracle."""
     for seed in range(fifty * 50, fifty * 50 + 50):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
@@ -138,7 +138,9 @@ STEPS = [
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("kind", "sizes", "n", "density"), WIDE, ids=[row[0] for row in WIDE])
 @pytest.mark.parametrize(("step", "optimizer", "options"), STEPS, ids=[row[0] for row in STEPS])
-def test_wide_is_dense(kind, sizes, n, density, step, optimizer, options, dtype, isa):
+def test_wide_sparse_inputs_train_as_dense_ones(
+    kind, sizes, n, density, step, optimizer, options, dtype, isa
+):
     """Several blocks of columns and tiles of units: what dense rows give, with the same inputs dropped, and
     the same bits for any number of threads and chunks."""
     X = sparse_matrix(n, sizes[0], density)
@@ -163,7 +165,7 @@ def test_wide_is_dense(kind, sizes, n, density, step, optimizer, options, dtype,
         assert costs == sparse[0][1]
 
 
-def test_a_whole_pass_is_the_same_bits_for_any_number_of_threads(isa):
+def test_a_full_batch_gives_the_same_bits_for_any_number_of_threads(isa):
     X = sparse_matrix(3000, 2000, 0.01)
     net = dnn.Network([2000, 40, 3], output="softmax", dtype="float64", random_state=0)
     found = []
@@ -182,7 +184,7 @@ def test_a_whole_pass_is_the_same_bits_for_any_number_of_threads(isa):
     np.testing.assert_array_equal(one[0], found[0][2][7])
 
 
-def test_plain_descent_leaves_weights_alone_that_no_batch_touches():
+def test_gradient_descent_leaves_untouched_weights_unchanged():
     """And penalties, decay and momentum move all of them, as they must."""
     X = sparse_matrix(50, 3000, 0.001)
     y = np.arange(50) % 2
@@ -247,7 +249,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_every_form_of_a_sparse_matrix(form, solver):
+def test_every_sparse_format(form, solver):
     X = sparse_matrix(60, 40)
     y = np.arange(60) % 3
     given = FORMS[form](X)
@@ -266,7 +268,7 @@ def test_every_form_of_a_sparse_matrix(form, solver):
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float32, np.float64])
-def test_every_type_of_values(dtype):
+def test_every_dtype_of_stored_values(dtype):
     X = (abs(sparse_matrix(60, 40)) * 3).astype(dtype)
     y = np.asarray(X.sum(axis=1), float) + np.arange(60)
     dense, sparse = (
@@ -296,7 +298,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_everything_that_an_estimator_does(name):
+def test_every_method_of_an_estimator(name):
     """fit with weights and a validation set, a warm start, partial_fit, and all that can be asked."""
     X, V = sparse_matrix(60, 40), sparse_matrix(20, 40, seed=1)
     y, w = (
@@ -339,7 +341,7 @@ def test_every_loss_of_the_regressor(loss):
     )
 
 
-def test_nothing_stored_is_a_row_of_zeros():
+def test_empty_rows_are_rows_of_zeros():
     X, y = sp.csr_array((30, 50)), np.arange(30) % 2
     dense, sparse = (
         quietly(MLPClassifier(4, max_iter=3, random_state=0), rows, y) for rows in (X.toarray(), X)
@@ -348,7 +350,7 @@ def test_nothing_stored_is_a_row_of_zeros():
     np.testing.assert_array_equal(sparse.coefs_[0].shape, (50, 4))
 
 
-def test_moments_of_columns():
+def test_means_and_standard_deviations_of_columns():
     X = sparse_matrix(60, 40) * 1000 + sp.csr_array(np.full((60, 1), 1e6) * (np.arange(40) == 7))
     for rows in (X, duplicated(X)):
         mean, std = SparseRows(rows, np.dtype("float64")).column_moments(2)
@@ -358,7 +360,7 @@ def test_moments_of_columns():
         MLPClassifier(2, max_iter=1).fit(X, np.arange(60) % 2)
 
 
-def test_what_is_refused():
+def test_wrong_arguments():
     X, y = sparse_matrix(30, 50), np.arange(30) % 2
     est = quietly(MLPClassifier(4, max_iter=2, random_state=0), X.astype(np.float32), y)
     for value in (np.nan, np.inf):
@@ -386,7 +388,7 @@ def test_what_is_refused():
             _core.SparseMatrix(np.array(indptr, np.int64), np.array(indices, np.int32), np.ones(2), 50)
 
 
-def test_a_gradient_of_the_inputs_that_no_memory_holds():
+def test_an_input_gradient_larger_than_memory():
     X = sp.random_array((20_000, 100_000), density=1e-6, format="csr", rng=np.random.default_rng(0))
     est = quietly(MLPClassifier(2, max_iter=1, batch_size=20_000, random_state=0), X, np.arange(20_000) % 90)
     with pytest.raises(MemoryError, match=r"20000 rows, of 90 outputs by 100000 inputs, has 1440 GB"):

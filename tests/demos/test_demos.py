@@ -29,7 +29,7 @@ def quick():
 
 
 @pytest.mark.parametrize("name", demos.DEMOS)
-def test_it_tells_and_draws(name, quick, tmp_path):
+def test_every_demonstration_explains_and_draws(name, quick, tmp_path):
     measured = quick(name)
     text = demos.demo(name).tell(measured)
     assert len(re.findall(r"\d", text)) > 10
@@ -67,7 +67,7 @@ def test_descent_converges_and_diverges_as_its_curvature_says(quick):
     assert momentum.costs[-1] < small.costs[-1]
 
 
-def test_the_graph_has_the_course_s_numbers(quick):
+def test_the_graph_has_the_numbers_of_the_course(quick):
     graph = quick("computation-graph")
     assert graph.values["J"] == 33
     for name, slope in {"a": 3, "b": 6, "c": 9}.items():
@@ -77,7 +77,7 @@ def test_the_graph_has_the_course_s_numbers(quick):
     assert (kinds.count("box"), kinds.count("line")) == (6, 15)
 
 
-def test_slopes_of_activations(quick):
+def test_derivatives_of_activations(quick):
     slopes = quick("activations").slopes
     assert slopes["sigmoid"].max() == pytest.approx(0.25) and slopes["tanh"].max() == pytest.approx(1)
     assert set(slopes["relu"]) == {0.0, 1.0}
@@ -96,7 +96,7 @@ def test_equal_units_stay_equal(quick):
     assert starts["random x 0.01"].spread > 0
 
 
-def test_large_weights_are_flat(quick):
+def test_large_weights_saturate_units(quick):
     starts = quick("saturation").starts
     for depth in (1, 5):
         assert starts[depth]["x 10"].flat > 0.8 and starts[depth]["Xavier"].flat < 0.15
@@ -106,7 +106,7 @@ def test_large_weights_are_flat(quick):
 
 
 @pytest.mark.parametrize("n", [2, 4, 8])
-def test_nets_of_parity(n):
+def test_networks_that_compute_parity(n):
     depth = demos.demo("depth")
     X = depth.bits_of(n)
     for net in (depth.of_patterns(n), depth.of_pairs(n)):
@@ -121,7 +121,7 @@ def test_the_table_of_parity(quick):
     assert np.array_equal(table[:, 6], table[:, :4].sum(axis=1) % 2)
 
 
-def test_more_rows_and_units_read_better(quick):
+def test_more_rows_and_units_lower_the_error(quick):
     wrong = quick("scale").wrong
     assert wrong[-1, -1] < wrong[0, 0] and wrong[-1, -1] < wrong[-1, 0]
 
@@ -140,7 +140,7 @@ def test_a_film_is_written(quick, tmp_path):
 
 
 @pytest.mark.long
-def test_the_flower_has_the_course_s_accuracies():
+def test_the_flower_has_the_accuracies_of_the_course():
     planar = demos.demo("planar")
     measured = planar.measure()
     expected = {1: 67.5, 2: 67.25, 3: 90.75, 4: 90.5}
@@ -246,7 +246,7 @@ def test_first_weights_for_one_layer_and_for_five(whole):
     assert five["x 0.01"].last == pytest.approx(4e-8, rel=0.3)
 
 
-def test_depth_pays_on_the_zigzag(whole):
+def test_depth_lowers_the_error_on_the_zigzag(whole):
     m, text = whole("depth")
     one, two, three = m.zigzag.values()
     assert [net.n_params for net in m.zigzag.values()] == [298, 286, 298]
@@ -275,7 +275,7 @@ def test_the_net_is_chosen_without_the_test_points(whole):
     assert "epochs" in text and np.median(m.wrong[..., 2]) < np.median(m.wrong[..., 0])
 
 
-def test_the_test_points_are_looked_at_once(monkeypatch):
+def test_the_test_points_are_used_once(monkeypatch):
     hyperparameters = demos.demo("hyperparameters")
     seen, counted = [], hyperparameters.errors
     monkeypatch.setattr(
@@ -302,7 +302,7 @@ def test_ten_digits_have_ten_colours(quick):
     assert shown == {str(k): color for k, color in enumerate(colors)}
 
 
-def test_what_digits_tells(whole):
+def test_the_text_of_digits(whole):
     m, text = whole("digits")
     assert m.accuracy > 92 and f"{m.accuracy:.1f} %" in text
     assert m.between == pytest.approx([42, 59, 80], abs=5)
@@ -323,7 +323,7 @@ def test_the_film_keeps_its_palette(quick, tmp_path):
             assert np.abs(found - drawn).max() <= 1
 
 
-def test_the_path_s_numbers(whole):
+def test_the_numbers_of_the_path(whole):
     m, text = whole("descent")
     small, _, large, momentum = m.paths
     assert f"2/{m.steepest:.2f} = {2 / m.steepest:.2f}" in text
@@ -363,7 +363,7 @@ def test_threes_and_eights(whole):
 
 
 @pytest.mark.long
-def test_the_cats_have_the_course_s_curve(data_folder):
+def test_the_cats_have_the_learning_curve_of_the_course(data_folder):
     """The costs that the course prints each hundred steps, as the picture shows them."""
     pytest.importorskip("h5py")
     import json
@@ -437,7 +437,7 @@ def test_a_table_that_does_not_fit(houses, change, target, said):
         demos.demo("housing").measure(houses, target=target, quick=True)
 
 
-def test_a_file_that_is_no_text(houses):
+def test_a_file_that_is_not_text(houses):
     houses.write_bytes(b"a,b\n\xff\xfe,1\n")
     with pytest.raises(ValueError, match="must be a CSV in UTF-8"):
         demos.demo("housing").measure(houses)
@@ -472,7 +472,7 @@ def test_the_command(tmp_path, capsys):
     assert str(tmp_path / "dnn-computation-graph.png") in printed
 
 
-def test_what_does_not_fit_is_said_in_one_line(tmp_path, capsys):
+def test_wrong_arguments_are_reported_in_one_line(tmp_path, capsys):
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("a,b\n1,2\n")
     for arguments, said in (

@@ -36,7 +36,7 @@ def test_the_demo_reads_digits(demo):
     assert losses[-1] < losses[0] / 10
 
 
-def test_the_demo_compares_three_ways(demo):
+def test_the_demo_compares_three_versions(demo):
     text, _ = demo
     assert float(re.search(r"differ\s+by\s+at\s+most\s+(\S+)\. ", text)[1]) <= 1e-9
     rows = {

@@ -125,7 +125,7 @@ def test_the_number_of_threads_changes_no_bit(options, digits):
         np.testing.assert_array_equal(est.predict_proba(X), fits[0].predict_proba(X))
 
 
-def test_verbose_prints_a_line_an_epoch(iris, capsys):
+def test_verbose_prints_one_line_per_epoch(iris, capsys):
     quietly(MLPClassifier(5, max_iter=3, verbose=True, random_state=0), *iris)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[0].startswith("Iteration 1, loss = ")
@@ -139,7 +139,7 @@ def test_verbose_prints_a_line_an_epoch(iris, capsys):
     assert "the rate is now 0.0002." in out and "stopping." in out
 
 
-def test_callbacks_time_and_the_bar(iris, capsys):
+def test_callbacks_max_seconds_and_the_progress_bar(iris, capsys):
     seen = []
     est = MLPClassifier(
         5,
@@ -168,7 +168,7 @@ def test_an_interrupt_leaves_a_fitted_estimator(iris):
     )
 
 
-def test_the_warning_says_what_to_try(iris):
+def test_convergence_warnings_suggest_remedies(iris):
     X, y = iris
     with pytest.warns(
         ConvergenceWarning, match="(?s)max_iter=3 iterations.*larger max_iter.*inputs unscaled: column 2"

@@ -16,7 +16,7 @@ class Slow(np.ndarray):
 
 
 @pytest.mark.parametrize("estimator", BOTH)
-def test_both_doors_give_the_same(estimator, iris):
+def test_fast_and_sklearn_validation_give_the_same_results(estimator, iris):
     X, y = iris
     est = quietly(estimator(max_iter=3, random_state=0), X, y)
     np.testing.assert_array_equal(est.predict(X), est.predict(X.view(Slow)))
@@ -33,7 +33,7 @@ def test_both_doors_give_the_same(estimator, iris):
         assert said[0] == said[1]
 
 
-def test_names_of_columns_go_through_the_other_door(iris):
+def test_names_of_columns_use_sklearn_validation(iris):
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(iris[0], columns=list("abcd"))
     est = quietly(MLPClassifier(max_iter=2), X, iris[1])
@@ -56,7 +56,7 @@ def test_names_of_columns_go_through_the_other_door(iris):
     ],
     ids=str,
 )
-def test_sparse_is_dense(container, options, digits):
+def test_sparse_inputs_train_as_dense_ones(container, options, digits):
     X, y = digits
     w = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
     dense = quietly(MLPClassifier(20, max_iter=4, random_state=0, **options), X, y, sample_weight=w)

@@ -53,7 +53,7 @@ def test_options_learn_iris(options, iris):
     np.testing.assert_array_equal(again.coefs_[0], est.coefs_[0])
 
 
-def test_weight_decay_is_the_optimizers(iris):
+def test_weight_decay_of_the_solver_and_of_the_parameter(iris):
     """A solver's own, one that is asked for, and none."""
     X, y = iris
     one = quietly(MLPClassifier(5, solver="adamw", max_iter=5, random_state=0), X, y)
@@ -114,12 +114,12 @@ def test_precision(iris):
     ids=str,
 )
 @pytest.mark.parametrize("estimator", BOTH)
-def test_what_is_refused(estimator, options, kind, message, iris):
+def test_wrong_parameters(estimator, options, kind, message, iris):
     with pytest.raises(kind, match=message):
         estimator(**options).fit(*iris)
 
 
-def test_what_is_refused_of_each(iris):
+def test_errors_of_each_estimator(iris):
     X, y = iris
     with pytest.raises(ValueError, match="label_smoothing must"):
         MLPClassifier(label_smoothing=1.0).fit(X, y)

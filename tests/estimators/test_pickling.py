@@ -13,7 +13,7 @@ from dnn import MLPClassifier
 @pytest.mark.parametrize(
     "options", [{}, {"solver": "lbfgs"}, {"early_stopping": True}, {"schedule": dnn.OnPlateau(0.01)}], ids=str
 )
-def test_pickles_predict_bit_for_bit_and_go_on(options, iris, tmp_path):
+def test_pickles_predict_the_same_bits_and_continue_training(options, iris, tmp_path):
     import copy
 
     import joblib

@@ -12,7 +12,7 @@ import dnn
 from dnn import MLPClassifier, MLPRegressor
 
 
-def test_what_a_hidden_layer_gives(iris):
+def test_outputs_of_a_hidden_layer(iris):
     X, y = iris
     est = quietly(MLPClassifier((6, 4), activation=["tanh", "relu"], max_iter=3, random_state=0), X, y)
     first = np.tanh(X @ est.coefs_[0] + est.intercepts_[0])
@@ -39,7 +39,7 @@ def test_the_gradient_of_inputs(iris, diabetes):
     np.testing.assert_allclose(est.input_gradient(X)[:, 3], slope, atol=1e-7)
 
 
-def test_scores_and_logarithms_of_probabilities(iris):
+def test_decision_function_and_log_probabilities(iris):
     X, y = iris
     several = np.column_stack([y == 0, y > 0])
     for target in (y, y > 0, several):

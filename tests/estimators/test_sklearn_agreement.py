@@ -60,7 +60,7 @@ def assert_same_course(one, other, X, y, tolerance=1e-8, **fit):
 @pytest.mark.parametrize("scaled", [True, False])
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("options", [{"solver": "adam"}, {"early_stopping": True}, *SCHEDULES], ids=str)
-def test_twenty_epochs_are_scikit_learns(name, options, scaled):
+def test_twenty_epochs_equal_those_of_scikit_learn(name, options, scaled):
     X, y = SETS[name](return_X_y=True)
     X = StandardScaler().fit_transform(X) if scaled else X
     kind = "MLPRegressor" if name == "diabetes" else "MLPClassifier"
@@ -69,7 +69,7 @@ def test_twenty_epochs_are_scikit_learns(name, options, scaled):
 
 @pytest.mark.long
 @pytest.mark.parametrize("options", [{"solver": "adam"}, *SCHEDULES], ids=str)
-def test_twenty_epochs_of_california_are_scikit_learns(options, data_folder):
+def test_twenty_epochs_on_california_equal_those_of_scikit_learn(options, data_folder):
     table = np.genfromtxt(data_folder / "california_housing/housing.csv", delimiter=",", skip_header=1)[:, :9]
     X, y = np.nan_to_num(table[:, :8], nan=500.0), table[:, 8] / 1e5
     X = StandardScaler().fit_transform(X)
@@ -92,13 +92,13 @@ def test_twenty_epochs_of_california_are_scikit_learns(options, data_folder):
     ],
     ids=str,
 )
-def test_each_parameter_means_the_same(options, digits):
+def test_each_parameter_has_the_same_effect(options, digits):
     assert_same_course(*pair("MLPClassifier", **{"max_iter": 15, "random_state": 1, **options}), *digits)
 
 
 @since_1_7
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_weights_of_rows_mean_the_same(early_stopping, digits):
+def test_sample_weights_have_the_same_effect(early_stopping, digits):
     X, y = digits
     w = np.random.default_rng(0).uniform(0, 2, len(y))
     options = {"max_iter": 10, "random_state": 0, "early_stopping": early_stopping}
@@ -106,7 +106,7 @@ def test_weights_of_rows_mean_the_same(early_stopping, digits):
     assert_same_course(*pair("MLPClassifier", **options), X, y > 4, sample_weight=w)
 
 
-def test_several_outputs_print_the_same_figure(diabetes):
+def test_several_outputs_have_the_same_printed_loss(diabetes):
     """scikit-learn trains on the sum over outputs and prints its mean, plus the penalty as it is."""
     X, y = diabetes
     Y = np.column_stack([y, X[:, 0] + y, X[:, 1]])
@@ -135,7 +135,7 @@ def test_lbfgs_is_the_same(name):
     assert b.loss_ < b.loss_curve_[-1] and len(b.loss_curve_) == b.n_iter_
 
 
-def test_going_on_is_the_same(iris):
+def test_warm_starts_and_partial_fits_are_the_same(iris):
     """Warm starts and partial fits keep what scikit-learn keeps: curves, counts, the optimizer's state."""
     X, y = iris
     for options in ({}, {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1}):
@@ -152,7 +152,7 @@ def test_going_on_is_the_same(iris):
         assert (a.t_, a.n_iter_, a._no_improvement_count) == (b.t_, b.n_iter_, b._no_improvement_count)
 
 
-def test_a_generator_of_the_callers_is_left_in_the_same_state(iris):
+def test_the_random_state_of_the_caller_is_left_in_the_same_state(iris):
     """The rows of epochs that are not done are not drawn."""
     states = [np.random.RandomState(5), np.random.RandomState(5)]
     a, b = pair("MLPClassifier", tol=0.1, max_iter=100, hidden_layer_sizes=5)
@@ -177,7 +177,7 @@ def test_the_signature_begins_with_scikit_learns(name):
     ] or "Mixin" in getattr(dnn, name).__mro__[1].__name__
 
 
-def test_the_attributes_are_there(iris):
+def test_fitted_attributes_exist(iris):
     a, b = pair("MLPClassifier", max_iter=3, random_state=0, early_stopping=True)
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(iris[0], columns=list("abcd"))
@@ -217,7 +217,7 @@ def test_weights_of_other_sizes_make_another_network(iris):
         est.predict(X)
 
 
-def test_divergence_begins_with_scikit_learns_sentence():
+def test_the_error_of_divergence_begins_with_the_sentence_of_scikit_learn():
     X, y = np.random.default_rng(0).normal(size=(50, 2)), np.arange(50.0)
     est = MLPRegressor(solver="sgd", learning_rate_init=1e3, random_state=0)
     with pytest.raises(dnn.DivergedError, match=r"^Solver produced non-finite parameter weights") as caught:

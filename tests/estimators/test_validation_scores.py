@@ -23,7 +23,7 @@ def test_divergence_with_early_stopping_warns_and_keeps_the_best():
     assert all(np.isfinite(W).all() for W in est.coefs_) and np.isfinite(est.predict(X)).all()
 
 
-def test_a_validation_set_of_ones_own(digits):
+def test_your_own_validation_set(digits):
     X, y = digits
     est = MLPClassifier(
         20, early_stopping=True, n_iter_no_change=3, tol=1e-3, learning_rate_init=0.01, random_state=0
@@ -51,7 +51,7 @@ def test_a_validation_set_of_ones_own(digits):
 
 
 @pytest.mark.parametrize("scoring", ["loss", "balanced_accuracy", "neg_log_loss", "roc_auc_ovr"])
-def test_any_score_may_stop(scoring, digits, capsys):
+def test_any_score_may_stop_training(scoring, digits, capsys):
     X, y = digits
     w = np.ones(len(y))
     est = MLPClassifier(20, early_stopping=True, scoring=scoring, verbose=True, max_iter=4, random_state=0)
@@ -62,7 +62,7 @@ def test_any_score_may_stop(scoring, digits, capsys):
     assert len(est.history_.val_loss) == len(est.validation_scores_) == 4
 
 
-def test_a_score_of_ones_own_with_names_of_columns(digits):
+def test_a_custom_score_gets_names_of_columns(digits):
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(digits[0]).add_prefix("pixel")
     y = np.array(list("abcdefghij"))[digits[1]]
@@ -103,7 +103,7 @@ def scores(*figures):
     ],
     ids=["one row", "one value", "one row with a weight"],
 )
-def test_r2_of_no_spread_chooses_no_weights(given, place):
+def test_r2_of_constant_targets_selects_no_weights(given, place):
     X, y, _ = sine_examples()
     which, value = given["X_val"], given["y_val"]
     validation = {"X_val": X[which], "y_val": y[which] if value is None else np.full(len(X[which]), value)}
@@ -120,7 +120,7 @@ def test_r2_of_no_spread_chooses_no_weights(given, place):
     np.testing.assert_array_equal(est.coefs_[0], plain.coefs_[0])  # the last weights
 
 
-def test_targets_that_are_all_equal_end_as_in_scikit_learn():
+def test_equal_targets_end_as_in_scikit_learn():
     """R2 is 0 or 1 there by definition, in scikit-learn as well, and one value is learned soon."""
     X, _, _ = sine_examples()
     est = MLPRegressor(early_stopping=True, random_state=0)
@@ -128,7 +128,7 @@ def test_targets_that_are_all_equal_end_as_in_scikit_learn():
     assert said == [] and est.n_iter_ < 200 and np.isfinite(est.validation_scores_).all()
 
 
-def test_a_named_score_of_one_class_chooses_no_weights():
+def test_a_score_of_one_class_selects_no_weights():
     X, _, labels = sine_examples()
     rare = np.zeros(400, int)
     rare[:3] = 1
@@ -142,7 +142,7 @@ def test_a_named_score_of_one_class_chooses_no_weights():
         assert est.n_iter_ == 40 and est.loss_curve_[-1] < 0.6 * est.loss_curve_[0]
 
 
-def test_the_best_finite_score_is_chosen():
+def test_the_best_finite_score_selects_the_weights():
     X, y, _ = sine_examples()
     kept = []
     est = MLPRegressor(
@@ -155,7 +155,7 @@ def test_the_best_finite_score_is_chosen():
     np.testing.assert_array_equal(est._net.params, kept[4])
 
 
-def test_scores_that_are_not_finite_count_once_one_was():
+def test_patience_counts_non_finite_scores_after_a_finite_one():
     X, y, _ = sine_examples()
     est = MLPRegressor(early_stopping=True, random_state=0, n_iter_no_change=3)
     _, said = with_warnings(lambda: est.set_params(scoring=scores(*[nan] * 9, 0.1, nan)).fit(X, y))
@@ -198,7 +198,7 @@ def test_any_number_is_a_score(figure):
     assert est.best_validation_score_ == figure and type(est.best_validation_score_) is float
 
 
-def test_divergence_before_any_score_says_so():
+def test_divergence_before_any_finite_score_is_reported():
     X, y, _ = sine_examples(50)
     est = MLPRegressor(solver="sgd", learning_rate_init=1e4, random_state=0, early_stopping=True)
     with pytest.warns(

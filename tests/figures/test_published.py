@@ -115,7 +115,7 @@ def test_poisson_loss_on_bike_rentals(data_folder):
 # Quantiles
 
 
-def test_quantiles_of_house_prices_cover_what_they_say(houses):
+def test_quantiles_of_house_prices_have_the_stated_coverage(houses):
     X, y, X_test, y_test = houses
     levels = (0.1, 0.5, 0.9)
     net = Network([13, 64, 64, 3], random_state=0)

@@ -28,7 +28,7 @@ def fitted_net(hidden, X, y):
 
 
 @pytest.mark.parametrize("columns", [[INCOME], slice(None)], ids=["income", "all"])
-def test_a_line_is_that_of_least_squares(houses, columns):
+def test_a_trained_line_equals_least_squares(houses, columns):
     X, y, X_test, _ = houses
     X, X_test = X[:, columns], X_test[:, columns]
     # The columns of the five places sum to 1, so that the weights are not unique; what they predict is.
@@ -37,7 +37,7 @@ def test_a_line_is_that_of_least_squares(houses, columns):
     np.testing.assert_allclose(fitted_line(X, y)(X_test)[:, 0], expected, rtol=0, atol=5e-5)
 
 
-def test_each_step_from_a_line_to_a_deep_net_pays(houses):
+def test_each_step_from_a_line_to_a_deep_network_lowers_the_error(houses):
     X, y, X_test, y_test = houses
     income, income_test = X[:, [INCOME]], X_test[:, [INCOME]]
     one_input = rmse(fitted_line(income, y), income_test, y_test)

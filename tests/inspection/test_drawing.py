@@ -50,13 +50,13 @@ def test_values_and_slopes_of_an_example():
         net.draw(y=1)
 
 
-def test_wide_layers_are_cut():
+def test_wide_layers_are_abbreviated():
     svg = Network([784, 128, 10], output="softmax", random_state=0).draw(most=6).svg()
     assert svg.count("<circle") == 3 * 5
     assert words(svg).count("⋮") == 3 and "784 inputs" in words(svg)
 
 
-def test_the_same_on_axes_and_in_a_file(tmp_path):
+def test_axes_and_file_show_the_same_drawing(tmp_path):
     drawing = Network([2, 2, 1], random_state=0).draw([1.0, 2.0])
     ax = drawing.on(axes())
     assert len(ax.lines) == 6 and len(ax.patches) == 5
@@ -78,7 +78,7 @@ def test_boxes_and_arrows():
 @pytest.mark.parametrize(
     ("value", "said"), [(0, "0.00"), (0.123, "0.12"), (-12.3, "-12.30"), (0.0012, "1e-3"), (12345, "1e4")]
 )
-def test_short_numbers(value, said):
+def test_numbers_are_shortened(value, said):
     assert short(value) == said
 
 

@@ -26,7 +26,7 @@ HOW = {"loss": "auto", "sample_weight": None, "alpha": 0.0, "l1": 0.0}
 
 @pytest.mark.parametrize("more", [{}, {"alpha": 0.7, "l1": 0.2}, {"sample_weight": np.arange(6.0)}], ids=str)
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu", "gelu"])
-def test_the_pass_is_the_network_s(activation, more):
+def test_the_pass_shown_is_that_of_the_network(activation, more):
     net, X, y = net_and_data((4, 5, 3, 3), activation=activation)
     how = HOW | more
     cost, gradient = net.loss_and_gradient(X, y, **how)
@@ -85,7 +85,7 @@ def learners_gradient(net, X, y, slip):
         ("dW.T", "dW3 is transposed"),
     ],
 )
-def test_slips_are_named(slip, said, capsys):
+def test_likely_mistakes_are_named(slip, said, capsys):
     net, X, _ = net_and_data((4, 4, 4, 4), n=4)
     y = np.arange(4)
     assert check_gradient(net, X, y, gradient=learners_gradient(net, X, y, ""), explain=True) < 1e-7
@@ -94,7 +94,7 @@ def test_slips_are_named(slip, said, capsys):
     assert said in text.split("Likely slip:")[1]
 
 
-def test_factors_signs_and_what_nothing_explains(capsys):
+def test_factors_signs_and_unexplained_gradients(capsys):
     net, X, y = net_and_data()
     _, gradient = net.loss_and_gradient(X, y)
     wrong = gradient.copy()
@@ -119,7 +119,7 @@ def test_a_forgotten_penalty(capsys):
     assert "the penalty is missing" in capsys.readouterr().out
 
 
-def test_every_slip_is_another_gradient():
+def test_every_mistake_gives_another_gradient():
     """Else the first of two would always be named."""
     net, X, _ = net_and_data((4, 4, 4, 4), n=4)
     y = np.arange(4)

@@ -83,7 +83,7 @@ def test_the_average_is_free_of_bias():
         np.testing.assert_allclose(found.losses[n - 1], np.average(costs[:n], weights=shares), rtol=1e-9)
 
 
-def test_a_divergence_ends_it_quietly():
+def test_divergence_ends_the_search_without_an_error():
     """Targets in the hundreds blow plain gradient descent up at a rate far below the highest."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 10))
@@ -99,7 +99,7 @@ def test_a_divergence_ends_it_quietly():
     assert net.losses(X, y).mean() < 0.8 * before
 
 
-def test_chance_does_not_pick_the_rate():
+def test_noise_does_not_choose_the_rate():
     """With heavy tails the loss of one batch is many times that of another, before anything is learnt."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2000, 5))
@@ -174,7 +174,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("change", "kind", "message"), BAD)
-def test_what_is_wrong_is_one_clear_error(change, kind, message):
+def test_wrong_arguments(change, kind, message):
     arguments = {"X": X, "y": X @ np.arange(1.0, 5.0), "batch_size": 20, **change}
     with pytest.raises(kind, match=message):
         find_rate(Network([4, 1], init="zeros"), arguments.pop("X"), arguments.pop("y"), **arguments)

@@ -40,7 +40,7 @@ def test_activations_against_scipy():
 
 
 @pytest.mark.parametrize("dtype, huge", [("f8", 1e300), ("f4", 1e30), ("f8", 800.0), ("f4", 110.0)])
-def test_activations_of_huge_scores(dtype, huge):
+def test_activations_of_huge_logits(dtype, huge):
     """Their value below and above 0, and their slope."""
     limits = {
         "identity": (-huge, huge, 1, 1),
@@ -115,7 +115,7 @@ def test_losses_against_scikit_learn(theirs, loss, output):
     np.testing.assert_allclose(d_logits(s[:, None], y, *parameters)[:, 0], slope, rtol=1e-12)
 
 
-def test_poisson_is_least_where_the_target_is_met():
+def test_poisson_is_smallest_at_the_target():
     y = np.array([0.5, 1.0, 7.0])
     for output, s in (("exp", np.log(y)), ("softplus", np.log(np.expm1(y)))):
         per_row_loss, d_logits = ref.LOSSES["poisson", output]
@@ -123,7 +123,7 @@ def test_poisson_is_least_where_the_target_is_met():
         np.testing.assert_allclose(d_logits(s[:, None], y), 0, atol=1e-14)
 
 
-def test_poisson_of_huge_scores():
+def test_poisson_of_huge_logits():
     y = np.array([0.0, 2.0, 0.0, 2.0])
     constant = y * np.log([1, 2, 1, 2]) - y
     with np.errstate(over="raise", invalid="raise", divide="raise"):
@@ -154,7 +154,7 @@ def test_quantiles_share_a_target():
 
 
 @pytest.mark.parametrize("loss", ["absolute_error", "huber", "quantile", ("quantile", (0.1, 0.5, 0.8))])
-def test_no_slope_where_the_target_is_met(loss):
+def test_the_slope_is_zero_at_the_target(loss):
     name, parameters = ref.split(loss)
     np.testing.assert_array_equal(ref.LOSSES[name, None][1](np.ones((2, 3)), np.ones((2, 3)), *parameters), 0)
 
@@ -171,7 +171,7 @@ def test_label_smoothing_mixes_in_the_loss_of_all_classes():
         np.testing.assert_allclose(function(S, y, s), (1 - s) * function(S, y) + s * both, rtol=1e-12)
 
 
-def test_log_loss_of_huge_scores():
+def test_log_loss_of_huge_logits():
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         per_row_loss, d_logits = ref.LOSSES["log_loss", "sigmoid"]
         S, Y = np.array([[1000.0], [1000.0], [-1000.0], [-1000.0]]), np.array([0.0, 1.0, 0.0, 1.0])
@@ -187,6 +187,6 @@ def test_log_loss_of_huge_scores():
         np.testing.assert_array_equal(d_logits(S, np.array([0, 1])), [[-0.5, 0.5], [0.5, -0.5]])
 
 
-def test_log_loss_of_a_sure_row_keeps_its_digits():
+def test_log_loss_of_a_certain_row_is_accurate():
     loss = ref.LOSSES["log_loss", "sigmoid"][0](np.array([[40.0], [-40.0]]), np.array([1.0, 0.0]))
     np.testing.assert_allclose(loss, np.exp(-40), rtol=1e-15)

@@ -44,13 +44,13 @@ def test_loss_that_does_not_fit_the_output(loss, output):
         ref.cost_and_gradient(weights, biases, [output], np.ones((1, 2)), np.ones((1, 3)), loss)
 
 
-def test_parameters_do_not_matter_to_what_fits():
+def test_whether_a_loss_fits_does_not_depend_on_its_parameters():
     assert ref.fits(("huber", 2.0), ("elu", 0.4)) == ("huber", None)
     assert ref.fits(("log_loss", 0.1), "softmax") == ("log_loss", "softmax")
     assert ref.fits(("log_loss", 0.1), ("elu", 0.4)) is ref.fits("poisson", "sigmoid") is None
 
 
-def test_weights_are_repetitions():
+def test_integer_weights_are_repetitions():
     rng = np.random.default_rng(0)
     weights, biases = draw_net(rng, [4, 5, 2])
     X, y, w = rng.normal(size=(5, 4)), rng.normal(size=(5, 2)), np.array([1.0, 3.0, 0.0, 2.0, 1.0])

@@ -166,7 +166,7 @@ def test_fit_follows_the_order_of_each_epoch():
     np.testing.assert_allclose(costs, laid_out[2], rtol=1e-12)
 
 
-def test_fit_takes_one_rate_a_step():
+def test_fit_takes_one_rate_per_step():
     X, y = draw_rows(8)
     rates = [0.1, 0.0, 0.2] * 3
     params, _, costs = fit_small(X, y, optimizer=ref.SGD(), rates=rates)
@@ -178,7 +178,7 @@ def test_fit_takes_one_rate_a_step():
     np.testing.assert_array_equal(skipping_costs[[1, 4, 7]], 0)
 
 
-def test_skipped_batch_is_no_step_of_the_optimizer():
+def test_a_skipped_batch_is_no_step_of_the_optimizer():
     X, y = draw_rows(6)
     w = np.array([1.0, 1, 1, 0, 0, 0])
     params, losses, costs = fit_small(X, y, optimizer=ref.Adam(), rates=[0.1] * 6, sample_weight=w, alpha=0.2)
@@ -223,7 +223,7 @@ def start_and_gradient(X, y, **kwargs):
 IS_WEIGHT = np.repeat([True, False, True, False], [4 * 5, 5, 5 * 2, 2])
 
 
-def test_a_long_gradient_is_clipped():
+def test_a_gradient_of_large_norm_is_clipped():
     X, y = draw_rows(8)
     start, gradient = start_and_gradient(X, y, **PENALTIES)
     norm = np.sqrt((gradient**2).sum())
@@ -233,7 +233,7 @@ def test_a_long_gradient_is_clipped():
         np.testing.assert_allclose(params, start - 0.1 * gradient * length / norm, rtol=1e-12)
 
 
-def test_weight_decay_goes_beside_the_step():
+def test_weight_decay_is_decoupled_from_the_step():
     X, y = draw_rows(8)
     start, gradient = start_and_gradient(X, y)
     # As the gradient is that before the decay, and this optimizer does not see it.

@@ -64,7 +64,7 @@ def test_one_unit_per_column(page):
         assert [cell for cell in cells if re.match(r"[\d.,]+ (ns|us|µs|ms|s|min|h|MB)\b", cell)] == []
 
 
-def test_what_is_claimed_of_speed_is_in_the_tables():
+def test_claims_of_speed_are_in_the_tables():
     page = (DOCS / "benchmarks.md").read_text()
     ratios = [table for table in tables("benchmarks.md") if table[0][0] == "time / dnn's time"]
     assert "avx512f" in page and page.index("begin training ") < page.index("begin prediction ")
@@ -93,7 +93,7 @@ def test_what_is_claimed_of_speed_is_in_the_tables():
     assert re.search(rf"^\| measured \|.*\| {size} \|$", page, re.M)
 
 
-def test_the_picture_of_speed_is_of_what_was_measured():
+def test_the_picture_of_speed_shows_the_measurements():
     record = json.loads((DOCS / "_static" / "fast.json").read_text())
     names = [figure["network"] for figure in record["figures"]["training"]]
     assert names == ["12288-20-7-5-1", "8-64-64-1"]
@@ -109,7 +109,7 @@ def test_the_readme_has_its_pictures():
     assert README.count("![") == 2
 
 
-def test_the_readme_is_short_and_its_links_lead_somewhere():
+def test_the_readme_is_short_and_its_links_exist():
     assert len(README.splitlines()) < 90
     links = re.findall(r"\]\(((?!https?:)[^)#]+)", README)
     assert len(links) > 10
@@ -156,13 +156,13 @@ def test_no_page_with_code_is_left_out():
         ("right: 0.90, 1", "right: 0.90"),
     ],
 )
-def test_a_page_that_says_something_else_is_noticed(printed, said):
+def test_wrong_output_on_a_page_is_noticed(printed, said):
     with pytest.raises(AssertionError):
         pages.check_output(printed, said)
     pages.check_output("right:  0.961, 1,000 rows", "right: 0.97, 1000 rows\n")
 
 
-def test_output_that_a_page_does_not_say_is_noticed():
+def test_output_missing_from_a_page_is_noticed():
     with pytest.raises(AssertionError, match="does not say"):
         pages.run("```python\nprint(1)\n```\n")
 

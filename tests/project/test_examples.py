@@ -23,7 +23,7 @@ def test_autoencoder_beats_pca():
     assert errors["network"] <= 0.75 * errors["pca"]
 
 
-def test_the_loop_of_the_autoencoder_is_fit():
+def test_the_loop_of_the_autoencoder_equals_fit():
     """From the same start, over one epoch of five batches of which the last is short."""
     pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
     rng = np.random.default_rng(0)

@@ -60,7 +60,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("call", NEEDS)
-def test_what_is_missing_is_named(call):
+def test_missing_packages_are_named(call):
     missing, wanted = NEEDS[call]
     if missing != "sklearn":
         pytest.importorskip("sklearn")
@@ -70,7 +70,7 @@ def test_what_is_missing_is_named(call):
 
 
 @pytest.mark.parametrize("call", ["net.summary()", "net.draw().svg()", "net.fit(X, y); history().to_dict()"])
-def test_what_needs_nothing(call):
+def test_calls_without_optional_packages(call):
     """These work with NumPy and SciPy alone; neither is pandas or polars ever looked for."""
     missing = ["matplotlib", "sklearn", "tqdm", "pandas", "polars"]
     code = WITHOUT.format(missing=missing, call=call)
@@ -95,7 +95,7 @@ ARGUMENTS = ["--help", "--version", "", "demo --help", "demo computation-graph",
 @pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise on Windows")
 @pytest.mark.parametrize("arguments", ARGUMENTS)
 @pytest.mark.parametrize("both", [False, True])
-def test_output_that_nobody_reads(arguments, both, tmp_path):
+def test_output_to_a_closed_pipe(arguments, both, tmp_path):
     """As in ``dnn demo NAME | head``: no traceback, and the code that a shell gives for a closed pipe."""
     reader, writer = os.pipe()
     os.close(reader)
@@ -115,7 +115,7 @@ def test_output_that_nobody_reads(arguments, both, tmp_path):
     assert not ran.stderr
 
 
-def test_the_whole_output_and_its_code(tmp_path):
+def test_exit_code_of_complete_output(tmp_path):
     ran = subprocess.run(
         [sys.executable, "-m", "dnn", "--version"], capture_output=True, text=True, cwd=tmp_path
     )

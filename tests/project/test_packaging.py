@@ -39,7 +39,7 @@ def run_paths(library):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="run paths of ELF libraries: only Linux has them")
-def test_the_library_has_no_folder_of_the_machine_that_built_it(tmp_path):
+def test_the_library_has_no_run_path(tmp_path):
     assert run_paths(Path(_core.__file__)) == []
     source = tmp_path / "empty.c"
     source.write_text("int nothing;")
@@ -100,7 +100,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", ["dnn-1.2.3.dist-info", "DNN-0.1.egg-info", "dnn-0.1-py3.11.egg-info"])
 @pytest.mark.parametrize("files", FILES)
-def test_another_distribution_in_the_folder_is_warned_of(name, files, tmp_path):
+def test_another_distribution_of_the_name_dnn_gives_a_warning(name, files, tmp_path):
     contents, owns = FILES[files]
     (tmp_path / name).mkdir()
     for file, text in contents:
@@ -113,7 +113,7 @@ def test_another_distribution_in_the_folder_is_warned_of(name, files, tmp_path):
         assert re.search(rf"^{name} says .*'dnn'.*pip uninstall dnn", str(caught[0].message))
 
 
-def test_no_other_folder_is_warned_of(tmp_path):
+def test_other_folders_give_no_warning(tmp_path):
     for name in (
         "dnn_core-0.1.0.dist-info",
         "dnn-core.egg-info",

@@ -174,14 +174,14 @@ def test_every_public_name_is_documented(name, thing):
                 assert re.search(rf"\b{parameter}\b", text), parameter
 
 
-def test_the_tables_of_the_core_have_no_gaps():
+def test_tables_of_the_core_have_consecutive_indices():
     from dnn import _core
 
     for table in (_core.ACTIVATIONS, _core.LOSSES, _core.OPTIMIZERS):
         assert [info.index for info in table.values()] == list(range(len(table)))
 
 
-def test_the_version_is_one():
+def test_there_is_one_version():
     pyproject = SOURCE.parents[1] / "pyproject.toml"
     assert f'version = "{dnn.__version__}"' in pyproject.read_text()
     with pytest.raises(AttributeError, match="no attribute 'versoin'"):

@@ -70,7 +70,7 @@ def test_classes_and_labels_have_the_same_constant():
     assert found[0] == pytest.approx(found[1], rel=1e-9)
 
 
-def test_a_run_that_explodes_and_settles_says_so():
+def test_a_loss_that_explodes_and_settles_is_reported():
     X, _, labels = sine_examples()
     net = Network([5, 32, 1], output="sigmoid", random_state=0)
     for W in net.weights:
@@ -97,7 +97,7 @@ def test_a_run_that_explodes_and_settles_says_so():
     assert not said([96.0, 1.5e26, 9.0, 7.5])  # as good as the constant
 
 
-def test_a_run_that_explodes_warns():
+def test_a_loss_that_explodes_gives_a_warning():
     X, _, labels = sine_examples()
     net = Network([5, 32, 1], output="sigmoid", random_state=0)
     with pytest.warns(
@@ -124,7 +124,7 @@ def test_targets_too_small_for_the_tolerance(solver, size):
         )
 
 
-def test_ordinary_runs_say_nothing():
+def test_ordinary_runs_give_no_warning():
     X, y, labels = sine_examples()
     noise = np.random.default_rng(1).normal(size=400)
     runs = [
@@ -148,7 +148,7 @@ def test_ordinary_runs_say_nothing():
         assert with_warnings(run)[1] == [], i
 
 
-def test_nothing_is_computed_where_nothing_is_suspicious(monkeypatch):
+def test_the_diagnosis_is_not_computed_in_ordinary_runs(monkeypatch):
     X, y, _ = sine_examples()
     monkeypatch.setattr(diagnosis, "against_constant", lambda net, problem: pytest.fail("computed"))
     net = Network([5, 16, 1], random_state=0)
@@ -187,7 +187,7 @@ def test_times_that_become_equal_in_float32():
     )
 
 
-def test_what_float32_holds_is_not_warned_of():
+def test_values_that_float32_represents_give_no_warning():
     rng = np.random.default_rng(0)
     n = 1000
     kinds = {
@@ -211,7 +211,7 @@ def test_what_float32_holds_is_not_warned_of():
     assert loss_of("auto", "identity", 1).name == "squared_error"
 
 
-def test_divergence_says_what_can_be_measured():
+def test_the_error_of_divergence_names_measurements():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 5))
     X[:, 3] *= 4e5
@@ -223,7 +223,7 @@ def test_divergence_says_what_can_be_measured():
         Network([5, 8, 1], random_state=0).fit(X, y, optimizer=SGD(30.0), epochs=500, batch_size=None)
 
 
-def test_no_progress_says_what_can_be_measured():
+def test_the_warning_of_no_progress_names_measurements():
     X, _ = small_examples(100)
     net = Network([7, 64, 64, 3], output="softmax", random_state=0)
     net.biases[1][:] = -100  # no row wakes these units

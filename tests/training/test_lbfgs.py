@@ -8,7 +8,7 @@ from scipy import optimize
 from dnn import LBFGS
 
 
-def test_lbfgs_finds_what_scipy_finds():
+def test_lbfgs_finds_the_minimum_that_scipy_finds():
     X, y = small_examples()
     net = small_network()
     history = net.fit(X, y, optimizer=LBFGS(), alpha=1.0, epochs=200)
@@ -28,7 +28,7 @@ def test_lbfgs_finds_what_scipy_finds():
     )
 
 
-def test_lbfgs_by_name_in_float32_frozen_and_watched():
+def test_lbfgs_in_float32_with_frozen_layers_and_callbacks():
     X, y = small_examples()
     net = small_network("float32")
     net.freeze(0)

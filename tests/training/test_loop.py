@@ -79,7 +79,7 @@ def test_fit_agrees_with_the_oracle(isa, chunked, name, weighted, two_sweeps):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_loop_of_ones_own_is_fit(name):
+def test_a_custom_loop_equals_fit(name):
     spec, _ = OPTIMIZERS[name]
     X, y = examples(30, SIZES, "log_loss", "softmax")
     fitted, own = small(), small()
@@ -112,7 +112,7 @@ def test_the_same_bits_for_any_chunking(monkeypatch, dtype, batch_size, two_swee
 
 @pytest.mark.parametrize("batch_size", [None, 16])
 @pytest.mark.parametrize("rate", [0.01, StepDecay(0.01, every=2)])
-def test_the_same_bits_for_a_run_in_pieces(batch_size, rate):
+def test_two_fits_give_the_same_bits_as_one_long_fit(batch_size, rate):
     X, y = examples(50, SIZES, "log_loss", "softmax")
     whole, pieces = small("float32"), small("float32")
     losses = whole.fit(X, y, optimizer=Adam(rate), epochs=7, batch_size=batch_size).loss
@@ -123,7 +123,7 @@ def test_the_same_bits_for_a_run_in_pieces(batch_size, rate):
     assert state.n_steps == 7 * (1 if batch_size is None else 4)
 
 
-def test_watching_changes_nothing():
+def test_callbacks_change_no_bit():
     X, y = examples(50, SIZES, "log_loss", "softmax")
     plain, watched = small(), small()
     plain.fit(X, y, epochs=5, batch_size=16)
@@ -134,7 +134,7 @@ def test_watching_changes_nothing():
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_one_sweep_equals_two(monkeypatch, name):
+def test_the_fused_step_equals_two_sweeps(monkeypatch, name):
     X, y = examples(100, [70, 130, 3], "log_loss", "softmax", "float32")
     results = []
     for two_sweeps in (False, True):
@@ -222,7 +222,7 @@ def test_patience():
     assert len(history.loss) == 4  # falls, but by less than min_delta
 
 
-def test_a_val_loss_that_is_not_a_number_is_never_the_best(monkeypatch):
+def test_a_nan_val_loss_is_never_the_best(monkeypatch):
     X, y = examples(40, [7, 1], "squared_error", "identity")
     net = dnn.Network([7, 1], dtype="float64", random_state=0)
     figures = iter([np.nan, 3.0, np.nan, 2.0, 4.0])
@@ -294,7 +294,7 @@ def finite(net):
 
 @pytest.mark.parametrize("chunk", [1, 1e9])
 @pytest.mark.parametrize("two_sweeps", [False, True])
-def test_a_rate_too_high(chunked, chunk, two_sweeps):
+def test_divergence_of_too_high_a_rate(chunked, chunk, two_sweeps):
     chunked(chunk, two_sweeps)
     X, y = examples(50, [7, 19, 1], "squared_error", "identity", "float32")
     net = dnn.Network([7, 19, 1], random_state=0)
@@ -319,7 +319,7 @@ def test_an_overflow_that_float64_survives():
     assert finite(wide)
 
 
-def test_a_nan_that_relu_would_hide():
+def test_nan_weights_that_relu_hides():
     # The last update makes a weight infinite: no loss comes after it, and a relu of -inf is 0
     net = dnn.Network([1, 1, 1], activation="relu", init="zeros", dtype="float32")
     net.params[:] = [1, 0, 1, 0]
@@ -378,7 +378,7 @@ for _ in range(3):
     ("sizes", "n", "batch"),
     [([2, 4, 1], 400, None), ([784, 1024, 10], 60_000, None), ([256, 256, 10], 100_000, 128)],
 )
-def test_ctrl_c_is_heard(sizes, n, batch):
+def test_ctrl_c_ends_training_soon(sizes, n, batch):
     code = INTERRUPTED.format(sizes=sizes, n=n, batch=batch)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
@@ -389,7 +389,7 @@ def test_ctrl_c_is_heard(sizes, n, batch):
     assert min(float(seconds) for seconds, _ in answers) < 1.0
 
 
-def test_ctrl_c_leaves_a_whole_step(monkeypatch):
+def test_ctrl_c_leaves_the_weights_of_a_complete_step(monkeypatch):
     """A handler that runs inside a long step: the parameters are those of the step before, bit for bit."""
     X, y = examples(20_000, [300, 400, 3], "log_loss", "softmax", "float32")
     reached, net = [], dnn.Network([300, 400, 3], output="softmax", random_state=0)
@@ -413,7 +413,7 @@ def test_ctrl_c_leaves_a_whole_step(monkeypatch):
     assert reached and again.params.tobytes() == net.params.tobytes()
 
 
-def test_a_second_fit_is_refused_and_prediction_is_not():
+def test_a_concurrent_fit_is_refused_and_prediction_is_allowed():
     X, y = examples(2000, SIZES, "log_loss", "softmax")
     net = small()
     errors = []
@@ -457,7 +457,7 @@ def test_networks_in_threads_do_not_disturb_each_other():
     assert {net.params.tobytes() for net in nets} == {alone.params.tobytes()}
 
 
-def test_the_core_refuses_what_would_harm_memory():
+def test_the_core_refuses_wrong_array_sizes():
     net = small("float32")
     X, out = np.zeros((5, 7), np.float32), np.zeros((5, 3), np.float32)
     _core.predict(net.plan, net.params, X, out)
@@ -479,7 +479,7 @@ def test_the_core_refuses_what_would_harm_memory():
         net.fit(X, np.zeros(5, int), order=lambda epoch: np.arange(1, 6))
 
 
-def test_a_clipped_step_has_that_length():
+def test_a_clipped_step_has_the_stated_norm():
     X, y = small_examples()
     net = small_network()
     before = net.params.copy()
@@ -487,7 +487,7 @@ def test_a_clipped_step_has_that_length():
     assert abs(np.linalg.norm(net.params - before) - 1e-3) < 1e-12
 
 
-def test_weight_decay_is_never_on_biases():
+def test_weight_decay_leaves_biases_alone():
     net = small_network()
     net.biases[0][:] = 1
     weights, biases = [W.copy() for W in net.weights], [b.copy() for b in net.biases]
@@ -498,7 +498,7 @@ def test_weight_decay_is_never_on_biases():
         np.testing.assert_array_equal(b, before)
 
 
-def test_averaged_weights_are_what_is_looked_at():
+def test_averaged_weights_are_validated_and_kept():
     X, y = small_examples()
     net, seen = small_network(), []
     history = net.fit(

@@ -39,7 +39,7 @@ def squared(y, logits):
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_every_kind_of_step_sees_ratios(kind, dtype, scale):
+def test_every_step_kind_depends_on_ratios_of_weights(kind, dtype, scale):
     sizes, n = NETWORKS[kind]
     X, y, w = rows(n, sizes[0], sizes[-1])
     found = []
@@ -59,7 +59,7 @@ def test_every_kind_of_step_sees_ratios(kind, dtype, scale):
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("scale", SCALES)
-def test_cost_gradient_and_val_loss_see_ratios(loss, dtype, scale):
+def test_cost_gradient_and_val_loss_depend_on_ratios_of_weights(loss, dtype, scale):
     X, y, w = rows(60, 4, 2)
     net = Network([4, 6, 2], dtype=dtype, random_state=0)
     huge = spread(w, scale)
@@ -82,7 +82,7 @@ def test_cost_gradient_and_val_loss_see_ratios(loss, dtype, scale):
 
 @pytest.mark.parametrize("alpha", [0.0, 1e-4, 0.01])
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_weights_that_age_beyond_float32(alpha, newest_first):
+def test_weights_that_decay_below_float32(alpha, newest_first):
     """The oldest batches weigh 1e-44 and less: their rows still matter among themselves."""
     n, batch, epochs = 2000, 100, 3
     X, y, _ = rows(n, 5, 1)
@@ -106,7 +106,7 @@ def test_weights_that_age_beyond_float32(alpha, newest_first):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("alpha", [0.0, 1e-4])
-def test_a_time_series_whose_past_fades(dtype, alpha):
+def test_a_time_series_with_decaying_weights(dtype, alpha):
     """With weights 0.995^age in their order, and the penalty that estimators have by default."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((20000, 5))
@@ -120,7 +120,7 @@ def test_a_time_series_whose_past_fades(dtype, alpha):
     assert est.score(X, y, sample_weight=w) > (0.97 if alpha else 0.99)
 
 
-def test_ratios_as_wide_as_float64_holds():
+def test_ratios_over_the_range_of_float64():
     X, y, _ = rows(40, 3, 1)
     w = np.geomspace(1e-300, 1e7, 40)
     half = np.repeat([1e-300, 1e7], 20)  # a batch of each
@@ -133,7 +133,7 @@ def test_ratios_as_wide_as_float64_holds():
         np.testing.assert_allclose(cost, np.average(net.losses(X, y), weights=w), rtol=1e-6)
 
 
-def test_a_batch_of_no_weight_is_skipped_at_any_size():
+def test_a_batch_of_zero_weights_is_skipped():
     X, y, w = rows(40, 3, 1)
     w[:20] = 0
     for scale in (1.0, 1e-310, 1e300):
@@ -151,7 +151,7 @@ def test_a_batch_of_no_weight_is_skipped_at_any_size():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_estimators_see_ratios(solver, dtype, kind, scale):
+def test_estimators_depend_on_ratios_of_weights(solver, dtype, kind, scale):
     X, y, w = rows(120, 4, 1)
     y, labels = y[:, 0], (y[:, 0] > 0).astype(int)
     X, found = kind(X.astype(dtype)), []
@@ -175,7 +175,7 @@ def test_estimators_see_ratios(solver, dtype, kind, scale):
     np.testing.assert_allclose(found[1], found[0], rtol=rtol, atol=rtol)
 
 
-def test_ordinary_weights_keep_their_bits_and_their_size():
+def test_ordinary_weights_are_not_rescaled():
     w = np.array([0.0, 1e-3, 5.0, 2.0**300])
     assert data.product_of_weights(w) is w
     assert data.product_of_weights(w[:3], w[:3]).tolist() == (w[:3] * w[:3]).tolist()
@@ -193,7 +193,7 @@ def test_ordinary_weights_keep_their_bits_and_their_size():
     np.testing.assert_allclose(found[0] / found[1], 1e100 / 3)
 
 
-def test_weights_of_one_are_no_weights_to_the_bit():
+def test_weights_of_one_give_the_same_bits_as_no_weights():
     for output, loss in (("identity", "squared_error"), ("softmax", LogLoss(0.1)), ("sigmoid", "log_loss")):
         X, y, _ = rows(50, 4, 3)
         y = np.abs(y) / np.abs(y).sum(axis=1, keepdims=True)
@@ -220,7 +220,7 @@ def test_the_penalty_of_a_batch_of_tiny_weights_is_bounded():
     assert LEAST_WEIGHT == 0.01
 
 
-def test_weights_that_leave_nothing():
+def test_errors_of_weights_that_are_all_zero():
     X, y, _ = rows(60, 3, 1)
     y, labels = y[:, 0], np.repeat([0, 1], 30)
     first, none = np.r_[1.0, np.zeros(59)], np.zeros(60)

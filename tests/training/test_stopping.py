@@ -31,7 +31,7 @@ def figures_of_val_loss(monkeypatch, *figures):
 
 @pytest.mark.parametrize("optimizer", [Adam(1e-2), LBFGS()], ids=["adam", "lbfgs"])
 @pytest.mark.parametrize("figure", [nan, inf, -inf])
-def test_a_val_loss_that_is_never_finite_chooses_no_weights(monkeypatch, optimizer, figure):
+def test_a_val_loss_that_is_never_finite_selects_no_weights(monkeypatch, optimizer, figure):
     X, y, _ = sine_examples()
     figures_of_val_loss(monkeypatch, figure)
     options = {"optimizer": optimizer, "epochs": 12, "random_state": 0}
@@ -52,7 +52,7 @@ def test_patience_waits_from_the_first_finite_val_loss(monkeypatch):
     )
 
 
-def test_a_rate_is_lowered_by_no_loss_below_all():
+def test_a_loss_of_minus_infinity_does_not_lower_the_rate():
     rate = dnn.OnPlateau(1.0, patience=2).start()
     for loss in (3.0, -inf, 2.0, 1.0, 0.5):
         rate.observe(loss)
@@ -75,7 +75,7 @@ class Counted(list):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_an_epoch_costs_the_same_late_as_early(monkeypatch, optimizer):
+def test_the_cost_of_an_epoch_does_not_grow(monkeypatch, optimizer):
     """Nothing reads the history again in every epoch, which would cost epochs squared."""
     X, y, _ = sine_examples(20)
 
