@@ -97,11 +97,11 @@ def with_threads(est, threads):
 
 
 def report(what, found, wanted):
-    (theirs, a), (ours, b) = found["scikit-learn"], found["dnn"]
-    unit, scale = ("ms", 1e3) if theirs > 1e-3 else ("us", 1e6)
+    (sklearn_time, a), (dnn_time, b) = found["scikit-learn"], found["dnn"]
+    unit, scale = ("ms", 1e3) if sklearn_time > 1e-3 else ("us", 1e6)
     print(
-        f"{what:32} {scale * theirs:10.1f} {unit} ({a}) {scale * ours:10.1f} {unit} ({b})"
-        f" {theirs / ours:7.1f} times as fast, target {wanted:g}",
+        f"{what:32} {scale * sklearn_time:10.1f} {unit} ({a}) {scale * dnn_time:10.1f} {unit} ({b})"
+        f" {sklearn_time / dnn_time:7.1f} times as fast, target {wanted:g}",
         flush=True,
     )
 

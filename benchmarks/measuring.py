@@ -309,8 +309,8 @@ def table(figures: list[dict[str, Any]], describe: Callable[[dict[str, Any]], st
     body = []
     for figure in figures:
         if ours := best(figure, "dnn"):
-            theirs = [best(figure, name) for name in names]
-            ratios = [digits(found[0] / ours[0]) if found else "-" for found in theirs]
+            others = [best(figure, name) for name in names]
+            ratios = [digits(found[0] / ours[0]) if found else "-" for found in others]
             body.append([describe(figure), *ratios, digits(ours[0] / figure["floor"])])
     if body:
         parts.append(markdown(["time / dnn's time", *names, "dnn / floor"], body))
@@ -559,9 +559,9 @@ def dots(figures: list[dict[str, Any]], labels: Sequence[str], title: str, floor
         points = []
         for row, figure in enumerate(figures):
             ours = best(figure, "dnn")
-            theirs = (figure["floor"], "") if name == "floor" else best(figure, name)
-            if ours and theirs and (name != "floor" or theirs[0] > 0.1 * ours[0]):
-                points.append((theirs[0] / ours[0], row))
+            other = (figure["floor"], "") if name == "floor" else best(figure, name)
+            if ours and other and (name != "floor" or other[0] > 0.1 * ours[0]):
+                points.append((other[0] / ours[0], row))
         if points:
             color, mark = STYLE[name]
             edge = {} if mark in ("", "x", "1") else {"markeredgecolor": "white"}

@@ -63,11 +63,11 @@ def one_thread(figures: list[dict[str, Any]]) -> str:
     """Return a table of dnn and ONNX Runtime, both on one thread."""
     body = []
     for figure in listed(figures):
-        ours, theirs = (figure["times"].get(name, {}).get("1") for name in ("dnn", "ONNX Runtime"))
-        if ours and theirs:
-            ours, theirs = ours["median"], theirs["median"]
-            times = measuring.duration(ours), measuring.duration(theirs)
-            body.append([describe(figure), *times, measuring.digits(theirs / ours)])
+        dnn_time, onnx_time = (figure["times"].get(name, {}).get("1") for name in ("dnn", "ONNX Runtime"))
+        if dnn_time and onnx_time:
+            dnn_time, onnx_time = dnn_time["median"], onnx_time["median"]
+            times = measuring.duration(dnn_time), measuring.duration(onnx_time)
+            body.append([describe(figure), *times, measuring.digits(onnx_time / dnn_time)])
     return measuring.markdown(["one thread each", "dnn", "ONNX Runtime", "ratio"], body) if body else ""
 
 

@@ -76,8 +76,8 @@ def here(repeats: int, seconds: float) -> list[dict[str, Any]]:
     figures = []
     with threadpool_limits(1, user_api="blas"):
         for n in WIDTHS:
-            for what, ours, theirs in contenders(n):
-                rates = race(ours, theirs, 2 * ROWS * n * n, repeats, seconds)
+            for what, with_dnn, with_blas in contenders(n):
+                rates = race(with_dnn, with_blas, 2 * ROWS * n * n, repeats, seconds)
                 figures.append({"width": n, "product": what, "isa": _core.isa(), "core": core, **rates})
     return figures
 
@@ -105,38 +105,38 @@ def contenders(n: int) -> list[tuple[str, Any, Any]]:
     one, zero = ctypes.byref(ctypes.c_float(1)), ctypes.byref(ctypes.c_float(0))
     width, rows, step = (ctypes.byref(ctypes.c_int64(value)) for value in (n, ROWS, ld))
 
-    def forward_ours() -> None:
+    def forward_dnn() -> None:
         product(0, ROWS, n, n, a, ld, None, w, ld, None, None, 0, c, ld, spare)
 
-    def gradient_ours() -> None:
+    def gradient_dnn() -> None:
         gradient(ROWS, n, n, a, ld, None, 0, d, ld, None, 0, g, ld, spare, None)
 
-    def forward_theirs(held: Any = held) -> None:
+    def forward_blas(held: Any = held) -> None:
         sgemm(plain, plain, width, rows, width, one, w, step, a, step, zero, e, step)
 
-    def back_theirs() -> None:
+    def back_blas() -> None:
         sgemm(turned, plain, width, rows, width, one, w, step, d, step, zero, e, step)
 
-    def gradient_theirs() -> None:
+    def gradient_blas() -> None:
         sgemm(plain, turned, width, width, rows, one, d, step, a, step, zero, h, step)
 
-    forward_ours(), forward_theirs(), gradient_ours(), gradient_theirs()
+    forward_dnn(), forward_blas(), gradient_dnn(), gradient_blas()
     np.testing.assert_allclose(C[:, :n], E[:, :n], rtol=0, atol=2e-3)
     np.testing.assert_allclose(G[:, :n], H[:, :n], rtol=0, atol=2e-3)
     # dA = dZ W' is the forward product with W' instead of W; the core keeps a copy of W'.
     return [
-        ("A W", forward_ours, forward_theirs),
-        ("dZ W'", forward_ours, back_theirs),
-        ("A' dZ", gradient_ours, gradient_theirs),
+        ("A W", forward_dnn, forward_blas),
+        ("dZ W'", forward_dnn, back_blas),
+        ("A' dZ", gradient_dnn, gradient_blas),
     ]
 
 
-def race(ours: Any, theirs: Any, flops: float, repeats: int, seconds: float) -> dict[str, float]:
+def race(with_dnn: Any, with_blas: Any, flops: float, repeats: int, seconds: float) -> dict[str, float]:
     """Return the median rates, in Gflop/s, timed alternately."""
     calls = max(1, int(seconds * 5e10 / flops))
     times: dict[str, list[float]] = {"dnn": [], "BLAS": []}
     for repeat in range(repeats + 1):
-        for name, function in (("dnn", ours), ("BLAS", theirs)):
+        for name, function in (("dnn", with_dnn), ("BLAS", with_blas)):
             begin = time.perf_counter()
             for _ in range(calls):
                 function()

@@ -71,9 +71,9 @@ def ratio(answers: dict[str, Any]) -> str:
     body = []
     for f in single:
         for g in double:
-            ours, theirs = measuring.best(f, "dnn"), measuring.best(g, "dnn")
-            if f["network"] == g["network"] and ours and theirs:
-                body.append([training.describe(f), measuring.digits(theirs[0] / ours[0])])
+            single_time, double_time = measuring.best(f, "dnn"), measuring.best(g, "dnn")
+            if f["network"] == g["network"] and single_time and double_time:
+                body.append([training.describe(f), measuring.digits(double_time[0] / single_time[0])])
     return measuring.markdown(["dnn", "float64 / float32"], body) if body else ""
 
 

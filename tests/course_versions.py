@@ -6,31 +6,31 @@ import numpy as np
 
 from dnn.course import compiled, loops, vectorized
 
-WAYS = {"loops": loops, "vectorized": vectorized, "compiled": compiled}
+VERSIONS = {"loops": loops, "vectorized": vectorized, "compiled": compiled}
 
 
-def given(way, value):
-    """Arrays, alone or within dicts, tuples and lists, as a way takes them: the loops take lists."""
+def given(version, value):
+    """Arrays, alone or within dicts, tuples and lists, as this version takes them: the loops take lists."""
     if isinstance(value, dict):
-        return {name: given(way, each) for name, each in value.items()}
+        return {name: given(version, each) for name, each in value.items()}
     if type(value) in (tuple, list):
-        return type(value)(given(way, each) for each in value)
-    return value.tolist() if way is loops and isinstance(value, np.ndarray) else value
+        return type(value)(given(version, each) for each in value)
+    return value.tolist() if version is loops and isinstance(value, np.ndarray) else value
 
 
-class Handed:
-    """A way whose functions take arrays: what goes in is converted."""
+class WithArrays:
+    """A version whose functions convert their arguments from arrays."""
 
-    def __init__(self, way):
-        self.way = way
+    def __init__(self, version):
+        self.version = version
 
     def __getattr__(self, name):
-        function = getattr(self.way, name)
-        return lambda *args, **settings: function(*given(self.way, args), **given(self.way, settings))
+        function = getattr(self.version, name)
+        return lambda *args, **settings: function(*given(self.version, args), **given(self.version, settings))
 
 
 def same(found, expected, **close):
-    """Hold nested results against each other, number by number."""
+    """Compare nested results element by element."""
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()
         for name in expected:

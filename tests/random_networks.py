@@ -42,13 +42,22 @@ def draw(seed):
         if output != "softmax" or sizes[-1] > 1:
             break
     hidden = [pick(rng, HIDDEN) for _ in range(n_layers - 1)]
-    # parameters of one's own for some activations
-    own = {"leaky_relu": (dnn.LeakyReLU(0.2), ("leaky_relu", 0.2)), "elu": (dnn.ELU(0.7), ("elu", 0.7))}
-    ours = [own[name][0] if name in own and rng.random() < 0.5 else name for name in hidden]
-    theirs = [own[name][1] if ours[i] != name else name for i, name in enumerate(hidden)]
+    # Some activations get parameters other than the defaults.
+    custom = {"leaky_relu": (dnn.LeakyReLU(0.2), ("leaky_relu", 0.2)), "elu": (dnn.ELU(0.7), ("elu", 0.7))}
+    activations_of_dnn = [
+        custom[name][0] if name in custom and rng.random() < 0.5 else name for name in hidden
+    ]
+    activations_of_oracle = [
+        custom[name][1] if activations_of_dnn[i] != name else name for i, name in enumerate(hidden)
+    ]
     dropout = [pick(rng, [0.0, 0.3, 0.6]) for _ in range(n_layers)]
     net = dnn.Network(
-        sizes, activation=ours, output=output, dropout=dropout, dtype="float64", random_state=seed
+        sizes,
+        activation=activations_of_dnn,
+        output=output,
+        dropout=dropout,
+        dtype="float64",
+        random_state=seed,
     )
     for b in net.biases:
         b[:] = rng.normal(size=b.shape) * 0.2
@@ -78,5 +87,5 @@ def draw(seed):
         "alpha": pick(rng, [0.0, 0.4]),
         "l1": pick(rng, [0.0, 0.2]),
     }
-    activations = [*theirs, output]
+    activations = [*activations_of_oracle, output]
     return net, activations, X, y, spec, oracle_loss, options, rng

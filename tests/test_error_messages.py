@@ -16,7 +16,7 @@ X = np.random.default_rng(0).normal(size=(20, 3))
 Y = X[:, :1]
 BOTH = [MLPClassifier, MLPRegressor]
 
-# Something wrong for every parameter, but for those of which a test says otherwise
+# Something wrong for every parameter, except for those that other tests cover
 WRONG = [
     "no such name", b"x", -1, 1.5j, np.nan, [None], [[1, "b"]], {1, 2}, {"a": 1}, object(),
     np.ones((2, 2, 2)), np.array(0.5), dnn.Adam, dnn.Dropout(0.1), lambda: 0,

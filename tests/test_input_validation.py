@@ -1,4 +1,4 @@
-"""What comes in at the door gives the right result or one clear error, and nothing is lost."""
+"""Arguments give the right result or one clear error, and a refused call changes nothing."""
 
 import threading
 
@@ -272,7 +272,7 @@ def test_wrong_calls_of_forward_backward_and_step():
 
 
 def laid_out(array):
-    """The same numbers in every way that NumPy can hold them."""
+    """The same elements in every layout that NumPy has."""
     yield "read-only", np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
     yield "every other row", np.repeat(array, 2, axis=0)[::2]
     yield "every other column", np.repeat(array, 2, axis=1)[:, ::2]

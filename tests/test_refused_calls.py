@@ -429,7 +429,7 @@ def test_other_calls_of_a_network():
 def test_read_only_attributes_of_a_network(name, value):
     net = network()
     unchanged(net, lambda: setattr(net, name, value), AttributeError)
-    net.name = "mine"  # an attribute of the user's is theirs, and goes with it
+    net.name = "mine"  # users may add attributes, which are copied
     assert copy.deepcopy(net).name == pickle.loads(pickle.dumps(net)).name == "mine"
 
 

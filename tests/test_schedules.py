@@ -29,12 +29,12 @@ from dnn.schedules import schedule_of
 from dnn.training.options import FitOptions
 
 
-def cosine(way, begin, end):
-    return end + (begin - end) * (1 + math.cos(math.pi * min(max(way, 0.0), 1.0))) / 2
+def cosine(fraction, begin, end):
+    return end + (begin - end) * (1 + math.cos(math.pi * min(max(fraction, 0.0), 1.0))) / 2
 
 
-def one_cycle(way):
-    return cosine(way / 0.4, 0.06, 0.3) if way < 0.4 else cosine((way - 0.4) / 0.6, 0.3, 0.003)
+def one_cycle(fraction):
+    return cosine(fraction / 0.4, 0.06, 0.3) if fraction < 0.4 else cosine((fraction - 0.4) / 0.6, 0.3, 0.003)
 
 
 # Each with what it should be, for step i of steps_per_epoch an epoch
@@ -132,13 +132,13 @@ def test_inverse_scaling_equals_that_of_scikit_learn():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
     y = X @ [1.0, -2.0, 0.5, 0.0] + 3 + rng.normal(size=60)
-    theirs = SGDRegressor(
+    regressor = SGDRegressor(
         penalty=None, learning_rate="invscaling", eta0=0.05, power_t=0.3, shuffle=False, max_iter=1, tol=None
     ).fit(X, y)
     net = Network([4, 1], init="zeros", dtype="float64")
     net.fit(X, y, optimizer=SGD(InverseScaling(0.05, power=0.3)), epochs=1, batch_size=1, shuffle=False)
-    np.testing.assert_allclose(net.weights[0][:, 0], theirs.coef_, rtol=1e-12)
-    np.testing.assert_allclose(net.biases[0], theirs.intercept_, rtol=1e-12)
+    np.testing.assert_allclose(net.weights[0][:, 0], regressor.coef_, rtol=1e-12)
+    np.testing.assert_allclose(net.biases[0], regressor.intercept_, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rate", [0.1, np.float32(0.1), 1, *(s for s, _ in PURE.values())], ids=str)

@@ -1,4 +1,4 @@
-"""A step takes one of several ways, by the size of the net: each gives what a loop of one's own gives."""
+"""The kinds of training step, which the sizes of the network choose: each equals a custom training loop."""
 
 import pickle
 
@@ -36,17 +36,17 @@ def compare(sizes, n, batch, net, optimizer, *, weighted=False, loss="auto", alp
     np.testing.assert_allclose(net.params, other.params, rtol=1e-8, atol=1e-11)
 
 
-@pytest.mark.parametrize("way", NETWORKS)
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("activation", ELEMENTWISE)
-def test_activations(way, activation, isa):
-    sizes, n = NETWORKS[way]
+def test_activations(kind, activation, isa):
+    sizes, n = NETWORKS[kind]
     net = Network(sizes, activation=activation, dtype="float64", random_state=0)
     # Hidden units of exp diverge at rates that do for the others
     rate = 1e-6 if activation == "exp" else 0.05
     compare(sizes, n, max(2, n * 2 // 3), net, SGD(rate), n_threads=2)
 
 
-@pytest.mark.parametrize("way", NETWORKS)
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize(
     "output, loss",
     [
@@ -58,15 +58,15 @@ def test_activations(way, activation, isa):
         ("tanh", "absolute_error"),
     ],
 )
-def test_outputs_and_losses(way, output, loss):
-    sizes, n = NETWORKS[way]
+def test_outputs_and_losses(kind, output, loss):
+    sizes, n = NETWORKS[kind]
     net = Network(sizes, activation="tanh", output=output, dtype="float64", random_state=0)
     compare(sizes, n, n, net, Adam(0.01), loss=loss, weighted=True, alpha=0.3, l1=0.05, n_threads=2)
 
 
-@pytest.mark.parametrize("way", NETWORKS)
-def test_frozen_layers(way):
-    sizes, n = NETWORKS[way]
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_frozen_layers(kind):
+    sizes, n = NETWORKS[kind]
     for layer in range(len(sizes) - 1):
         net = Network(sizes, dtype="float64", random_state=0)
         net.freeze(layer)
@@ -76,10 +76,10 @@ def test_frozen_layers(way):
         np.testing.assert_array_equal(net.biases[layer], before[1])
 
 
-@pytest.mark.parametrize("way", NETWORKS)
-def test_clipping_and_orders(way):
-    """In an order of one's own it is the same as with the rows put in that order first."""
-    sizes, n = NETWORKS[way]
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_clipping_and_orders(kind):
+    """Training with `order` equals training on rows that were put in that order before."""
+    sizes, n = NETWORKS[kind]
     rng = np.random.default_rng(0)
     X, y, order = rng.standard_normal((n, sizes[0])), rng.standard_normal((n, sizes[-1])), rng.permutation(n)
     nets = [Network(sizes, dtype="float64", random_state=0) for _ in range(2)]

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from course_versions import WAYS, example, given, same
+from course_versions import VERSIONS, example, given, same
 
 from dnn.course import arguments, checks, compiled, loops, vectorized
 
@@ -167,11 +167,11 @@ def bad_values(function, name, value):
             yield 2 * value - 1
 
 
-def outcome(way, function, settings):
+def outcome(version, function, settings):
     """What a call comes to: its error, or what it returns."""
-    settings = {name: given(way, value) for name, value in settings.items()}
+    settings = {name: given(version, value) for name, value in settings.items()}
     try:
-        return getattr(way, function)(**settings)
+        return getattr(version, function)(**settings)
     except Exception as error:
         return type(error), str(error)
 
@@ -194,7 +194,7 @@ def test_the_three_versions_raise_the_same_errors(function, name):
     call = CALLS[function]
     tried = 0
     for bad in bad_values(function, name, call[name]):
-        errors = [outcome(way, function, call | {name: bad}) for way in WAYS.values()]
+        errors = [outcome(version, function, call | {name: bad}) for version in VERSIONS.values()]
         assert errors[0] == errors[1] == errors[2], (bad, errors)
         kind, message = errors[0]
         assert kind in (TypeError, ValueError), (bad, message)
@@ -217,8 +217,8 @@ def test_every_function_and_argument_is_tested():
     for function, call in CALLS.items():
         check = inspect.signature(getattr(checks, function))
         assert list(call) == list(check.parameters)
-        for way in WAYS.values():
-            found = inspect.signature(getattr(way, function))
+        for version in VERSIONS.values():
+            found = inspect.signature(getattr(version, function))
             assert [(p.name, p.default, p.kind) for p in found.parameters.values()] == [
                 (p.name, p.default, p.kind) for p in check.parameters.values()
             ]
@@ -226,18 +226,18 @@ def test_every_function_and_argument_is_tested():
 
 @pytest.mark.parametrize("function", CALLS)
 def test_valid_arguments_give_the_same_results(function):
-    def of(way):
+    def of(version):
         call = CALLS[function]
         if "rng" in call:
             call = call | {"rng": np.random.RandomState(1)}
-        return outcome(way, function, call)
+        return outcome(version, function, call)
 
     expected = of(vectorized)
     assert not (isinstance(expected, tuple) and isinstance(expected[0], type)), expected
     if function in ("L_model_forward", "random_mini_batches", "linear_forward", "linear_activation_forward"):
-        expected, *others = (of(way)[0] for way in (vectorized, loops, compiled))
+        expected, *others = (of(version)[0] for version in (vectorized, loops, compiled))
     else:
-        others = [of(way) for way in (loops, compiled)]
+        others = [of(version) for version in (loops, compiled)]
     for found in others:
         if function == "L_model_backward":  # "dA1" of the compiled one is made when it is asked for
             found = {each: found[each] for each in expected}
@@ -249,15 +249,15 @@ def test_missing_and_unknown_arguments(function):
     name = next(iter(CALLS[function]))
     fewer = {each: value for each, value in CALLS[function].items() if each != name}
     for call in (fewer, CALLS[function] | {"colour": 1}):
-        errors = [outcome(way, function, call) for way in WAYS.values()]
+        errors = [outcome(version, function, call) for version in VERSIONS.values()]
         assert errors[0] == errors[1] == errors[2] and errors[0][0] is TypeError
         assert errors[0][1].startswith(f"{function}() ")
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_errors_use_the_words_of_the_course(way):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_errors_use_the_words_of_the_course(version):
     """A value is found where the course has it: features down, examples across."""
-    c = WAYS[way]
+    c = VERSIONS[version]
 
     def said(function, **changes):
         return outcome(c, function, CALLS[function] | changes)[1]
@@ -294,29 +294,33 @@ def test_a_training_that_diverges(rate):
         if function == "model":
             call |= {"optimizer": "gd", "keep_prob": 1.0, "mini_batch_size": None, "activation": "relu"}
         with np.errstate(all="ignore"):
-            errors = [outcome(way, function, call) for way in WAYS.values()]
+            errors = [outcome(version, function, call) for version in VERSIONS.values()]
         assert errors[0] == errors[1] == errors[2]
         assert errors[0][0] is ValueError and f"a learning_rate below {rate:g}" in errors[0][1]
 
 
 def test_other_number_types_give_the_same_results():
-    """Lists where arrays are usual, and the other way round; small integers, fractions, synonyms."""
+    """Lists instead of arrays, arrays instead of lists, small integers, fractions and aliases."""
     small = np.array([[3, 200, 0], [7, 1, 255]], np.uint8)
     for name in ("sigmoid", "tanh", "relu", "leaky_relu", "softmax"):
-        found = [getattr(way, name)(each)[0] for way in WAYS.values() for each in (small, small.tolist())]
+        found = [
+            getattr(version, name)(each)[0]
+            for version in VERSIONS.values()
+            for each in (small, small.tolist())
+        ]
         for each in found:
             np.testing.assert_allclose(each, found[0], rtol=1e-14)
-    for way in WAYS.values():
+    for version in VERSIONS.values():
         call = CALLS["model"] | {
             "activation": "sigmoid",
             "output": "sigmoid",
             "layer_dims": np.array([3, 4, 2]),
         }
-        expected = way.model(**call)
+        expected = version.model(**call)
         other = {"X": X.tolist(), "Y": Y == 1, "activation": "logistic", "output": "logistic"}
         other |= {"learning_rate": Fraction(1, 10), "layer_dims": (3, 4, 2), "lambd": np.array(0.1)}
-        same(way.model(**call | other), expected, rtol=1e-12)
-        by_float16 = way.sigmoid(np.array([[-20000.0, 3.0]], np.float16))[0]
+        same(version.model(**call | other), expected, rtol=1e-12)
+        by_float16 = version.sigmoid(np.array([[-20000.0, 3.0]], np.float16))[0]
         np.testing.assert_allclose(by_float16, [[0, 1 / (1 + np.exp(-3))]], rtol=1e-12)
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from course_cases import agree
-from course_versions import WAYS, Handed, same
+from course_versions import VERSIONS, WithArrays, same
 
 from dnn import NoProgressWarning
 from dnn.course import compiled, loops, vectorized
@@ -182,7 +182,10 @@ def test_unit_cases(case, course):
     if UNIT[case.name] is weights:
         (_, settings["seed"]), *draws = course[case.name]["inputs"]["draws"]
         settings["sizes"] = [draws[0][2][1], *(shape[0] for _, _, shape in draws)]
-    found = {name: UNIT[case.name](Handed(way), case.inputs, settings) for name, way in WAYS.items()}
+    found = {
+        name: UNIT[case.name](WithArrays(version), case.inputs, settings)
+        for name, version in VERSIONS.items()
+    }
     decimals = 7 if case.name == "l2_backward" else None
     printed = {name: value for name, value in found["vectorized"].items() if name in case.expected}
     assert printed
@@ -228,13 +231,13 @@ def task(case, request):
     return SimpleNamespace(X=X, Y=Y, test=test, how=how)
 
 
-def trained(way, task, steps=None):
+def trained(version, task, steps=None):
     """Parameters and costs after so many passes, or all."""
     how = task.how if steps is None else task.how | {"num_iterations": steps}
-    way = Handed(way)
+    version = WithArrays(version)
     if "layer_dims" in how:
-        return way.model(task.X, task.Y, **how)
-    params, _, costs = way.optimize(np.zeros((len(task.X), 1)), 0.0, task.X, task.Y, **how)
+        return version.model(task.X, task.Y, **how)
+    params, _, costs = version.optimize(np.zeros((len(task.X), 1)), 0.0, task.X, task.Y, **how)
     b = params["b"]
     w = np.asarray(params["w"])
     return {"W1": w.T, "b1": np.array([[b]])}, costs
@@ -279,12 +282,12 @@ LOOSE = {"planar_5000_nh20": 0.5, "planar_model_nh4": 1.0, "init_model_x10": 0.0
 def test_first_steps_of_trained_cases_agree(case, task):
     """Three steps of loops, fifty of NumPy (of mini-batches one pass, and ten)."""
     batches = "mini_batch_size" in task.how
-    for way, steps in ((vectorized, 10 if batches else 50), (loops, 1 if batches else 3)):
+    for version, steps in ((vectorized, 10 if batches else 50), (loops, 1 if batches else 3)):
         if (
-            way is loops and len(task.X) == 12288
+            version is loops and len(task.X) == 12288
         ):  # some of the cats: each takes the loops a tenth of a second
             task.X, task.Y = task.X[:, :12], task.Y[:, :12]
-        parameters, costs = trained(way, task, steps)
+        parameters, costs = trained(version, task, steps)
         by_core, costs_by_core = trained(compiled, task, steps)
         same(parameters, by_core, rtol=0, atol=1e-9)
         # Where outputs come to be 0 or 1 to the last bit the course's cost is infinite; the core's, from the

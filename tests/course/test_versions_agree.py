@@ -6,7 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
-from course_versions import WAYS, Handed, example, given, same
+from course_versions import VERSIONS, WithArrays, example, given, same
 
 from dnn import SGD, Network
 from dnn.course import compiled, loops, vectorized
@@ -107,14 +107,14 @@ def test_activations_agree_for_large_inputs(name):
 def test_the_cost_of_a_certain_prediction_is_0_or_infinite(output):
     AL = [[1.0, 0.0], [0.0, 1.0]]
     wrong = [[0.0, 1.0], [1.0, 0.0]]
-    for way in WAYS.values():
-        assert Handed(way).compute_cost(np.array(AL), np.array(AL), output) == 0
-        assert Handed(way).compute_cost(np.array(AL), np.array(wrong), output) == np.inf
+    for version in VERSIONS.values():
+        assert WithArrays(version).compute_cost(np.array(AL), np.array(AL), output) == 0
+        assert WithArrays(version).compute_cost(np.array(AL), np.array(wrong), output) == np.inf
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_names_are_checked(way):
-    course = Handed(WAYS[way])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_names_are_checked(version):
+    course = WithArrays(VERSIONS[version])
     parameters, X, Y = example((2, 3, 1), "sigmoid")
     with pytest.raises(ValueError, match="did you mean 'adam'"):
         course.model(X, Y, [2, 3, 1], optimizer="adm")
@@ -141,7 +141,7 @@ def test_names_are_checked(way):
 def test_models_agree(optimizer, more):
     _, X, Y = example((3, 4, 1), "sigmoid", m=10)
     how = more | {"optimizer": optimizer, "learning_rate": 0.05, "num_iterations": 4, "activation": "tanh"}
-    found = {name: Handed(way).model(X, Y, [3, 4, 1], **how) for name, way in WAYS.items()}
+    found = {name: WithArrays(version).model(X, Y, [3, 4, 1], **how) for name, version in VERSIONS.items()}
     assert len(found["compiled"][1]) == (12 if more == {"mini_batch_size": 4} else 4)
     same(found["loops"], found["vectorized"], **CLOSE)
     same(found["compiled"], found["vectorized"], **CLOSE)
@@ -149,7 +149,9 @@ def test_models_agree(optimizer, more):
 
 @pytest.mark.parametrize("initialization", ["zeros", "random", "xavier", "he"])
 def test_first_parameters_agree(initialization):
-    found = [way.initialize_parameters([5, 4, 2], initialization, 0.3, seed=7) for way in WAYS.values()]
+    found = [
+        version.initialize_parameters([5, 4, 2], initialization, 0.3, seed=7) for version in VERSIONS.values()
+    ]
     same(found[0], found[1], rtol=1e-15)
     same(found[2], found[1], rtol=1e-15)
 
@@ -157,10 +159,10 @@ def test_first_parameters_agree(initialization):
 def test_a_softmax_model_and_its_classes():
     _, X, Y = example((3, 4, 3), "softmax", m=12)
     how = {"output": "softmax", "num_iterations": 5, "learning_rate": 0.5}
-    found = [Handed(way).model(X, Y, [3, 4, 3], **how) for way in WAYS.values()]
+    found = [WithArrays(version).model(X, Y, [3, 4, 3], **how) for version in VERSIONS.values()]
     same(found[0], found[1], **CLOSE)
     same(found[2], found[1], **CLOSE)
-    classes = [Handed(way).predict(found[1][0], X, output="softmax") for way in WAYS.values()]
+    classes = [WithArrays(version).predict(found[1][0], X, output="softmax") for version in VERSIONS.values()]
     assert np.shape(classes[0]) == (1, 12)
     assert np.array_equal(classes[0], classes[1]) and np.array_equal(classes[2], classes[1])
 
@@ -169,9 +171,9 @@ def test_a_softmax_model_and_its_classes():
 def test_backward_with_a_penalty_and_with_dropout(lambd, keep_prob):
     parameters, X, Y = example((3, 4, 2, 1), "sigmoid")
     found = []
-    for way in map(Handed, WAYS.values()):
-        AL, caches = way.L_model_forward(X, parameters, "tanh", "sigmoid", keep_prob, 5)
-        grads = way.L_model_backward(np.array(AL), Y, caches, "tanh", lambd, keep_prob)
+    for version in map(WithArrays, VERSIONS.values()):
+        AL, caches = version.L_model_forward(X, parameters, "tanh", "sigmoid", keep_prob, 5)
+        grads = version.L_model_backward(np.array(AL), Y, caches, "tanh", lambd, keep_prob)
         assert len(grads["dA2"]) == 2
         found.append((AL, grads))
     same(found[0], found[1], **CLOSE)
@@ -209,9 +211,9 @@ def test_float32_inputs_stay_float32():
 # What does not fit
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_shape_errors_point_to_the_likely_mistake(way):
-    c = Handed(WAYS[way])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_shape_errors_point_to_the_likely_mistake(version):
+    c = WithArrays(VERSIONS[version])
     parameters, X, Y = example((3, 4, 1), "sigmoid")
 
     def check(message, function, *args, **settings):
@@ -261,7 +263,9 @@ def test_error_for_examples_in_rows():
 PARTS = ("activations", "layers", "training")
 
 
-@pytest.mark.parametrize("name", ["dnn.course.shapes", *(f"dnn.course.{w}.{p}" for w in WAYS for p in PARTS)])
+@pytest.mark.parametrize(
+    "name", ["dnn.course.shapes", *(f"dnn.course.{w}.{p}" for w in VERSIONS for p in PARTS)]
+)
 def test_examples_run(name):
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried and not failed
@@ -269,7 +273,7 @@ def test_examples_run(name):
 
 def test_the_three_have_the_same_functions():
     for name in vectorized.__all__:
-        functions = [getattr(way, name) for way in WAYS.values()]
+        functions = [getattr(version, name) for version in VERSIONS.values()]
         assert all(inspect.getdoc(function) for function in functions), name
         arguments = [
             [(p.name, p.default, p.kind) for p in inspect.signature(function).parameters.values()]

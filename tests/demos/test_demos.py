@@ -147,7 +147,7 @@ def test_the_flower_has_the_accuracies_of_the_course():
     assert {units: measured.accuracy[units] for units in expected} == pytest.approx(expected, abs=1e-9)
 
 
-# Numbers that are told, of the whole work: seeds make them the same everywhere, but for rounding
+# Numbers that are told, of the whole work: seeds make them the same everywhere, except for rounding
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ BOTH = [MLPClassifier, MLPRegressor]
 
 
 class Slow(np.ndarray):
-    """An array that the quick door does not know."""
+    """An array of a subclass, which scikit-learn validates."""
 
 
 @pytest.mark.parametrize("estimator", BOTH)
@@ -26,9 +26,9 @@ def test_fast_and_sklearn_validation_give_the_same_results(estimator, iris):
     bad = [hole, np.where(np.isnan(hole), np.inf, hole), X[:0], X[:, :3], X[0], X[None], X + 1j]
     for wrong in bad:
         said = []
-        for door in (wrong, wrong.view(Slow)):
+        for given in (wrong, wrong.view(Slow)):
             with pytest.raises((ValueError, TypeError)) as caught:
-                est.predict(door)
+                est.predict(given)
             said.append((type(caught.value), str(caught.value)))
         assert said[0] == said[1]
 

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import sklearn.datasets
-import sklearn.neural_network as theirs
+import sklearn.neural_network
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 from training_warnings import quietly
@@ -36,7 +36,7 @@ SCHEDULES = [
 
 def pair(name, **options):
     """The same estimator of scikit-learn and of dnn."""
-    return getattr(theirs, name)(**options), getattr(dnn, name)(**options)
+    return getattr(sklearn.neural_network, name)(**options), getattr(dnn, name)(**options)
 
 
 def assert_same_course(one, other, X, y, tolerance=1e-8, **fit):
@@ -164,7 +164,9 @@ def test_the_random_state_of_the_caller_is_left_in_the_same_state(iris):
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 def test_the_signature_begins_with_scikit_learns(name):
-    its, mine = (list(inspect.signature(getattr(m, name)).parameters.values()) for m in (theirs, dnn))
+    its, mine = (
+        list(inspect.signature(getattr(m, name)).parameters.values()) for m in (sklearn.neural_network, dnn)
+    )
     if not SINCE_1_7 and name == "MLPRegressor":
         assert mine.pop(0).name == "loss"  # first since 1.7
     for a, b in zip(its, mine, strict=False):

@@ -1,6 +1,6 @@
-"""scikit-learn's own tests of its perceptrons, on ours: its module as installed, two names changed.
+"""scikit-learn's own tests of its MLP run on dnn's: its installed module, in which two names are replaced.
 
-`test_gradient` calls a replicated method of scikit-learn's, and is left out.
+`test_gradient` calls a private method of scikit-learn's MLP, and is left out.
 """
 
 import importlib.util
@@ -11,16 +11,16 @@ import sklearn.neural_network
 
 import dnn
 
-# What it lets warn is its own affair.
+# Warnings are errors in dnn's own tests only.
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-def theirs():
-    """The tests of scikit-learn, in a module of their own that knows our classes by its names."""
+def sklearn_tests():
+    """Return the tests of scikit-learn's module, in which scikit-learn's names denote dnn's classes."""
     spec = importlib.util.find_spec("sklearn.neural_network.tests.test_mlp")
     module = importlib.util.module_from_spec(spec)
-    ours = {name: getattr(dnn, name) for name in ("MLPClassifier", "MLPRegressor")}
-    with mock.patch.multiple(sklearn.neural_network, **ours):
+    classes = {name: getattr(dnn, name) for name in ("MLPClassifier", "MLPRegressor")}
+    with mock.patch.multiple(sklearn.neural_network, **classes):
         spec.loader.exec_module(module)
     return {
         name: test
@@ -29,7 +29,7 @@ def theirs():
     }
 
 
-globals().update(theirs())
+globals().update(sklearn_tests())
 
 
 @pytest.fixture

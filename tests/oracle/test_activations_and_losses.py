@@ -96,21 +96,21 @@ def test_losses_against_scipy():
 
 
 @pytest.mark.parametrize(
-    "theirs, loss, output",
+    "sklearn_loss, loss, output",
     [
         (AbsoluteError(), "absolute_error", None),
         (PinballLoss(quantile=0.8), ("quantile", (0.8,)), None),
         (HalfPoissonLoss(), "poisson", "exp"),
     ],
 )
-def test_losses_against_scikit_learn(theirs, loss, output):
+def test_losses_against_scikit_learn(sklearn_loss, loss, output):
     rng = np.random.default_rng(0)
     s, y = rng.normal(size=100), rng.poisson(1.5, size=100).astype(float)
     name, parameters = ref.split(loss)
     per_row_loss, d_logits = ref.LOSSES[name, output]
-    expected, slope = theirs.loss_gradient(y, s)
+    expected, slope = sklearn_loss.loss_gradient(y, s)
     if name == "poisson":
-        expected = expected + theirs.constant_to_optimal_zero(y)
+        expected = expected + sklearn_loss.constant_to_optimal_zero(y)
     np.testing.assert_allclose(per_row_loss(s[:, None], y, *parameters), expected, rtol=1e-12)
     np.testing.assert_allclose(d_logits(s[:, None], y, *parameters)[:, 0], slope, rtol=1e-12)
 

@@ -31,7 +31,7 @@ def test_first_two_steps_by_hand(optimizer, first, second_change):
 
 
 @pytest.mark.parametrize(
-    "ours, theirs, rate_name",
+    "oracle, sklearn_optimizer, rate_name",
     [
         (lambda: ref.SGD(0.9), lambda p: SGDOptimizer([p], nesterov=False), "learning_rate"),
         (lambda: ref.SGD(0.9, nesterov=True), lambda p: SGDOptimizer([p]), "learning_rate"),
@@ -44,16 +44,16 @@ def test_first_two_steps_by_hand(optimizer, first, second_change):
     ],
     ids=["momentum", "nesterov", "adam"],
 )
-def test_optimizers_against_scikit_learn(ours, theirs, rate_name):
+def test_optimizers_against_scikit_learn(oracle, sklearn_optimizer, rate_name):
     rng = np.random.default_rng(0)
     p = rng.normal(size=20)
     expected = p.copy()
-    ours, theirs = ours(), theirs(expected)
+    oracle, sklearn_optimizer = oracle(), sklearn_optimizer(expected)
     for rate in (0.1, 0.1, 0.05, 0.3, 0.01, 0.01):
         g = rng.normal(size=20)
-        p = ours.step(p, g, rate)
-        setattr(theirs, rate_name, rate)
-        theirs.update_params([expected], [g])
+        p = oracle.step(p, g, rate)
+        setattr(sklearn_optimizer, rate_name, rate)
+        sklearn_optimizer.update_params([expected], [g])
         np.testing.assert_allclose(p, expected, rtol=1e-12)
 
 

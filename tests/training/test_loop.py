@@ -1,4 +1,4 @@
-"""The loop: against the oracle, the same bits however a run is cut, and every way in which it may end."""
+"""The training loop: against the oracle, the same bits for any chunking, and how a training may end."""
 
 import os
 import signal
