@@ -428,10 +428,8 @@ class BaseMLP(ParameterMixin):
     def _warn(self, net: Network, problem: Problem, what: str) -> None:
         """Warn that a training has not converged, with what can be measured."""
         with np.errstate(all="ignore"):
-            findings = diagnosis.findings(net, problem, [], 100)  # quickly: a search warns often
-        listed = "".join(f"\n- {finding}" for finding in findings)
-        measured = f" What can be measured:{listed}" if findings else ""
-        warnings.warn(what + measured, ConvergenceWarning, stacklevel=5)
+            measured = diagnosis.findings(net, problem, [], 100)  # of few rows: a grid search warns often
+        warnings.warn(what + diagnosis.as_list(measured), ConvergenceWarning, stacklevel=5)
 
     def _train_by_lbfgs(self, setup: TrainingSetup, begin: Callable[[], None]) -> None:
         """Train by L-BFGS over all rows."""
