@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Names: the retired one, as a whole word, or between underscores if it is in lower case, and the standard one.
+# Names, retired and standard: whole words, and between underscores too if they are in lower case.
 NAMES = {
     "a_epoch": "steps_per_epoch",
     "a_chunk": "steps_per_chunk",

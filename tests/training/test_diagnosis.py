@@ -45,7 +45,7 @@ def test_the_loss_of_the_best_constant(loss, output, weighted):
     w = rng.random(n) if weighted else None
     net = Network([2, 3], output=output, dtype="float64", random_state=0)
     kind, X, targets = examples_of(net, rng.normal(size=(n, 2)), Y, loss)
-    own, constant = diagnosis.against_constant(
+    own, constant = diagnosis.loss_and_constant_loss(
         net, Problem(net.plan, net.params, X, targets, w, kind, alpha=9.0)
     )
     assert own == pytest.approx(np.average(net.losses(X, Y, loss=loss), weights=w), rel=1e-12)
@@ -65,7 +65,7 @@ def test_classes_and_labels_have_the_same_constant():
         net = Network([5, 3], output="softmax", random_state=0)
         kind, rows, targets = examples_of(net, X, y, "auto")
         found.append(
-            diagnosis.against_constant(net, Problem(net.plan, net.params, rows, targets, None, kind))
+            diagnosis.loss_and_constant_loss(net, Problem(net.plan, net.params, rows, targets, None, kind))
         )
     assert found[0] == pytest.approx(found[1], rel=1e-9)
 
@@ -77,7 +77,7 @@ def test_a_loss_that_explodes_and_settles_is_reported():
         W *= 8
     kind, rows, targets = examples_of(net, X, labels, "auto")
     problem = Problem(net.plan, net.params, rows, targets, None, kind)
-    own, constant = diagnosis.against_constant(net, problem)
+    own, constant = diagnosis.loss_and_constant_loss(net, problem)
     assert constant == pytest.approx(0.69, abs=0.01) and own > 2
 
     def said(losses, n_steps=80, by_score=False, stopped_by="epochs"):
@@ -150,7 +150,7 @@ def test_ordinary_runs_give_no_warning():
 
 def test_the_diagnosis_is_not_computed_in_ordinary_runs(monkeypatch):
     X, y, _ = sine_examples()
-    monkeypatch.setattr(diagnosis, "against_constant", lambda net, problem: pytest.fail("computed"))
+    monkeypatch.setattr(diagnosis, "loss_and_constant_loss", lambda net, problem: pytest.fail("computed"))
     net = Network([5, 16, 1], random_state=0)
     net.fit(X, y, epochs=3)
     net.fit(X, y, epochs=40)

@@ -33,10 +33,9 @@ from ..training.order import successive_shuffles
 from ..training.problem import Problem
 from . import passes
 from .convergence import Convergence, TrainingRecord, TrainingSetup
-from .input import conversion_settings, layers_given, network_dtype, rows_of, take_rows, validated, weights_of
-from .labels import labels_of
+from .input import conversion_settings, layers_given, network_dtype, rows_of, validated, weights_of
 from .parameters import ParameterMixin, adopt, draft_of
-from .validation import Validation, checked_score
+from .validation import Examples, Validation, checked_score
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -210,74 +209,75 @@ class BaseMLP(ParameterMixin):
             dtype = np.float64 if self.dtype == "auto" else checks.check_dtype(self.dtype)
         raw_X, raw_y = X, y
         X, y = self._read_targets(X, y, first, incremental, dtype, classes)
-        n_samples, n_outputs = X.shape[0], self._n_outputs(y)
         weights = None
         if sample_weight is not None:
-            weights = data.weights(weights_of(sample_weight, X), n_samples)
+            weights = data.weights(weights_of(sample_weight, X), X.shape[0])
         of_classes = self._class_weights(y, incremental)
-        early_stopping = bool(self.early_stopping) and not self._is_lbfgs()
+        sizes = [X.shape[1], *hidden, self._n_outputs(y)]
         if first:
-            net = self._network([X.shape[1], *hidden, n_outputs], network_dtype(X.dtype, dtype), rng)
+            net = self._network(sizes, network_dtype(X.dtype, dtype), rng)
             self._take(net)
         else:
-            net = self._bound()
+            net = self._continued(sizes)
             X = X.astype(net.dtype, copy=False)
-            sizes = [len(b) for b in net.biases]
-            if sizes != [*hidden, n_outputs]:
-                raise ValueError(
-                    f"hidden_layer_sizes and y must be as in the first call, {sizes[:-1]} and {sizes[-1]} "
-                    f"outputs, got {hidden} and {n_outputs}"
-                )
-            self._initializers(net)
-        self.n_outputs_ = n_outputs
-        self.n_layers_ = len(hidden) + 2
+        self.n_outputs_ = net.n_outputs
+        self.n_layers_ = len(sizes)
         self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].info.name, net.layers[-1].info.name)
-        place, part = "X_val and y_val", "X"  # of validation and of training, as errors call them
+        early_stopping = bool(self.early_stopping) and not self._is_lbfgs()
         record = TrainingRecord.continued(
             {} if first else vars(self), early_stopping, early_stopping or validation[0] is not None
         )
-        self.__dict__.update(record.attributes())
+        self._copy(record)
         rows = rows_of(X, net.dtype)
         real = self._output() in ("identity", "exp")
         diagnosis.warn_of_rounding(raw_X, raw_y if real else None, net.dtype, stacklevel=5)
-        spec = loss_of(self._loss(), net.layers[-1].info.name, n_outputs)
-        checked = self._given_validation(net, validation)
-        if early_stopping and checked is None:
-            checks.check_real("validation_fraction", self.validation_fraction, 0.0, 1.0, above=True)
-            train, val = train_test_split(
-                np.arange(n_samples), random_state=rng, test_size=self.validation_fraction,
-                stratify=self._stratify(y),
-            )  # fmt: skip
-            if len(val) < 2:
-                raise ValueError(
-                    f"The validation set is too small, {len(val)} row: validation_fraction must be larger, "
-                    f"got {self.validation_fraction} of {n_samples} rows"
-                )
-            place = f"the {len(val)} rows that validation_fraction={self.validation_fraction} sets aside"
-            part = f"the rows that validation_fraction={self.validation_fraction} leaves to train on"
-            checked = (
-                take_rows(rows, val),
-                y[val],
-                labels_of(raw_y, val),
-                take_rows(weights, val),
-                take_rows(of_classes, val),
-            )
-            rows, y = take_rows(rows, train), y[train]
-            weights, of_classes = take_rows(weights, train), take_rows(of_classes, train)
-        both = data.weighed(part, sample_weight=weights, class_weight=of_classes)
-        problem = self._problem(net, rows, y, both, spec)
-        validated_on = None if checked is None else self._validation(net, spec, place, y, *checked)
-        options = self._fit_options(1 if incremental else self.max_iter, len(rows))
+        spec = loss_of(self._loss(), net.layers[-1].info.name, net.n_outputs)
+        examples = Examples(rows, y, raw_y, weights, of_classes, "X")
+        held_out = self._given_validation(net, validation)
+        if early_stopping and held_out is None:
+            examples, held_out = self._split(examples, rng)
+        problem = self._problem(net, spec, examples)
+        validated_on = None if held_out is None else self._validation(net, spec, held_out, examples.y)
+        n_rows = len(examples.rows)
+        options = self._fit_options(1 if incremental else self.max_iter, n_rows)
         optimizer = self._optimizer_for(net, incremental)
         steps = optimizer if isinstance(optimizer, OptimizerState) else None
         options.stopping = rule = Convergence(
-            record, net, steps, 0 if steps is None else len(rows), validated_on,
-            early_stopping=early_stopping, tol=self.tol, n_iter_no_change=self.n_iter_no_change,
-            verbose=self.verbose,
+            record, net, steps, 0 if steps is None else n_rows, validated_on, early_stopping=early_stopping,
+            tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose,
         )  # fmt: skip
         if self.shuffle and steps is not None:
-            options.order = successive_shuffles(len(rows), rng)
+            options.order = successive_shuffles(n_rows, rng)
         return TrainingSetup(net, problem, optimizer, options, rule, incremental, rng)
+
+    def _continued(self, sizes: list[int]) -> Network:
+        """Return the present network, whose training goes on, checked."""
+        net = self._bound()
+        present = [len(b) for b in net.biases]
+        if present != sizes[1:]:
+            raise ValueError(
+                f"hidden_layer_sizes and y must be as in the first call, {present[:-1]} and {present[-1]} "
+                f"outputs, got {sizes[1:-1]} and {sizes[-1]}"
+            )
+        self._initializers(net)
+        return net
+
+    def _split(self, examples: Examples, rng: Any) -> tuple[Examples, Examples]:
+        """Return the examples to train on, and those that are set aside for validation."""
+        share = checks.check_real("validation_fraction", self.validation_fraction, 0.0, 1.0, above=True)
+        n = len(examples.rows)
+        train, val = train_test_split(
+            np.arange(n), random_state=rng, test_size=share, stratify=self._stratify(examples.y)
+        )
+        if len(val) < 2:
+            raise ValueError(
+                f"The validation set is too small, {len(val)} row: validation_fraction must be larger, "
+                f"got {share} of {n} rows"
+            )
+        return (
+            examples.take(train, f"the rows that validation_fraction={share} leaves to train on"),
+            examples.take(val, f"the {len(val)} rows that validation_fraction={share} sets aside"),
+        )
 
     def _optimizer_for(self, net: Network, incremental: bool) -> OptimizerState | LBFGS:
         """Return the optimizer of a training: with a fresh state, or the one that goes on."""
@@ -287,18 +287,17 @@ class BaseMLP(ParameterMixin):
             self._optimizer = self._portable_optimizer()
         return self._optimizer.on(net)
 
-    def _problem(
-        self, net: Network, X: Any, y: Any, weights: np.ndarray | None, spec: LossSpec, name: str = "y"
-    ) -> Problem:
-        """Return what is minimized."""
+    def _problem(self, net: Network, spec: LossSpec, examples: Examples, name: str = "y") -> Problem:
+        """Return what a training minimizes; name: of the targets."""
+        X, y, weights = examples.rows, examples.y, examples.total_weights
         X, targets = data.matched(X, data.targets(y, spec, len(X), net.n_outputs, net.dtype, name=name))
         divisor = net.n_outputs if spec.name == "squared_error" else 1
         alpha, l1 = float(self.alpha), float(self.l1)
         n_threads = threads.asked(self.n_threads)
         return Problem(net.plan, net.params, X, targets, weights, spec, alpha, l1, n_threads, divisor)
 
-    def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> tuple[Any, ...] | None:
-        """Return a validation set that was given: rows, targets, raw targets, weights of both kinds."""
+    def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> Examples | None:
+        """Return a validation set that was given to `fit`, checked."""
         X, y, weights = validation
         if X is None and y is None and weights is None:
             return None
@@ -310,24 +309,15 @@ class BaseMLP(ParameterMixin):
         if len(encoded) != len(rows):
             raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
         weights = data.weights(weights, len(rows), name="sample_weight_val")
-        return rows, encoded, y, weights, self._class_weights(encoded, False)
+        of_classes = self._class_weights(encoded, False)
+        return Examples(rows, encoded, y, weights, of_classes, "X_val and y_val", "sample_weight_val")
 
     def _validation(
-        self,
-        net: Network,
-        spec: LossSpec,
-        place: str,
-        y_train: np.ndarray,
-        X: Any,
-        y: np.ndarray,
-        raw_y: Any,
-        weights: np.ndarray | None,
-        of_classes: np.ndarray | None,
+        self, net: Network, spec: LossSpec, examples: Examples, y_train: np.ndarray
     ) -> Validation:
-        """Return loss and score on a validation set; a scorer that was asked for ignores class_weight."""
-        kind = "sample_weight_val" if "X_val" in place else "sample_weight"
-        both = data.weighed(place, **{kind: weights, "class_weight": of_classes})
-        loss = self._problem(net, X, y, both, spec, "y_val").mean_loss
+        """Return loss and score on a validation set; a scorer that the user names ignores class_weight."""
+        X, place = examples.rows, examples.place
+        loss = self._problem(net, spec, examples, "y_val").mean_loss
         scoring = self._default_scoring() if self.scoring is None else self.scoring
         if isinstance(scoring, str) and scoring == "loss":
             return Validation("loss", place, loss, None)
@@ -336,20 +326,22 @@ class BaseMLP(ParameterMixin):
 
             def score() -> float:
                 outputs = self._forward(net, X)
-                return self._score_of(outputs, y, both, varied) if np.isfinite(outputs).all() else np.nan
+                if not np.isfinite(outputs).all():
+                    return np.nan
+                return self._score_of(outputs, examples.y, examples.total_weights, varied)
 
             return Validation(scoring, place, loss, score)
         scorer = get_scorer(scoring)
-        # The rows are checked and have no names any more: a scorer is given an estimator that expects none
+        # The rows are checked and have lost their column names: a scorer is given an estimator without them
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
         view.__dict__.pop("feature_names_in_", None)
-        extra = {} if weights is None else {"sample_weight": weights}
+        extra = {} if examples.weights is None else {"sample_weight": examples.weights}
         matrix = X.matrix if isinstance(X, SparseRows) else X[:]
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
 
         def scored() -> Any:
-            return scorer(view, matrix, raw_y, **extra)
+            return scorer(view, matrix, examples.raw_y, **extra)
 
         def is_finite() -> bool:
             return bool(np.isfinite(self._forward(net, X)).all())
@@ -428,10 +420,8 @@ class BaseMLP(ParameterMixin):
     def _warn(self, net: Network, problem: Problem, what: str) -> None:
         """Warn that a training has not converged, with what can be measured."""
         with np.errstate(all="ignore"):
-            findings = diagnosis.findings(net, problem, [], 100)  # quickly: a search warns often
-        listed = "".join(f"\n- {finding}" for finding in findings)
-        measured = f" What can be measured:{listed}" if findings else ""
-        warnings.warn(what + measured, ConvergenceWarning, stacklevel=5)
+            measured = diagnosis.findings(net, problem, [], 100)  # of few rows: a grid search warns often
+        warnings.warn(what + diagnosis.as_list(measured), ConvergenceWarning, stacklevel=5)
 
     def _train_by_lbfgs(self, setup: TrainingSetup, begin: Callable[[], None]) -> None:
         """Train by L-BFGS over all rows."""

@@ -1,13 +1,59 @@
-"""The validation set of an estimator: the loss and the score on it."""
+"""The examples of an estimator, and the loss and the score on its validation set."""
 
 from __future__ import annotations
 
 import math
 import numbers
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from ..data import arrays as data
+from .input import take_rows
+from .labels import labels_of
+
+
+@dataclass
+class Examples:
+    """Rows with their targets and weights, checked.
+
+    Parameters
+    ----------
+    rows : ndarray (N, I), SparseRows or BlockRows
+    y : ndarray
+        Targets as the network is trained on them.
+    raw_y : array_like
+        Targets as the user gave them.
+    weights, class_weights : ndarray (N,) or None
+        Weights of the rows, as the user gave them and from those of their classes.
+    place, weights_name : str
+        What errors call the rows and their weights.
+    """
+
+    rows: Any
+    y: np.ndarray
+    raw_y: Any
+    weights: np.ndarray | None
+    class_weights: np.ndarray | None
+    place: str
+    weights_name: str = "sample_weight"
+
+    @cached_property
+    def total_weights(self) -> np.ndarray | None:
+        """The product of both weights (N,); not all of them may be 0."""
+        named = {self.weights_name: self.weights, "class_weight": self.class_weights}
+        return data.weighed(self.place, **named)
+
+    def take(self, which: np.ndarray, place: str) -> Examples:
+        """Return the examples with these row numbers."""
+        return replace(
+            self, rows=take_rows(self.rows, which), y=self.y[which], raw_y=labels_of(self.raw_y, which),
+            weights=take_rows(self.weights, which), class_weights=take_rows(self.class_weights, which),
+            place=place,
+        )  # fmt: skip
 
 
 class Validation:
