@@ -265,24 +265,22 @@ def test_errors_use_the_words_of_the_course(version):
     wrong = changed(X, np.nan, (0, 6))
     assert said("model", X=wrong) == "X must be finite, got nan at X[0, 6]: feature 0 of example 6"
     assert said("model", keep_prob=1.5) == (
-        "keep_prob must be above 0 and at most 1, got 1.5: it is the share of the units that is kept"
+        "keep_prob must be above 0 and at most 1, got 1.5: it is the share of units that is kept"
     )
-    assert said("model", Y=2 * Y - 1).endswith("labels of -1 and 1? dnn.course wants 0 and 1: (Y + 1) / 2")
+    assert said("model", Y=2 * Y - 1).endswith("are the labels -1 and 1? Use (Y + 1) / 2")
     assert said("model", Y=changed(Y, 2.0, (1, 3))) == (
         "Y must be between 0 and 1, got 2 at Y[1, 3]: output 1 of example 3"
     )
     assert "'softmax' must have at least 2 classes" in said("model", output="softmax", layer_dims=[3, 4, 1])
     assert "np.eye(2)[np.ravel(Y)].T" in said("model", output="softmax", Y=Y[0])
     assert said("model", output="softmax", Y=np.ones((2, 8))) == (
-        "Y must have columns that sum to 1 for a softmax, got 2 for example 0: one-hot columns?"
+        "Y must have columns that sum to 1 for a softmax, got 2 for example 0: use one-hot columns"
     )
     assert said("compute_cost", output="softmax", AL=np.full((2, 8), 0.3)).startswith("AL must have columns")
     assert said("model", layer_dims=[4, 4, 2]) == (
-        "layer_dims begins with 4 and X has shape (3, 8): it must begin with the number of features, 3"
+        "layer_dims must begin with the number of features, 3, got 4 for X of shape (3, 8)"
     )
-    assert said("model", X=np.zeros((8, 5, 5, 3))).endswith(
-        "a picture for each row? dnn.course wants (features, examples): X.reshape(8, -1).T"
-    )
+    assert said("model", X=np.zeros((8, 5, 5, 3))).endswith("is each row a picture? Use X.reshape(8, -1).T")
     assert "lambd 0.1" in said("compute_cost", parameters=None)
     assert "did you mean 'adam'?" in said("model", optimizer="adm")
 

@@ -221,31 +221,57 @@ def test_shape_errors_point_to_the_likely_mistake(version):
             function(*args, **settings)
         assert message in str(raised.value)
 
-    in_rows = "X has shape (6, 3): examples in rows? dnn.course wants (features, examples): X.T"
+    in_rows = "X must have shape (features, examples), got (6, 3): are the examples in rows? Use X.T"
     check(in_rows, c.L_model_forward, X.T, parameters)
     check(in_rows, c.predict, parameters, X.T)
     check(in_rows, c.model, X.T, Y, [3, 4, 1])
     check(in_rows, c.propagate, np.zeros((3, 1)), 0.0, X.T, Y)
-    check("A has shape (6, 3)", c.linear_forward, X.T, parameters["W1"], parameters["b1"])
+    check(
+        "A must have shape (features, examples), got (6, 3)",
+        c.linear_forward,
+        X.T,
+        parameters["W1"],
+        parameters["b1"],
+    )
     transposed = parameters | {"W1": parameters["W1"].T}
-    check("W1 has shape (3, 4): transposed?", c.L_model_forward, X, transposed)
+    check("got (3, 4), and X has 3 rows: is W1 transposed? Use W1.T", c.L_model_forward, X, transposed)
     flat = parameters | {"b1": parameters["b1"].ravel()}
-    check("b1 has shape (4,): dnn.course wants (4, 1), one number a unit: b1[:, None]",
+    check("b1 must have shape (4, 1), one value per unit, got (4,): use b1[:, None]",
           c.L_model_forward, X, flat)  # fmt: skip
-    check("b2 has shape (2, 1)", c.L_model_forward, X, parameters | {"b2": np.zeros((2, 1))})
-    check("W2 has shape (1, 5)", c.L_model_forward, X, parameters | {"W2": np.zeros((1, 5))})
-    check("X has shape (3,): one example?", c.L_model_forward, X[:, 0], parameters)
+    check(
+        "b2 must have shape (1, 1), one value per unit, got (2, 1)",
+        c.L_model_forward,
+        X,
+        parameters | {"b2": np.zeros((2, 1))},
+    )
+    check(
+        "W2 must have shape (units, 4), got (1, 5)",
+        c.L_model_forward,
+        X,
+        parameters | {"W2": np.zeros((1, 5))},
+    )
+    check(
+        "X must have shape (features, examples), got (3,): is it one example?",
+        c.L_model_forward,
+        X[:, 0],
+        parameters,
+    )
     check("must be W1, b1, W2, b2, ..., got W1, B1", c.L_model_forward, X, {"W1": X, "B1": X})
     AL, caches = c.L_model_forward(X, parameters)
-    check("Y has shape (6, 1) and AL (1, 6): examples in rows?", c.compute_cost, np.array(AL), Y.T)
-    check("dnn.course wants one row: Y[None, :]", c.compute_cost, np.array(AL), Y[0])
+    check(
+        "Y must have the shape of AL, (1, 6), got (6, 1): are the examples in rows?",
+        c.compute_cost,
+        np.array(AL),
+        Y.T,
+    )
+    check("got (6,): use Y[None, :]", c.compute_cost, np.array(AL), Y[0])
     check("Y.T", c.L_model_backward, np.array(AL), Y.T, caches)
-    check("as many columns", c.random_mini_batches, X, Y[:, :-1])
-    check("Y has shape (6, 1) and X (3, 6): examples in rows?", c.random_mini_batches, X, Y.T)
-    check("X (3, 6): dnn.course wants one row: Y[None, :]", c.random_mini_batches, X, Y[0])
-    check("dW1 has shape (3, 4) and W1 (4, 3)", c.update_parameters, parameters,
+    check("a column for each of the 6 examples of X, got shape (1, 5)", c.random_mini_batches, X, Y[:, :-1])
+    check("6 examples of X, got shape (6, 1): are the examples in rows?", c.random_mini_batches, X, Y.T)
+    check("6 examples of X, got shape (6,): use Y[None, :]", c.random_mini_batches, X, Y[0])
+    check("dW1 must have the shape of W1, (4, 3), got (3, 4)", c.update_parameters, parameters,
           {"d" + name: P.T for name, P in parameters.items()}, 0.1)  # fmt: skip
-    check("dZ has shape (6, 4)", c.linear_backward, np.zeros((6, 4)),
+    check("dZ must have the shape of Z, (4, 6), got (6, 4)", c.linear_backward, np.zeros((6, 4)),
           (X, parameters["W1"], parameters["b1"]))  # fmt: skip
 
 
@@ -253,7 +279,7 @@ def test_error_for_examples_in_rows():
     """A learner whose pictures are in rows."""
     with pytest.raises(ValueError) as raised:
         vectorized.model(np.zeros((209, 12288)), np.zeros((1, 209)), [12288, 7, 1])
-    wanted = "X has shape (209, 12288): examples in rows? dnn.course wants (features, examples): X.T"
+    wanted = "X must have shape (features, examples), got (209, 12288): are the examples in rows? Use X.T"
     assert str(raised.value) == wanted
 
 

@@ -1,4 +1,4 @@
-"""What both estimators share: a network behind scikit-learn's door, its training, what can be asked of it."""
+"""What both estimators share: a network, its training and predictions behind scikit-learn's interface."""
 
 from __future__ import annotations
 
@@ -453,7 +453,7 @@ class BaseMLP(ParameterMixin):
     # What can be asked of it
 
     def _rows(self, X: Any, net: Network) -> Any:
-        """Return X as the core reads it: unchanged where it is so, else through scikit-learn's door."""
+        """Return X as the core reads it: unchanged if possible, and otherwise validated by scikit-learn."""
         if (
             type(X) is np.ndarray
             and X.dtype == net.dtype

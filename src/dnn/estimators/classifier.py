@@ -482,7 +482,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weights))
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        # As there: for two classes alone
+        # scikit-learn does the same: it stratifies by two classes only
         return np.where(y[:, 0] > 0, "True", "False") if self._labels.kind == "binary" else None
 
     def _class_weights(self, y: np.ndarray, incremental: bool) -> np.ndarray | None:
