@@ -24,7 +24,7 @@ class NumPy:
         Y = one_hot(work, y)
         first_weights, first_biases = start(work)
         params = np.empty(work.n_params, work.dtype)
-        gradient, m, v, spare = (np.zeros_like(params) for _ in range(4))
+        gradient, m, v, workspace = (np.zeros_like(params) for _ in range(4))
 
         def views(flat: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
             weights, biases, begin = [], [], 0
@@ -65,24 +65,24 @@ class NumPy:
                             dZ = dZ @ weights[l].T
                             dZ *= A[l] > 0
                     if work.optimizer == "descent":
-                        np.multiply(gradient, RATE, out=spare)
-                        np.subtract(params, spare, out=params)
+                        np.multiply(gradient, RATE, out=workspace)
+                        np.subtract(params, workspace, out=params)
                         continue
                     t += 1
                     np.multiply(m, BETA1, out=m)
-                    np.multiply(gradient, 1 - BETA1, out=spare)
-                    np.add(m, spare, out=m)
+                    np.multiply(gradient, 1 - BETA1, out=workspace)
+                    np.add(m, workspace, out=m)
                     np.multiply(v, BETA2, out=v)
                     np.multiply(gradient, gradient, out=gradient)
                     np.multiply(gradient, 1 - BETA2, out=gradient)
                     np.add(v, gradient, out=v)
-                    np.multiply(v, 1 / (1 - BETA2**t), out=spare)
-                    np.sqrt(spare, out=spare)
+                    np.multiply(v, 1 / (1 - BETA2**t), out=workspace)
+                    np.sqrt(workspace, out=workspace)
                     epsilon = EPSILON if self.corrected else EPSILON / math.sqrt(1 - BETA2**t)
-                    np.add(spare, epsilon, out=spare)
-                    np.divide(m, spare, out=spare)
-                    np.multiply(spare, RATE / (1 - BETA1**t), out=spare)
-                    np.subtract(params, spare, out=params)
+                    np.add(workspace, epsilon, out=workspace)
+                    np.divide(m, workspace, out=workspace)
+                    np.multiply(workspace, RATE / (1 - BETA1**t), out=workspace)
+                    np.subtract(params, workspace, out=params)
 
         return Run(reset, lambda count: seconds(lambda: epochs(count)), lambda: (weights, biases))
 

@@ -98,27 +98,27 @@ def contenders(n: int) -> list[tuple[str, Any, Any]]:
     def at(x: Any) -> int:
         return int(x.ctypes.data)
 
-    spare = (at(room) + 63) // 64 * 64
+    workspace = (at(room) + 63) // 64 * 64
     a, d, w, c, e, g, h = map(at, (A, D, W, C, E, G, H))
     held = A, D, W, C, E, G, H, room
-    plain, turned = ctypes.byref(ctypes.c_char(b"N")), ctypes.byref(ctypes.c_char(b"T"))
+    plain, transposed = ctypes.byref(ctypes.c_char(b"N")), ctypes.byref(ctypes.c_char(b"T"))
     one, zero = ctypes.byref(ctypes.c_float(1)), ctypes.byref(ctypes.c_float(0))
     width, rows, step = (ctypes.byref(ctypes.c_int64(value)) for value in (n, ROWS, ld))
 
     def forward_dnn() -> None:
-        product(0, ROWS, n, n, a, ld, None, w, ld, None, None, 0, c, ld, spare)
+        product(0, ROWS, n, n, a, ld, None, w, ld, None, None, 0, c, ld, workspace)
 
     def gradient_dnn() -> None:
-        gradient(ROWS, n, n, a, ld, None, 0, d, ld, None, 0, g, ld, spare, None)
+        gradient(ROWS, n, n, a, ld, None, 0, d, ld, None, 0, g, ld, workspace, None)
 
     def forward_blas(held: Any = held) -> None:
         sgemm(plain, plain, width, rows, width, one, w, step, a, step, zero, e, step)
 
     def back_blas() -> None:
-        sgemm(turned, plain, width, rows, width, one, w, step, d, step, zero, e, step)
+        sgemm(transposed, plain, width, rows, width, one, w, step, d, step, zero, e, step)
 
     def gradient_blas() -> None:
-        sgemm(plain, turned, width, width, rows, one, d, step, a, step, zero, h, step)
+        sgemm(plain, transposed, width, width, rows, one, d, step, a, step, zero, h, step)
 
     forward_dnn(), forward_blas(), gradient_dnn(), gradient_blas()
     np.testing.assert_allclose(C[:, :n], E[:, :n], rtol=0, atol=2e-3)

@@ -385,7 +385,7 @@ def test_ctrl_c_ends_training_soon(sizes, n, batch):
     answers = [line.split() for line in ran.stdout.splitlines()]
     assert [whole for _, whole in answers] == ["True"] * 3
     # 0.2 s is promised. Processor time, whatever else runs, and the best of three: a call that does not
-    # listen computes for seconds each time.
+    # poll signals computes for seconds each time.
     assert min(float(seconds) for seconds, _ in answers) < 1.0
 
 
