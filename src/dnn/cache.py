@@ -1,4 +1,4 @@
-"""What a forward pass keeps for the backward pass."""
+"""The cache of a forward pass, which the backward pass reads."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from .data import arrays as data
 
 
 class Cache:
-    """What `Network.forward` keeps for `Network.backward`. Opaque except for Z and A, which may be read.
+    """The cache that `Network.forward` returns for `Network.backward`. Only Z and A may be read.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class Cache:
         self.X = X
         self.logits = logits  # whether the logits were asked for
         self.single = single  # whether one row was given
-        self.changes = changes  # of the parameters, when it was made
+        self.changes = changes  # number of changes of the parameters when it was made
         self.masks = masks
         self.seed = seed
         self.layout = _core.cache_layout(plan, X.itemsize, len(X), training)
@@ -57,10 +58,23 @@ class Cache:
         )
 
     def _view(self, slot: int, Z: bool) -> np.ndarray:
-        """Return Z or A (N, units) of layer number slot, from 1."""
+        """Return Z or A (N, units) of layer number `slot`, counted from 1."""
         z, a, stride = self.layout.place(slot)
         shape = (len(self.X), self.plan.units(slot))
         return np.ndarray(shape, self.X.dtype, self.block, z if Z else a, (stride, self.X.itemsize))
+
+    def _d_out(self, d_out: Any) -> np.ndarray:
+        """Return the gradient of what `forward` returned as the core reads it (N, O), checked."""
+        shape, dtype = (len(self.X), self.plan.n_outputs), self.X.dtype
+        d = d_out if isinstance(d_out, np.ndarray) else np.asarray(d_out)
+        if d.ndim == 1 and (self.single or shape[1] == 1) and d.size == shape[0] * shape[1]:
+            d = d.reshape(shape)
+        if d.shape != shape:
+            hint = ": did you mean y[:, None]?" if d.shape == shape[:1] * 2 and shape[1] == 1 else ""
+            raise ValueError(f"d_out must have shape {shape}, got {d.shape}{hint}")
+        if d.dtype != dtype or not d.flags.c_contiguous or not d.flags.aligned:
+            d = data.converted(d, dtype, "d_out")
+        return d
 
     @property
     def Z(self) -> tuple[np.ndarray, ...]:

@@ -1,4 +1,4 @@
-"""Network = spec + one parameter vector + views: the public face of the core."""
+"""The network: its layers, its parameters in one vector with views, and everything that users do with it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,26 @@ from . import _threads as threads
 from .cache import Cache
 from .data import arrays as data
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
-from .losses import Loss, LossSpec, loss_of
+from .losses import Loss
 from .predictor import Predictor
 from .summary import draw, one_line, summary
-from .training import diagnosis, lbfgs
-from .training import loop as training
+from .training import diagnosis, lbfgs, loop
 from .training.history import History
-from .training.optimizer_state import OptimizerState, WriteLock
+from .training.optimizer_state import OptimizerState
+from .training.options import Callback, FitOptions, callbacks_of
+from .training.order import order_of
+from .training.problem import Problem, examples_of, losses, validation_loss
+from .training.write_lock import WriteLock
 
 _ADAM = optimizers.Adam(1e-3)
-_BUILT = {"_biases", "_write_lock", "_plan", "_predictor", "_weights"}  # what `_build` makes of the rest
-_FIXED = {"dropout", "dtype", "frozen", "layers", "n_inputs", "n_outputs"}  # what cannot be assigned to
+_BUILT = {
+    "_biases",
+    "_write_lock",
+    "_plan",
+    "_predictor",
+    "_weights",
+}  # made by `_build`
+_FIXED = {"dropout", "dtype", "frozen", "layers", "n_inputs", "n_outputs"}  # cannot be assigned to
 
 
 class Network:
@@ -37,13 +46,13 @@ class Network:
         Or the number of inputs, followed by the layers: ``Network(784, [Dense(128, "relu"), Dense(10,
         "softmax")])``.
     activation : str or list of str, default "relu"
-        Of all hidden layers, or one for each: see `Dense`.
+        Activation of all hidden layers, or one for each: see `Dense`.
     output : str, default "identity"
         Activation of the last layer: identity (regression), sigmoid (yes or no, one unit or several), softmax
-        (one class of several), exp or softplus (what is positive), tanh.
+        (one class of several), exp or softplus (positive values), tanh.
     dropout : float or list of float in [0, 1), default 0
-        Share of the numbers of each hidden layer that is dropped in training; or one rate for the inputs of
-        each layer, those of the network first.
+        Share of the outputs of each hidden layer that is dropped in training; or one rate for the inputs of
+        each layer, beginning with the inputs of the network.
     init : str or initializer, default "auto"
         The first weights: "zeros", "normal" (times 0.01), "xavier", "he", "lecun", an object such as
         ``Normal(0.1)``, or a list with one for each layer; "auto" is He before relu-like activations, LeCun
@@ -56,15 +65,15 @@ class Network:
     Attributes
     ----------
     params : ndarray (P,)
-        All parameters in one vector, layer by layer: W (n_in, n_out) by rows, then b (n_out,). Trained in
-        place; may be written at any time between calls, never replaced.
+        All parameters in one vector, layer by layer: W (n_in, n_out) by rows, then b (n_out,). They are
+        trained in place, and may be written at any time between calls, but never replaced.
     weights, biases : tuple of ndarray
         Views of params: W (n_in, n_out) and b (n_out,) of each layer.
     layers : tuple of Dense
     dropout : tuple of float
         Rate before each layer.
     frozen : tuple of bool
-        Layers that `fit` and `step` leave as they are; set by `freeze`.
+        Whether `fit` and `step` leave a layer unchanged; set by `freeze`.
     n_inputs, n_outputs, n_params : int
     dtype : numpy.dtype
 
@@ -144,6 +153,11 @@ class Network:
         return self._biases
 
     @property
+    def plan(self) -> _core.Plan:
+        """The core's description of the layers, which a `Problem` needs; it is of no use to users."""
+        return self._plan
+
+    @property
     def n_params(self) -> int:
         """Number of parameters P."""
         return self._params.size
@@ -162,7 +176,7 @@ class Network:
         """
         return copy.deepcopy(self)
 
-    __copy__ = copy  # a shallow one would share the random numbers
+    __copy__ = copy  # a shallow copy would share the generator of random numbers
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: item for name, item in vars(self).items() if name not in _BUILT}
@@ -173,7 +187,7 @@ class Network:
         self._params[:] = state["_params"]
 
     def predictor(self) -> Predictor:
-        """Return the outputs of the network as it is now as a function of X alone: see `Predictor`.
+        """Return the present network as a function of X alone: see `Predictor`.
 
         Examples
         --------
@@ -184,14 +198,14 @@ class Network:
         return copy.copy(self._predictor)
 
     def freeze(self, *layers: int) -> None:
-        """Let `fit` and `step` leave these layers as they are, and no others; without arguments train all.
+        """Exclude these layers, and no others, from training; without arguments train all layers.
 
-        Gradients flow through frozen layers, and `backward` and `loss_and_gradient` give theirs too.
+        Gradients flow through frozen layers, and `backward` and `loss_and_gradient` include them.
 
         Parameters
         ----------
         *layers : int
-            Numbers of layers from 0; negative ones count from the end.
+            Indices of layers from 0; negative ones count from the end.
 
         Examples
         --------
@@ -211,20 +225,21 @@ class Network:
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O), output activation applied, for the rows of X (N, I).
 
-        A 1-d x (I,) is one row and gives (O,): the bits of that row of a batch, but where BLAS computes (no
-        AVX2). NaN in a row gives NaN in that row only. Threads may do so.
+        A 1-d x (I,) is one row and gives (O,), with the same bits as that row of a batch, except where BLAS
+        computes (without AVX2). NaN in a row gives NaN in that row only. Several threads may call it.
 
         Parameters
         ----------
         X : array_like (N, I) or (I,)
-            Any real dtype; converted to the network's, a map by blocks. Values too large are an error.
+            Any real dtype; converted to the network's, a memory map in blocks. Values that are too large for
+            it are an error.
         out : ndarray (N, O), default None
             Where to write: the network's dtype, C order, not overlapping X.
 
         Raises
         ------
         TypeError, ValueError
-            For a wrong shape, complex or sparse X, numbers that do not fit the dtype, an unfit `out`.
+            For a wrong shape, complex or sparse X, values that do not fit the dtype, an unsuitable `out`.
 
         Examples
         --------
@@ -253,15 +268,8 @@ class Network:
         >>> Network([2, 1], init="zeros").losses([[1, 2], [3, 4]], [1, 2]).tolist()
         [0.5, 2.0]
         """
-        kind, rows, targets = self._examples(X, y, loss)
-        return training.losses(self._plan, self._params, rows, kind, targets)
-
-    def _examples(
-        self, X: Any, y: Any, loss: Loss, suffix: str = ""
-    ) -> tuple[LossSpec, data.RowSource, data.Targets]:
-        """Return the loss, rows and targets, checked."""
-        kind = loss_of(loss, self.layers[-1].info.name, self.n_outputs)
-        return kind, *data.examples(X, y, kind, self.n_inputs, self.n_outputs, self.dtype, suffix)
+        spec, rows, targets = examples_of(self, X, y, loss)
+        return losses(self._plan, self._params, rows, spec, targets)
 
     def forward(
         self, X: Any, *, logits: bool = False, training: bool = False, masks: Any = None, seed: int = 0
@@ -271,17 +279,17 @@ class Network:
         Parameters
         ----------
         X : array_like (N, I) or (I,)
-            Kept by the cache, not copied where it has the network's dtype (a memory map of another is,
-            whole: hand in batches of it): do not change it before `backward`.
+            The cache keeps it, without a copy if it has the network's dtype: do not change it before
+            `backward`. A memory map of another dtype is copied whole: pass batches of it.
         logits : bool, default False
             Return the last Z, before the output activation.
         training : bool, default False
-            Drop numbers where the network has dropout.
+            Apply dropout where the network has it.
         masks : list of array_like (N, n_in) or None, default None
-            With `training`: what is kept of the inputs of each layer, True or 1; None for a layer without
-            dropout. None for all: drawn from the seed.
+            With `training`: True or 1 for the inputs of each layer that are kept; None for a layer without
+            dropout. None for all layers: the masks are drawn from the seed.
         seed : int, default 0
-            With `training`: another seed, other masks. Masks are a hash of seed, layer, row and unit.
+            With `training`: the masks are a hash of seed, layer, row and unit.
 
         Examples
         --------
@@ -318,23 +326,24 @@ class Network:
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the gradients of the parameters (P,) and of the inputs (N, I).
 
-        The plain vector-Jacobian product: it sums over rows, no 1/N, no penalties. The parameters must be
-        those of `forward`: a `step` or a `fit` since is an error; writing to the views is not noticed.
+        It is the plain vector-Jacobian product: it sums over rows, without 1/N and without penalties. The
+        parameters must be those of `forward`: a `step` or a `fit` in between is an error, but writing to the
+        views is not noticed.
 
         Parameters
         ----------
         cache : Cache
             From `forward`. May be used again.
         d_out : array_like (N, O), or (N,) where O is 1
-            Gradient of what is minimised with respect to what `forward` returned: the outputs after their
-            activation, or the logits if they were asked for.
+            Gradient of the cost with respect to the array that `forward` returned: the outputs after their
+            activation, or the logits with ``logits=True``.
         wrt : "both", "params" or "input", default "both"
-            What is wanted; the other is None, and not computed.
+            Which gradients are computed; the other one is None.
 
         Raises
         ------
         ValueError
-            For a d_out of another shape, a cache of another network, or one from before a step.
+            For a d_out of another shape, or a cache of another network or from before a step.
 
         Examples
         --------
@@ -352,16 +361,7 @@ class Network:
             raise ValueError("cache must come from a forward after the last step or fit, got one from before")
         if not isinstance(wrt, str) or wrt not in ("both", "params", "input"):
             checks.check_name("wrt", wrt, ("both", "params", "input"))
-        rows = cache.X
-        shape = (len(rows), self.n_outputs)
-        d = d_out if isinstance(d_out, np.ndarray) else np.asarray(d_out)
-        if d.ndim == 1 and (cache.single or self.n_outputs == 1) and d.size == shape[0] * shape[1]:
-            d = d.reshape(shape)
-        if d.shape != shape:
-            hint = ": did you mean y[:, None]?" if d.shape == shape[:1] * 2 and self.n_outputs == 1 else ""
-            raise ValueError(f"d_out must have shape {shape}, got {d.shape}{hint}")
-        if d.dtype != self.dtype or not d.flags.c_contiguous or not d.flags.aligned:
-            d = data.converted(d, self.dtype, "d_out")
+        rows, d = cache.X, cache._d_out(d_out)
         grad = np.empty(self.n_params, self.dtype) if wrt != "input" else None
         dX = np.empty(rows.shape, self.dtype) if wrt != "params" else None
         _core.backward(
@@ -380,7 +380,7 @@ class Network:
         alpha: float = 0.0,
         l1: float = 0.0,
     ) -> tuple[float, np.ndarray]:
-        """Return the cost of all rows, penalties included, and its gradient (P,). Nothing is dropped.
+        """Return the cost of all rows, penalties included, and its gradient (P,), without dropout.
 
         Parameters
         ----------
@@ -395,11 +395,11 @@ class Network:
         >>> cost, grad.tolist()
         (4.5, [-3.0, -6.0, -3.0])
         """
-        kind, rows, targets = self._examples(X, y, loss)
+        spec, rows, targets = examples_of(self, X, y, loss)
         weights = data.weights(sample_weight, len(rows))
         alpha, l1 = checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0)
         grad = np.empty(self.n_params, self.dtype)
-        problem = training.Problem(self._plan, self._params, rows, targets, weights, kind, alpha, l1)
+        problem = Problem(self._plan, self._params, rows, targets, weights, spec, alpha, l1)
         return sum(problem.cost_and_gradient(self._params, grad)), grad
 
     def optimizer(self, spec: str | optimizers.Optimizer) -> OptimizerState:
@@ -423,7 +423,7 @@ class Network:
         kind = optimizers.optimizer_of(spec)
         if isinstance(kind, optimizers.LBFGS):
             raise ValueError("optimizer must be one that takes steps, got LBFGS, which fit alone can use")
-        return OptimizerState(kind, self)
+        return OptimizerState(kind, self, self._write_lock)
 
     def fit(
         self,
@@ -449,7 +449,7 @@ class Network:
         shuffle: bool = True,
         order: Callable[[int], Any] | None = None,
         record: str = "epoch",
-        callbacks: Iterable[training.Callback] = (),
+        callbacks: Iterable[Callback] = (),
         n_threads: int | str = "auto",
         random_state: int | checks.Random | None = None,
         progress: bool = False,
@@ -470,42 +470,43 @@ class Network:
             squared_error (``1/2 sum_k (out_k - y_k)^2``), absolute_error, huber, quantile (the median),
             poisson (outputs exp and softplus), log_loss (sigmoid and softmax), summed over outputs; objects
             have parameters. "auto": log_loss and poisson where they fit the output, otherwise squared_error.
-            A function ``f(y, logits) -> (losses (n,), d_logits (n, O))`` is called once a step, with the
+            A function ``f(y, logits) -> (losses (n,), d_logits (n, O))`` is called once per step, with the
             targets of the batch and the last Z.
         optimizer : str, optimizer or OptimizerState, default Adam(1e-3)
-            "sgd", "adam", "adamw", "rmsprop", "lbfgs", or an object. A state goes on where it was; everything
-            else starts afresh.
+            "sgd", "adam", "adamw", "rmsprop", "lbfgs", or an object. A state continues; with everything else
+            the training starts with a fresh state.
         epochs : int, at least 1, default 20
             Passes over all rows.
         batch_size : int or None, default 128
-            Rows a step; the last batch may be shorter. None: all rows, as they stand. More than N counts as
-            N.
+            Rows per step; the last batch may be shorter. None: all rows, in their order. More than N counts
+            as N.
         sample_weight : array_like (N,), default None
-            Weights of the rows, not negative; their ratios matter. A batch of weight 0 is skipped. In the
-            penalties a sum is at least 0.01 of an average batch's; a mean beyond 2^-20 .. 2^20 counts as 1.
+            Weights of the rows, not negative; only their ratios matter. A batch of weight 0 is skipped. In
+            the penalties the sum of a batch counts as at least 0.01 of that of an average batch, and a mean
+            outside 2^-20 .. 2^20 as 1.
         class_weight : dict, "balanced" or None, default None
-            For class numbers: a weight for each class, times those of the rows; "balanced": n / (number of
-            classes x rows of the class).
+            For integer classes: a weight for each class, which multiplies those of the rows; "balanced":
+            n / (number of classes x rows of the class).
         X_val, y_val, sample_weight_val : default None
-            A validation set, looked at after each epoch. The weights of the epoch with the lowest val_loss
+            A validation set, evaluated after each epoch. The weights of the epoch with the lowest val_loss
             are in place when `fit` ends, however it ends.
         alpha : float, at least 0, default 0
             L2 penalty on W, never on b.
         l1 : float, at least 0, default 0
             L1 penalty on W, never on b.
         clip_norm : float above 0, default None
-            The gradient, penalties included, is shortened to this norm where it is longer.
+            The gradient, penalties included, is scaled down to this norm where it is longer.
         ema : float in [0, 1), default None
             Keep a running average of the parameters, ``mean = ema mean + (1 - ema) params`` after each step;
-            it is what val_loss is computed with, and what is in place at the end.
+            val_loss is computed with it, and it is in place at the end.
         patience : int, at least 1, or None, default None
             Stop after so many epochs in a row in which val_loss did not fall by more than min_delta.
         min_delta : float, at least 0, default 0
-            By less than this is not a fall.
+            A smaller decrease of val_loss does not count.
         max_seconds : float above 0, default None
             Stop after the steps that this time allows, also within an epoch.
         shuffle : bool, default True
-            Visit rows in a new random order each epoch; False: as they stand.
+            Visit the rows in a new random order in each epoch; False: in their order.
         order : callable, default None
             ``order(epoch)`` returns the row numbers (N,) of an epoch, in place of a random order.
         record : "epoch" or "step", default "epoch"
@@ -514,9 +515,10 @@ class Network:
             Each is called with an `Event` (net, epoch, history, stop()) at the end of each epoch. A function
             alone is an error: write ``[f]``.
         n_threads : int in 1 .. 64, or "auto", default "auto"
-            At most so many; "auto": what the process may use and the work can feed. The bits stay the same.
+            At most this many threads; "auto": as many as the process may use and the work keeps busy. The
+            results have the same bits for any number.
         random_state : None, int, Generator or RandomState, default None
-            Source of the orders and of dropout; None goes on with the network's own.
+            Source of the orders and of dropout; None: the network's own generator.
         progress : bool, default False
             Show a progress bar (needs tqdm).
 
@@ -527,7 +529,7 @@ class Network:
         Raises
         ------
         DivergedError
-            If a loss or a weight is not finite any more; the last good weights are then in place.
+            If a loss or a weight is no longer finite; the last good weights are then in place.
         ValueError, TypeError
             For wrong shapes, NaN, labels out of range, a loss that does not fit the output.
         RuntimeError
@@ -543,49 +545,55 @@ class Network:
         >>> net.params.round(3).tolist()
         [2.0, 1.0]
         """
-        kind, rows, targets = self._examples(X, y, loss)
+        spec, rows, targets = examples_of(self, X, y, loss)
         diagnosis.warn_of_rounding(X, None if targets.Y is None else y, self.dtype, stacklevel=3)
         of_rows = data.weights(sample_weight, len(rows))
         of_classes = data.class_weights(class_weight, targets, self.n_outputs)
         weights = data.weighed("X", sample_weight=of_rows, class_weight=of_classes)
-        problem = training.Problem(
-            self._plan, self._params, rows, targets, weights, kind,
+        problem = Problem(
+            self._plan, self._params, rows, targets, weights, spec,
             checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
             threads.asked(n_threads))  # fmt: skip
-        options = training.FitOptions(
+        options = FitOptions(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
             min_delta=min_delta, max_seconds=max_seconds, shuffle=shuffle, order=order, record=record,
-            callbacks=training.callbacks_of(callbacks), progress=progress,
-            validate=self._validation(loss, X_val, y_val, sample_weight_val),
+            callbacks=callbacks_of(callbacks), progress=progress,
+            validate=validation_loss(self, loss, X_val, y_val, sample_weight_val),
         )  # fmt: skip
         if not isinstance(optimizer, OptimizerState):
-            spec = optimizers.optimizer_of(optimizer)
-            if isinstance(spec, optimizers.LBFGS):
-                lbfgs.refuse(self, problem, options)
-                with self._write_lock.writing("fit"):
-                    return lbfgs.minimize(self, problem, spec, options)
-            optimizer = self.optimizer(spec)
+            optimizer = optimizers.optimizer_of(optimizer)
+            if not isinstance(optimizer, optimizers.LBFGS):
+                optimizer = self.optimizer(optimizer)
+        rng = self._rng if random_state is None else checks.generator_of(random_state)
+        if order is not None and isinstance(optimizer, OptimizerState):
+            options.first_order = order_of(order, 0, len(rows))
+        return self._train(problem, optimizer, options, rng)
+
+    def _train(
+        self,
+        problem: Problem,
+        optimizer: OptimizerState | optimizers.LBFGS,
+        options: FitOptions,
+        rng: checks.Random,
+        begin: Callable[[], None] | None = None,
+    ) -> History:
+        """Lock the network, train its parameters in place, and return what happened.
+
+        All training goes through this method; the estimators call it too. begin: called when the network is
+        locked and nothing can be refused any more, before anything is changed.
+        """
+        if isinstance(optimizer, optimizers.LBFGS):
+            lbfgs.refuse(self, problem, options)
         elif optimizer.params is not self._params:
             raise ValueError("optimizer must be a state of this network, got one of another")
-        rng = self._rng if random_state is None else checks.generator_of(random_state)
-        if order is not None:
-            options.first = training.order_of(order, 0, len(rows))
         with self._write_lock.writing("fit"):
-            return training.train(self, problem, optimizer, options, rng)
+            if begin is not None:
+                begin()
+            if isinstance(optimizer, optimizers.LBFGS):
+                return lbfgs.minimize(self, problem, optimizer, options)
+            return loop.train(self, problem, optimizer, options, rng)
 
-    def _validation(
-        self, loss: Loss, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> Callable[[], float] | None:
-        """Return a function that computes val_loss, or None without a validation set."""
-        if X_val is None and y_val is None and sample_weight_val is None:
-            return None
-        if X_val is None or y_val is None:
-            raise ValueError(f"{'X_val' if X_val is None else 'y_val'} must be given with the validation set")
-        kind, rows, targets = self._examples(X_val, y_val, loss, "_val")
-        weights = data.weights(sample_weight_val, len(rows), name="sample_weight_val")
-        return training.Problem(self._plan, self._params, rows, targets, weights, kind).mean_loss
-
-    # Methods that have their place with each other
+    # Methods that are defined in summary.py
     __repr__ = one_line
     draw = draw
     summary = summary

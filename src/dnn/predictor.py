@@ -117,7 +117,7 @@ class MethodPredictor:
         net = self._net
         rows = data.features(X, net.dtype, net.n_inputs, finite=False)
         out = np.empty((len(rows), net.n_outputs), net.dtype)
-        write_outputs(net._plan, net.params, rows, out, True)
+        write_outputs(net.plan, net.params, rows, out, True)
         return out
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,12 +1,13 @@
-"""What both estimators share: a network behind scikit-learn's door, its training, what can be asked of it."""
+"""What both estimators share: a network, its training and predictions behind scikit-learn's interface."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -24,14 +25,17 @@ from ..losses import Loss, LossSpec, loss_of
 from ..network import Network
 from ..optimizers import LBFGS
 from ..predictor import write_outputs
-from ..training import diagnosis, lbfgs
-from ..training import loop as training
+from ..training import diagnosis
 from ..training.history import DivergedError, History
+from ..training.optimizer_state import OptimizerState
+from ..training.options import FitOptions, callbacks_of
+from ..training.order import successive_shuffles
+from ..training.problem import Problem
 from . import passes
-from .convergence import Convergence, SklearnLearningRate, Validation, figure_of
-from .input import layers_given, network_dtype, rows_of, some, validated, wanted, weights_of
-from .labels import labels_of
+from .convergence import Convergence, TrainingRecord, TrainingSetup
+from .input import conversion_settings, layers_given, network_dtype, rows_of, validated, weights_of
 from .parameters import ParameterMixin, adopt, draft_of
+from .validation import Examples, Validation, checked_score
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -43,18 +47,6 @@ FEW = 16
 @cache
 def _version() -> str:
     return version("dnn-core")
-
-
-class Ready(NamedTuple):
-    """All that a training needs, checked."""
-
-    net: Network
-    problem: training.Problem
-    options: training.FitOptions
-    validation: Validation | None
-    stopping: bool
-    incremental: bool
-    rng: Any
 
 
 class BaseMLP(ParameterMixin):
@@ -119,7 +111,7 @@ class BaseMLP(ParameterMixin):
         """Return a fresh network."""
         activation, init = self._activations(len(sizes) - 2), self.init
         if isinstance(init, str) and init == "auto":
-            # As there, the last layer is drawn as the last hidden one, were there one
+            # As in scikit-learn, the last layer is drawn as the last hidden one
             names = [*activation, activation[-1] if activation else self.activation]
             init = [Glorot(2.0 if name in ("logistic", "sigmoid") else 6.0) for name in names]
         return Network(
@@ -133,7 +125,7 @@ class BaseMLP(ParameterMixin):
         if "coefs_" not in state:
             check_is_fitted(self)
         net: Network | None = state.get("_net")
-        own = () if net is None else net._weights + net._biases
+        own: tuple[np.ndarray, ...] = state.get("_views", ())
         coefs, intercepts = state["coefs_"], state.get("intercepts_")
         if net is not None and type(coefs) is type(intercepts) is list:
             given = (*coefs, *intercepts)
@@ -141,8 +133,7 @@ class BaseMLP(ParameterMixin):
                 return net
         output, known = self._output(), (state.get("n_features_in_"), state.get("n_outputs_"))
         arrays = layers_given(coefs, intercepts, own, *known)
-        shapes = [W.shape for W in arrays]
-        if net is None or shapes != [view.shape for view in (*net.weights, *net.biases)]:
+        if net is None or [array.shape for array in arrays] != [view.shape for view in own]:
             half = len(self.coefs_)
             sizes = [*(len(W) for W in arrays[:half]), arrays[half - 1].shape[1]]
             pairs = list(zip(arrays[:half], arrays[half:], strict=True))
@@ -152,15 +143,16 @@ class BaseMLP(ParameterMixin):
                 init=pairs, dtype="float32" if narrow else "float64",
             )  # fmt: skip
         else:
-            for view, array in zip((*net.weights, *net.biases), arrays, strict=True):
+            for view, array in zip(own, arrays, strict=True):
                 if view is not array:
                     view[...] = array
         self._take(net)
         return net
 
     def _take(self, net: Network) -> None:
-        """Make a network this estimator's; its views stand in coefs_ and intercepts_."""
+        """Make a network this estimator's, with its views in coefs_ and intercepts_."""
         self._net = net
+        self._views = net.weights + net.biases  # which each prediction compares with these lists
         self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
 
     # Training
@@ -174,22 +166,30 @@ class BaseMLP(ParameterMixin):
         incremental: bool = False,
         classes: Any = None,
     ) -> None:
-        """Train; what `fit` and `partial_fit` say. All is checked first, on a draft of the estimator."""
+        """Train, as `fit` and `partial_fit` say.
+
+        A draft of the estimator checks everything first. The estimator adopts it once the network is locked,
+        so that a call that is refused changes nothing.
+        """
         draft, rng = draft_of(self), self._generator()
-        drawing = not incremental or "_net" not in vars(self)  # before the training begins
-        before = rng.get_state(legacy=False) if drawing else None
+        draws = not incremental or "_net" not in vars(self)  # before the training begins
+        before = rng.get_state(legacy=False) if draws else None
+        adopted = False
+
+        def begin() -> None:
+            nonlocal adopted
+            adopt(self, draft)
+            adopted = True
+
         try:
-            ready = draft._ready(X, y, sample_weight, validation, incremental, classes, rng)
-            guard = ready.net._write_lock.writing("fit")
+            setup = draft._set_up(X, y, sample_weight, validation, incremental, classes, rng)
+            (self._train_by_lbfgs if self._is_lbfgs() else self._train_by_steps)(setup, begin)
         except BaseException:
-            if before is not None:
+            if before is not None and not adopted:
                 rng.set_state(before)
             raise
-        with guard:
-            adopt(self, draft)
-            (self._fit_lbfgs if self._is_lbfgs() else self._fit_steps)(ready)
 
-    def _ready(
+    def _set_up(
         self,
         X: Any,
         y: Any,
@@ -198,8 +198,8 @@ class BaseMLP(ParameterMixin):
         incremental: bool,
         classes: Any,
         rng: Any,
-    ) -> Ready:
-        """Check everything that a training needs, and return it; self is a draft, which may be dropped."""
+    ) -> TrainingSetup:
+        """Check everything that a training needs, and return it; self is a draft that a refusal discards."""
         hidden = self._check_parameters()
         first = not (self.warm_start or incremental) or "coefs_" not in vars(self)
         dtype: Any = (np.float64, np.float32)
@@ -209,154 +209,146 @@ class BaseMLP(ParameterMixin):
             dtype = np.float64 if self.dtype == "auto" else checks.check_dtype(self.dtype)
         raw_X, raw_y = X, y
         X, y = self._read_targets(X, y, first, incremental, dtype, classes)
-        n_samples, n_outputs = X.shape[0], self._n_outputs(y)
         weights = None
         if sample_weight is not None:
-            weights = data.weights(weights_of(sample_weight, X), n_samples)
+            weights = data.weights(weights_of(sample_weight, X), X.shape[0])
         of_classes = self._class_weights(y, incremental)
-        stopping = bool(self.early_stopping) and not self._is_lbfgs()
+        sizes = [X.shape[1], *hidden, self._n_outputs(y)]
         if first:
-            net = self._network([X.shape[1], *hidden, n_outputs], network_dtype(X.dtype, dtype), rng)
+            net = self._network(sizes, network_dtype(X.dtype, dtype), rng)
             self._take(net)
         else:
-            net = self._bound()
+            net = self._continued(sizes)
             X = X.astype(net.dtype, copy=False)
-            sizes = [len(b) for b in net.biases]
-            if sizes != [*hidden, n_outputs]:
-                raise ValueError(
-                    f"hidden_layer_sizes and y must be as in the first call, {sizes[:-1]} and {sizes[-1]} "
-                    f"outputs, got {hidden} and {n_outputs}"
-                )
-            self._initializers(net)
-        self.n_outputs_ = n_outputs
-        self.n_layers_ = len(hidden) + 2
+        self.n_outputs_ = net.n_outputs
+        self.n_layers_ = len(sizes)
         self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].info.name, net.layers[-1].info.name)
-        place, part = "X_val and y_val", "X"  # of validation and of training, as errors call them
-        self._begin(first, stopping, stopping or validation[0] is not None)
+        early_stopping = bool(self.early_stopping) and not self._is_lbfgs()
+        record = TrainingRecord.continued(
+            {} if first else vars(self), early_stopping, early_stopping or validation[0] is not None
+        )
+        self._copy(record)
         rows = rows_of(X, net.dtype)
         real = self._output() in ("identity", "exp")
         diagnosis.warn_of_rounding(raw_X, raw_y if real else None, net.dtype, stacklevel=5)
-        spec = loss_of(self._loss(), net.layers[-1].info.name, n_outputs)
-        checked = self._given_validation(net, validation)
-        if stopping and checked is None:
-            checks.check_real("validation_fraction", self.validation_fraction, 0.0, 1.0, above=True)
-            train, val = train_test_split(
-                np.arange(n_samples), random_state=rng, test_size=self.validation_fraction,
-                stratify=self._stratify(y),
-            )  # fmt: skip
-            if len(val) < 2:
-                raise ValueError(
-                    f"The validation set is too small, {len(val)} row: validation_fraction must be larger, "
-                    f"got {self.validation_fraction} of {n_samples} rows"
-                )
-            place = f"the {len(val)} rows that validation_fraction={self.validation_fraction} sets aside"
-            part = f"the rows that validation_fraction={self.validation_fraction} leaves to train on"
-            checked = (
-                some(rows, val),
-                y[val],
-                labels_of(raw_y, val),
-                some(weights, val),
-                some(of_classes, val),
-            )
-            rows, y = some(rows, train), y[train]
-            weights, of_classes = some(weights, train), some(of_classes, train)
-        both = data.weighed(part, sample_weight=weights, class_weight=of_classes)
-        problem = self._problem(net, rows, y, both, spec)
-        watched = None if checked is None else self._validation(net, spec, place, y, *checked)
-        options = self._fit_options(1 if incremental else self.max_iter, len(rows))
-        if self._is_lbfgs():
-            lbfgs.refuse(net, problem, options)
-        elif not (incremental or self.warm_start == "optimizer") or not hasattr(self, "_optimizer"):
-            self._optimizer = self._portable_optimizer()
-        return Ready(net, problem, options, watched, stopping, incremental, rng)
+        spec = loss_of(self._loss(), net.layers[-1].info.name, net.n_outputs)
+        examples = Examples(rows, y, raw_y, weights, of_classes, "X")
+        held_out = self._given_validation(net, validation)
+        if early_stopping and held_out is None:
+            examples, held_out = self._split(examples, rng)
+        problem = self._problem(net, spec, examples)
+        validated_on = None if held_out is None else self._validation(net, spec, held_out, examples.y)
+        n_rows = len(examples.rows)
+        options = self._fit_options(1 if incremental else self.max_iter, n_rows)
+        optimizer = self._optimizer_for(net, incremental)
+        steps = optimizer if isinstance(optimizer, OptimizerState) else None
+        options.stopping = rule = Convergence(
+            record, net, steps, 0 if steps is None else n_rows, validated_on, early_stopping=early_stopping,
+            tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose,
+        )  # fmt: skip
+        if self.shuffle and steps is not None:
+            options.order = successive_shuffles(n_rows, rng)
+        return TrainingSetup(net, problem, optimizer, options, rule, incremental, rng)
 
-    def _problem(
-        self, net: Network, X: Any, y: Any, weights: np.ndarray | None, spec: LossSpec, name: str = "y"
-    ) -> training.Problem:
-        """Return what is minimized."""
+    def _continued(self, sizes: list[int]) -> Network:
+        """Return the present network, whose training goes on, checked."""
+        net = self._bound()
+        present = [len(b) for b in net.biases]
+        if present != sizes[1:]:
+            raise ValueError(
+                f"hidden_layer_sizes and y must be as in the first call, {present[:-1]} and {present[-1]} "
+                f"outputs, got {sizes[1:-1]} and {sizes[-1]}"
+            )
+        self._initializers(net)
+        return net
+
+    def _split(self, examples: Examples, rng: Any) -> tuple[Examples, Examples]:
+        """Return the examples to train on, and those that are set aside for validation."""
+        share = checks.check_real("validation_fraction", self.validation_fraction, 0.0, 1.0, above=True)
+        n = len(examples.rows)
+        train, val = train_test_split(
+            np.arange(n), random_state=rng, test_size=share, stratify=self._stratify(examples.y)
+        )
+        if len(val) < 2:
+            raise ValueError(
+                f"The validation set is too small, {len(val)} row: validation_fraction must be larger, "
+                f"got {share} of {n} rows"
+            )
+        return (
+            examples.take(train, f"the rows that validation_fraction={share} leaves to train on"),
+            examples.take(val, f"the {len(val)} rows that validation_fraction={share} sets aside"),
+        )
+
+    def _optimizer_for(self, net: Network, incremental: bool) -> OptimizerState | LBFGS:
+        """Return the optimizer of a training: with a fresh state, or the one that goes on."""
+        if self._is_lbfgs():
+            return self._lbfgs()
+        if not (incremental or self.warm_start == "optimizer") or not hasattr(self, "_optimizer"):
+            self._optimizer = self._portable_optimizer()
+        return self._optimizer.on(net)
+
+    def _problem(self, net: Network, spec: LossSpec, examples: Examples, name: str = "y") -> Problem:
+        """Return what a training minimizes; name: of the targets."""
+        X, y, weights = examples.rows, examples.y, examples.total_weights
         X, targets = data.matched(X, data.targets(y, spec, len(X), net.n_outputs, net.dtype, name=name))
         divisor = net.n_outputs if spec.name == "squared_error" else 1
         alpha, l1 = float(self.alpha), float(self.l1)
         n_threads = threads.asked(self.n_threads)
-        return training.Problem(
-            net._plan, net.params, X, targets, weights, spec, alpha, l1, n_threads, divisor
-        )
+        return Problem(net.plan, net.params, X, targets, weights, spec, alpha, l1, n_threads, divisor)
 
-    def _begin(self, first: bool, stopping: bool, validated: bool) -> None:
-        """Set the curves and counts that a training writes; only a first one empties them."""
-        state = self.__dict__
-        for name, value in (("t_", 0), ("loss_", np.nan), ("loss_curve_", []), ("_no_improvement_count", 0)):
-            if first or name not in state:
-                state[name] = value
-        if first or state.get("best_loss_") is None:
-            self.best_loss_ = None if stopping else np.inf
-        if first or "validation_scores_" not in state or (validated and self.validation_scores_ is None):
-            self.validation_scores_ = [] if validated else None
-            self.best_validation_score_ = -np.inf if validated else None
-        self.n_iter_ = 0
-
-    def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> tuple[Any, ...] | None:
-        """Return a validation set that was handed in: rows, targets, as given too, weights of both kinds."""
+    def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> Examples | None:
+        """Return a validation set that was given to `fit`, checked."""
         X, y, weights = validation
         if X is None and y is None and weights is None:
             return None
         if X is None or y is None:
             raise ValueError(f"{'X_val' if X is None else 'y_val'} must be given with the validation set")
-        X = validated(
-            self, X, name="X_val", accept_sparse=["csr", "csc"], **wanted(X, net.dtype), reset=False
-        )
+        X = validated(self, X, name="X_val", **conversion_settings(X, net.dtype), reset=False)
         rows = rows_of(X, net.dtype, "X_val")
         encoded = self._encode(y, "y_val")
         if len(encoded) != len(rows):
             raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
         weights = data.weights(weights, len(rows), name="sample_weight_val")
-        return rows, encoded, y, weights, self._class_weights(encoded, False)
+        of_classes = self._class_weights(encoded, False)
+        return Examples(rows, encoded, y, weights, of_classes, "X_val and y_val", "sample_weight_val")
 
     def _validation(
-        self,
-        net: Network,
-        spec: LossSpec,
-        place: str,
-        trained: np.ndarray,
-        X: Any,
-        y: np.ndarray,
-        raw_y: Any,
-        weights: np.ndarray | None,
-        of_classes: np.ndarray | None,
+        self, net: Network, spec: LossSpec, examples: Examples, y_train: np.ndarray
     ) -> Validation:
-        """Return loss and score on a validation set; a scorer that was asked for ignores class_weight."""
-        kind = "sample_weight_val" if "X_val" in place else "sample_weight"
-        both = data.weighed(place, **{kind: weights, "class_weight": of_classes})
-        loss = self._problem(net, X, y, both, spec, "y_val").mean_loss
+        """Return loss and score on a validation set; a scorer that the user names ignores class_weight."""
+        X, place = examples.rows, examples.place
+        loss = self._problem(net, spec, examples, "y_val").mean_loss
         scoring = self._default_scoring() if self.scoring is None else self.scoring
         if isinstance(scoring, str) and scoring == "loss":
             return Validation("loss", place, loss, None)
         if self.scoring is None:
-            varied = not (trained == trained[:1]).all()
+            varied = not (y_train == y_train[:1]).all()
 
             def score() -> float:
                 outputs = self._forward(net, X)
-                return self._score_of(outputs, y, both, varied) if np.isfinite(outputs).all() else np.nan
+                if not np.isfinite(outputs).all():
+                    return np.nan
+                return self._score_of(outputs, examples.y, examples.total_weights, varied)
 
             return Validation(scoring, place, loss, score)
         scorer = get_scorer(scoring)
-        # The rows are checked and have no names any more: a scorer is given an estimator that expects none
+        # The rows are checked and have lost their column names: a scorer is given an estimator without them
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
         view.__dict__.pop("feature_names_in_", None)
-        extra = {} if weights is None else {"sample_weight": weights}
+        extra = {} if examples.weights is None else {"sample_weight": examples.weights}
         matrix = X.matrix if isinstance(X, SparseRows) else X[:]
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
 
-        def asked() -> Any:
-            return scorer(view, matrix, raw_y, **extra)
+        def scored() -> Any:
+            return scorer(view, matrix, examples.raw_y, **extra)
 
-        def sound() -> bool:
+        def is_finite() -> bool:
             return bool(np.isfinite(self._forward(net, X)).all())
 
-        return Validation(name, place, loss, figure_of(name, place, asked, sound))
+        return Validation(name, place, loss, checked_score(name, place, scored, is_finite))
 
-    def _fit_options(self, epochs: int, n: int) -> training.FitOptions:
+    def _fit_options(self, epochs: int, n: int) -> FitOptions:
         """Return how long and how it trains; what ends it and the order of the rows come later."""
         batch = None
         if not self._is_lbfgs():
@@ -366,54 +358,54 @@ class BaseMLP(ParameterMixin):
                     f"batch_size must be at most the {n} rows, got {self.batch_size}: {n} is taken",
                     stacklevel=5,
                 )
-        return training.FitOptions(
-            epochs=epochs, batch_size=batch, clip_norm=self.clip_norm, ema=None, patience=None, min_delta=0.0,
-            max_seconds=self.max_seconds, shuffle=False, order=None, record="epoch",
-            callbacks=training.callbacks_of(self.callbacks), progress=self.progress, validate=None,
+        return FitOptions(
+            epochs=epochs, batch_size=batch, clip_norm=self.clip_norm, max_seconds=self.max_seconds,
+            shuffle=False, callbacks=callbacks_of(self.callbacks), progress=self.progress,
         )  # fmt: skip
 
-    def _fit_steps(self, ready: Ready) -> None:
-        """Train by steps over batches."""
-        net, problem, options, validation, stopping, _, rng = ready
-        n = len(problem.X)
-        optimizer = self._optimizer.on(net)
-        rate = self._optimizer.spec.rate
-        learning_rate = rate if isinstance(rate, SklearnLearningRate) else None
-        if learning_rate is not None:
-            learning_rate.begin(optimizer.n_steps, self.t_, n)
-        rows, first_step = np.arange(n), optimizer.n_steps
-
-        def order(epoch: int) -> np.ndarray:
-            """Shuffle the order that there is."""
-            nonlocal rows
-            shuffled = np.arange(n)
-            rng.shuffle(shuffled)
-            rows = rows[shuffled]
-            return rows
-
-        rule = Convergence(self, net, learning_rate, n, validation, stopping)
-        options.stopping, options.order = rule, order if self.shuffle else None
+    def _run(self, setup: TrainingSetup, begin: Callable[[], None]) -> History:
+        """Train, and copy the record of the training, also where it ends by an exception."""
+        net, problem, optimizer, options, rule, _, rng = setup
+        if options.callbacks:  # which may look at the estimator
+            options.callbacks = (lambda event: self._copy(rule.record), *options.callbacks)
         try:
-            history = training.train(net, problem, optimizer, options, rng)
+            return net._train(problem, optimizer, options, rng, begin)
+        finally:
+            if rule.history is not None:
+                self._copy(rule.record)
+
+    def _copy(self, record: TrainingRecord) -> None:
+        """Copy a record to the attributes."""
+        self.__dict__.update(record.attributes())
+
+    def _train_by_steps(self, setup: TrainingSetup, begin: Callable[[], None]) -> None:
+        """Train by steps over batches."""
+        net, problem, optimizer, _, rule, incremental, _ = setup
+        assert isinstance(optimizer, OptimizerState)
+        first_step = optimizer.n_steps
+        try:
+            history = self._run(setup, begin)
         except KeyboardInterrupt:
-            history = rule.history or History(problem.loss.name)
+            if rule.history is None:
+                raise
+            history = rule.history
             history.stopped_by = "interrupt"
             warnings.warn("training was interrupted: the weights are those of the last step", stacklevel=4)
         except DivergedError as error:
-            if not stopping:
+            if not rule.early_stopping:
                 error.args = (f"{NOT_FINITE} {error}",)
                 raise
-            history = rule.diverged()
-            assert validation is not None
+            assert rule.history is not None and rule.validation is not None
+            history = rule.history
+            rule.diverged(history)
+            self._copy(rule.record)
             best = f"the best validation score, {self.best_validation_score_:g}, has its weights in place"
             if rule.best is None:
-                best = f"there is no best validation score: {validation.name} was never finite on "
-                best += validation.place
+                best = f"there is no best validation score: {rule.validation.name} was never finite on "
+                best += rule.validation.place
             warnings.warn(f"{error}\nWith early_stopping {best}.", ConvergenceWarning, stacklevel=4)
-        finally:
-            rule.restore_best()
         self.history_ = history
-        if history.stopped_by == "epochs" and not ready.incremental:
+        if history.stopped_by == "epochs" and not incremental:
             recent = history.loss[-10:]
             self._warn(
                 net, problem,
@@ -422,36 +414,29 @@ class BaseMLP(ParameterMixin):
                 f"max_iter, a {'larger' if recent[-1] < recent[0] else 'smaller'} learning_rate_init, or a "
                 f"larger tol than {self.tol:g}.",
             )  # fmt: skip
-        if not ready.incremental and history.stopped_by not in ("diverged", "interrupt"):
+        if not incremental and history.stopped_by not in ("diverged", "interrupt"):
             rule.warn(problem, history, optimizer.n_steps - first_step)
 
-    def _warn(self, net: Network, problem: training.Problem, what: str) -> None:
+    def _warn(self, net: Network, problem: Problem, what: str) -> None:
         """Warn that a training has not converged, with what can be measured."""
         with np.errstate(all="ignore"):
-            found = diagnosis.findings(net, problem, [], 100)  # quickly: a search warns often
-        listed = "".join(f"\n- {finding}" for finding in found)
-        measured = f" What can be measured:{listed}" if found else ""
-        warnings.warn(what + measured, ConvergenceWarning, stacklevel=5)
+            measured = diagnosis.findings(net, problem, [], 100)  # of few rows: a grid search warns often
+        warnings.warn(what + diagnosis.as_list(measured), ConvergenceWarning, stacklevel=5)
 
-    def _fit_lbfgs(self, ready: Ready) -> None:
+    def _train_by_lbfgs(self, setup: TrainingSetup, begin: Callable[[], None]) -> None:
         """Train by L-BFGS over all rows."""
-        net, problem, options, validation = ready[:4]
-        spec = self.solver
-        if not isinstance(spec, LBFGS):
-            # ftol and the trials of a line search are SciPy's own, as there
-            ftol = 1e7 * float(np.finfo(float).eps)
-            spec = LBFGS(gtol=self.tol, ftol=ftol, line_search=20, max_evaluations=self.max_fun)
-        options.stopping = rule = Convergence(self, net, None, 0, validation, False, ends=False)
+        net, problem, record = setup.net, setup.problem, setup.rule.record
         try:
-            history = lbfgs.minimize(net, problem, spec, options)
+            history = self._run(setup, begin)
         except DivergedError as error:
             error.args = (f"{NOT_FINITE} {error}",)
             raise
         self.history_ = history
-        self.n_iter_ = len(history.rate)
+        record.n_epochs = len(history.rate)
         loss, penalty = problem.cost_and_gradient(net.params, np.empty_like(net.params))
-        self.loss_ = loss / problem.divisor + penalty
-        self.best_loss_ = min(self.best_loss_, self.loss_)
+        record.loss = loss / problem.divisor + penalty
+        record.best_loss = min(record.best_loss, record.loss)
+        self._copy(record)
         tries = {
             "epochs": "a larger max_iter",
             "evaluations": f"a larger max_fun than {self.max_fun}",
@@ -463,12 +448,12 @@ class BaseMLP(ParameterMixin):
                 f"lbfgs failed to converge after {self.n_iter_} iteration(s), at the loss {self.loss_:g}. "
                 f"Try {tries[history.stopped_by]}.",
             )  # fmt: skip
-        rule.warn(problem, history, len(history.rate))
+        setup.rule.warn(problem, history, len(history.rate))
 
     # What can be asked of it
 
     def _rows(self, X: Any, net: Network) -> Any:
-        """Return X as the core reads it: unchanged where it is so, else through scikit-learn's door."""
+        """Return X as the core reads it: unchanged if possible, and otherwise validated by scikit-learn."""
         if (
             type(X) is np.ndarray
             and X.dtype == net.dtype
@@ -480,15 +465,15 @@ class BaseMLP(ParameterMixin):
             and _core.all_finite(X)
         ):
             return X
-        X = validated(self, X, accept_sparse=["csr", "csc"], **wanted(X, "numeric"), reset=False)
+        X = validated(self, X, **conversion_settings(X, "numeric"), reset=False)
         return rows_of(X, net.dtype, fits=False)
 
     def _forward(self, net: Network, rows: Any, logits: bool = False) -> np.ndarray:
         """Return outputs, or logits, (N, O) for rows that are checked."""
         if len(rows) <= FEW and not logits and isinstance(rows, np.ndarray):
-            return net(rows)  # which the core has a quick way for
+            return net(rows)  # for which the core has a fast path
         out = np.empty((len(rows), net.n_outputs), net.dtype)
-        write_outputs(net._plan, net.params, rows, out, logits, threads.asked(self.n_threads))
+        write_outputs(net.plan, net.params, rows, out, logits, threads.asked(self.n_threads))
         return out
 
     def _ask(self, X: Any, logits: bool = False) -> np.ndarray:
@@ -576,7 +561,7 @@ class BaseMLP(ParameterMixin):
             self._bound()
         state = dict(super().__getstate__())
         if "_net" in state:  # whose views they are
-            del state["coefs_"], state["intercepts_"]
+            del state["coefs_"], state["intercepts_"], state["_views"]
         return {**state, "_dnn_version": _version()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

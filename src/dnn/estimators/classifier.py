@@ -18,7 +18,7 @@ from ..data import arrays as data
 from ..losses import LogLoss, Loss
 from ..predictor import MethodPredictor, as_it_is, first_column
 from .base import BaseMLP
-from .input import validated, wanted
+from .input import conversion_settings, validated
 from .labels import Labels
 from .partial_fit import available_for_steps
 
@@ -434,9 +434,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         fresh = first or "_labels" not in vars(self)
         if fresh and incremental and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        X, y = validated(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, **wanted(X, dtype), reset=first
-        )
+        X, y = validated(self, X, y, multi_output=True, **conversion_settings(X, dtype), reset=first)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if fresh:
@@ -484,7 +482,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weights))
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        # As there: for two classes alone
+        # scikit-learn does the same: it stratifies by two classes only
         return np.where(y[:, 0] > 0, "True", "False") if self._labels.kind == "binary" else None
 
     def _class_weights(self, y: np.ndarray, incremental: bool) -> np.ndarray | None:

@@ -118,11 +118,12 @@ def layers_given(
     for layer, W in enumerate(coefs):
         array = data.numbers(W, f"coefs_[{layer}]")
         n_out = n_outputs if layer + 1 == len(coefs) else None
-        wanted = tuple("any number" if n is None else n for n in (n_in, n_out))
+        expected = tuple("any number" if n is None else n for n in (n_in, n_out))
         if array.ndim != 2 or 0 in array.shape or any(
             n is not None and n != size for n, size in zip((n_in, n_out), array.shape, strict=True)
         ):  # fmt: skip
-            raise ValueError(f"coefs_[{layer}] must have shape ({wanted[0]}, {wanted[1]}), got {array.shape}")
+            shape = f"({expected[0]}, {expected[1]})"
+            raise ValueError(f"coefs_[{layer}] must have shape {shape}, got {array.shape}")
         n_in = array.shape[1]
         found.append(array)
     for layer, b in enumerate(intercepts):
@@ -139,16 +140,18 @@ def layers_given(
     return found
 
 
-def wanted(X: Any, dtype: Any) -> dict[str, Any]:
+def conversion_settings(X: Any, dtype: Any) -> dict[str, Any]:
     """Return how scikit-learn is to convert X: not a memory map, which it would copy whole."""
-    return {"dtype": "numeric", "order": None} if blocks.is_mapped(X) else {"dtype": dtype, "order": "C"}
+    if blocks.is_mapped(X):
+        return {"accept_sparse": ["csr", "csc"], "dtype": "numeric", "order": None}
+    return {"accept_sparse": ["csr", "csc"], "dtype": dtype, "order": "C"}
 
 
-def network_dtype(dtype: np.dtype[Any], wanted: Any) -> Any:
-    """Return the precision of a network for X of a dtype: that which is wanted, or one of several."""
-    if not isinstance(wanted, tuple):
-        return wanted
-    return dtype if dtype in wanted else wanted[0]
+def network_dtype(dtype: np.dtype[Any], allowed: Any) -> Any:
+    """Return the precision of a network for X of a dtype: the one that is allowed, or one of several."""
+    if not isinstance(allowed, tuple):
+        return allowed
+    return dtype if dtype in allowed else allowed[0]
 
 
 def rows_of(X: Any, dtype: np.dtype[Any], name: str = "X", fits: bool = True) -> Any:
@@ -164,8 +167,8 @@ def rows_of(X: Any, dtype: np.dtype[Any], name: str = "X", fits: bool = True) ->
     return rows
 
 
-def some(rows: Any, which: np.ndarray) -> Any:
-    """Return some rows of an array, of SparseRows or BlockRows, as the same; None of None.
+def take_rows(rows: Any, which: np.ndarray) -> Any:
+    """Return the given rows of an array, of SparseRows or BlockRows, as the same type; None for None.
 
     Those of a large memory map are not read yet.
     """

@@ -18,7 +18,7 @@ from ..initializers import initializers_of
 from ..layers import Activation, activation_of, layers_of
 from ..optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, RMSprop
 from ..schedules import Schedule
-from .convergence import PortableOptimizer, SklearnLearningRate
+from .optimizer import PortableOptimizer, SklearnLearningRate
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -158,8 +158,16 @@ class ParameterMixin(BaseEstimator):  # type: ignore[misc]
     def _is_lbfgs(self) -> bool:
         return isinstance(self.solver, LBFGS) or is_word(self.solver, "lbfgs")
 
+    def _lbfgs(self) -> LBFGS:
+        """Return L-BFGS as the parameters describe it."""
+        if isinstance(self.solver, LBFGS):
+            return self.solver
+        # ftol and the trials of a line search are SciPy's own, as in scikit-learn
+        ftol = 1e7 * float(np.finfo(float).eps)
+        return LBFGS(gtol=self.tol, ftol=ftol, line_search=20, max_evaluations=self.max_fun)
+
     def _portable_optimizer(self) -> PortableOptimizer:
-        """Return the optimizer that the parameters ask for, with a fresh state."""
+        """Return the optimizer that the parameters describe, with a fresh state."""
         if isinstance(self.solver, Optimizer):
             return PortableOptimizer(self.solver, self.weight_decay)
         kind = self.learning_rate if self.solver == "sgd" else "constant"

@@ -15,7 +15,7 @@ from ..data.arrays import numbers
 from ..losses import Huber, Loss, Quantile
 from ..predictor import MethodPredictor, as_it_is, first_column
 from .base import BaseMLP
-from .input import validated, wanted
+from .input import conversion_settings, validated
 from .parameters import are_sizes
 from .partial_fit import available_for_steps
 
@@ -283,8 +283,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         >>> reg.fit([[0.0], [1.0]], [0.0, 1.0]).predict([[0.5]]).shape
         (1, 2)
         """
-        found: np.ndarray = self._answer()(self._ask(X))
-        return found
+        outputs = self._ask(X)
+        predictions: np.ndarray = self._decoder(outputs.shape[1])(outputs)
+        return predictions
 
     def predictor(self) -> MethodPredictor:
         """Return `predict` of the regressor as it is now as a quick function of X alone.
@@ -302,7 +303,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         [7.0]
         """
         net = self._bound()
-        return MethodPredictor(net, self._answer(), False)
+        return MethodPredictor(net, self._decoder(net.n_outputs), False)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R2 of `predict`; for several quantiles the mean of their D2, a share of the loss.
@@ -334,9 +335,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         levels = self.loss.levels if isinstance(self.loss, Quantile) else ()
         return levels if isinstance(levels, tuple) else (levels,)
 
-    def _answer(self) -> Any:
-        """Return what makes predictions of outputs."""
-        if self._bound().n_outputs == 1:
+    def _decoder(self, n_outputs: int) -> Any:
+        """Return the function from outputs (N, n_outputs) to predictions."""
+        if n_outputs == 1:
             return first_column
         return _rising if len(self._levels()) > 1 else as_it_is
 
@@ -354,10 +355,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def _read_targets(
         self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
     ) -> tuple[Any, Any]:
-        X, y = validated(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, **wanted(X, dtype),
-            reset=first,
-        )  # fmt: skip
+        settings = conversion_settings(X, dtype)
+        X, y = validated(self, X, y, multi_output=True, y_numeric=True, **settings, reset=first)
         return X, self._encode(y)
 
     def _encode(self, y: Any, name: str = "y") -> np.ndarray:

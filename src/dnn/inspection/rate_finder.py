@@ -10,6 +10,7 @@ import numpy as np
 from .. import optimizers
 from .._checks import Random, check_integer, check_real, generator_of
 from ..network import Network
+from ..training.problem import examples_of
 
 # The trial run ends where the loss is this many times the size of the first losses above its lowest.
 DIVERGED = 3.0
@@ -143,7 +144,8 @@ def find_rate(
     n_steps = check_integer("n_steps", n_steps, 10)
     batch_size = check_integer("batch_size", batch_size, 1)
     rng = generator_of(random_state)
-    rows = net._examples(X, y, loss)[1]  # all at once, so that an error names the row as the caller counts it
+    # All rows at once, so that an error names the row as the caller counts it
+    _, rows, _ = examples_of(net, X, y, loss)
     targets = np.asarray(y)
     twin = net.copy()
     state = twin.optimizer(optimizer)

@@ -1,4 +1,4 @@
-"""What can be measured when training fails: computed only then."""
+"""Findings on a training that has failed or made no progress; they are computed only then."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from .history import History, NoProgressWarning
 if TYPE_CHECKING:
     from ..losses import LossSpec
     from ..network import Network
-    from .loop import Problem
+    from .problem import Problem
 
-SPREAD = 100.0  # inputs or targets of a larger spread, or mean, are called unscaled
-EPOCHS, STEPS = 5, 100  # so many without a fall are no progress
-LOOKED_AT, NUMBERS = 1000, 1 << 20  # rows, and no more numbers of theirs: a sparse X may be wide
-# A loss that rose to so many times the first, in more than a few steps, and one that has not fallen by this
-# share in the second half of a training, are held against that of a constant prediction; so is one at which
-# training ended by itself.
+SPREAD = 100.0  # inputs or targets with a larger standard deviation, or mean, are called unscaled
+EPOCHS, STEPS = 5, 100  # this many without a fall of the loss are no progress
+SAMPLE_ROWS, SAMPLE_VALUES = 1000, 1 << 20  # that are read; a sparse X may have very many columns
+# A loss is compared with that of a constant prediction where it has risen to EXPLODED times the first one, in
+# at least EXPLODED_STEPS steps, where it has not fallen by the share STALLED in the second half of the
+# training, and where the training ended by itself.
 EXPLODED, EXPLODED_STEPS, STALLED = 100.0, 10, 0.01
-# A loss of more than so many constant predictions is a failure; where training ended by itself, as a large
-# tolerance may make it do early on purpose, more than the second.
+# More than WORSE times the loss of a constant prediction is a failure. Where the training ended by itself,
+# which a large tolerance may do early on purpose, only more than MUCH_WORSE times.
 WORSE, MUCH_WORSE = 1.1, 10.0
-# Columns whose quartiles, of a few rows, are closer than this in units of their size are looked at for values
-# that become equal in float32, where the spread is more than float64 rounds: a tenth of them is a loss.
+# A column whose quartiles, in a few rows, are closer than NARROW times its size is searched for values that
+# become equal in float32, unless its range is within the rounding of float64, NOISE. A warning is due where
+# the share LOST of the distinct values is lost.
 FEW_ROWS, FEW_NUMBERS, FEW_COLUMNS = 64, 1 << 18, 100
 NARROW, NOISE, LOST = 1e-3, 1e-12, 0.1
 
@@ -44,27 +45,31 @@ def warn(
     category: type[Warning] = NoProgressWarning,
     by_score: bool = False,
 ) -> None:
-    """Warn of a training that has ended and got nowhere with the weights that are now in place.
+    """Warn of a training that has made no progress to the weights that are now in place.
 
     by_score: whether a score has ended it, which may have been early on purpose.
     """
-    said, losses = "", history.loss
+    message, losses = "", history.loss
     with np.errstate(all="ignore"):
         worse = worse_than_constant(net, problem, history, n_steps, by_score)
         stuck = no_progress(losses, n_steps) and any(history.rate)
-        found = findings(net, problem, costs) if worse or stuck else []
+        measured = findings(net, problem, costs) if worse or stuck else []
     if worse:
-        said = worse
-    elif stuck and found:  # without a finding, it may as well have been trained already
-        said = f"the loss has not fallen in {len(losses)} epochs: {losses[0]:g}, then {losses[-1]:g}."
-    if said:
-        listed = "".join(f"\n- {finding}" for finding in found)
-        measured = f" What can be measured:{listed}" if found else ""
-        warnings.warn(said + measured, category, stacklevel=stacklevel)
+        message = worse
+    elif stuck and measured:  # without a finding, the network may have been trained before
+        message = f"the loss has not fallen in {len(losses)} epochs: {losses[0]:g}, then {losses[-1]:g}."
+    if message:
+        warnings.warn(message + as_list(measured), category, stacklevel=stacklevel)
+
+
+def as_list(measured: list[str]) -> str:
+    """Return findings as the end of a message, one per line; "" for none."""
+    listed = "".join(f"\n- {finding}" for finding in measured)
+    return f" What can be measured:{listed}" if listed else ""
 
 
 def warn_never_finite(figure: str, place: str, last: float, stacklevel: int) -> None:
-    """Warn that a figure that was to choose weights never could."""
+    """Warn that a loss or score that chooses the weights was never finite."""
     warnings.warn(
         f"{figure} on {place} was not finite after any epoch (the last was {last:g}): it could choose no "
         "weights and end no training, and the weights of the last epoch are kept",
@@ -76,7 +81,7 @@ def warn_never_finite(figure: str, place: str, last: float, stacklevel: int) -> 
 def worse_than_constant(
     net: Network, problem: Problem, history: History, n_steps: int, by_score: bool
 ) -> str:
-    """Return a sentence where the network is worse than a constant prediction, otherwise "".
+    """Return a sentence if the network is worse than a constant prediction, otherwise "".
 
     The loss of a constant is computed only where the losses of a training are suspicious.
     """
@@ -94,7 +99,7 @@ def worse_than_constant(
     ended = not by_score and history.stopped_by in ("tol", "patience", "converged", "line_search")
     if not (exploded or stalled or ended):
         return ""
-    compared = against_constant(net, problem)
+    compared = loss_and_constant_loss(net, problem)
     if compared is None:
         return ""
     own, constant = compared
@@ -110,12 +115,12 @@ def worse_than_constant(
     )
 
 
-def against_constant(net: Network, problem: Problem) -> tuple[float, float] | None:
-    """Return the mean loss of the network and of the best constant outputs on some of the rows.
+def loss_and_constant_loss(net: Network, problem: Problem) -> tuple[float, float] | None:
+    """Return the mean loss of the network, and that of the best constant outputs, on a sample of the rows.
 
-    None where the constant is not known, or so good that nothing could be better: targets that are all equal.
+    None where the constant is not known, or cannot be improved because all targets are equal.
     """
-    step = max(1, len(problem.X) // max(1, min(LOOKED_AT, NUMBERS // problem.plan.n_inputs)))
+    step = max(1, len(problem.X) // max(1, min(SAMPLE_ROWS, SAMPLE_VALUES // problem.plan.n_inputs)))
     rows = slice(None, None, step)
     weights = None if problem.weights is None else problem.weights[rows]
     if problem.loss.function is not None or (weights is not None and not weights.any()):
@@ -149,7 +154,7 @@ def _best_logits(
     classes: np.ndarray | None,
     weights: np.ndarray | None,
 ) -> np.ndarray | None:
-    """Return the Z (O,) of the last layer with which a loss is about lowest where all rows have the same."""
+    """Return the logits (O,) that give about the lowest loss where all rows have the same logits."""
     if Y is None:
         Y = np.eye(n_outputs)[classes]
     if loss.name != "log_loss" and (np.ptp(Y, axis=0) <= 1e-6 * np.abs(Y).max(axis=0)).all():
@@ -166,27 +171,27 @@ def _best_logits(
     even = 0.5 if output == "sigmoid" else best.mean()
     share = np.clip((1 - smoothing) * best + smoothing * even, 1e-15, 1)
     if output == "sigmoid":
-        found: np.ndarray = np.log(share) - np.log(np.maximum(1 - share, 1e-15))
+        logits: np.ndarray = np.log(share) - np.log(np.maximum(1 - share, 1e-15))
     elif output == "softmax":
-        found = np.log(share)
+        logits = np.log(share)
     elif output == "exp":
-        found = np.log(np.maximum(best, 1e-30))
+        logits = np.log(np.maximum(best, 1e-30))
     elif output == "softplus":
         best = np.maximum(best, 1e-30)
-        found = best + np.log(-np.expm1(-best))
+        logits = best + np.log(-np.expm1(-best))
     elif output == "tanh":
-        found = np.arctanh(np.clip(best, -1 + 1e-12, 1 - 1e-12))
+        logits = np.arctanh(np.clip(best, -1 + 1e-12, 1 - 1e-12))
     elif output == "identity":
-        found = best
+        logits = best
     else:
         return None
-    return found
+    return logits
 
 
 def warn_of_rounding(X: Any, y: Any, dtype: np.dtype[Any], stacklevel: int) -> None:
     """Warn of a column of X or y whose different values become equal when they are converted to float32.
 
-    X, y: as they are handed in. Some rows are looked at, and of most columns only a few.
+    X, y: as the caller gave them. A sample of the rows is read, and of most columns only a few values.
     """
     for name, given in (("X", X), ("y", y)):
         for column, before, after, n_rows in lost_values(given, dtype):
@@ -197,11 +202,14 @@ def warn_of_rounding(X: Any, y: Any, dtype: np.dtype[Any], stacklevel: int) -> N
                 NoProgressWarning,
                 stacklevel=stacklevel,
             )
-            break  # one tells enough
+            break  # one warning for each array is enough
 
 
 def lost_values(given: Any, dtype: np.dtype[Any]) -> list[tuple[int, int, int, int]]:
-    """Return columns whose values become equal in float32: number, values before, after, rows looked at."""
+    """Return the columns in which different values become equal in float32.
+
+    Each as its index, the number of distinct values before and after, and the number of rows read.
+    """
     if dtype != np.float32 or not (isinstance(given, (list, tuple)) or hasattr(given, "__array__")):
         return []
     array = given if isinstance(given, np.ndarray) else np.asarray(given)
@@ -214,13 +222,13 @@ def lost_values(given: Any, dtype: np.dtype[Any]) -> list[tuple[int, int, int, i
     few = np.sort(table[:: max(1, len(table) // n_few)].astype(np.float64), axis=0)
     low, high = few[len(few) // 4], few[-1 - len(few) // 4]
     narrow = np.flatnonzero(high - low < NARROW * np.maximum(np.abs(low), np.abs(high)))
-    found = []
+    lossy = []
     for column in narrow[:FEW_COLUMNS]:
-        values = table[:: max(1, len(table) // LOOKED_AT), column].astype(np.float64)
+        values = table[:: max(1, len(table) // SAMPLE_ROWS), column].astype(np.float64)
         before, after = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
         if np.ptp(values) > NOISE * np.abs(values).max() and before - after > LOST * before:
-            found.append((int(column), before, after, len(values)))
-    return found
+            lossy.append((int(column), before, after, len(values)))
+    return lossy
 
 
 def no_progress(losses: list[float], n_steps: int) -> bool:
@@ -230,38 +238,38 @@ def no_progress(losses: list[float], n_steps: int) -> bool:
     return min(losses[1:]) >= losses[0] - 1e-3 * abs(losses[0])
 
 
-@np.errstate(all="ignore")  # of numbers that are too large, which are what is looked for
-def findings(net: Network, problem: Problem, costs: list[float], n_rows: int = LOOKED_AT) -> list[str]:
-    """Return what stands out in inputs, targets, costs of the last steps, and hidden layers, a line each."""
-    step = max(1, len(problem.X) // max(1, min(n_rows, NUMBERS // problem.plan.n_inputs)))
-    found = []
+@np.errstate(all="ignore")  # values that overflow are among the findings
+def findings(net: Network, problem: Problem, costs: list[float], n_rows: int = SAMPLE_ROWS) -> list[str]:
+    """Return findings on the inputs, the targets, the costs of the last steps and the hidden layers."""
+    step = max(1, len(problem.X) // max(1, min(n_rows, SAMPLE_VALUES // problem.plan.n_inputs)))
+    measured = []
     mean, std = problem.column_moments(n_rows, step)
     worst = int(np.argmax(np.maximum(std, np.abs(mean))))
     if max(std[worst], abs(mean[worst])) > SPREAD:
-        found.append(
+        measured.append(
             f"inputs unscaled: column {worst} has a spread of {std[worst]:.2g} around {mean[worst]:.2g}"
         )
     if problem.targets.Y is not None:
         Y = np.asarray(problem.targets.Y[::step], dtype=np.float64)
         if Y.std() > SPREAD or (0 < Y.std() < 1 / SPREAD and problem.loss.name != "log_loss"):
-            found.append(f"targets unscaled: a spread of {Y.std():.2g}")
+            measured.append(f"targets unscaled: a spread of {Y.std():.2g}")
     rises = 0
     while rises + 1 < len(costs) and not costs[-1 - rises] <= costs[-2 - rises]:
         rises += 1
     if rises >= 3:
-        found.append(f"rate too high: the loss rose {rises} steps in a row, to {costs[-1]:.3g}")
-    return found + dead_units(net, np.ascontiguousarray(problem.X[::step]))
+        measured.append(f"rate too high: the loss rose {rises} steps in a row, to {costs[-1]:.3g}")
+    return measured + dead_units(net, np.ascontiguousarray(problem.X[::step]))
 
 
 def dead_units(net: Network, X: np.ndarray) -> list[str]:
-    """Return a line for each hidden layer in which most units give the same for every row."""
+    """Return a line for each hidden layer in which most units have the same output for every row."""
     _, cache = net.forward(X)
-    found = []
+    measured = []
     for number, (A, layer) in enumerate(zip(cache.A[:-1], net.layers[:-1], strict=True), 1):
         if len(A) < 2 or not np.isfinite(A).all():
             continue
         dead = int((np.ptp(A, axis=0) <= 1e-6 * max(1e-30, float(np.abs(A).max()))).sum())
         if 2 * dead >= layer.units:
             what = "dead" if not A.any(axis=0).all() else "the same for every row"
-            found.append(f"{dead} of {layer.units} units {what} in layer {number}")
-    return found
+            measured.append(f"{dead} of {layer.units} units {what} in layer {number}")
+    return measured

@@ -1,4 +1,4 @@
-"""What a training tells: its history, the event of an epoch that has ended, what went wrong."""
+"""What a training reports: its history, the event at the end of an epoch, errors and warnings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class DivergedError(ValueError):
-    """Training came to a loss or to weights that are not finite; the last good weights are in place.
+    """A loss or a weight is no longer finite; the last good weights are in place.
 
     Attributes
     ----------
@@ -30,15 +30,16 @@ class DivergedError(ValueError):
     def __init__(self, epoch: int, last_loss: float, what: str, findings: Sequence[str] = ()) -> None:
         self.epoch = epoch
         self.last_loss = last_loss
-        found = "".join(f"\n- {finding}" for finding in findings)
+        listed = "".join(f"\n- {finding}" for finding in findings)
         super().__init__(
             f"training diverged in epoch {epoch}: {what}; the last finite loss of a batch was {last_loss:g}. "
             "Try a lower rate, inputs scaled to a spread of about 1, or dtype='float64'. "
-            f"The last good weights are in place.{found and ' What can be measured:'}{found}"
+            f"The last good weights are in place.{listed and ' What can be measured:'}{listed}"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Made of its arguments otherwise, which are others: an error of a worker would end the whole pool
+        # By default it would be made from `args`, which are not those of __init__: unpickling the error of a
+        # worker would fail, and end the whole pool
         return _error_again, (type(self), self.args, vars(self))
 
 
@@ -50,10 +51,10 @@ def _error_again(kind: type[DivergedError], args: tuple[Any, ...], state: dict[s
 
 
 class NoProgressWarning(UserWarning):
-    """Training got nowhere, or cannot get far; the message says what can be measured.
+    """Training made no progress, or cannot make much; the message says what can be measured.
 
-    The loss did not fall, or ended above that of a constant prediction; no figure of the validation set was
-    finite, so that it could choose no weights; or numbers that differ became equal in float32.
+    The loss did not fall, or ended above that of a constant prediction; no validation loss or score was
+    finite, so that it could choose no weights; or different values became equal in float32.
 
     Examples
     --------
@@ -69,7 +70,7 @@ class NoProgressWarning(UserWarning):
 
 @dataclass
 class History:
-    """What happened in a `fit`.
+    """The history of a training, which `Network.fit` returns.
 
     Attributes
     ----------
@@ -117,7 +118,7 @@ class History:
         return plotting.learning_curve(self, ax)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything in a dict of plain numbers and lists, as JSON takes it.
+        """Return everything in a dict of numbers, strings and lists, which JSON accepts.
 
         Examples
         --------
@@ -132,7 +133,7 @@ class History:
 
 
 class Event:
-    """What a callback is given at the end of an epoch.
+    """The argument of a callback at the end of an epoch.
 
     Attributes
     ----------

@@ -13,7 +13,9 @@ from ..data import blocks
 from ..data.arrays import Targets, matched
 from ..optimizers import LBFGS
 from .history import DivergedError, History
-from .loop import EpochEnd, FitOptions, Problem
+from .options import FitOptions
+from .problem import Problem
+from .stopping import EpochEnd
 from .trainers import layer_slices
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class _Stop(Exception):
 
 
 def _wide(rows: Any) -> Any:
-    """Return rows in float64: a large memory map in blocks as they are read, all else at once."""
+    """Return rows in float64: a large memory map in blocks as they are read, everything else at once."""
     large = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.size * 8 > blocks.BLOCK
     if large and blocks.is_mapped(rows):
         rows = blocks.BlockRows(rows, rows.dtype)
@@ -33,7 +35,7 @@ def _wide(rows: Any) -> Any:
 
 
 def refuse(net: Network, problem: Problem, options: FitOptions) -> None:
-    """Raise for what a training by L-BFGS cannot have."""
+    """Raise ValueError for options that a training by L-BFGS does not have."""
     for name, default in (("clip_norm", None), ("ema", None), ("order", None)):
         if getattr(options, name) != default:
             raise ValueError(f"{name} must not be given with L-BFGS, which has no batches")
@@ -51,7 +53,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, options: FitOptions) -
     problem = replace(problem, X=X, targets=targets)
     history = History(problem.loss.name)
     start = net.params.astype(wide)
-    # What is trained: everything, of which no copy is made, or the elements of a mask
+    # The parameters that are trained: all of them, which makes no copy, or those of a mask
     free: Any = slice(None)
     if any(net.frozen):
         free = np.ones(net.n_params, dtype=bool)
@@ -74,7 +76,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, options: FitOptions) -
         if not costs:
             if not np.isfinite(value):
                 raise DivergedError(0, float("nan"), f"the cost of the first weights is {value}")
-            history.loss.append(value)  # as of an epoch: the cost before its step
+            history.loss.append(value)  # as in other trainings, the cost before the step
         costs.append(value)
         return value, grad[free]
 
@@ -106,7 +108,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, options: FitOptions) -
         history.seconds = time.perf_counter() - began
         epoch_end.close()
     if len(history.loss) > 1:
-        history.loss.pop()  # the cost after the last iteration: nothing was done with it
+        history.loss.pop()  # the cost after the last iteration, which began no other
     if options.record == "step":
         history.step_loss = costs
     if not _core.all_finite(net.params):

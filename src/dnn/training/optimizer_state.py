@@ -1,9 +1,8 @@
-"""An optimizer at work on a network, and the lock that lets one writer at a time change its parameters."""
+"""An optimizer at work on a network."""
 
 from __future__ import annotations
 
 import copy
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,30 +10,10 @@ import numpy as np
 from .. import _checks as checks
 from .. import _core, optimizers, schedules
 from ..data import arrays as data
+from .write_lock import WriteLock
 
 if TYPE_CHECKING:
     from ..network import Network
-
-
-class WriteLock:
-    """Lets one training at a time write the parameters of a network, and counts how often that was done."""
-
-    def __init__(self) -> None:
-        self.changes = 0
-        self._lock = threading.Lock()
-
-    def writing(self, what: str) -> WriteLock:
-        """Take it for a ``with`` block, or raise RuntimeError if another holds it."""
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(f"{what} must not be called on a network that is in training")
-        return self
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self.changes += 1
-        self._lock.release()
 
 
 class OptimizerState:
@@ -66,9 +45,11 @@ class OptimizerState:
     [0.5, 1.0, 0.5]
     """
 
-    def __init__(self, spec: optimizers.Optimizer, net: Network) -> None:
+    def __init__(self, spec: optimizers.Optimizer, net: Network, lock: WriteLock) -> None:
         self.spec = spec
         self.net = net
+        # What a step needs of the network; looking it up takes as long as a small step
+        self._target: tuple[_core.Plan, np.ndarray, WriteLock] | None = (net.plan, net.params, lock)
         self.info = _core.OPTIMIZERS[spec.kernel]
         self.hyper = spec.hyper
         self.weight_decay = float(getattr(spec, "weight_decay", 0.0))
@@ -82,17 +63,18 @@ class OptimizerState:
     @property
     def params(self) -> np.ndarray:
         """The parameters (P,) that it updates, the network's own."""
-        return self.net._params
+        return self.net.params
 
     def __copy__(self) -> OptimizerState:
         return copy.deepcopy(self, {id(self.net): self.net})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: item for name, item in vars(self).items() if name != "info"}
+        return {name: item for name, item in vars(self).items() if name not in ("info", "_target")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self.info = _core.OPTIMIZERS[self.spec.kernel]
+        self._target = None  # a network that holds this state is not complete yet
         self.slots = _core.zeros(state["slots"].shape, state["slots"].dtype)  # aligned, as it was
         self.slots[:] = state["slots"]
 
@@ -111,7 +93,7 @@ class OptimizerState:
         RuntimeError
             If the network is in training elsewhere.
         """
-        params = self.params
+        plan, params, lock = self._target or self._find_target()
         if np.shape(grad) != params.shape:
             raise ValueError(f"grad must have shape {params.shape}, got {np.shape(grad)}")
         if (
@@ -126,12 +108,17 @@ class OptimizerState:
             rate = float(self.schedule.rates(self.n_steps, 1, 1)[0])
         else:
             rate = checks.check_real("rate", rate, 0.0)
-        net = self.net
-        with net._write_lock.writing("step"):
-            _core.update(
-                net._plan, params, grad, optimizer_args(self, frozen_of(net)), rate, self.n_steps + 1
-            )
+        with lock.writing("step"):
+            args = optimizer_args(self, frozen_of(self.net))
+            _core.update(plan, params, grad, args, rate, self.n_steps + 1)
             self.n_steps += 1
+
+    def _find_target(self) -> tuple[_core.Plan, np.ndarray, WriteLock]:
+        """Return what a step needs of the network, which a state that was unpickled does not know yet."""
+        target = self.net.optimizer(self.spec)._target
+        assert target is not None
+        self._target = target
+        return target
 
 
 def optimizer_args(
@@ -139,13 +126,9 @@ def optimizer_args(
 ) -> _core.OptimizerArgs:
     """Return an optimizer and its state as the core takes them."""
     return _core.OptimizerArgs(
-        optimizer.info.index,
-        optimizer.hyper,
-        optimizer.slots,
-        optimizer.weight_decay,
-        frozen=frozen,
+        optimizer.info.index, optimizer.hyper, optimizer.slots, optimizer.weight_decay, frozen=frozen,
         **others,
-    )
+    )  # fmt: skip
 
 
 def frozen_of(net: Network) -> np.ndarray | None:

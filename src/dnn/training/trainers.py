@@ -1,23 +1,23 @@
-"""What does the steps of a training over rows in blocks, in place of the core's Trainer."""
+"""Trainers do the steps of a training: the core's, or one of these for rows that are read in blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 
 from .. import _core
-from ..data.blocks import BlockRows
-
-if TYPE_CHECKING:
-    from .loop import Problem
-
-PythonLoss: TypeAlias = "Callable[[Any, np.ndarray], float] | None"
+from ..data.blocks import HELD, BlockRows
+from ..data.sparse import SparseRows, core_rows
+from .checkpoint import RunningAverage
+from .optimizer_state import OptimizerState, optimizer_args
+from .options import FitOptions
+from .problem import Problem
 
 
 class Trainer(Protocol):
-    """What does steps of a training, as the core's Trainer does."""
+    """Does the steps of a training, as the core's Trainer."""
 
     step: int
 
@@ -28,6 +28,39 @@ class Trainer(Protocol):
         """End its team of threads."""
 
 
+def trainer_for(
+    problem: Problem,
+    optimizer: OptimizerState,
+    options: FitOptions,
+    batch: int,
+    average: RunningAverage,
+    frozen: np.ndarray | None,
+) -> Trainer:
+    """Return the trainer for the rows of a problem, `batch` of them per step."""
+    X, plan = problem.X, problem.plan
+    args = optimizer_args(
+        optimizer, frozen, clip_norm=options.clip_norm or 0.0, mean=average.mean, mean_rate=average.rate
+    )
+
+    def trainer(X: Any, loss: _core.LossArgs, batch: int, gather: bool = False) -> Trainer:
+        """Return the core's trainer on the given arrays, which may be a part of the problem's rows."""
+        layout = _core.training_layout(
+            plan, problem.params.itemsize, batch, loss, args, gather=gather, two_sweeps=options.two_sweeps,
+            sparse=isinstance(problem.X, SparseRows),
+        )  # fmt: skip
+        return _core.Trainer(
+            plan, layout, problem.params, X, loss, args, batch=batch, step=optimizer.n_steps,
+            seed=optimizer.seed or 0, n_threads=problem.n_threads,
+        )  # fmt: skip
+
+    if not isinstance(X, BlockRows):
+        return trainer(core_rows(X), problem.loss_args(), batch, options.gathers)
+    width = plan.n_inputs + (plan.n_outputs if isinstance(problem.targets.Y, BlockRows) else 0)
+    if batch * width * problem.params.itemsize > HELD and not plan.dropout:
+        return SummedTrainer(problem, batch, args, optimizer.n_steps)
+    return BlockTrainer(problem, batch, trainer)
+
+
 class BlockTrainer:
     """A trainer over a memory map: it fills a buffer with the rows of the next steps, and trains on that.
 
@@ -36,10 +69,9 @@ class BlockTrainer:
     problem : Problem
         X is BlockRows.
     batch : int
-        Rows a step.
+        Rows per step.
     trainer : callable
-        ``trainer(X, loss, batch)`` returns the core's Trainer on these arrays.
-        It reads what is in the arrays at each step.
+        ``trainer(X, loss, batch)`` returns the core's Trainer on these arrays, which it reads at each step.
     """
 
     def __init__(
@@ -48,16 +80,16 @@ class BlockTrainer:
         assert isinstance(problem.X, BlockRows)
         self.X: BlockRows = problem.X
         self.python_loss = problem.python_loss()
-        self.which: Any = None  # the rows that the buffer holds
+        self.held: Any = None  # the numbers of the rows that the buffer holds
         self.sources = (problem.targets.Y, problem.targets.classes, problem.weights)
         self.batch = batch
         self.n_full, rest = divmod(len(self.X), batch)
         self.steps_per_epoch = self.n_full + bool(rest)
         tile = next(self.X.tiles())
-        held = min(self.n_full, max(1, tile.stop // batch))
+        n_held = min(self.n_full, max(1, tile.stop // batch))  # full batches
         # The core counts the batches of its rows from the number of rows: the short last one has its own.
         self.sets: list[tuple[list[np.ndarray | None], np.ndarray, Trainer | None]] = []
-        for n_rows in (held * batch, rest):
+        for n_rows in (n_held * batch, rest):
             X = np.empty((n_rows, self.X.shape[1]), self.X.dtype)
             Y, classes, weights = (
                 None if s is None else np.zeros((n_rows, *s.shape[1:]), s.dtype) for s in self.sources
@@ -71,9 +103,9 @@ class BlockTrainer:
         self.step = next(made for *_, made in self.sets if made is not None).step
 
     def _loss(self, rows: Any, logits: np.ndarray) -> float:
-        """Hand the rows that were asked for, not their places in the buffer, to a loss in Python."""
+        """Hand the numbers of the rows, not their places in the buffer, to a custom loss."""
         assert self.python_loss is not None
-        return self.python_loss(self.which[rows], logits)
+        return self.python_loss(self.held[rows], logits)
 
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
         """Do len(rates) steps, as the core's Trainer does."""
@@ -85,13 +117,13 @@ class BlockTrainer:
             assert trainer is not None
             n = 1 if last else min(len(X) // self.batch, len(rates) - done, self.n_full - number)
             begin, end = number * self.batch, min((number + n) * self.batch, len(self.X))
-            which = slice(begin, end) if order is None else order[epoch, begin:end]
+            rows = slice(begin, end) if order is None else order[epoch, begin:end]
             if self.python_loss is not None:
-                self.which = np.arange(begin, end) if order is None else which
-            self.X.read(which, X[: end - begin])
+                self.held = np.arange(begin, end) if order is None else rows
+            self.X.read(rows, X[: end - begin])
             for source, buffer in zip(self.sources, buffers, strict=True):
                 if source is not None and buffer is not None:
-                    buffer[: end - begin] = source[which]
+                    buffer[: end - begin] = source[rows]
             trainer.step = self.step
             good = trainer.steps(None, rates[done : done + n], costs[done : done + n], 0)
             self.step = trainer.step
@@ -115,7 +147,7 @@ class SummedTrainer:
     problem : Problem
         X is BlockRows. Nothing is dropped.
     batch : int
-        Rows a step.
+        Rows per step.
     optimizer : OptimizerArgs
     step : int
         Updates that its state has seen.
@@ -160,8 +192,9 @@ class SummedTrainer:
     def _norm(self, batch: Problem) -> float:
         """Return the norm of the gradient, without that of frozen layers."""
         parts = layer_slices(batch.plan)
-        if self.optimizer.frozen is not None:
-            parts = [part for part, frozen in zip(parts, self.optimizer.frozen, strict=True) if not frozen]
+        frozen = self.optimizer.frozen
+        if frozen is not None:
+            parts = [part for part, is_frozen in zip(parts, frozen, strict=True) if not is_frozen]
         return float(np.sqrt(sum(np.sum(np.square(self.grad[part], dtype=np.float64)) for part in parts)))
 
     def close(self) -> None:
@@ -169,6 +202,6 @@ class SummedTrainer:
 
 
 def layer_slices(plan: _core.Plan) -> list[slice]:
-    """Return where the parameters of each layer stand: W, then b."""
+    """Return the place of the parameters of each layer."""
     offsets = map(plan.offsets, range(plan.n_ops))
     return [slice(W, end) for W, _, end in offsets]

@@ -1,0 +1,106 @@
+"""How long and how a training goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _checks as checks
+from .._optional import need
+from .history import Event
+from .stopping import StoppingRule
+
+# Flops of a chunk: a tenth of a second at the rate of a good core.
+CHUNK = 5e9
+
+Callback = Callable[[Event], object]
+
+
+def callbacks_of(callbacks: Any) -> tuple[Callback, ...]:
+    """Return the functions that are called after each epoch, checked."""
+    try:
+        functions = tuple(callbacks)
+    except TypeError:
+        functions = (None,)
+    if not all(map(callable, functions)):
+        hint = f": did you mean [{getattr(callbacks, '__name__', callbacks)}]?" if callable(callbacks) else ""
+        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}{hint}")
+    return functions
+
+
+@dataclass
+class FitOptions:
+    """How long and how a training goes on. It is checked when it is made.
+
+    The options and their defaults are those of `Network.fit`, except for those that follow.
+
+    Parameters
+    ----------
+    validate : callable or None
+        ``validate()`` returns the loss on the validation set.
+    stopping : StoppingRule or None
+        A further rule that may end the training.
+    first_order : ndarray (N,) or None
+        The order of the first epoch, where ``order(0)`` has been asked for already.
+    chunk : float
+        Flops of a chunk: a training of any other gives the same bits, which the tests hold.
+    two_sweeps : bool or None
+        Whether a step updates the weights in a second sweep; None: where it must.
+    """
+
+    epochs: int = 20
+    batch_size: int | None = 128
+    clip_norm: float | None = None
+    ema: float | None = None
+    patience: int | None = None
+    min_delta: float = 0.0
+    max_seconds: float | None = None
+    shuffle: bool = True
+    order: Callable[[int], Any] | None = None
+    record: str = "epoch"
+    callbacks: tuple[Callback, ...] = ()
+    progress: bool = False
+    validate: Callable[[], float] | None = None
+    stopping: StoppingRule | None = None
+    first_order: np.ndarray | None = None
+    chunk: float = CHUNK
+    two_sweeps: bool | None = None
+
+    def __post_init__(self) -> None:
+        checks.check_integer("epochs", self.epochs, 1)
+        if self.batch_size is not None:
+            checks.check_integer("batch_size", self.batch_size, 1)
+        if self.clip_norm is not None:
+            checks.check_real("clip_norm", self.clip_norm, 0.0, above=True)
+        if self.ema is not None:
+            checks.check_real("ema", self.ema, 0.0, 1.0)
+        checks.check_real("min_delta", self.min_delta, 0.0)
+        if self.patience is not None:
+            checks.check_integer("patience", self.patience, 1)
+            if self.validate is None:
+                raise ValueError("patience must come with X_val and y_val, got none")
+        if self.max_seconds is not None:
+            checks.check_real("max_seconds", self.max_seconds, 0.0, above=True)
+        if self.order is not None and not callable(self.order):
+            raise TypeError(f"order must be a function of the epoch, got {self.order!r}")
+        checks.check_name("record", self.record, ("epoch", "step"))
+        checks.check_boolean("shuffle", self.shuffle)
+        if checks.check_boolean("progress", self.progress):
+            _progress_bar_type()
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the rows of a batch are gathered by their numbers, not read as they stand."""
+        return self.order is not None or (self.shuffle and self.batch_size is not None)
+
+    def progress_bar(self) -> Any:
+        """Return a progress bar over the epochs, or None where none is asked for."""
+        return _progress_bar_type()(total=self.epochs, unit="epoch") if self.progress else None
+
+
+def _progress_bar_type() -> Any:
+    """Return the class of progress bars: tqdm, or an error that says how to install it."""
+    return need("tqdm.auto", "progress=True", "all").tqdm

@@ -1,0 +1,79 @@
+"""The order in which a training visits the rows, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _checks as checks
+
+if TYPE_CHECKING:
+    from .options import FitOptions
+
+
+class EpochOrders:
+    """The order of the rows in each epoch, drawn when an epoch is first asked for."""
+
+    def __init__(self, n: int, rng: checks.Random, options: FitOptions) -> None:
+        self.n = n
+        self.rng = rng
+        self.shuffle = options.shuffle
+        self.order = options.order
+        self.first_order = options.first_order
+        self.first = 0  # the epoch of the first order that is kept
+        self.drawn = np.zeros((0, n), np.int64)
+
+    def take(self, first: int, n_epochs: int) -> np.ndarray:
+        """Return the orders (n_epochs, N) of epochs first, first + 1, ..."""
+        orders = self.drawn[first - self.first :]
+        if len(orders) < n_epochs:
+            # In place: each copy of NumPy's gives the GIL away, which beside a busy thread costs 5 ms
+            fresh = np.empty((n_epochs - len(orders), self.n), np.int64)
+            fresh[:] = np.arange(self.n)
+            for epoch, rows in enumerate(fresh, first + len(orders)):
+                self._draw(epoch, rows)
+            orders = np.concatenate([orders, fresh]) if len(orders) else fresh
+        self.first, self.drawn = first, orders
+        return np.ascontiguousarray(orders[:n_epochs])
+
+    def _draw(self, epoch: int, rows: np.ndarray) -> None:
+        """Write the order of an epoch to rows (N,), which hold 0 .. N - 1."""
+        if self.order is None:
+            self.rng.shuffle(rows)  # the same as a permutation that is drawn
+        elif epoch == 0 and self.first_order is not None:
+            rows[:] = self.first_order
+        else:
+            rows[:] = order_of(self.order, epoch, self.n)
+
+
+def order_of(order: Callable[[int], Any], epoch: int, n: int) -> np.ndarray:
+    """Return the row numbers (n,) that a caller's order gives for an epoch, checked."""
+    rows = np.asarray(order(epoch))
+    if rows.shape != (n,) or rows.dtype.kind not in "iu":
+        raise ValueError(f"order must give {n} row numbers, got {rows.dtype} {rows.shape}")
+    if rows.size and not (0 <= rows.min() and rows.max() < n):
+        raise ValueError(f"order must give row numbers 0 .. {n - 1}, got {rows.min()} .. {rows.max()}")
+    return rows.astype(np.int64)
+
+
+def successive_shuffles(n: int, rng: Any) -> Callable[[int], np.ndarray]:
+    """Return an order that shuffles in each epoch the order of the one before, as scikit-learn's MLP does.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    rng : Generator or RandomState
+    """
+    rows = np.arange(n)
+
+    def order(epoch: int) -> np.ndarray:
+        nonlocal rows
+        shuffled = np.arange(n)
+        rng.shuffle(shuffled)
+        rows = rows[shuffled]
+        return rows
+
+    return order

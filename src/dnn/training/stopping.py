@@ -1,0 +1,100 @@
+"""What happens at the end of an epoch, and the rules that end a training there."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from . import diagnosis
+from .history import Event, History
+
+if TYPE_CHECKING:
+    from ..network import Network
+    from .options import FitOptions
+    from .problem import Problem
+
+
+class StoppingRule(Protocol):
+    """A rule on the epochs that have ended; it may end the training and set learning rates."""
+
+    def begin(self, history: History) -> None:
+        """Begin a training, whose network is locked from now on and whose history this is."""
+
+    def epochs_until_check(self) -> int | None:
+        """Return after how many epochs, 1 or more, it must look at the history; None: after any number."""
+
+    def check(self, history: History) -> None:
+        """Look at the epochs since the last call; writes ``history.stopped_by`` to end the training."""
+
+    def end(self) -> None:
+        """Put the best weights in place, however the training ended."""
+
+
+class EpochEnd:
+    """What is done at the end of an epoch: validation, the best weights, patience, callbacks, the bar."""
+
+    def __init__(self, net: Network, options: FitOptions, history: History) -> None:
+        self.net = net
+        self.options = options
+        self.history = history
+        self.best: np.ndarray | None = None
+        self.lowest = self.mark = math.inf  # val_loss of the best; the last that fell by min_delta
+        self.stale = 0  # epochs since then
+        if options.stopping is not None:
+            options.stopping.begin(history)
+        self.bar = options.progress_bar()
+
+    def validate(self) -> None:
+        """Compute val_loss, keep the best weights, and end the training where patience ends.
+
+        A loss that is not finite is never the best. Until one is finite, there is nothing to wait for.
+        """
+        options, history = self.options, self.history
+        if options.stopping is not None:
+            options.stopping.check(history)
+        if options.validate is None:
+            return
+        val_loss = options.validate()
+        history.val_loss.append(val_loss)
+        if math.isfinite(val_loss) and val_loss < self.lowest:
+            history.best_epoch, self.best = len(history.val_loss) - 1, self.net.params.copy()
+            self.lowest = val_loss
+        if math.isfinite(val_loss) and val_loss < self.mark - options.min_delta:
+            self.mark, self.stale = val_loss, 0
+        elif self.mark < math.inf:
+            self.stale += 1
+        if options.patience is not None and self.stale >= options.patience:
+            history.stopped_by = "patience"
+
+    def notify(self) -> None:
+        """Tell the callbacks and the bar of the epoch that has ended."""
+        history = self.history
+        event = Event(self.net, len(history.loss) - 1, history)
+        for callback in self.options.callbacks:
+            callback(event)
+        if event.stopped:
+            history.stopped_by = "callback"
+        if self.bar is not None:
+            curves = (("loss", history.loss), ("val_loss", history.val_loss))
+            self.bar.set_postfix({name: f"{curve[-1]:.4g}" for name, curve in curves if curve})
+            self.bar.update()
+
+    def close(self) -> None:
+        """Put the best weights in place, however the training ended."""
+        if self.best is not None:
+            self.net.params[:] = self.best
+        if self.options.stopping is not None:
+            self.options.stopping.end()
+        if self.bar is not None:
+            self.bar.close()
+
+    def warn(self, problem: Problem, n_steps: int, costs: list[float]) -> None:
+        """Warn of a training that has ended and got nowhere, at the line that called `Network.fit`."""
+        if self.options.stopping is not None:
+            return  # a rule gives its own warnings
+        if self.history.val_loss and self.best is None:
+            last = self.history.val_loss[-1]
+            diagnosis.warn_never_finite("val_loss", "X_val and y_val", last, stacklevel=6)
+        diagnosis.warn(self.net, problem, self.history, n_steps, costs, stacklevel=6)
