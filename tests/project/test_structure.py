@@ -29,6 +29,7 @@ ORDER = (
     {"inspection"},
     {"plotting"},
     {"estimators"},
+    {"interop"},
     {"course"},
     {"demos"},
     {"cli"},
