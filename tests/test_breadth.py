@@ -105,7 +105,7 @@ def test_bad_dropout():
     X, _ = problem()
     for call, message in (
         (lambda: small(dropout=1.0), "dropout must be finite and at least 0 and below 1, got 1.0"),
-        (lambda: small(dropout=[0.1, 0.2]), "one rate, or 3, of the inputs and of 2 hidden"),
+        (lambda: small(dropout=[0.1, 0.2]), "one rate, or 3, for the inputs and for 2 hidden"),
         (lambda: Network(3, [dnn.Dense(2), dnn.Dropout(0.5)]), "Dropout must be followed by a Dense"),
         (lambda: small().forward(X, masks=[None] * 3), "masks must come with training=True"),
         (lambda: small(dropout=0.5).forward(X, training=True, masks=[None] * 3), r"masks\[1\] must be given"),
@@ -205,7 +205,7 @@ def test_one_target_for_several_quantiles():
     assert (pinball(np.sort(S, axis=1)) <= pinball(S) + 1e-12).all()
     with pytest.raises(ValueError, match="1 level, or 3 for 3 outputs, got 2"):
         net.losses(X, y, loss=dnn.Quantile((0.1, 0.9)))
-    with pytest.raises(ValueError, match="levels must rise"):
+    with pytest.raises(ValueError, match="levels must increase"):
         dnn.Quantile((0.9, 0.1))
 
 
