@@ -148,8 +148,8 @@ class InverseScaling(Schedule):
 
     Notes
     -----
-    This is scikit-learn's "invscaling". Its ``SGDRegressor`` takes a step per row; its ``MLPClassifier`` changes
-    the rate only at the end of an epoch, with t = 1 + the number of rows processed.
+    This is scikit-learn's "invscaling". Its ``SGDRegressor`` takes a step per row; its ``MLPClassifier``
+    changes the rate only at the end of an epoch, with t = 1 + the number of rows processed.
 
     References
     ----------
