@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import drawings  # noqa: E402, beside this file
+import drawings  # noqa: E402, next to this file
 from sphinx_gallery import backreferences  # noqa: E402
 
 import dnn  # noqa: E402
