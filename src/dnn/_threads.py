@@ -10,13 +10,13 @@ from ._checks import check_integer
 MOST = 64  # a team has at most so many members
 
 
-def asked(n_threads: Any) -> int:
+def check_n_threads(n_threads: Any) -> int:
     """Return what a caller asks for, checked: 1 .. 64, or 0 for "auto".
 
     Examples
     --------
     >>> from dnn import _threads
-    >>> _threads.asked(2), _threads.asked("auto")
+    >>> _threads.check_n_threads(2), _threads.check_n_threads("auto")
     (2, 0)
     """
     if isinstance(n_threads, str) and n_threads == "auto":

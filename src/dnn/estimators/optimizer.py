@@ -47,12 +47,12 @@ class SklearnLearningRate(Schedule):
         self.first, self.seen, self.n_samples, self.started = first, seen, n_samples, self.now
 
     def after(self, seen: int) -> None:
-        """Set the rate of the epoch that begins when so many rows have been seen."""
+        """Set the rate of the epoch that begins after this many rows."""
         if self.kind == "invscaling":
             self.now = self.rate / (seen + 1) ** self.power
 
     def slower(self) -> bool:
-        """Lower an adaptive rate; return whether the training may go on."""
+        """Lower an adaptive rate; return whether the training may continue."""
         if self.kind != "adaptive" or self.now <= 1e-6:
             return False
         self.now /= 5.0
@@ -75,7 +75,7 @@ class PortableOptimizer:
     ----------
     spec : optimizer
     weight_decay : float or None
-        In place of the optimizer's own.
+        Replaces that of the optimizer.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class PortableOptimizer:
         self.kept: dict[str, Any] = {}
 
     def on(self, net: Network) -> OptimizerState:
-        """Return the state at work on a network: the one that was, or one like it."""
+        """Return the state of the optimizer for a network: the present one, or a copy for a new network."""
         if self.state is None or self.state.params is not net.params:
             self.kept = self.portable()
             self.state = net.optimizer(self.spec)
@@ -115,7 +115,7 @@ class PortableOptimizer:
         return float(self.state.schedule.rates(self.state.n_steps, 1, 1)[0])
 
     def portable(self) -> dict[str, Any]:
-        """Return what a state is apart from its network."""
+        """Return the parts of the state that do not depend on its network."""
         if self.state is None:
             return self.kept
         return {name: getattr(self.state, name) for name in ("slots", "n_steps", "seed", "schedule")}

@@ -91,7 +91,7 @@ class EpochEnd:
             self.bar.close()
 
     def warn(self, problem: Problem, n_steps: int, costs: list[float]) -> None:
-        """Warn of a training that has ended and got nowhere, at the line that called `Network.fit`."""
+        """Warn of a training that has ended without progress, at the line that called `Network.fit`."""
         if self.options.stopping is not None:
             return  # a rule gives its own warnings
         if self.history.val_loss and self.best is None:
