@@ -314,9 +314,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         labels = self._fitted_labels()
         if labels.kind != "binary":
             return self._outputs(X)
-        return (_two_probabilities if len(labels.classes) == 2 else _one_probability)(
-            self._outputs(X, logits=True)
-        )
+        proba = _two_probabilities if len(labels.classes) == 2 else _one_probability
+        return proba(self._outputs(X, logits=True))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of each probability (n_samples, n_classes), finite where that is 0.

@@ -147,7 +147,7 @@ class Convergence:
         self.history: History | None = None
 
     def begin(self, history: History) -> None:
-        """Begin a training, whose network is locked from now on and whose history this is."""
+        """Begin a training, whose history this is; the network is locked until it ends."""
         self.history = history
         # Weights that no finite score has chosen are not the best, nor are those that a training begins with
         if self.early_stopping and math.isfinite(self.record.best_validation_score):

@@ -58,9 +58,8 @@ class OptimizerState:
         self.schedule = schedules.schedule_of(spec.rate).start()
         # A rate that never changes is kept, as calling its schedule takes as long as a small step
         self._fixed = self.schedule.rate if isinstance(self.schedule, schedules.Constant) else None
-        self.seed: int | None = (
-            None  # of dropout: drawn by the first fit, so that a run in pieces has the same masks
-        )
+        # Of dropout: drawn by the first fit, so that a run in pieces has the same masks
+        self.seed: int | None = None
 
     @property
     def params(self) -> np.ndarray:
