@@ -285,7 +285,9 @@ class BaseMLP(ParameterMixin):
             return self._lbfgs()
         if not (incremental or self.warm_start == "optimizer") or not hasattr(self, "_optimizer"):
             self._optimizer = self._portable_optimizer()
-        return self._optimizer.on(net)
+        self._optimizer = self._optimizer.on(net)
+        assert self._optimizer.state is not None
+        return self._optimizer.state
 
     def _problem(self, net: Network, spec: LossSpec, examples: Examples, name: str = "y") -> Problem:
         """Return what a training minimizes; name: of the targets."""

@@ -76,33 +76,36 @@ class PortableOptimizer:
     spec : optimizer
     weight_decay : float or None
         Replaces that of the optimizer.
+    state : OptimizerState or None
+        The state for the present network; None before there is one.
 
     Examples
     --------
     >>> from dnn import SGD, Network
-    >>> descent = PortableOptimizer(SGD(0.5, momentum=0.9), None)
-    >>> state = descent.on(Network([2, 1]))
-    >>> state.slots.shape, descent.learning_rate
+    >>> descent = PortableOptimizer(SGD(0.5, momentum=0.9), None).on(Network([2, 1]))
+    >>> descent.state.slots.shape, descent.learning_rate
     ((1, 3), 0.5)
     """
 
-    def __init__(self, spec: Optimizer, weight_decay: float | None) -> None:
+    def __init__(
+        self, spec: Optimizer, weight_decay: float | None, state: OptimizerState | None = None
+    ) -> None:
         self.spec = spec
         self.weight_decay = weight_decay
-        self.state: OptimizerState | None = None
+        self.state = state
         self.kept: dict[str, Any] = {}
 
-    def on(self, net: Network) -> OptimizerState:
-        """Return the state of the optimizer for a network: the present one, or a copy for a new network."""
-        if self.state is None or self.state.params is not net.params:
-            self.kept = self.portable()
-            self.state = net.optimizer(self.spec)
-            if self.weight_decay is not None:
-                self.state.weight_decay = self.weight_decay
-            if self.kept and self.kept["slots"].shape == self.state.slots.shape:
-                vars(self.state).update(self.kept)
-                self.state.slots = self.state.slots.astype(net.dtype)
-        return self.state
+    def on(self, net: Network) -> PortableOptimizer:
+        """Return the optimizer with a state for a network: itself, or a copy that continues its state."""
+        if self.state is not None and self.state.params is net.params:
+            return self
+        state, kept = net.optimizer(self.spec), self.portable()
+        if self.weight_decay is not None:
+            state.weight_decay = self.weight_decay
+        if kept and kept["slots"].shape == state.slots.shape:
+            vars(state).update(kept)
+            state.slots = state.slots.astype(net.dtype)
+        return PortableOptimizer(self.spec, self.weight_decay, state)
 
     @property
     def learning_rate(self) -> float:

@@ -40,9 +40,7 @@ class EpochEnd:
         self.options = options
         self.history = history
         self.best: np.ndarray | None = None
-        self.lowest = self.mark = (
-            math.inf
-        )  # the best val_loss; the last that fell by min_delta
+        self.lowest = self.mark = math.inf  # the best val_loss; the last that fell by min_delta
         self.n_stale = 0  # epochs since then
         if options.stopping is not None:
             options.stopping.begin(history)
