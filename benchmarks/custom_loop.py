@@ -1,8 +1,8 @@
-"""What does a custom training loop cost over fit?
+"""How much more time does a custom training loop take than fit?
 
-A loop of forward, d_out in NumPy, backward and step against fit, in the same process by turns, on 8-64-64-1
-with batches of 64 (of 8 and 512 too, to tell what a call costs from what its work does). squared_error, whose
-d_out is the shortest: what is left is dnn's.
+A loop of forward, d_out in NumPy, backward and step is timed alternately with fit in the same process, on
+8-64-64-1 with batches of 64, and also of 8 and 512, to separate the cost of the calls from that of their
+work. The loss is squared_error, whose d_out takes the least time in NumPy.
 
     python benchmarks/custom_loop.py [--quick] [--json FILE]
 """
@@ -75,7 +75,7 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
             if not repeat:
                 np.testing.assert_allclose(by_hand.params, by_fit.params, rtol=0, atol=1e-4)
         median = {name: statistics.median(values) for name, values in times.items()}
-        # Within a round: what else the machine does cancels out.
+        # Within a round, other load on the machine cancels out.
         over = statistics.median(a - b for a, b in zip(times["loop"], times["fit"], strict=True))
         figures.append({"batch": batch, "steps": steps, **median, "over": over, "all": times})
     return figures
@@ -83,15 +83,15 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
 
 def table(figures: list[dict[str, Any]]) -> str:
     columns = {
-        "fit": "fit, a step",
-        "fit, 1 thread": "on one thread",
-        "loop": "loop, a step",
-        "over": "loop over fit",
-        "NumPy": "of it slices and d_out",
+        "fit": "fit, per step",
+        "fit, 1 thread": "fit on one thread, per step",
+        "loop": "loop, per step",
+        "over": "loop - fit",
+        "NumPy": "slices and d_out in the loop",
     }
     columns = {key: head for key, head in columns.items() if key in figures[0]}
     body = [[str(f["batch"]), *(measuring.duration(f[key]) for key in columns)] for f in figures]
-    return measuring.markdown(["8-64-64-1, batch", *columns.values()], body)
+    return measuring.markdown(["8-64-64-1, batch size", *columns.values()], body)
 
 
 def draw(figures: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""How much faster are the estimators than scikit-learn's, and are they as good? The figures of the docs.
+"""How much faster are the estimators than scikit-learn's, and are they as accurate?
 
-Whole calls of `fit` with the same parameters, X of the same dtype, the same iterations; `predict` of one row;
-a grid search. Each at its better of one and two threads, runs interleaved, medians. With --scores a table of
-scores on test rows instead: each solver, a whole `fit`, the mean of five seeds; California too, where
-DNN_DATA names the folder of data.
+The benchmark times whole calls of `fit` with the same parameters, dtype and iterations, `predict` of one row,
+and a grid search. Each figure is the median at the better of one and two threads; the runs are interleaved.
+With --scores it prints a table of scores on test rows instead: for each solver a whole `fit`, averaged over
+five seeds. The table includes the California data if DNN_DATA names the data folder.
 
     python benchmarks/estimators.py [--repeats 5] [--only fit] [--scores [DATA ...]]
 """
@@ -36,12 +36,12 @@ SOLVERS = ("adam", "sgd", "lbfgs")
 
 
 def kinds(name):
-    """The class of scikit-learn and that of dnn."""
+    """Return the classes of scikit-learn and of dnn."""
     return {"scikit-learn": getattr(sklearn.neural_network, name), "dnn": getattr(dnn, name)}
 
 
 def california(n=20640):
-    """Rows of the shape of California housing: eight numbers, a skewed target."""
+    """Return random rows of the shape of the California data: eight columns and a skewed target."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, 8))
     y = np.exp(0.5 * np.sin(2 * X[:, 0]) + 0.3 * X[:, 1] * X[:, 2] + 0.2 * rng.standard_normal(n))
@@ -49,7 +49,7 @@ def california(n=20640):
 
 
 def real_california(return_X_y=True):
-    """The table itself, without its column of text; gaps are filled with the median."""
+    """Return the California table without its text column; missing values become the median."""
     path = Path(os.environ["DNN_DATA"]) / "california_housing/housing.csv"
     table = np.genfromtxt(path, delimiter=",", skip_header=1)[:, :9]
     X = np.where(np.isnan(table[:, :8]), np.nanmedian(table[:, :8], axis=0), table[:, :8])
@@ -57,7 +57,7 @@ def real_california(return_X_y=True):
 
 
 def works():
-    """Name, estimator, X, y, iterations, and the ratio that is wanted in float32."""
+    """Yield name, estimator, X, y, parameters, iterations, and the target ratio in float32."""
     X, y = sklearn.datasets.load_digits(return_X_y=True)
     yield "digits", "MLPClassifier", X / 16, y, {}, 30, 6.0
     yield "20640 x 8", "MLPRegressor", *california(), {"hidden_layer_sizes": (100,)}, 5, 8.0
@@ -75,7 +75,7 @@ def works():
 
 
 def medians(runs, repeats):
-    """Median seconds of each run by name; the better of one and two threads, turn by turn."""
+    """Return the median seconds of each run by name, at the better of one and two threads."""
     times = {}
     for _ in range(repeats):
         for (name, threads), run in runs.items():
@@ -92,16 +92,16 @@ def medians(runs, repeats):
 
 
 def with_threads(est, threads):
-    """An estimator on so many threads; scikit-learn's follow BLAS."""
+    """Return the estimator with this number of threads; scikit-learn's threads are those of BLAS."""
     return est.set_params(n_threads=threads) if type(est).__module__.startswith("dnn") else est
 
 
 def report(what, found, wanted):
-    (theirs, a), (ours, b) = found["scikit-learn"], found["dnn"]
-    unit, scale = ("ms", 1e3) if theirs > 1e-3 else ("us", 1e6)
+    (sklearn_time, a), (dnn_time, b) = found["scikit-learn"], found["dnn"]
+    unit, scale = ("ms", 1e3) if sklearn_time > 1e-3 else ("us", 1e6)
     print(
-        f"{what:32} {scale * theirs:10.1f} {unit} ({a}) {scale * ours:10.1f} {unit} ({b})"
-        f" {theirs / ours:7.1f} times, wanted {wanted:g}",
+        f"{what:32} {scale * sklearn_time:10.1f} {unit} ({a}) {scale * dnn_time:10.1f} {unit} ({b})"
+        f" {sklearn_time / dnn_time:7.1f} times as fast, target {wanted:g}",
         flush=True,
     )
 
@@ -169,12 +169,13 @@ def grid(repeats):
     best = min(seconds for way, seconds in found.items() if way != "n_jobs=2")
     print(", ".join(f"{way}: {seconds:.2f} s" for way, seconds in found.items()))
     print(
-        f"warm workers take {found['n_jobs=2'] / best:.2f} times the better of the others, wanted 1.1 at most"
+        f"warm workers take {found['n_jobs=2'] / best:.2f} times as long as the better of the others, "
+        "target at most 1.1"
     )
 
 
 def scores(chosen):
-    """A table in Markdown: accuracy or R2 in percent on a fourth of the rows."""
+    """Print a table in Markdown: accuracy or R2 in percent on a fourth of the rows."""
     sets = {
         "digits": sklearn.datasets.load_digits,
         "breast cancer": sklearn.datasets.load_breast_cancer,
@@ -207,7 +208,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=("fit", "predict", "grid"))
-    parser.add_argument("--scores", nargs="*", metavar="DATA", help="names of data sets; none: all")
+    parser.add_argument("--scores", nargs="*", metavar="DATA", help="names of data sets; default: all")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     if args.scores is not None:
@@ -215,7 +216,7 @@ def main():
             scores(args.scores)
         return
     print(
-        f"dnn {dnn.__version__}, scikit-learn {sklearn.__version__}; in brackets the better number of threads"
+        f"dnn {dnn.__version__}, scikit-learn {sklearn.__version__}; the number of threads is in parentheses"
     )
     for part in (fit, predict, grid):
         if args.only in (None, part.__name__):

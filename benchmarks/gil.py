@@ -1,7 +1,7 @@
-"""How much does a busy Python thread slow dnn, compared with a busy process?
+"""How much does a busy Python thread slow down dnn, compared with a busy process?
 
-Both take the processor's time; the thread also competes for the GIL, which the core gives back for the length
-of a call. Wanted: a fit takes at most 1.3 times as long beside the thread as beside the process.
+Both use processor time. The thread also competes for the GIL, which the core releases during a call. The goal
+is that a fit takes at most 1.3 times as long with the thread as with the process.
 
     python benchmarks/gil.py [--quick] [--json FILE]
 """
@@ -23,7 +23,7 @@ NAME = "gil"
 
 
 def works() -> dict[str, Callable[[], Any]]:
-    """What is timed, each some tens of milliseconds long."""
+    """Return the functions to time, each of which takes some tens of milliseconds."""
     import dnn
 
     rng = np.random.default_rng(0)
@@ -73,7 +73,7 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
     for name, work in works().items():
         work()
         times: dict[str, list[float]] = {"process": [], "thread": []}
-        for _ in range(options.repeats):  # by turns, so that what else the machine does is in both
+        for _ in range(options.repeats):  # alternately, so that other load affects both
             for beside, busy in (("process", neighbour), ("thread", busy_thread)):
                 with busy():
                     time.sleep(0.1)
@@ -86,7 +86,7 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
 
 
 def row(figure: dict[str, Any]) -> list[str]:
-    """Return the medians beside a process and a thread, and the median of the ratios within a round."""
+    """Return the medians with a busy process and thread, and the median of the ratios within a round."""
     process, thread = figure["times"]["process"], figure["times"]["thread"]
     ratio = statistics.median(t / p for t, p in zip(thread, process, strict=True))
     medians = [measuring.duration(statistics.median(times)) for times in (process, thread)]
@@ -94,7 +94,7 @@ def row(figure: dict[str, Any]) -> list[str]:
 
 
 def table(figures: list[dict[str, Any]]) -> str:
-    head = ["", "beside a busy process", "beside a busy Python thread", "thread / process"]
+    head = ["", "with a busy process", "with a busy Python thread", "thread / process"]
     return measuring.markdown(head, [row(figure) for figure in figures])
 
 

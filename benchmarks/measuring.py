@@ -24,15 +24,15 @@ import peers
 from work import Work, start
 
 HERE = Path(__file__).parent
-# How far the parameters may be from NumPy's in float64 after three steps, as a part of their way.
+# Allowed distance of the parameters from NumPy's in float64 after three steps, relative to their movement.
 TOLERANCE = 1e-3
 PREDICTION_TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
-MOST = 20_000  # full-batch steps of a run: what fit does once is then no part of a short one
-PAUSE = 0.03  # threads of the last one that spin for work give up in this time
+MOST = 20_000  # full-batch steps per run, at most
+PAUSE = 0.03  # seconds, in which spinning threads of the previous contender go to sleep
 
 
 class Worker:
-    """A contender in its process."""
+    """A contender in its own process."""
 
     def __init__(self, name: str, threads: int | None, isa: str | None) -> None:
         self.name, self.threads = name, threads
@@ -60,7 +60,7 @@ class Worker:
 
 
 class Pool:
-    """The contenders of a run: each a process per number of threads, kept until the end."""
+    """The contenders of a run, with one process per number of threads, which lives until the end."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -71,13 +71,13 @@ class Pool:
             wanted = [name.strip() for name in options.contenders.split(",")]
             for name in wanted:
                 if name not in peers.CONTENDERS:
-                    raise SystemExit(f"--contenders: {name!r} is none of {', '.join(peers.CONTENDERS)}")
+                    raise SystemExit(f"--contenders must be from {', '.join(peers.CONTENDERS)}, got {name!r}")
         if options.compile:
             wanted.append("PyTorch compiled")
         self.names = []
         for name in wanted:
             if without := peers.missing(name):
-                print(f"{name} is left out: {', '.join(without)} not installed", flush=True)
+                print(f"{name} is excluded: {', '.join(without)} not installed", flush=True)
             else:
                 self.names.append(name)
 
@@ -95,7 +95,7 @@ class Pool:
         return self.workers[key]
 
     def rate(self, dtype: str) -> float:
-        """Best rate in flops a second of large products on two threads in this run so far."""
+        """Return the best rate of large matrix products on two threads so far, in flops per second."""
         for name in ("NumPy", "PyTorch"):
             if not peers.missing(name):
                 time.sleep(PAUSE)
@@ -105,15 +105,15 @@ class Pool:
     def compare(
         self, task: str, work: Work, *, only: Iterable[str] | None = None, threads: Sequence[int | None] = ()
     ) -> dict[str, Any]:
-        """Return the figures of all contenders at a piece of work.
+        """Return the figures of all contenders for a piece of work.
 
         Parameters
         ----------
         task : "training" or "prediction"
         only : names, default None
-            None: all of this run.
-        threads : numbers, default ()
-            Instead of each contender's own; None leaves the number to the library.
+            None: all contenders of this run.
+        threads : ints, default ()
+            Numbers of threads to use instead of each contender's own; None leaves the number to the library.
         """
         options = self.options
         names = [n for n in self.names if peers.can(n, task) and (only is None or n in only)]
@@ -132,16 +132,17 @@ class Pool:
                         worker, options.seconds, MOST if task == "training" else 10**6
                     )
                 except NotImplementedError as reason:
-                    left_out[f"{name}, {n_threads} threads"] = str(reason)
+                    left_out[f"{name}, {n_threads} thread{'s' * (n_threads != 1)}"] = str(reason)
                     continue
                 except RuntimeError as error:
-                    left_out[f"{name}, {n_threads} threads"] = f"failed: {error}"
+                    left_out[f"{name}, {n_threads} thread{'s' * (n_threads != 1)}"] = f"failed: {error}"
                     print(f"{work.name}: {name} failed: {error}", flush=True)
                     continue
                 checks[name] = max(distance, checks.get(name, 0))
                 times[name, n_threads] = []
         for repeat in range(options.repeats):
-            # To and fro: whatever one leaves to the next, it leaves to another one each second time.
+            # The order is reversed in every second run, so that a contender does not always run after the
+            # same one.
             for case in list(times)[:: -1 if repeat % 2 else 1]:
                 time.sleep(PAUSE)
                 seconds = self.workers[case].ask("run", counts[case])
@@ -161,7 +162,7 @@ class Pool:
 
 
 def expected(task: str, work: Work) -> Any:
-    """What NumPy has in float64: parameters after three steps, by (rows of a batch, epsilon); or outputs."""
+    """Return NumPy's float64 result: parameters after three steps, by (batch size, epsilon); or outputs."""
     exact = dataclasses.replace(work, dtype="float64")
     if task == "prediction":
         return peers.NumPy(1).prediction(exact, work.in_memory).result()
@@ -179,18 +180,18 @@ def expected(task: str, work: Work) -> Any:
 
 
 def rows_of_check(work: Work) -> int:
-    """Three batches, or as many as hold each class: scikit-learn counts the classes itself."""
+    """Return the rows of three batches, or of as many as hold every class, which scikit-learn needs."""
     if work.batch is None:
         return work.rows
     return max(3, -(-work.sizes[-1] // work.batch)) * work.batch
 
 
 def check(worker: Worker, task: str, work: Work, reference: Any) -> float:
-    """Return how far a contender is from NumPy in float64; raise RuntimeError if that is too far."""
+    """Return the distance of a contender's result from NumPy's; raise RuntimeError if it is too large."""
     if task == "prediction":
         worker.ask("make", task, work, work.in_memory)
         outputs = worker.ask("result", 1)
-        reference = reference[: len(outputs)]  # loops do some rows only
+        reference = reference[: len(outputs)]  # loops compute only some rows
         distance = float(abs(outputs.reshape(reference.shape) - reference).max())
         allowed = PREDICTION_TOLERANCE[work.dtype]
     else:
@@ -198,7 +199,7 @@ def check(worker: Worker, task: str, work: Work, reference: Any) -> float:
         few = dataclasses.replace(work, batch=batch if work.batch else None)
         worker.ask("make", task, few, rows_of_check(few) if work.batch else batch)
         parts = worker.ask("result", 1 if work.batch else 3)
-        # scikit-learn adds Adam's epsilon to the root before that is corrected for the first steps.
+        # scikit-learn adds Adam's epsilon to the square root before the bias correction.
         exact = reference[batch, worker.name != "scikit-learn" or work.optimizer != "Adam"]
         first = [p.astype("float64") for part in start(work) for p in part]
         ours = [p for part in parts for p in part]
@@ -206,15 +207,15 @@ def check(worker: Worker, task: str, work: Work, reference: Any) -> float:
         off = math.sqrt(sum(((p - q) ** 2).sum() for p, q in zip(exact, ours, strict=True)))
         size = math.sqrt(sum((p**2).sum() for p in exact))
         distance = off / way
-        # A step is rounded to the parameters' last place, which a small step feels.
+        # The result is rounded to the last digit of the parameters, which matters if the steps are small.
         allowed = TOLERANCE + 3 * float(np.finfo(work.dtype).eps) * size / way
     if not distance <= allowed:
-        raise RuntimeError(f"does not do the same: {distance:.2g} from NumPy, allowed {allowed:.2g}")
+        raise RuntimeError(f"different result: distance {distance:.2g} from NumPy, allowed {allowed:.2g}")
     return distance
 
 
 def calibrate(worker: Worker, seconds: float, most: int) -> int:
-    """Return how many epochs, steps or calls take about so long."""
+    """Return how many epochs, steps or calls take about this time."""
     if worker.ask("run", 1) > 5 * seconds:  # warms up, compiles
         return 1
     count = 1
@@ -229,13 +230,13 @@ def calibrate(worker: Worker, seconds: float, most: int) -> int:
 
 
 def best(figure: dict[str, Any], name: str) -> tuple[float, str] | None:
-    """Return the better of a contender's medians, and its number of threads; None if it took no part."""
+    """Return the better of a contender's medians, and its number of threads; None if it did not take part."""
     times = figure["times"].get(name)
     return min((case["median"], threads) for threads, case in times.items()) if times else None
 
 
 def finish(figures: list[dict[str, Any]], pool: Pool) -> list[dict[str, Any]]:
-    """Add the floor, by the best rate of the whole run."""
+    """Add the floor, from the best rate of the whole run."""
     for figure in figures:
         figure["product_rate"] = pool.rates[figure["dtype"]]
         figure["floor"] = figure["flops"] / figure["product_rate"]
@@ -250,7 +251,7 @@ def duration(seconds: float) -> str:
 
 
 def digits(value: float) -> str:
-    """Three figures that count; none is resolved finer."""
+    """Return three significant digits, as none of the times is resolved finer."""
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if value else "0"
 
 
@@ -289,7 +290,7 @@ def contenders_of(figures: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def times_table(figures: list[dict[str, Any]], describe: Callable[[dict[str, Any]], str], what: str) -> str:
-    """Return medians, each at the better number of threads, which stands behind it."""
+    """Return medians, each with the better number of threads in parentheses."""
     names = contenders_of(figures)
     body = []
     for figure in figures:
@@ -302,14 +303,14 @@ def times_table(figures: list[dict[str, Any]], describe: Callable[[dict[str, Any
 
 
 def table(figures: list[dict[str, Any]], describe: Callable[[dict[str, Any]], str], what: str) -> str:
-    """Return two tables: times, and what each peer takes of dnn's time."""
+    """Return two tables: the times, and their ratios to dnn's time."""
     parts = [times_table(figures, describe, what)]
     names = [name for name in contenders_of(figures) if name != "dnn"]
     body = []
     for figure in figures:
         if ours := best(figure, "dnn"):
-            theirs = [best(figure, name) for name in names]
-            ratios = [digits(found[0] / ours[0]) if found else "-" for found in theirs]
+            others = [best(figure, name) for name in names]
+            ratios = [digits(found[0] / ours[0]) if found else "-" for found in others]
             body.append([describe(figure), *ratios, digits(ours[0] / figure["floor"])])
     if body:
         parts.append(markdown(["time / dnn's time", *names, "dnn / floor"], body))
@@ -322,7 +323,7 @@ def brief(figure: dict[str, Any]) -> str:
 
 
 def line(figure: dict[str, Any]) -> str:
-    """Return what has just been measured, for whoever waits."""
+    """Return a line about the last measurement, to show progress."""
     found = {name: best(figure, name) for name in contenders_of([figure])}
     return f"{brief(figure):22}" + ", ".join(
         f"{name} {duration(value[0])} ({value[1]})" for name, value in found.items()
@@ -335,11 +336,11 @@ def left_out(figures: list[dict[str, Any]]) -> str:
         for name, why in figure["left_out"].items():
             reasons.setdefault((name, why), []).append(brief(figure))
     parts = [f"{name} ({why}): {', '.join(dict.fromkeys(works))}" for (name, why), works in reasons.items()]
-    return "Left out: " + "; ".join(parts) + "." if parts else ""
+    return "Excluded: " + "; ".join(parts) + "." if parts else ""
 
 
 def spread(figures: Iterable[dict[str, Any]]) -> str:
-    """Return how far runs of the same differed, as a sentence: it tells what the figures are worth."""
+    """Return how much repeated runs differ, as a sentence: it tells how exact the figures are."""
     found = []
     for figure in figures:
         for cases in figure["times"].values():
@@ -349,13 +350,13 @@ def spread(figures: Iterable[dict[str, Any]]) -> str:
     if not found:
         return ""
     usual, bad = (round(100 * float(np.quantile(found, q))) for q in (0.5, 1))
-    return f"Between the quartiles of a contender's runs: {usual} % of its median, usually; {bad} % at worst."
+    return f"Interquartile range of a contender's runs: typically {usual} % of the median, {bad} % at most."
 
 
 def scaled(figures: Iterable[dict[str, Any]]) -> str:
-    """Return which figures are scaled from a part of the rows, as a sentence or nothing."""
+    """Return a sentence that lists the figures scaled from a part of the rows, or an empty string."""
     parts = [f"{f['network']}: {f['part']} of {f['rows']} rows" for f in figures if f["part"]]
-    return "Timed on a part of the rows and scaled: " + "; ".join(parts) + "." if parts else ""
+    return "Timed on a part of the rows and scaled to all: " + "; ".join(parts) + "." if parts else ""
 
 
 # Output
@@ -392,15 +393,21 @@ def machine(pool: Pool) -> dict[str, Any]:
 
 def parser(doc: str) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=doc.splitlines()[0])
-    found.add_argument("--quick", action="store_true", help="short runs, few of them: does it work?")
-    found.add_argument("--full", action="store_true", help="all rows, also where an epoch takes seconds")
-    found.add_argument("--repeats", type=int, help="runs of each contender (5; 3 if --quick, 9 if --full)")
-    found.add_argument("--seconds", type=float, help="of a run, about (0.2; 0.03 if --quick)")
-    found.add_argument("--contenders", help=f"some of {', '.join(peers.CONTENDERS)}; comma between")
-    found.add_argument("--compile", action="store_true", help="PyTorch with torch.compile as well")
-    found.add_argument("--isa", choices=["avx2"], help="forbid AVX-512 to all who can be told")
-    found.add_argument("--json", type=Path, help="write machine and figures to this file")
-    found.add_argument("--pictures", type=Path, help="draw into this folder")
+    found.add_argument(
+        "--quick", action="store_true", help="a few short runs, to check that everything works"
+    )
+    found.add_argument("--full", action="store_true", help="use all rows, even if an epoch takes seconds")
+    found.add_argument(
+        "--repeats", type=int, help="number of runs per contender (5; with --quick 3, with --full 9)"
+    )
+    found.add_argument("--seconds", type=float, help="approximate time of a run (0.2; with --quick 0.03)")
+    found.add_argument("--contenders", help=f"a comma-separated selection of {', '.join(peers.CONTENDERS)}")
+    found.add_argument("--compile", action="store_true", help="add PyTorch with torch.compile")
+    found.add_argument(
+        "--isa", choices=["avx2"], help="disable AVX-512 in all contenders that have a setting for it"
+    )
+    found.add_argument("--json", type=Path, help="write the machine and the figures to this file")
+    found.add_argument("--pictures", type=Path, help="write the pictures to this folder")
     return found
 
 
@@ -412,7 +419,7 @@ def options_of(found: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def main(question: Any) -> None:
-    """Answer one question from the command line: a module with NAME, measure, table, draw."""
+    """Run one benchmark from the command line: a module with NAME, measure, table and draw."""
     found = parser(question.__doc__)
     if hasattr(question, "arguments"):
         question.arguments(found)
@@ -434,7 +441,7 @@ def describe_machine(about: dict[str, Any]) -> str:
     return "; ".join(rest) + f"; {versions}"
 
 
-# Pictures: Okabe and Ito's colors, a mark of its own for each, and names at the ends of the lines
+# Pictures: Okabe and Ito's colors, a marker for each contender, and names at the ends of the lines
 
 STYLE = {
     "dnn": ("#0072B2", "o"),
@@ -454,7 +461,7 @@ def draw(question: Any, figures: list[dict[str, Any]], folder: Path) -> None:
     try:
         import matplotlib
     except ImportError:
-        print("no pictures: matplotlib is not installed")
+        print("The pictures are not drawn, because matplotlib is not installed.")
         return
     matplotlib.use("agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -473,12 +480,12 @@ def axes(width: float, height: float) -> Any:
 
 
 def short(value: float) -> str:
-    """A round number for an axis."""
+    """Return a round number for an axis."""
     return f"{value / 1000:g}k" if value >= 1000 and value % 1000 == 0 else f"{value:g}"
 
 
 def lines(figures: list[dict[str, Any]], x: Sequence[float], x_label: str, title: str) -> Any:
-    """Return a picture of times against x, log-log: each contender a line, the floor another."""
+    """Return a log-log picture of times against x, with one line per contender and one for the floor."""
     from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
     ax = axes(6.4, 5.8)
@@ -504,10 +511,11 @@ def lines(figures: list[dict[str, Any]], x: Sequence[float], x_label: str, title
             lowest = min(lowest, *(time for _, time in points))
     ax.set_xscale("log")
     ax.set_yscale("log")
-    # Where work is small the floor is out of anyone's reach: it would take the room of the others.
+    # For small networks the floor is far below all times, and showing all of it would compress the other
+    # lines.
     ax.set_ylim(bottom=min(lowest / 3, ends[-1][0] / 1.5))
     low, high = ax.get_ylim()
-    # Names stand beside the last points, moved apart to a line's height, in equal steps down and up.
+    # The names stand next to the last points. Names that would overlap are moved apart, up and down alike.
     ends.sort()
     gap = (high / low) ** 0.055
     places = [max(end[0], low) for end in ends]
@@ -539,21 +547,21 @@ def lines(figures: list[dict[str, Any]], x: Sequence[float], x_label: str, title
 
 
 def dots(figures: list[dict[str, Any]], labels: Sequence[str], title: str, floor: bool = True) -> Any:
-    """Return a picture of the peers' times over dnn's, a row of dots for each piece of work."""
+    """Return a picture of the ratios of the peers' times to dnn's, with a row of dots per piece of work."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     ax = axes(6.4, 1.6 + 0.62 * len(figures))
     every = [1.0]
-    # dnn is the line at 1. Loops are thousands of times slower and would press the others together;
-    # so would the floor of tiny networks, which is out of reach.
+    # dnn is the line at 1. Loops are thousands of times slower and would compress the rest of the picture;
+    # so would the floor of tiny networks, which is far below all times.
     names = [name for name in contenders_of(figures) if name not in ("dnn", "loops")]
     for name in ["floor"] * floor + names:
         points = []
         for row, figure in enumerate(figures):
             ours = best(figure, "dnn")
-            theirs = (figure["floor"], "") if name == "floor" else best(figure, name)
-            if ours and theirs and (name != "floor" or theirs[0] > 0.1 * ours[0]):
-                points.append((theirs[0] / ours[0], row))
+            other = (figure["floor"], "") if name == "floor" else best(figure, name)
+            if ours and other and (name != "floor" or other[0] > 0.1 * ours[0]):
+                points.append((other[0] / ours[0], row))
         if points:
             color, mark = STYLE[name]
             edge = {} if mark in ("", "x", "1") else {"markeredgecolor": "white"}
@@ -573,7 +581,7 @@ def dots(figures: list[dict[str, Any]], labels: Sequence[str], title: str, floor
     ax.set_xlim(min(every) / 1.25, max(every) * 1.25)
     ax.set_yticks(range(len(figures)), labels, fontsize=14)
     ax.invert_yaxis()
-    # Ones and threes, in a narrow picture also twos and fives
+    # Ticks at 1 and 3, or in a narrow range at 1, 2 and 5
     steps = (1, 3) if max(every) > 20 * min(every) else (1, 2, 5)
     ax.xaxis.set_major_locator(FixedLocator([step * 10.0**k for k in range(-3, 5) for step in steps]))
     ax.xaxis.set_minor_locator(NullLocator())

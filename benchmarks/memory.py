@@ -1,8 +1,8 @@
 """How much memory does fit need at its peak?
 
-Each case in a fresh process, in which a small fit has loaded all code; counted is the peak of the resident
-memory (VmHWM) over what was resident before X was made. It is held against: X, y, 7 x parameters, 2 x rows
-of a batch x sum of the layers' widths, 24 bytes x rows, threads x tile. Linux only.
+Each case runs in a fresh process, in which a small fit has loaded all code. The figure is the peak of the
+resident memory (VmHWM) minus the resident memory before X was made. It is compared with the sum of X, y, 7 x
+parameters, 2 x batch size x sum of the layer widths, 24 bytes x rows, and threads x tile. Linux only.
 
     python benchmarks/memory.py [--quick] [--json FILE]
 """
@@ -21,7 +21,7 @@ import numpy as np
 from work import RATE, Work
 
 NAME = "memory"
-TILE = 1 << 20  # bytes a thread: what an L2 holds
+TILE = 1 << 20  # bytes per thread, about the size of an L2 cache
 WORK = [
     Work((8, 64, 64, 1), 1_000_000, 64),
     Work((784, 128, 10), 60000, 128),
@@ -40,7 +40,7 @@ def resident(key: str) -> int:
 
 
 def child(work: Work) -> None:
-    """Print the bytes that X, y, a network and its fit add to this process at their peak."""
+    """Print the bytes that X, y, a network and its fit add to this process at the peak."""
     import dnn
 
     def fit(work: Work) -> None:
@@ -53,7 +53,7 @@ def child(work: Work) -> None:
 
     fit(Work((4, 4, 2), 200, 64))
     before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     fit(work)
     print(resident("VmHWM") - before)
 
@@ -73,7 +73,7 @@ def allowed(work: Work, threads: int) -> dict[str, int]:
 
 def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
     if not os.path.exists("/proc/self/clear_refs"):
-        print("memory: needs Linux's /proc")
+        print("The memory benchmark needs /proc of Linux.")
         return []
     figures = []
     threads = len(os.sched_getaffinity(0))

@@ -1,15 +1,14 @@
-"""The contenders. Each works in a process of its own, with its own threads: python peers.py NAME THREADS.
+"""The contenders. Each runs in its own process, with its own threads: python peers.py NAME THREADS.
 
-A contender makes a `Run` of a piece of work; the process takes requests on its standard input and answers
-with seconds, so that nothing of one library (threads that spin for a while, settings of a BLAS, memory) is
-at work in another's. Everyone gets the same rows, in order, and the same first weights. Everyone keeps what
-it can keep: models, optimizers, compiled code and converted arrays are made before the clock starts.
+A contender makes a `Run` of a piece of work. Its process reads requests from standard input and answers with
+seconds, so that no library influences another one by spinning threads, BLAS settings or memory. All
+contenders get the same rows in the same order and the same initial weights. Models, optimizers, compiled code
+and converted arrays are made before the clock starts.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
 import os
 import pickle
 import sys
@@ -17,279 +16,13 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, NamedTuple
 
 import numpy as np
+from handwritten import Loops, NumPy
+from runs import BETA1, BETA2, EPSILON, Run, best_rate, calls, seconds
 from work import RATE, Work, one_hot, rows, start
-
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-
-
-def seconds(function: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
-@dataclass
-class Run:
-    """What can be asked of a contender about a piece of work."""
-
-    reset: Callable[[], None]  # to the first weights and a fresh optimizer; not timed
-    run: Callable[[int], float]  # so many epochs, steps or calls; returns seconds
-    result: Callable[[], Any]  # (weights, biases), or the outputs
-
-
-class NumPy:
-    """Vectorised NumPy: every line over a whole batch, the update over all parameters at once."""
-
-    corrected = True  # Adam adds epsilon to the corrected root, as its paper has it
-
-    def __init__(self, threads: int) -> None:
-        pass  # by the environment: see `environment`
-
-    def training(self, work: Work, n: int) -> Run:
-        X, y = rows(work, n)
-        Y = one_hot(work, y)
-        first_weights, first_biases = start(work)
-        params = np.empty(work.n_params, work.dtype)
-        gradient, m, v, spare = (np.zeros_like(params) for _ in range(4))
-
-        def views(flat: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-            weights, biases, begin = [], [], 0
-            for W in first_weights:
-                weights.append(flat[begin : begin + W.size].reshape(W.shape))
-                begin += W.size
-                biases.append(flat[begin : begin + W.shape[1]])
-                begin += W.shape[1]
-            return weights, biases
-
-        (weights, biases), (dW, db) = views(params), views(gradient)
-        batch, last = work.batch or n, len(weights) - 1
-        t = 0
-
-        def reset() -> None:
-            nonlocal t
-            t = 0
-            m[:], v[:] = 0, 0
-            for p, first in zip((*weights, *biases), (*first_weights, *first_biases), strict=True):
-                p[...] = first
-
-        def epochs(count: int) -> None:
-            nonlocal t
-            for _ in range(count):
-                for begin in range(0, n, batch):
-                    A = [X[begin : begin + batch]]
-                    for l, (W, b) in enumerate(zip(weights, biases, strict=True)):
-                        Z = A[l] @ W
-                        Z += b
-                        A.append(np.maximum(Z, 0, out=Z) if l < last else probabilities(Z))
-                    dZ = A[-1]
-                    dZ -= Y[begin : begin + batch]
-                    dZ /= len(dZ)
-                    for l in range(last, -1, -1):
-                        np.matmul(A[l].T, dZ, out=dW[l])
-                        np.sum(dZ, axis=0, out=db[l])
-                        if l:
-                            dZ = dZ @ weights[l].T
-                            dZ *= A[l] > 0
-                    if work.optimizer == "descent":
-                        np.multiply(gradient, RATE, out=spare)
-                        np.subtract(params, spare, out=params)
-                        continue
-                    t += 1
-                    np.multiply(m, BETA1, out=m)
-                    np.multiply(gradient, 1 - BETA1, out=spare)
-                    np.add(m, spare, out=m)
-                    np.multiply(v, BETA2, out=v)
-                    np.multiply(gradient, gradient, out=gradient)
-                    np.multiply(gradient, 1 - BETA2, out=gradient)
-                    np.add(v, gradient, out=v)
-                    np.multiply(v, 1 / (1 - BETA2**t), out=spare)
-                    np.sqrt(spare, out=spare)
-                    epsilon = EPSILON if self.corrected else EPSILON / math.sqrt(1 - BETA2**t)
-                    np.add(spare, epsilon, out=spare)
-                    np.divide(m, spare, out=spare)
-                    np.multiply(spare, RATE / (1 - BETA1**t), out=spare)
-                    np.subtract(params, spare, out=params)
-
-        return Run(reset, lambda count: seconds(lambda: epochs(count)), lambda: (weights, biases))
-
-    def prediction(self, work: Work, n: int) -> Run:
-        X, _ = rows(work, n)
-        weights, biases = start(work)
-
-        def predict() -> np.ndarray:
-            A = X
-            for W, b in zip(weights[:-1], biases[:-1], strict=True):
-                Z = A @ W
-                Z += b
-                A = np.maximum(Z, 0, out=Z)
-            Z = A @ weights[-1]
-            Z += biases[-1]
-            return probabilities(Z)
-
-        return calls(predict)
-
-    def products(self, dtype: str) -> float:
-        """Best rate of large products, flops a second."""
-
-        def product(n: int) -> Callable[[], object]:
-            A, B, C = (np.ones((n, n), dtype) for _ in range(3))
-            return lambda: np.matmul(A, B, out=C)
-
-        return best_rate(product)
-
-
-def probabilities(Z: np.ndarray) -> np.ndarray:
-    """Return sigmoid or softmax of the logits, in their place."""
-    if Z.shape[1] == 1:
-        np.negative(Z, out=Z)
-        np.exp(Z, out=Z)
-        Z += 1
-        return np.reciprocal(Z, out=Z)
-    Z -= Z.max(axis=1, keepdims=True)
-    np.exp(Z, out=Z)
-    Z /= Z.sum(axis=1, keepdims=True)
-    return Z
-
-
-def best_rate(product: Callable[[int], Callable[[], object]]) -> float:
-    rate = 0.0
-    for n in (1024, 2048):
-        run = product(n)
-        run()
-        for _ in range(8):
-            rate = max(rate, 2 * n**3 / seconds(run))
-    return rate
-
-
-def calls(predict: Callable[[], Any], result: Callable[[Any], np.ndarray] = np.asarray) -> Run:
-    def many(count: int) -> float:
-        begin = time.perf_counter()
-        for _ in range(count):
-            predict()
-        return time.perf_counter() - begin
-
-    return Run(lambda: None, many, lambda: result(predict()))
-
-
-class Loops:
-    """Plain Python: a row at a time, a weight at a time. Timed on a few rows and one update, then scaled."""
-
-    def __init__(self, threads: int) -> None:
-        pass
-
-    def outputs(self, work: Work, weights: list, biases: list, x: list) -> list[list[float]]:
-        A = [x]
-        for l, (W, b) in enumerate(zip(weights, biases, strict=True)):
-            z = list(b)
-            for k, a in enumerate(A[l]):
-                row = W[k]
-                for j in range(len(z)):
-                    z[j] += a * row[j]
-            if l < len(weights) - 1:
-                z = [max(0.0, value) for value in z]
-            elif work.one_unit:
-                z = [1 / (1 + math.exp(-z[0]))]
-            else:
-                highest = max(z)
-                z = [math.exp(value - highest) for value in z]
-                total = sum(z)
-                z = [value / total for value in z]
-            A.append(z)
-        return A
-
-    def training(self, work: Work, n: int) -> Run:
-        if work.n_params > 1_000_000:
-            raise NotImplementedError("hours an epoch")
-        X, y = rows(work, n)
-        X, Y = X.tolist(), one_hot(work, y).tolist()
-        batch = work.batch or n
-        weights: list = []
-        biases: list = []
-        dW: list = []
-        db: list = []
-        state: dict[str, Any] = {}
-
-        def reset() -> None:
-            first = start(work)
-            weights[:], biases[:] = ([p.tolist() for p in part] for part in first)
-            for name in "mv":
-                state[name] = [np.zeros_like(p).tolist() for p in (*first[0], *first[1])]
-            state["t"] = 0
-            clear()
-
-        def clear() -> None:
-            dW[:] = [[[0.0] * len(row) for row in W] for W in weights]
-            db[:] = [[0.0] * len(b) for b in biases]
-
-        def learn(i: int) -> None:
-            A = self.outputs(work, weights, biases, X[i])
-            dz = [(p - t) / batch for p, t in zip(A[-1], Y[i], strict=True)]
-            for l in range(len(weights) - 1, -1, -1):
-                for j, d in enumerate(dz):
-                    db[l][j] += d
-                below = []
-                for k, a in enumerate(A[l]):
-                    row, slopes, total = weights[l][k], dW[l][k], 0.0
-                    for j, d in enumerate(dz):
-                        slopes[j] += a * d
-                        total += row[j] * d
-                    below.append(total if a > 0 else 0.0)
-                dz = below
-
-        def step() -> None:
-            state["t"] += 1
-            t = state["t"]
-            lists = []  # rows of W, and b, each with its gradient, m and v
-            for place, (P, G) in enumerate(zip((*weights, *biases), (*dW, *db), strict=True)):
-                parts = P, G, state["m"][place], state["v"][place]
-                lists += zip(*parts, strict=True) if place < len(weights) else [parts]
-            for p, g, m, v in lists:
-                for j in range(len(p)):
-                    if work.optimizer == "descent":
-                        p[j] -= RATE * g[j]
-                        continue
-                    m[j] = BETA1 * m[j] + (1 - BETA1) * g[j]
-                    v[j] = BETA2 * v[j] + (1 - BETA2) * g[j] * g[j]
-                    p[j] -= RATE * m[j] / (1 - BETA1**t) / (math.sqrt(v[j] / (1 - BETA2**t)) + EPSILON)
-            clear()
-
-        def run(count: int) -> float:
-            if n <= 12:  # the check: really all of it
-                return seconds(
-                    lambda: [(learn(i), (i + 1) % batch or step()) for _ in range(count) for i in range(n)]
-                )
-            few = max(1, min(n, 100_000 // work.n_params))
-            seconds_per_row = seconds(lambda: [learn(i) for i in range(few)]) / few
-            return count * (n * seconds_per_row + n // batch * seconds(step))
-
-        def result() -> Any:
-            return tuple([np.array(p, work.dtype) for p in part] for part in (weights, biases))
-
-        return Run(reset, run, result)
-
-    def prediction(self, work: Work, n: int) -> Run:
-        if work.n_params > 1_000_000:
-            raise NotImplementedError("seconds a row")
-        X, _ = rows(work, n)
-        X = X.tolist()
-        weights, biases = ([p.tolist() for p in part] for part in start(work))
-
-        def run(count: int) -> float:
-            few = max(1, min(n, 100_000 // work.n_params))
-            return (
-                count * n / few * seconds(lambda: [self.outputs(work, weights, biases, x) for x in X[:few]])
-            )
-
-        return Run(
-            lambda: None,
-            run,
-            lambda: np.array([self.outputs(work, weights, biases, x)[-1] for x in X[:10]]),
-        )
 
 
 class Dnn:
@@ -312,7 +45,7 @@ class Dnn:
         if "n_threads" in inspect.signature(net.fit).parameters:
             how["n_threads"] = self.threads
         elif self.threads == 2:
-            raise NotImplementedError("fit has no n_threads")
+            raise NotImplementedError("fit has no parameter n_threads")
 
         def reset() -> None:
             for p, q in zip((*net.weights, *net.biases), (*first[0], *first[1]), strict=True):
@@ -340,7 +73,7 @@ class Dnn:
 
 
 class DnnPredictor(Dnn):
-    """The snapshot that `Network.predictor` makes."""
+    """The snapshot that `Network.predictor` returns."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
@@ -354,7 +87,7 @@ class ScikitLearn:
         from sklearn.neural_network import MLPClassifier
 
         class Classifier(MLPClassifier):
-            """Notes when each epoch ends, which is when it gets a new `loss_`."""
+            """Records the end of each epoch, at which `loss_` is set."""
 
             def __setattr__(self, name: str, value: object) -> None:
                 super().__setattr__(name, value)
@@ -379,13 +112,14 @@ class ScikitLearn:
             model = self.from_start(work, X, y)
 
         def run(epochs: int) -> float:
-            # The first epoch gives the beginning: checks and copies that fit makes once are not counted.
+            # The end of the first epoch starts the clock, which excludes the validation and copies at the
+            # start of fit.
             fresh = self.classifier(work, n, max_iter=epochs + 1)
             fresh.fit(X, y)
             return fresh.ends[-1] - fresh.ends[0]
 
         def result() -> Any:
-            # fit without warm_start draws its own first weights: the check trains on from ours.
+            # fit without warm_start draws its own weights, so that the comparison uses warm_start.
             model.max_iter = 1 if work.batch else 3
             model.fit(X, y)
             return model.coefs_, model.intercepts_
@@ -393,7 +127,7 @@ class ScikitLearn:
         return Run(reset, run, result)
 
     def from_start(self, work: Work, X: np.ndarray, y: np.ndarray) -> Any:
-        """A classifier with our first weights; fit goes on from them with a fresh optimizer."""
+        """Return a classifier with the common initial weights, from which fit continues."""
         model = self.classifier(work, len(X), max_iter=1, warm_start=True).fit(X, y)
         weights, biases = start(work)
         for p, q in zip((*model.coefs_, *model.intercepts_), (*weights, *biases), strict=True):
@@ -402,7 +136,7 @@ class ScikitLearn:
 
     def prediction(self, work: Work, n: int) -> Run:
         if work.sizes[-1] == 2:
-            raise NotImplementedError("its two classes have one unit")
+            raise NotImplementedError("it uses one unit for two classes")
         few = max(work.sizes[-1], 2)
         model = self.from_start(work, *rows(work, few))
         X, _ = rows(work, n)
@@ -411,7 +145,7 @@ class ScikitLearn:
 
 
 class PyTorch:
-    """Eager, with fused optimizers; batches are slices of a tensor, the fast way for data in memory."""
+    """Eager mode with fused optimizers; batches are slices of a tensor, which is fast for data in memory."""
 
     compiled = False
 
@@ -498,21 +232,21 @@ class PyTorchCompiled(PyTorch):
 
 
 class Jax:
-    """jit, lax.scan over the epoch, donated buffers."""
+    """jit with lax.scan over the epoch and donated buffers."""
 
     def __init__(self, threads: int) -> None:
-        # XLA sizes its pools by the processors it may use when it starts, and has no switch for it: with one
-        # thread it starts on one processor, and then all its threads may use any.
+        # XLA sizes its thread pools by the processors that it may use when it starts, and has no setting for
+        # it. With one thread it starts on one processor, and later all its threads may use any processor.
         allowed = None
         if hasattr(os, "sched_getaffinity"):
             allowed = os.sched_getaffinity(0)
             os.sched_setaffinity(0, sorted(allowed)[:threads])
         elif threads != 2:
-            raise NotImplementedError("needs sched_setaffinity to use one thread")
+            raise NotImplementedError("one thread needs sched_setaffinity")
         import jax
 
         jax.config.update("jax_platforms", "cpu")
-        jax.config.update("jax_enable_x64", True)  # arrays keep the precision they come with
+        jax.config.update("jax_enable_x64", True)  # arrays keep their precision
         jax.jit(lambda a: a @ a)(np.ones((64, 64), np.float32)).block_until_ready()
         if allowed:
             for thread in os.listdir("/proc/self/task"):
@@ -556,7 +290,7 @@ class Jax:
             params = tree(lambda p, m, v: p - rate * m / (jnp.sqrt(c * v) + real(EPSILON)), params, m, v)
             return (params, m, v, t), None
 
-        # A full batch is a step an epoch: then the loop over epochs is the compiled one.
+        # A full batch has one step per epoch, so that the loop over epochs is compiled.
         if work.batch is None:
 
             def several(state: Any, X: Any, Y: Any, count: Any) -> Any:
@@ -597,7 +331,7 @@ class Jax:
 
 
 class OnnxRuntime:
-    """One InferenceSession; a call is session.run on a NumPy array."""
+    """One InferenceSession; a call is `session.run` with a NumPy array."""
 
     def __init__(self, threads: int) -> None:
         import onnx
@@ -623,7 +357,7 @@ class OnnxRuntime:
             helper.make_tensor_value_info("out", number, [None, work.sizes[-1]]),
         )
         graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], constants)
-        # Opset 17 and its IR version: new enough for all of it, old enough for every runtime about.
+        # Opset 17 and its IR version have all operations, and every current runtime supports them.
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = self.threads
@@ -635,9 +369,9 @@ class OnnxRuntime:
 
 class Contender(NamedTuple):
     kind: Any
-    packages: tuple[str, ...]  # distributions whose versions are given
+    packages: tuple[str, ...]  # distributions whose versions are reported
     threads: tuple[int, ...] = (1, 2)
-    asked: bool = False  # takes part only where it is named
+    asked: bool = False  # takes part only if it is selected by name
 
 
 CONTENDERS = {
@@ -658,18 +392,18 @@ def can(name: str, task: str) -> bool:
 
 
 def missing(name: str) -> list[str]:
-    """Distributions that a contender needs and that are not installed."""
+    """Return the distributions that a contender needs and that are not installed."""
     found = {d.metadata["Name"].lower() for d in metadata.distributions()}
     return [package for package in CONTENDERS[name].packages if package not in found]
 
 
 def environment(threads: int | None, isa: str | None = None) -> dict[str, str]:
-    """What the process of a contender gets: threads None leaves their number to the library."""
+    """Return the environment of a contender's process; threads=None leaves their number to the library."""
     variables = dict(os.environ)
     if threads is not None:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "DNN_NUM_THREADS"):
             variables[name] = str(threads)
-    if isa == "avx2":  # for everyone who can be told: a machine without AVX-512, as far as that goes
+    if isa == "avx2":  # disables AVX-512 in every library that has a setting for it
         variables |= {
             "DNN_ISA": "avx2", "OPENBLAS_CORETYPE": "HASWELL", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
             "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -680,8 +414,8 @@ def environment(threads: int | None, isa: str | None = None) -> dict[str, str]:
 
 
 def serve(name: str, threads: int, requests: Any, answers: Any) -> None:
-    """Answer requests (what, arguments) until there are none."""
-    warnings.simplefilter("ignore")  # scikit-learn says that it has not converged: it was not to
+    """Answer requests (name, arguments) until the input ends."""
+    warnings.simplefilter("ignore")  # scikit-learn warns that it has not converged, as intended
     kind = CONTENDERS[name].kind
     contender, run = None, None
     while True:
@@ -694,12 +428,12 @@ def serve(name: str, threads: int, requests: Any, answers: Any) -> None:
             contender = contender or kind(threads)
             if what == "make":
                 task, work, n = arguments
-                run = None  # frees what the last one held
+                run = None  # frees the memory of the previous run
                 run = getattr(contender, task)(work, n)
             elif what == "run":
                 run.reset()
                 answer = run.run(*arguments)
-            elif what == "result":  # of so many epochs from the first weights; of one call
+            elif what == "result":  # of the given number of epochs from the initial weights, or of one call
                 run.reset()
                 run.run(*arguments)
                 answer = run.result()
@@ -714,7 +448,7 @@ def serve(name: str, threads: int, requests: Any, answers: Any) -> None:
 
 
 if __name__ == "__main__":
-    # What a library prints goes to stderr: stdout belongs to the answers.
+    # Output of the libraries goes to stderr, because stdout carries the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve(sys.argv[1], int(sys.argv[2]), sys.stdin.buffer, answers)

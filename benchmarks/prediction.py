@@ -1,7 +1,7 @@
-"""How long does a prediction take, the whole call from Python?
+"""How long does a prediction take, as a whole call from Python?
 
-X is a C-contiguous float32 array (or the library's own, made before), also where it has one row. Outputs are
-probabilities, and are compared with NumPy's in float64 first.
+X is a C-contiguous float32 array (or the library's own array, made before), also if it has one row. The
+outputs are probabilities and are first compared with NumPy's in float64.
 
     python benchmarks/prediction.py [--isa avx2] [--quick] [--json FILE] [--pictures FOLDER]
 """
@@ -41,7 +41,7 @@ def describe(figure: dict[str, Any]) -> str:
 
 
 def listed(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The pieces of work by name; the others are there for the picture."""
+    """Return the figures of WORK; the others are for the picture."""
     return figures[: len(WORK)]
 
 
@@ -50,24 +50,24 @@ def swept(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def table(figures: list[dict[str, Any]]) -> str:
-    parts = [measuring.table(listed(figures), describe, "a call, float32")]
+    parts = [measuring.table(listed(figures), describe, "time per call, float32")]
     if single := one_thread(figures):
         parts.append(single)
-    parts.append("Against the number of rows:")
-    parts.append(measuring.times_table(swept(figures), describe, "a call, float32"))
+    parts.append("Time against the number of rows:")
+    parts.append(measuring.times_table(swept(figures), describe, "time per call, float32"))
     parts += [measuring.left_out(figures), measuring.spread(figures)]
     return "\n\n".join(part for part in parts if part)
 
 
 def one_thread(figures: list[dict[str, Any]]) -> str:
-    """ONNX Runtime on one thread too: a row alone is then no question of threads."""
+    """Return a table of dnn and ONNX Runtime, both on one thread."""
     body = []
     for figure in listed(figures):
-        ours, theirs = (figure["times"].get(name, {}).get("1") for name in ("dnn", "ONNX Runtime"))
-        if ours and theirs:
-            ours, theirs = ours["median"], theirs["median"]
-            times = measuring.duration(ours), measuring.duration(theirs)
-            body.append([describe(figure), *times, measuring.digits(theirs / ours)])
+        dnn_time, onnx_time = (figure["times"].get(name, {}).get("1") for name in ("dnn", "ONNX Runtime"))
+        if dnn_time and onnx_time:
+            dnn_time, onnx_time = dnn_time["median"], onnx_time["median"]
+            times = measuring.duration(dnn_time), measuring.duration(onnx_time)
+            body.append([describe(figure), *times, measuring.digits(onnx_time / dnn_time)])
     return measuring.markdown(["one thread each", "dnn", "ONNX Runtime", "ratio"], body) if body else ""
 
 

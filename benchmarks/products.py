@@ -1,8 +1,9 @@
-"""How fast are dnn's own products, against the BLAS of SciPy, on one thread?
+"""How fast are dnn's own matrix products, compared with the BLAS of SciPy, on one thread?
 
-The three products of a layer of n x n weights on a batch of 128 rows: Z = A W, dA = dZ W', dW = A' dZ, in
-float32. Both are called through a pointer, so that no interface is measured; once with what the processor
-has, and once held down to AVX2 (DNN_ISA, OPENBLAS_CORETYPE).
+The benchmark times the three products of a layer of n x n weights on a batch of 128 rows, Z = A W, dA = dZ W'
+and dW = A' dZ, in float32. Both libraries are called through pointers, so that no Python interface is
+measured; once with the best instruction set of the processor, and once limited to AVX2 (DNN_ISA,
+OPENBLAS_CORETYPE).
 
 python benchmarks/products.py [--quick] [--json FILE] [--isa avx2]
 """
@@ -27,14 +28,14 @@ PLACE = ctypes.c_void_p
 
 
 def kernels() -> tuple[Any, Any, Any]:
-    """The core's product and gradient, and SciPy's sgemm, each as a function of addresses."""
+    """Return the core's gemm_nn and gemm_tn, and SciPy's sgemm, each as a function of addresses."""
     from scipy.linalg import cython_blas
 
     from dnn import _core
 
     found = _core.kernel_addresses()
     if not found["gemm_nn", 4]:
-        raise SystemExit("this instruction set has no products of dnn's own")
+        raise SystemExit("dnn has no matrix kernels of its own for this instruction set")
     product = ctypes.CFUNCTYPE(
         None,
         ctypes.c_int,
@@ -66,7 +67,7 @@ def kernels() -> tuple[Any, Any, Any]:
 
 
 def here(repeats: int, seconds: float) -> list[dict[str, Any]]:
-    """Figures of this process."""
+    """Return the figures of this process."""
     from threadpoolctl import threadpool_limits
 
     from dnn import _core
@@ -75,67 +76,67 @@ def here(repeats: int, seconds: float) -> list[dict[str, Any]]:
     figures = []
     with threadpool_limits(1, user_api="blas"):
         for n in WIDTHS:
-            for what, ours, theirs in contenders(n):
-                rates = race(ours, theirs, 2 * ROWS * n * n, repeats, seconds)
+            for what, with_dnn, with_blas in contenders(n):
+                rates = race(with_dnn, with_blas, 2 * ROWS * n * n, repeats, seconds)
                 figures.append({"width": n, "product": what, "isa": _core.isa(), "core": core, **rates})
     return figures
 
 
 def contenders(n: int) -> list[tuple[str, Any, Any]]:
-    """For each product of a layer of n x n: its name, our call, that of BLAS."""
+    """Return for each product of a layer of n x n weights its name, dnn's call, and that of BLAS."""
     import numpy as np
 
     product, gradient, sgemm = kernels()
-    ld = n + 16  # as the core keeps rows: never a multiple of 512 bytes apart
+    ld = n + 16  # as in the core, the distance of rows is never a multiple of 512 bytes
     rng = np.random.default_rng(0)
     A, D = (rng.standard_normal((ROWS, ld), dtype=np.float32) for _ in range(2))
     W = rng.standard_normal((n, ld), dtype=np.float32)
     C, E, G, H = (np.zeros((m, ld), np.float32) for m in (ROWS, ROWS, n, n))
 
-    room = np.empty(1 << 20, np.uint8)  # what the core's threads have for copies of operands
+    room = np.empty(1 << 20, np.uint8)  # the workspace of a thread for copies of operands
 
     def at(x: Any) -> int:
         return int(x.ctypes.data)
 
-    spare = (at(room) + 63) // 64 * 64
+    workspace = (at(room) + 63) // 64 * 64
     a, d, w, c, e, g, h = map(at, (A, D, W, C, E, G, H))
     held = A, D, W, C, E, G, H, room
-    plain, turned = ctypes.byref(ctypes.c_char(b"N")), ctypes.byref(ctypes.c_char(b"T"))
+    plain, transposed = ctypes.byref(ctypes.c_char(b"N")), ctypes.byref(ctypes.c_char(b"T"))
     one, zero = ctypes.byref(ctypes.c_float(1)), ctypes.byref(ctypes.c_float(0))
     width, rows, step = (ctypes.byref(ctypes.c_int64(value)) for value in (n, ROWS, ld))
 
-    def forward_ours() -> None:
-        product(0, ROWS, n, n, a, ld, None, w, ld, None, None, 0, c, ld, spare)
+    def forward_dnn() -> None:
+        product(0, ROWS, n, n, a, ld, None, w, ld, None, None, 0, c, ld, workspace)
 
-    def gradient_ours() -> None:
-        gradient(ROWS, n, n, a, ld, None, 0, d, ld, None, 0, g, ld, spare, None)
+    def gradient_dnn() -> None:
+        gradient(ROWS, n, n, a, ld, None, 0, d, ld, None, 0, g, ld, workspace, None)
 
-    def forward_theirs(held: Any = held) -> None:
+    def forward_blas(held: Any = held) -> None:
         sgemm(plain, plain, width, rows, width, one, w, step, a, step, zero, e, step)
 
-    def back_theirs() -> None:
-        sgemm(turned, plain, width, rows, width, one, w, step, d, step, zero, e, step)
+    def back_blas() -> None:
+        sgemm(transposed, plain, width, rows, width, one, w, step, d, step, zero, e, step)
 
-    def gradient_theirs() -> None:
-        sgemm(plain, turned, width, width, rows, one, d, step, a, step, zero, h, step)
+    def gradient_blas() -> None:
+        sgemm(plain, transposed, width, width, rows, one, d, step, a, step, zero, h, step)
 
-    forward_ours(), forward_theirs(), gradient_ours(), gradient_theirs()
+    forward_dnn(), forward_blas(), gradient_dnn(), gradient_blas()
     np.testing.assert_allclose(C[:, :n], E[:, :n], rtol=0, atol=2e-3)
     np.testing.assert_allclose(G[:, :n], H[:, :n], rtol=0, atol=2e-3)
-    # dA = dZ W' is the forward product with W', which the core keeps, in the place of W
+    # dA = dZ W' is the forward product with W' instead of W; the core keeps a copy of W'.
     return [
-        ("A W", forward_ours, forward_theirs),
-        ("dZ W'", forward_ours, back_theirs),
-        ("A' dZ", gradient_ours, gradient_theirs),
+        ("A W", forward_dnn, forward_blas),
+        ("dZ W'", forward_dnn, back_blas),
+        ("A' dZ", gradient_dnn, gradient_blas),
     ]
 
 
-def race(ours: Any, theirs: Any, flops: float, repeats: int, seconds: float) -> dict[str, float]:
-    """Medians of the rates, in Gflop/s, by turns."""
+def race(with_dnn: Any, with_blas: Any, flops: float, repeats: int, seconds: float) -> dict[str, float]:
+    """Return the median rates, in Gflop/s, timed alternately."""
     calls = max(1, int(seconds * 5e10 / flops))
     times: dict[str, list[float]] = {"dnn": [], "BLAS": []}
     for repeat in range(repeats + 1):
-        for name, function in (("dnn", ours), ("BLAS", theirs)):
+        for name, function in (("dnn", with_dnn), ("BLAS", with_blas)):
             begin = time.perf_counter()
             for _ in range(calls):
                 function()
@@ -155,7 +156,7 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
             env=env, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode:
-            print(f"products, {isa}: left out: {done.stderr.strip().splitlines()[-1]}")
+            print(f"products, {isa}: excluded: {done.stderr.strip().splitlines()[-1]}")
         else:
             figures += json.loads(done.stdout)
     return figures

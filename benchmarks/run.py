@@ -1,11 +1,12 @@
-"""All questions, one after the other: tables to read, a JSON file, pictures, and the page in docs.
+"""Run all benchmarks, one after the other: print tables, write a JSON file, pictures, and the page in docs.
 
-Into the folder go benchmarks.json (for each question: machine, versions, options, figures with every single
-time) and the pictures. A question that is asked again replaces its former answer there, the others stay.
+The folder receives the pictures and benchmarks.json, which has for each benchmark the machine, the versions,
+the options, and the figures with every single time. Running a benchmark again replaces its former results
+there and keeps the others.
 
     python benchmarks/run.py [--quick] [--full] [--questions training,memory] [--folder build/benchmarks]
-    python benchmarks/run.py --page               measure, then write tables and pictures into docs
-    python benchmarks/run.py --page --no-measuring    write what the folder holds into docs
+    python benchmarks/run.py --page               measure, then write the tables and pictures into docs
+    python benchmarks/run.py --page --no-measuring    write the results in the folder into docs
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ QUESTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sparse": (sparse, {}),
     "start": (start, {}),
 }
-PICTURES = ("training", "prediction", "scaling")  # the variants of training would overwrite its picture
+PICTURES = ("training", "prediction", "scaling")  # variants of training would overwrite its picture
 
 
 def ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
     question, changes = QUESTIONS[name]
     options = copy.copy(options)
     for key, value in changes.items():
-        # What the user asked for goes before; without contenders of his own, a variant has fewer of them.
+        # The user's --contenders take precedence; without them, a variant measures fewer contenders.
         if getattr(options, key, None) is None or key != "contenders":
             setattr(options, key, value)
     with measuring.Pool(options) as pool:
@@ -65,14 +66,14 @@ def ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def ratio(answers: dict[str, Any]) -> str:
-    """What double precision costs: dnn's time in float64 over that in float32, both of this folder."""
+    """Return a table of the ratios of dnn's time in float64 to that in float32, both from this folder."""
     single, double = (answers.get(name, {}).get("figures", []) for name in ("training", "training_float64"))
     body = []
     for f in single:
         for g in double:
-            ours, theirs = measuring.best(f, "dnn"), measuring.best(g, "dnn")
-            if f["network"] == g["network"] and ours and theirs:
-                body.append([training.describe(f), measuring.digits(theirs[0] / ours[0])])
+            single_time, double_time = measuring.best(f, "dnn"), measuring.best(g, "dnn")
+            if f["network"] == g["network"] and single_time and double_time:
+                body.append([training.describe(f), measuring.digits(double_time[0] / single_time[0])])
     return measuring.markdown(["dnn", "float64 / float32"], body) if body else ""
 
 
@@ -96,16 +97,16 @@ def write_page(answers: dict[str, Any]) -> None:
             flags=re.DOTALL,
         )
         if found != 1:
-            raise SystemExit(f"{PAGE} has no place for {name}")
+            raise SystemExit(f"{PAGE} must have one section marked 'begin {name}', found {found}")
     PAGE.write_text(page)
 
 
 def main() -> None:
     parser = measuring.parser(__doc__)
-    parser.add_argument("--questions", help=f"some of {', '.join(QUESTIONS)}; comma between")
+    parser.add_argument("--questions", help=f"a comma-separated selection of {', '.join(QUESTIONS)}")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "benchmarks")
-    parser.add_argument("--page", action="store_true", help="write tables and pictures into docs")
-    parser.add_argument("--no-measuring", action="store_true", help="use what the folder holds")
+    parser.add_argument("--page", action="store_true", help="write the tables and pictures into docs")
+    parser.add_argument("--no-measuring", action="store_true", help="use the results in the folder")
     options = measuring.options_of(parser)
     options.folder.mkdir(parents=True, exist_ok=True)
     file = options.json or options.folder / "benchmarks.json"
@@ -113,7 +114,7 @@ def main() -> None:
     names = options.questions.split(",") if options.questions else list(QUESTIONS)
     for name in names if not options.no_measuring else []:
         if name not in QUESTIONS:
-            raise SystemExit(f"--questions: {name!r} is none of {', '.join(QUESTIONS)}")
+            raise SystemExit(f"--questions must be from {', '.join(QUESTIONS)}, got {name!r}")
         begin = time.perf_counter()
         answers[name] = ask(name, options)
         file.write_text(json.dumps(answers, indent=1))

@@ -1,7 +1,8 @@
-"""How does the time of training grow with width, with depth, with the rows of a batch?
+"""How does the training time grow with the width, the depth and the batch size?
 
-float32, Adam, ReLU, ten classes: two hidden layers as wide as their input; 64 wide and ever more layers;
-64-128-128-10 and ever more rows a batch. Times are those of a step.
+All networks use float32, Adam, ReLU and ten classes. The width grows in networks with two hidden layers as
+wide as their input, the depth in networks with 64 units per layer, and the batch size in 64-128-128-10. The
+times are those of one step.
 
     python benchmarks/scaling.py [--full] [--quick] [--json FILE] [--pictures FOLDER]
 """
@@ -21,11 +22,11 @@ SWEEPS = {
     "rows": [2**k for k in range(0, 15, 2)],
 }
 TITLES = {
-    "width": "a step against width: w-w-w-10, 128 rows",
-    "depth": "a step against depth: 64 wide, 128 rows",
-    "rows": "a step against rows: 64-128-128-10",
+    "width": "time per step against width: w-w-w-10, 128 rows",
+    "depth": "time per step against depth: 64 units per layer, 128 rows",
+    "rows": "time per step against batch size: 64-128-128-10",
 }
-LABELS = {"width": "width", "depth": "hidden layers", "rows": "rows of the batch"}
+LABELS = {"width": "width", "depth": "hidden layers", "rows": "batch size"}
 
 
 def work_of(sweep: str, value: int, few: bool) -> Work:
@@ -35,8 +36,8 @@ def work_of(sweep: str, value: int, few: bool) -> Work:
         sizes, batch = (64, *[64] * value, 10), BATCH
     else:
         sizes, batch = (64, 128, 128, 10), value
-    # So many steps an epoch that its beginning does not count, if that is not for ever. A batch has at least
-    # as many rows as scikit-learn needs to see each class once.
+    # An epoch has many steps, so that its beginning is negligible, unless this takes too long. It has at
+    # least as many rows as scikit-learn needs to see each class once.
     flops = Work(sizes, batch).training_flops
     steps = max(2, min(64, int((2e9 if few else 1e10) / flops)))
     return Work(sizes, max(steps, -(-10 // batch)) * batch, batch)
@@ -44,7 +45,7 @@ def work_of(sweep: str, value: int, few: bool) -> Work:
 
 def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
     figures = []
-    names = [name for name in pool.names if name != "loops"]  # the other questions say how slow they are
+    names = [name for name in pool.names if name != "loops"]  # too slow here
     for sweep, values in SWEEPS.items():
         for value in values[::2] if options.quick else values:
             work = work_of(sweep, value, not options.full)

@@ -1,11 +1,12 @@
-"""How fast is a sparse X, such as words of texts, and what memory does it need?
+"""How fast is training on a sparse X, such as words of texts, and how much memory does it need?
 
-Texts of the shape of 20 newsgroups, drawn: 11,314 rows, 130,107 columns, words as frequent as Zipf has
-them, a thousandth of the elements stored, as tf-idf in float64. dnn's MLPClassifier and scikit-learn's,
-with the same parameters and 100 hidden units: an epoch of each solver (a fit of two less one of one, so
-that drawing the first weights is no part of it; L-BFGS: an iteration, of four less one), and `predict` of
-2000 rows. The contenders are timed alternately, on one thread and on two; medians. Memory: the peak of a
-fit over what was resident before it, in a fresh process (Linux only).
+The texts are drawn at random with the shape of 20 newsgroups: 11,314 rows and 130,107 columns, words with
+Zipf frequencies, a thousandth of the elements stored, as tf-idf in float64. The contenders are the
+MLPClassifiers of dnn and scikit-learn, with the same parameters and 100 hidden units. The times are those of
+an epoch of each solver (a fit of two epochs minus a fit of one, which excludes drawing the initial weights;
+for L-BFGS, of an iteration) and of `predict` for 2000 rows. The contenders are timed alternately, on one
+thread and on two, and the figures are medians. The memory is the peak of a fit minus the resident memory
+before it, in a fresh process (Linux only).
 
     python benchmarks/sparse.py [--quick] [--json FILE]
 """
@@ -28,7 +29,7 @@ from memory import resident
 NAME = "sparse"
 SHAPE = (11_314, 130_107)
 QUICK = (1500, 20_000)
-WORDS = 170  # of a text, some of them twice
+WORDS = 170  # per text, with repetitions
 SOLVERS: dict[str, dict[str, Any]] = {
     "plain sgd": {"solver": "sgd", "momentum": 0.0, "alpha": 0.0},
     "sgd": {"solver": "sgd"},
@@ -40,7 +41,7 @@ NAMES = ("scikit-learn", "dnn")
 
 
 def texts(shape: tuple[int, int]) -> tuple[Any, np.ndarray]:
-    """Return tf-idf of drawn texts (N, I) and their classes: a seventh of the words belong to the class."""
+    """Return tf-idf of random texts (N, I) and their classes: a seventh of the words depend on the class."""
     import scipy.sparse as sp
     from sklearn.feature_extraction.text import TfidfTransformer
 
@@ -58,7 +59,7 @@ def texts(shape: tuple[int, int]) -> tuple[Any, np.ndarray]:
 
 
 def estimator(name: str, threads: int, **options: Any) -> Any:
-    """Return a classifier of a contender, whose threads, or those of BLAS, are so many."""
+    """Return a classifier of a contender with this number of threads; scikit-learn uses those of BLAS."""
     import sklearn.neural_network
 
     import dnn
@@ -92,7 +93,7 @@ def seconds(what: str, name: str, threads: int, X: Any, y: np.ndarray) -> float:
 
 
 def peak(what: str, name: str, shape: tuple[int, int]) -> float:
-    """Return the peak of a fit, in parameters."""
+    """Return the peak memory of a fit, as a multiple of the parameters."""
     case = json.dumps([what, name, shape])
     command = [sys.executable, __file__, "--child", case]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -141,7 +142,7 @@ def table(figures: list[dict[str, Any]]) -> str:
             ]
         )
     heads = [f"{name}, {t}" for t in ("1 thread", "2 threads", "peak / parameters") for name in NAMES]
-    return measuring.markdown(["what", *heads], body)
+    return measuring.markdown(["", *heads], body)
 
 
 def draw(figures: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How long does `import dnn` take over `import numpy`, and how large is the package on disk?
+"""How long does `import dnn` take after `import numpy`, and how large is the package on disk?
 
 python benchmarks/start.py [--quick] [--json FILE]
 """
@@ -22,21 +22,21 @@ middle = time.perf_counter()
 import dnn
 print(middle - begin, time.perf_counter() - middle)
 """
-# What an installed package consists of; a checkout has its sources in the same folder.
+# File types of an installed package; a checkout also has sources in the same folder.
 INSTALLED = {".py", ".pyi", ".typed", ".so", ".pyd"}
 
 
 def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
     import dnn
 
-    # Files are compiled once, as pip compiles those that it installs, even where the environment forbids it
+    # Modules are compiled once, as by pip when it installs them, even if the environment disables this
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     times = []
     for repeat in range(4 * options.repeats + 1):
         done = subprocess.run(
             [sys.executable, "-c", TIMED], capture_output=True, text=True, check=True, env=environment
         )
-        if repeat:  # the first fills the file cache, and may compile
+        if repeat:  # the first run fills the file cache and may compile
             times.append([float(value) for value in done.stdout.split()])
     files = [path for path in Path(dnn.__file__).parent.rglob("*") if path.suffix in INSTALLED]
     return [
@@ -52,7 +52,7 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
 def table(figures: list[dict[str, Any]]) -> str:
     (f,) = figures
     return measuring.markdown(
-        ["", "import numpy", "import dnn, after it", "the installed package, without its dependencies, MB"],
+        ["", "import numpy", "import dnn after it", "installed package without its dependencies, MB"],
         [
             [
                 "measured",

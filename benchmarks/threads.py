@@ -1,7 +1,8 @@
-"""How many threads are right, on a quiet machine and beside a process that keeps one core busy?
+"""Does dnn choose a good number of threads, on an idle machine and while another process keeps one core busy?
 
-dnn with n_threads 1, 2 and "auto". Wanted: quiet, "auto" never takes over 1.1 times the better of one and
-two; beside the neighbour, nothing takes over 1.3 times what one thread takes beside it.
+dnn runs with n_threads 1, 2 and "auto". There are two goals. On an idle machine, "auto" takes at most 1.1
+times as long as the better of one and two threads. With a busy core, everything takes at most 1.3 times as
+long as one thread.
 
     python benchmarks/threads.py [--full] [--quick] [--json FILE]
 """
@@ -26,7 +27,7 @@ SPIN = "while True: pass"
 
 @contextmanager
 def neighbour():
-    """Keep one core busy; which one is the system's choice."""
+    """Keep one core busy, which the operating system chooses."""
     process = subprocess.Popen([sys.executable, "-c", SPIN])
     try:
         yield
@@ -47,7 +48,7 @@ def pieces(options: argparse.Namespace) -> list[tuple[str, Work]]:
 def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
     figures = []
     settings = copy.copy(pool.options)
-    # A fit that finds its neighbour changes its mind while it runs: give it time.
+    # A fit reacts to the busy core while it runs, which needs some time.
     pool.options.seconds = 2 * settings.seconds
     for task, work in pieces(options):
         for busy in (False, True):
@@ -64,7 +65,7 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
 
 
 def row(figure: dict[str, Any]) -> list[str]:
-    """Return times on 1, 2, "auto" threads, and the last two over what they are held against."""
+    """Return the times with 1, 2 and "auto" threads, and the ratios to their references."""
     cases = figure["times"].get("dnn", {})
     cells = [measuring.duration(cases[t]["median"]) if t in cases else "-" for t in ("1", "2", "auto")]
     if figure["neighbour"]:
@@ -76,7 +77,7 @@ def row(figure: dict[str, Any]) -> list[str]:
 
 
 def over(cases: dict[str, Any], some: str, others: str) -> float | None:
-    """Return the median of the ratios within a round: what else the machine does cancels out."""
+    """Return the median of the ratios within a round, in which other load on the machine cancels out."""
     if some not in cases or others not in cases:
         return None
     return statistics.median(a / b for a, b in zip(cases[some]["all"], cases[others]["all"], strict=True))
@@ -85,8 +86,8 @@ def over(cases: dict[str, Any], some: str, others: str) -> float | None:
 def table(figures: list[dict[str, Any]]) -> str:
     parts = []
     for busy, head in (
-        (False, ["quiet", "1 thread", "2", "auto", "auto / better of 1, 2"]),
-        (True, ["beside a busy process", "1 thread", "2", "auto", "2 / 1", "auto / 1"]),
+        (False, ["idle machine", "1 thread", "2 threads", "auto", "auto / better of 1, 2"]),
+        (True, ["one busy core", "1 thread", "2 threads", "auto", "2 / 1", "auto / 1"]),
     ):
         part = [figure for figure in figures if figure["neighbour"] is busy]
         describe = {"training": training.describe, "prediction": prediction.describe}

@@ -1,7 +1,8 @@
-"""How long does an epoch of training take? A step, where all rows are one batch.
+"""How long does an epoch of training take? With a full batch, an epoch is one step.
 
-ReLU hidden layers, log loss of a sigmoid or a softmax, rows in the order given. Every contender takes the
-same three steps from the same weights first, and is left out if it ends elsewhere.
+The networks have ReLU hidden layers and the log loss of a sigmoid or a softmax, and read the rows in the
+given order. First every contender takes the same three steps from the same weights; contenders with a
+different result are excluded and listed.
 
     python benchmarks/training.py [--float64] [--only 784,64] [--isa avx2] [--full] [--json FILE]
 """
@@ -15,20 +16,20 @@ import measuring
 from work import Work
 
 NAME = "training"
-WORK = [  # rows: cut to a multiple of the batch; part: what the default mode trains on
+WORK = [  # rows: a multiple of the batch; part: rows that are timed without --full
     Work((2, 4, 1), 400, None, "descent"),
     Work((12288, 20, 7, 5, 1), 209, None, "descent"),
     Work((8, 64, 64, 1), 20640 // 64 * 64, 64),
     Work((64, 100, 10), 1797 // 200 * 200, 200),
     Work((784, 128, 10), 60000 // 128 * 128, 128, part=6400),
     Work((784, 512, 512, 10), 60000 // 128 * 128, 128, part=6400),
-    Work((1024, 2048, 2048, 1000), 8192, 1024, "descent"),  # two steps would count fresh memory four times
+    Work((1024, 2048, 2048, 1000), 8192, 1024, "descent"),  # a part would count fresh memory several times
 ]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--float64", action="store_true", help="in double precision")
-    parser.add_argument("--only", help="networks, by the beginning of their names; comma between")
+    parser.add_argument("--float64", action="store_true", help="measure in double precision")
+    parser.add_argument("--only", help="comma-separated beginnings of the names of networks")
 
 
 def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -58,7 +59,7 @@ def table(figures: list[dict[str, Any]]) -> str:
     return "\n\n".join(
         part
         for part in (
-            measuring.table(figures, describe, f"an epoch, {figures[0]['dtype']}"),
+            measuring.table(figures, describe, f"time per epoch, {figures[0]['dtype']}"),
             measuring.scaled(figures),
             measuring.left_out(figures),
             measuring.spread(figures),

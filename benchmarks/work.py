@@ -1,4 +1,4 @@
-"""A piece of work: a network, its data and what is done with them. The same for every contender."""
+"""A piece of work: a network, its data, and how it is trained. It is the same for every contender."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ RATE = 1e-3
 @dataclass(frozen=True)
 class Work:
     sizes: tuple[int, ...]
-    rows: int  # of an epoch, or of a prediction
+    rows: int  # per epoch, or per prediction
     batch: int | None = None  # None: all rows, one step
     optimizer: str = "Adam"  # or "descent"
     dtype: str = "float32"
-    part: int | None = None  # so many of the rows are trained on, and the time scaled to all; None: all
+    part: int | None = None  # number of rows that are timed, before scaling to all rows; None: all
 
     @property
     def name(self) -> str:
@@ -37,7 +37,7 @@ class Work:
 
     @property
     def training_flops(self) -> int:
-        """Of the products of an epoch: forward, dW, and dX except for the first layer."""
+        """Flops of the matrix products of an epoch: forward, dW, and dX except for the first layer."""
         products = [i * o for i, o in zip(self.sizes, self.sizes[1:], strict=False)]
         return 2 * self.rows * (3 * sum(products) - products[0])
 
@@ -47,7 +47,7 @@ class Work:
 
 
 def start(work: Work) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """He normal weights (in, out), and small biases; the same numbers in both precisions."""
+    """Return He normal weights (in, out) and small biases; the same values in both precisions."""
     rng = np.random.default_rng(0)
     weights, biases = [], []
     for i, o in zip(work.sizes, work.sizes[1:], strict=False):
@@ -57,12 +57,12 @@ def start(work: Work) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def rows(work: Work, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return X (n, I) and classes y (n,); as many rows in a row as there are classes hold each of them."""
+    """Return X (n, I) and classes y (n,). As many consecutive rows as there are classes have all classes."""
     X = np.random.default_rng(1).standard_normal((n, work.sizes[0]), "f").astype(work.dtype, copy=False)
     classes = max(work.sizes[-1], 2)
     return X, (np.arange(n) * 7919 % classes).astype(np.int64)  # 7919 is a prime
 
 
 def one_hot(work: Work, y: np.ndarray) -> np.ndarray:
-    """Targets (n, O): a column of zeros and ones for one unit."""
+    """Return targets (n, O): a column of zeros and ones for one unit."""
     return (y[:, None] if work.one_unit else np.eye(work.sizes[-1])[y]).astype(work.dtype)

@@ -33,7 +33,7 @@ extensions = [
 exclude_patterns = ["generated/parts", "gallery/*.py"]
 templates_path = ["_templates"]
 default_role = "py:obj"
-suppress_warnings = ["config.cache"]  # of a scraper, which is a function
+suppress_warnings = ["config.cache"]  # a scraper in the configuration is a function
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence", "deflist"]
 copybutton_prompt_text = r">>> |\.\.\. "
@@ -50,7 +50,7 @@ html_static_path = ["_static"]
 html_css_files = ["dnn.css"]
 html_show_sourcelink = False
 html_copy_source = False
-# Three sources stand side by side on the page of the course, and the first page is its own table of contents.
+# The course page needs the full width for three sources; the first page is its own table of contents.
 html_sidebars = {"index": [], "course": []}
 html_theme_options = {
     "navbar_align": "left",
@@ -64,8 +64,8 @@ html_theme_options = {
 }
 
 
-# The gallery: a page for each demonstration. It says what the module's first lines say, shows a script that
-# makes the essential of it from nothing (gallery_scripts), and then what the whole demonstration comes to.
+# The gallery: a page for each demonstration. It has the docstring of the module, a script that shows the
+# essential part (gallery_scripts), and the results of the whole demonstration.
 
 PAGE = '''"""
 {title}
@@ -78,7 +78,7 @@ PAGE = '''"""
 # sphinx_gallery_thumbnail_number = 2
 {script}
 # %%
-# The whole demonstration measures more:
+# The complete demonstration measures more:
 
 # python -m dnn demo {name}
 
@@ -90,11 +90,11 @@ figure = demos.picture("{name}", measured)
 print(demos.demo("{name}").tell(measured))
 # sphinx_gallery_end_ignore
 {more}'''
-# What the command writes beside the picture
+# Files that the command writes in addition to the picture
 MORE = {
     "planar": """
 # %%
-# It also writes the network while it learns, as a GIF and as one HTML file, which plays by itself:
+# It also writes an animation of the network while it learns, as a GIF and as a self-contained HTML file:
 
 # dnn-planar.gif, dnn-planar.html
 
@@ -109,7 +109,7 @@ film, page = demos.demo("planar").extra(measured, Path(tempfile.mkdtemp()))
 
 
 class Card(str):
-    """A card of the gallery: a picture, a title, and a sentence, which sphinx-gallery cuts and hides."""
+    """A card of the gallery: a picture, a title, and a sentence, which sphinx-gallery would hide."""
 
     def format(self, **parts):
         name = list(demos.DEMOS)[int(re.search(r"plot_(\d+)", parts["doc_name"])[1]) - 1]
@@ -143,9 +143,11 @@ def write_gallery():
     """Write the gallery's sources, in the order of the course."""
     folder = HERE / "generated" / "parts" / "gallery"
     folder.mkdir(parents=True, exist_ok=True)
-    text = "The course's claims, shown\n==========================\n\n"
+    text = "Gallery\n=======\n\n"
     text += (
-        "Each is a command too: ``python -m dnn demo planar`` measures, explains, and writes the picture.\n"
+        "Each page measures and draws one statement of the course. ``python -m dnn demo planar`` runs a "
+        "demonstration, explains its results and writes the picture.\n\n"
+        "Next: the :doc:`how-to guides </howto>`.\n"
     )
     (folder / "GALLERY_HEADER.rst").write_text(text)
     pages = {}
@@ -166,7 +168,7 @@ def write_gallery():
 
 
 def take_figure(block, block_vars, gallery_conf):
-    """Save the figure of a part of a page, or its film."""
+    """Save the figure or the animation of a part of a page."""
     import matplotlib.image
     from matplotlib import pyplot
     from PIL import Image
@@ -182,7 +184,7 @@ def take_figure(block, block_vars, gallery_conf):
         Image.open(film).convert("RGB").save(path.with_suffix(".png"))
     else:
         figure.savefig(path, dpi=120)
-        pyplot.close("all")  # of a script's; those of the demonstrations are none of pyplot's
+        pyplot.close("all")  # figures of a script; those of the demonstrations do not belong to pyplot
         assert matplotlib.image.imread(path).size
     place = path.relative_to(gallery_conf["src_dir"]).as_posix()
     kind = "drawn" if film is None else "film"
@@ -211,7 +213,7 @@ sphinx_gallery_conf = {
 WAYS = {"loops": loops, "NumPy": vectorized, "compiled": compiled}
 PARTS = {
     "activations": "Activations",
-    "layers": "Layers, forward and backward",
+    "layers": "Forward and backward pass of a layer",
     "training": "Training",
 }
 
@@ -245,7 +247,7 @@ def source_of(function):
 
 
 def write_course():
-    """Write the middle of the page: for each function what it is, and its three sources."""
+    """Write the generated part of the page: the description and the three sources of each function."""
     page = []
     for part, title in PARTS.items():
         page += [title, "-" * len(title), ""]
@@ -260,7 +262,7 @@ def write_course():
                 there = inspect.unwrap(getattr(functions, name))  # without its checks
                 page += ["   .. code-block:: python", f"      :caption: {way}", ""]
                 if way == "compiled" and there is function:
-                    page += ["      # the same as in NumPy: it makes arrays, and computes nothing", ""]
+                    page += ["      # the same function as in NumPy: it only makes arrays", ""]
                     continue
                 page += ["      " + line for line in source_of(there).splitlines()] + [""]
     target = HERE / "generated" / "parts" / "course.txt"
@@ -269,7 +271,7 @@ def write_course():
 
 
 def leave_out(app, what, name, thing, skip, options):
-    """Methods that scikit-learn makes for metadata routing; its words point into its own pages."""
+    """Leave out the methods for metadata routing, whose docstrings link to scikit-learn's own pages."""
     return skip or bool(re.fullmatch(r"set_\w+_request", name))
 
 

@@ -7,18 +7,18 @@ from dnn.inspection.drawing import BLUE, GRAY, VERMILION, Drawing
 
 
 def path_of_the_data():
-    """From X and y to History: what is done in Python, what in the core, and how often each."""
+    """From X and y to History: the parts in Python, the part in the core, and how often each runs."""
     drawing = Drawing(620, 640)
     middle, width = 318, 580
     boxes = [
-        (70, "fit(X, y)", "checked; copied only where needed", "once"),
-        (165, "plan", "parameters, state, work space", "once"),
-        (260, "order, rates", "of the rows; of the steps", "a chunk"),
-        (505, "history", "losses, validation, callbacks", "a chunk"),
+        (70, "fit(X, y)", "validated; copied only if needed", "once"),
+        (165, "plan", "parameters, state, workspace", "once"),
+        (260, "order, rates", "of the rows; of the steps", "per chunk"),
+        (505, "history", "losses, validation, callbacks", "per chunk"),
     ]
     drawing.box(middle, 382, width, 150, fill="#fbeee6")
     drawing.text(140, 328, "compiled, without the GIL", size=16, color=VERMILION, bold=True)
-    drawing.text(570, 328, "a step", size=16, color=GRAY)
+    drawing.text(560, 328, "per step", size=16, color=GRAY)
     for x, name, words in (
         (102, "rows", "gathered"),
         (246, "forward", "W X + b, f(Z)"),
@@ -46,7 +46,7 @@ def path_of_the_data():
         drawing.line(*start, *end, color=BLUE, width=2)
     drawing.arrow(10, 260, 27, 260, color=BLUE)
     drawing.text(middle, 586, "a chunk: as many steps as take about a tenth of a second", size=16, color=BLUE)
-    drawing.text(middle, 612, "the inner loop never comes back to Python", size=16, color=VERMILION)
+    drawing.text(middle, 612, "the inner loop never returns to Python", size=16, color=VERMILION)
     return drawing
 
 

@@ -1,6 +1,6 @@
 """Draw the README's two pictures, docs/_static/what.png and fast.png.
 
-fast.png shows what benchmarks/training.py measured. Measure again, on a machine with nothing else to do:
+fast.png shows the results of benchmarks/training.py. To measure again, on an otherwise idle machine:
 
     python benchmarks/training.py --only 12288,8-64 --json docs/_static/fast.json \\
         --contenders dnn,scikit-learn,PyTorch,NumPy,loops
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent / "_static"
 
 
 def what():
-    """A network, and what it has learnt: the course's flower."""
+    """Draw a network and the boundary that it has learnt on the course's flower data."""
     X, y = flower()
     rng = np.random.RandomState(2)
     net = Network([2, 4, 1], activation="tanh", output="sigmoid", init=Normal(0.01), random_state=rng)
@@ -36,7 +36,7 @@ def what():
 
 
 def said(seconds):
-    """Seconds with two digits and a unit."""
+    """Return seconds with two digits and a unit."""
     for unit, scale in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
         if seconds * scale >= 1:
             return f"{float(f'{seconds * scale:.2g}'):,.{1 if seconds * scale < 10 else 0}f} {unit}"
@@ -44,13 +44,13 @@ def said(seconds):
 
 
 def best_times(figure):
-    """Seconds by contender, on the better of one and two threads, the slowest first."""
+    """Return the seconds of each contender on the better of one and two threads, slowest first."""
     found = {name: min(case["median"] for case in cases.values()) for name, cases in figure["times"].items()}
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def bars(ax, taken, title):
-    """Bars from 0 on a linear axis, each with its name, its time, and how many times dnn's that is."""
+    """Draw bars from 0 on a linear axis, each with its name, its time, and the ratio to dnn's time."""
     colors = {"dnn": plotting.BLUE, "loops": plotting.COLORS[7], "NumPy": plotting.VERMILION}
     most = max(taken.values())
     for place, (name, seconds) in enumerate(taken.items()):
@@ -75,7 +75,7 @@ def bars(ax, taken, title):
 
 
 def fast():
-    """A step of the course's deep network, with and without the loops, and an epoch over a table."""
+    """Draw a step of the course's deep network, with and without the loops, and an epoch over a table."""
     record = json.loads((HERE / "fast.json").read_text())
     course, table = map(best_times, record["figures"]["training"])
     ways = {name: course[name] for name in ("loops", "NumPy", "dnn")}

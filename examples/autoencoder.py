@@ -1,8 +1,7 @@
 """An autoencoder compresses scikit-learn's handwritten digits to 8 values, with less error than PCA.
 
-The network's target is its own input; the layer in the middle has 8 units (Hinton and Salakhutdinov 2006,
-Science 313, p. 504). The loop here is what `fit` does: the test of this example compares them parameter by
-parameter.
+The target of the network is its own input, and the middle layer has 8 units (Hinton and Salakhutdinov 2006,
+Science 313, p. 504). The loop does the same as `fit`: the test of this example compares all parameters.
 
 Run it: ``python examples/autoencoder.py`` (about five seconds; needs scikit-learn for the digits).
 """
@@ -36,7 +35,7 @@ def autoencoder(rng):
 
 
 def train_epoch(net, adam, X, rate):
-    """Do one epoch over the rows of X in their order, minimizing half the squared error of each row."""
+    """Train for one epoch over the rows of X in order, minimizing half the squared error of each row."""
     for begin in range(0, len(X), BATCH_SIZE):
         batch = X[begin : begin + BATCH_SIZE]
         out, cache = net.forward(batch)
@@ -50,13 +49,13 @@ def main(quick=True, seed=0):
     Parameters
     ----------
     quick : bool, default True
-        100 epochs, else 400.
+        True: 100 epochs; False: 400 epochs.
     seed : int, default 0
 
     Returns
     -------
     dict
-        network, pca: mean squared error of a test row when it is rebuilt from 8 values.
+        network, pca: mean squared error of a test row that is reconstructed from 8 values.
     """
     rng = np.random.default_rng(seed)
     X_train, X_test = digits(rng)
@@ -77,6 +76,6 @@ def main(quick=True, seed=0):
 
 if __name__ == "__main__":
     errors = main()
-    print(f"squared error of a test picture rebuilt from {N_COMPONENTS} values")
+    print(f"squared error of a test picture reconstructed from {N_COMPONENTS} values")
     print(f"  PCA          {errors['pca']:.2f}")
     print(f"  autoencoder  {errors['network']:.2f}")

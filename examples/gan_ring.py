@@ -1,8 +1,8 @@
 """A generative adversarial network learns a ring of eight Gaussians.
 
 Two networks train each other (Goodfellow et al. 2014, arXiv:1406.2661, with the non-saturating loss of
-section 3): a generator turns noise into points, and a discriminator tells generated points from real ones.
-`fit` knows no such loop; `forward`, `backward` and `step` are enough.
+section 3): a generator turns noise into points, and a discriminator distinguishes generated points from real
+ones. `fit` does not train two networks together, but `forward`, `backward` and `step` do.
 
 Run it: ``python examples/gan_ring.py`` (about five seconds).
 """
@@ -22,19 +22,20 @@ def main(quick=True, seed=0):
     Parameters
     ----------
     quick : bool, default True
-        5,000 steps, else 20,000.
+        True: 5,000 steps; False: 20,000 steps.
     seed : int, default 0
 
     Returns
     -------
     dict
-        modes (8,): generated points within four standard deviations of each center; near: their share of all.
+        modes (8,): number of generated points within four standard deviations of each center; near: their
+        share.
     """
     rng = np.random.default_rng(seed)
     n, n_steps, rate = 128, 5000 if quick else 20000, 2e-3
     generator = Network([2, 64, 64, 2], activation="tanh", random_state=rng)
     discriminator = Network([2, 64, 64, 1], activation="leaky_relu", random_state=rng)
-    # The usual beta1 of adversarial training: the opponent moves, so that old gradients mislead.
+    # The usual beta1 of adversarial training: old gradients mislead, because the other network changes.
     generator_adam = generator.optimizer(Adam(rate, beta1=0.5))
     discriminator_adam = discriminator.optimizer(Adam(rate, beta1=0.5))
     is_real = np.repeat([[1.0], [0.0]], n, axis=0)
@@ -43,8 +44,8 @@ def main(quick=True, seed=0):
         fade = 1 - step / n_steps
         fake, generator_cache = generator.forward(rng.standard_normal((n, 2)))
         real = CENTERS[rng.integers(8, size=n)] + STD * rng.standard_normal((n, 2))
-        # The discriminator sees its inputs with noise that fades out: at first the modes overlap, and the
-        # generator can reach each of them.
+        # Decreasing noise is added to the inputs of the discriminator. At first the modes overlap, so that
+        # the generator can reach each of them.
         noise = 0.3 * fade * rng.standard_normal((2 * n, 2))
 
         logits, cache = discriminator.forward(np.vstack([real, fake]) + noise, logits=True)
@@ -53,7 +54,7 @@ def main(quick=True, seed=0):
         discriminator_adam.step(grad, rate * fade)
 
         logits, cache = discriminator.forward(fake + noise[n:], logits=True)
-        d_logits = (expit(logits) - 1) / n  # of -log D(fake), which still has a slope where D is sure
+        d_logits = (expit(logits) - 1) / n  # of -log D(fake), which does not vanish if D is certain
         _, d_fake = discriminator.backward(cache, d_logits, wrt="input")
         grad, _ = generator.backward(generator_cache, d_fake, wrt="params")
         generator_adam.step(grad, rate * fade)

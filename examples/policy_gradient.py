@@ -1,8 +1,8 @@
 """A policy gradient (REINFORCE with a baseline) learns to balance a pole on a cart.
 
-After Williams 1992 (Machine Learning 8, p. 229); the cart and pole are those of Barto, Sutton and Anderson
-1983 (IEEE Transactions on Systems, Man, and Cybernetics 13, p. 834). A batch of 32 carts moves at once, as
-NumPy arrays.
+The algorithm is that of Williams 1992 (Machine Learning 8, p. 229), the cart and pole are those of Barto,
+Sutton and Anderson 1983 (IEEE Transactions on Systems, Man, and Cybernetics 13, p. 834). A batch of 32 carts
+is simulated at once with NumPy arrays.
 
 Run it: ``python examples/policy_gradient.py`` (about five seconds).
 """
@@ -32,18 +32,18 @@ def play(policy, rng, n, n_steps=200):
     while len(steps) < n_steps and up.any():
         right = rng.random(n) < policy(state)[:, 0]
         steps.append((state, right, up))
-        state = np.where(up[:, None], move(state, right), state)  # a cart whose pole fell stays where it is
+        state = np.where(up[:, None], move(state, right), state)  # a cart whose pole fell does not move
         up = up & (np.abs(state[:, 0]) <= 2.4) & (np.abs(state[:, 2]) <= np.radians(12))
     return tuple(map(np.array, zip(*steps, strict=True)))
 
 
 def main(quick=True, seed=0):
-    """Train the policy and return for how many steps it keeps the pole up.
+    """Train the policy and return the number of steps for which it keeps the pole up.
 
     Parameters
     ----------
     quick : bool, default True
-        80 updates, else 200.
+        True: 80 updates; False: 200 updates.
     seed : int, default 0
 
     Returns
@@ -57,7 +57,7 @@ def main(quick=True, seed=0):
     adam = policy.optimizer(Adam(0.02))
     for _ in range(80 if quick else 200):
         states, right, up = play(policy, rng, 32)
-        to_go = np.cumsum(up[::-1], axis=0)[::-1]  # a reward of 1 for each step that the pole is up
+        to_go = np.cumsum(up[::-1], axis=0)[::-1]  # a reward of 1 for each step in which the pole is up
         baseline = to_go.sum(axis=1, keepdims=True) / up.sum(axis=1, keepdims=True)
         advantage = (to_go - baseline)[up]
         advantage /= advantage.std() + 1e-8
@@ -70,4 +70,4 @@ def main(quick=True, seed=0):
 
 
 if __name__ == "__main__":
-    print(f"The pole stays up for {main()['steps']:.0f} of 200 steps in the mean of 200 games.")
+    print(f"The pole stays up for {main()['steps']:.0f} of 200 steps, averaged over 200 games.")

@@ -166,7 +166,7 @@ def log_loss_softmax(S, Y, smoothing=0.0):
 
 
 def d_log_loss_softmax(S, Y, smoothing=0.0):
-    # The sum is 1 but for rounding, which would otherwise show against finite differences.
+    # The sum is 1 except for rounding, which finite differences would show otherwise.
     Y = smooth_rows(Y, S, smoothing)
     return softmax(S) * Y.sum(axis=1, keepdims=True) - Y
 

@@ -90,7 +90,7 @@ def given(dtype=np.float64):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_weights_and_biases_that_are_handed_in(dtype):
+def test_given_weights_and_biases(dtype):
     pairs = given()
     wanted = np.concatenate([a.ravel() for pair in pairs for a in pair]).astype(dtype)
     weights, biases = zip(*pairs, strict=True)
@@ -110,7 +110,7 @@ def test_weights_and_biases_that_are_handed_in(dtype):
     np.testing.assert_array_equal(net.params, wanted)  # a copy
 
 
-def test_weights_alone_leave_biases_at_zero():
+def test_given_weights_leave_biases_at_zero():
     (W0, _), (W1, _) = given()
     wanted = np.concatenate([W0.ravel(), np.zeros(4), W1.ravel(), np.zeros(2)])
     for init in ([W0, W1], (W0, W1), [W0.tolist(), W1.tolist()], [(W0, None), (W1, None)], [W0, (W1, None)]):
@@ -123,7 +123,7 @@ def test_weights_alone_leave_biases_at_zero():
     assert Network([3, 3, 3], init=ones).params.sum() == 18
 
 
-def test_entries_may_be_of_any_kind():
+def test_init_may_mix_kinds_of_entries():
     given = np.arange(20).reshape(5, 4)
     layers = [Dense(5, "relu"), Dense(4, "tanh"), Dense(4), Dense(2)]
     net = Network(4, layers, init=["auto", given, "he", Full(2)], dtype="float64", random_state=7)
@@ -134,7 +134,7 @@ def test_entries_may_be_of_any_kind():
     assert (net.weights[3] == 2).all()
 
 
-def test_an_initializer_of_ones_own():
+def test_a_custom_initializer():
     class ScikitLearn(Initializer):
         """W by rows, then b, both uniform."""
 
@@ -194,7 +194,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("init", "kind", "message"), BAD)
-def test_a_wrong_init_is_one_clear_error(init, kind, message):
+def test_wrong_init(init, kind, message):
     with pytest.raises(kind, match=message):
         Network([3, 4, 2], init=init, random_state=0)
 

@@ -8,9 +8,10 @@ import zlib
 import numpy as np
 import pytest
 import reference
+from networks import examples, oracle, small_examples, small_network
 
 import dnn
-from dnn import _core, layers, losses
+from dnn import RMSprop, _core, layers, losses
 
 HIDDEN = [name for name, info in _core.ACTIVATIONS.items() if not info.row_wise]
 OUTPUTS = layers.OUTPUTS
@@ -52,27 +53,6 @@ def make(sizes, hidden, output, dtype="float64", seed=0):
     if "exp" in (hidden, output):
         net.params[:] *= 0.1  # exp of exp is soon beyond any number
     return net
-
-
-def oracle(net):
-    """Weights, biases and activations of a network, as the oracle takes them, in float64."""
-    weights = [W.astype(np.float64) for W in net.weights]
-    biases = [b.astype(np.float64) for b in net.biases]
-    return weights, biases, [layer.activation for layer in net.layers]
-
-
-def examples(n, sizes, loss, output, dtype="float64", seed=1):
-    """X and targets that fit the loss."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, sizes[0])).astype(dtype)
-    n_outputs = sizes[-1]
-    if loss == "poisson":
-        return X, rng.poisson(1.5, size=(n, n_outputs)).astype(dtype)
-    if loss != "log_loss":
-        return X, rng.normal(size=(n, n_outputs)).astype(dtype)
-    if output == "sigmoid":
-        return X, rng.random((n, n_outputs)).astype(dtype)
-    return X, rng.integers(0, n_outputs, n)
 
 
 def close(a, b, dtype):
@@ -149,7 +129,7 @@ def test_gradient_of_the_inputs(output):
     np.testing.assert_allclose(dX.ravel(), found, atol=1e-8)
 
 
-def test_backward_gives_what_is_asked_for_and_may_be_repeated():
+def test_backward_computes_only_wrt_and_may_be_repeated():
     net = make([3, 5, 2], "tanh", "softmax")
     X = np.random.default_rng(0).normal(size=(6, 3))
     out, cache = net.forward(X)
@@ -192,7 +172,7 @@ def test_a_probability_row_is_a_class():
     )
 
 
-def test_losses_stay_finite_where_scores_are_large():
+def test_losses_of_large_logits_are_finite():
     net = dnn.Network([1, 1], output="sigmoid", init="zeros", dtype="float32")
     net.weights[0][:] = 1
     np.testing.assert_allclose(net.losses([[1000.0], [-1000.0]], [0, 1]), [1000, 1000])
@@ -222,7 +202,7 @@ def test_nan_stays_in_its_row(isa):
         np.testing.assert_array_equal(out[rest], clean[rest])
 
 
-def test_one_row_and_none():
+def test_one_row_and_no_rows():
     net = make([4, 3, 2], "tanh", "identity")
     x = np.arange(4.0)
     assert net(x).shape == (2,)
@@ -289,7 +269,7 @@ def test_one_seed_fixes_everything():
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002  not touched
 
 
-def test_layers_say_what_sizes_say():
+def test_layers_and_sizes_define_the_same_network():
     a = dnn.Network([3, 4, 2], activation="tanh", output="softmax", random_state=0)
     b = dnn.Network(3, [dnn.Dense(4, "tanh"), dnn.Dense(2, "softmax")], random_state=0)
     assert a.layers == b.layers and a.params.tobytes() == b.params.tobytes()
@@ -363,7 +343,7 @@ def test_a_small_log_loss_of_softmax_keeps_its_digits(n, best):
     np.testing.assert_allclose(slope[:2], [1 / total - 1, 1 / total], rtol=1e-12)
 
 
-def test_softmax_of_large_scores_is_finite(isa):
+def test_softmax_of_large_logits_is_finite(isa):
     net = dnn.Network([1, 3], output="softmax", init="zeros", dtype="float32")
     net.biases[0][:] = [1000, 999, -1000]
     np.testing.assert_allclose(net([[0.0]]), [[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1)), 0]], rtol=1e-6)
@@ -390,7 +370,7 @@ def test_many_outputs(isa, loss):
     np.testing.assert_allclose(net(X), reference.forward(*oracle(net), X)[-1][1], rtol=1e-11)
 
 
-def test_a_network_goes_with_its_last_reference():
+def test_a_network_is_freed_with_its_last_reference():
     """No circle keeps the parameters until the garbage collector comes."""
     gc.disable()
     try:
@@ -402,3 +382,22 @@ def test_a_network_goes_with_its_last_reference():
         assert all(reference() is None for reference in gone)
     finally:
         gc.enable()
+
+
+def test_frozen_layers_stay():
+    X, y = small_examples()
+    for options in ({}, {"clip_norm": 0.1}, {"optimizer": RMSprop(1e-2)}, {"optimizer": "adamw"}):
+        net = small_network()
+        before = [W.copy() for W in (*net.weights, *net.biases)]
+        net.freeze(0, -1)
+        assert net.frozen == (True, False, True)
+        net.fit(X, y, epochs=3, **options)
+        state = net.optimizer("sgd")
+        state.step(np.ones(net.n_params))
+        changed = [(a != b).any() for a, b in zip(before, (*net.weights, *net.biases), strict=True)]
+        assert changed == [False, True, False, False, True, False]
+        net.freeze()
+        net.fit(X, y, epochs=1)
+        assert (net.weights[0] != before[0]).any()
+    with pytest.raises(ValueError, match=r"layers 0 .. 2, got 3"):
+        net.freeze(3)

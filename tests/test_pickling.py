@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
+from networks import small_examples, small_network
 
 import dnn
 from dnn import (
@@ -49,13 +50,13 @@ from dnn import (
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = (X[:, :1] > 0).astype(np.float32)
 
-WAYS = {
+ROUND_TRIPS = {
     **{f"protocol {p}": lambda thing, p=p: pickle.loads(pickle.dumps(thing, p)) for p in range(6)},
     "pickle._Pickler": lambda thing: pickle.loads(pickle._dumps(thing)),
     "deepcopy": copy.deepcopy,
     "copy": copy.copy,
 }
-every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+every_round_trip = pytest.mark.parametrize("round_trip", ROUND_TRIPS.values(), ids=ROUND_TRIPS)
 
 
 class Counting(StepDecay):
@@ -90,10 +91,10 @@ VALUES = [
 ]  # fmt: skip
 
 
-@every_way
+@every_round_trip
 @pytest.mark.parametrize("value", VALUES, ids=repr)
-def test_values(value, way):
-    again = way(value)
+def test_values(value, round_trip):
+    again = round_trip(value)
     assert again == value and type(again) is type(value)
     assert getattr(again, "asked", None) == getattr(value, "asked", None)
 
@@ -117,31 +118,31 @@ def test_everything_public_is_tested_here():
     }
 
 
-@every_way
-def test_what_a_training_tells(way):
+@every_round_trip
+def test_histories_events_and_curves(round_trip):
     net = Network([3, 1], random_state=0)
     history = net.fit(X, Y, epochs=2)
-    assert way(history) == history
+    assert round_trip(history) == history
     event = Event(net, 1, history)
     event.stop()
-    again = way(event)
+    again = round_trip(event)
     assert again.stopped and again.epoch == 1 and again.history == history
     np.testing.assert_array_equal(again.net.params, net.params)
     curve = RateCurve(np.arange(3.0), np.ones(3), 0.1)
-    np.testing.assert_array_equal(way(curve).rates, curve.rates)
+    np.testing.assert_array_equal(round_trip(curve).rates, curve.rates)
     error = DivergedError(3, 0.5, "it ran away")
-    assert str(way(error)) == str(error) and way(error).epoch == 3
+    assert str(round_trip(error)) == str(error) and round_trip(error).epoch == 3
     for warning in (dnn.NoProgressWarning("slow"),):
-        assert way(warning).args == ("slow",)
+        assert round_trip(warning).args == ("slow",)
 
 
-@every_way
-def test_networks(way):
+@every_round_trip
+def test_networks(round_trip):
     net = Tagged([3, 4, 1], activation=LeakyReLU(0.3), dropout=0.2, random_state=0)
     net.freeze(0)
     net.fit(X, Y, epochs=2)
     net.tag = ["mine"]
-    again = way(net)
+    again = round_trip(net)
     assert type(again) is Tagged and again.frozen == net.frozen and again.tag == ["mine"]
     assert again.params.tobytes() == net.params.tobytes() and again.params is not net.params
     assert again.weights[0].base is not None and np.shares_memory(again.weights[0], again.params)
@@ -166,13 +167,13 @@ def steps(net, state, n):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("spec", OPTIMIZERS, ids=repr)
-def test_a_loop_goes_on_from_a_checkpoint(spec, dtype):
+def test_a_custom_loop_continues_from_a_checkpoint(spec, dtype):
     """The bits of an uninterrupted loop, and a state that is still that of its network."""
     net = Network([3, 4, 1], dropout=0.2, random_state=0, dtype=dtype)
     state = net.optimizer(spec)
     steps(net, state, 3)
-    held = {name: way((net, state)) for name, way in WAYS.items() if name != "copy"}
-    alone = {name: way(state) for name, way in WAYS.items() if name != "copy"}
+    held = {name: round_trip((net, state)) for name, round_trip in ROUND_TRIPS.items() if name != "copy"}
+    alone = {name: round_trip(state) for name, round_trip in ROUND_TRIPS.items() if name != "copy"}
     steps(net, state, 4)
     for name, (twin, its) in [*held.items(), *((name, (state.net, state)) for name, state in alone.items())]:
         assert its.params is twin.params and its.net is twin, name
@@ -186,8 +187,8 @@ def test_a_state_before_its_network():
     """The order in the tuple, and a network that holds its state, make no difference."""
     net = Network([3, 1], random_state=0)
     net.state = net.optimizer("adam")
-    for way in (way for name, way in WAYS.items() if name != "copy"):
-        state, twin = way((net.state, net))
+    for round_trip in (round_trip for name, round_trip in ROUND_TRIPS.items() if name != "copy"):
+        state, twin = round_trip((net.state, net))
         assert state.net is twin and twin.state is state and state.params is twin.params
 
 
@@ -202,7 +203,7 @@ def test_a_copied_state_has_its_own_moments():
     assert (state.n_steps, twin.n_steps) == (2, 3)
 
 
-def test_a_fit_goes_on_from_a_checkpoint():
+def test_a_fit_continues_from_a_checkpoint():
     net = Network([3, 4, 1], dropout=0.2, random_state=0)
     state = net.optimizer(Adam(0.01))
     net.fit(X, Y, optimizer=state, epochs=2, batch_size=8)
@@ -214,14 +215,14 @@ def test_a_fit_goes_on_from_a_checkpoint():
         net.fit(X, Y, optimizer=its)
 
 
-@every_way
-def test_predictors(way):
+@every_round_trip
+def test_predictors(round_trip):
     net = Network([3, 4, 2], output="softmax", random_state=0)
     predict = net.predictor()
-    again = way(predict)
+    again = round_trip(predict)
     net.params[:] = 0
     out = np.empty((40, 2), np.float32)
-    for twin in (again, way(again)):
+    for twin in (again, round_trip(again)):
         assert twin(X).tobytes() == predict(X).tobytes() == twin(X, out=out).tobytes()
         assert twin(X[0]).tobytes() == predict(X[0]).tobytes() and twin(X[:1].tolist()).shape == (1, 2)
 
@@ -229,11 +230,11 @@ def test_predictors(way):
 LABELS = np.where(X[:, 0] > 0, "yes", "no")
 
 
-@every_way
+@every_round_trip
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs", dnn.RMSprop(WarmUp(1, OnPlateau(0.01)))], ids=str)
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 @pytest.mark.filterwarnings("ignore")
-def test_estimators(kind, solver, way):
+def test_estimators(kind, solver, round_trip):
     if solver == "sgd":
         options = {"learning_rate": "adaptive"}
     else:
@@ -242,29 +243,29 @@ def test_estimators(kind, solver, way):
         hidden_layer_sizes=4, solver=solver, max_iter=5, random_state=0, warm_start="optimizer", **options
     )
     y = LABELS if kind is MLPClassifier else X[:, 0]
-    unfitted = way(est)
+    unfitted = round_trip(est)
     est.fit(X, y)
-    again = way(est)
+    again = round_trip(est)
     np.testing.assert_array_equal(again.predict(X), est.predict(X))
     assert unfitted.fit(X, y).coefs_[0].tobytes() == est.coefs_[0].tobytes()
     assert again.history_ == est.history_ and again.get_params() == est.get_params()
     methods = ["predict", "predict_proba"] if kind is MLPClassifier else [None]
     for method in methods:
         predict = est.predictor(method) if method else est.predictor()
-        np.testing.assert_array_equal(way(predict)(X), predict(X))
-    if way is copy.copy or solver == "lbfgs":  # a shallow copy has the same network
+        np.testing.assert_array_equal(round_trip(predict)(X), predict(X))
+    if round_trip is copy.copy or solver == "lbfgs":  # a shallow copy has the same network
         return
     for twin in (est, again):
         twin.partial_fit(X, y)
     assert again.coefs_[0].tobytes() == est.coefs_[0].tobytes()
 
 
-@every_way
-def test_a_cache_says_why_not(way):
+@every_round_trip
+def test_the_error_of_pickling_a_cache(round_trip):
     _, cache = Network([3, 1]).forward(X)
-    for thing in (cache, [cache]) if way is not copy.copy else (cache,):
+    for thing in (cache, [cache]) if round_trip is not copy.copy else (cache,):
         with pytest.raises(TypeError, match=r"a Cache must not be pickled or copied: .* call forward again"):
-            way(thing)
+            round_trip(thing)
 
 
 def ask(predict, rows):
@@ -307,3 +308,17 @@ def test_joblib(tmp_path):
     assert twin.params.tobytes() == net.params.tobytes()
     answers = joblib.Parallel(2, max_nbytes=100)(joblib.delayed(ask)(net.predictor(), X) for _ in range(2))
     np.testing.assert_array_equal(answers[0], net(X))
+
+
+def test_copies_and_pickles_are_the_same_network():
+    X, y = small_examples()
+    net = small_network(dropout=0.2)
+    net.freeze(1)
+    net.fit(X, y, epochs=2)
+    for twin in (net.copy(), pickle.loads(pickle.dumps(net))):
+        assert twin.params.tobytes() == net.params.tobytes() and not np.shares_memory(twin.params, net.params)
+        assert twin.frozen == net.frozen and twin.dropout == net.dropout and twin.layers == net.layers
+        original = net.copy()
+        original.fit(X, y, epochs=2, batch_size=16)
+        twin.fit(X, y, epochs=2, batch_size=16)  # its random numbers go on alike
+        assert twin.params.tobytes() == original.params.tobytes()

@@ -426,10 +426,10 @@ def test_other_calls_of_a_network():
     [("params", 0), ("weights", ()), ("biases", ()), ("frozen", (True,)), ("dropout", (0.5, 0.5)),
      ("layers", ()), ("dtype", np.float64), ("n_inputs", 3), ("n_outputs", 3), ("n_params", 3)],
 )  # fmt: skip
-def test_what_a_network_is_cannot_be_assigned(name, value):
+def test_read_only_attributes_of_a_network(name, value):
     net = network()
     unchanged(net, lambda: setattr(net, name, value), AttributeError)
-    net.name = "mine"  # an attribute of the user's is theirs, and goes with it
+    net.name = "mine"  # users may add attributes, which are copied
     assert copy.deepcopy(net).name == pickle.loads(pickle.dumps(net)).name == "mine"
 
 

@@ -29,12 +29,12 @@ from dnn.schedules import schedule_of
 from dnn.training.options import FitOptions
 
 
-def cosine(way, begin, end):
-    return end + (begin - end) * (1 + math.cos(math.pi * min(max(way, 0.0), 1.0))) / 2
+def cosine(fraction, begin, end):
+    return end + (begin - end) * (1 + math.cos(math.pi * min(max(fraction, 0.0), 1.0))) / 2
 
 
-def one_cycle(way):
-    return cosine(way / 0.4, 0.06, 0.3) if way < 0.4 else cosine((way - 0.4) / 0.6, 0.3, 0.003)
+def one_cycle(fraction):
+    return cosine(fraction / 0.4, 0.06, 0.3) if fraction < 0.4 else cosine((fraction - 0.4) / 0.6, 0.3, 0.003)
 
 
 # Each with what it should be, for step i of steps_per_epoch an epoch
@@ -59,7 +59,7 @@ PURE = {
 
 @pytest.mark.parametrize("name", PURE)
 @pytest.mark.parametrize("steps_per_epoch", [1, 3, 7])
-def test_a_schedule_is_its_formula(name, steps_per_epoch):
+def test_schedules_equal_their_formulas(name, steps_per_epoch):
     schedule, formula = PURE[name]
     rates = schedule.rates(0, 100, steps_per_epoch)
     assert rates.dtype == np.float64 and rates.shape == (100,) and rates.flags.c_contiguous
@@ -70,7 +70,7 @@ def test_a_schedule_is_its_formula(name, steps_per_epoch):
 
 @pytest.mark.parametrize("name", PURE)
 @pytest.mark.parametrize("steps_per_epoch", [1, 3, 16])
-def test_the_same_rates_for_any_cut(name, steps_per_epoch):
+def test_the_same_rates_for_any_chunking(name, steps_per_epoch):
     schedule, _ = PURE[name]
     whole = schedule.rates(0, 203, steps_per_epoch)
     rng = np.random.default_rng(0)
@@ -97,7 +97,7 @@ def test_smaller_batches_take_smaller_steps_down(name):
     assert len(set(fine[:40])) == 40
 
 
-def test_exponential_is_step_decay_made_smooth():
+def test_exponential_interpolates_step_decay():
     smooth, stairs = Exponential(0.8, 0.5, every=2).rates(0, 80, 4), StepDecay(0.8, 0.5, 2).rates(0, 80, 4)
     np.testing.assert_allclose(smooth[::8], stairs[::8], rtol=1e-14)
     assert (smooth <= stairs * (1 + 1e-14)).all() and (np.diff(smooth) < 0).all()
@@ -110,7 +110,7 @@ def test_cosine_ends_exactly():
     assert Cosine(0.3, 4).rates(40, 1, 10)[0] == 0.0
 
 
-def test_one_cycle_by_its_defaults():
+def test_defaults_of_one_cycle():
     rates = OneCycle(0.5, epochs=10).rates(0, 1200, 100)
     assert abs(rates[0] - 0.5 / 25) < 1e-15 and rates.argmax() == 300 and rates[300] == 0.5
     assert (np.diff(rates[:301]) > 0).all() and (np.diff(rates[300:1001]) < 0).all()
@@ -127,22 +127,22 @@ def test_a_warm_up_begins_above_zero_and_ends_where_then_begins():
     ]  # at least one step
 
 
-def test_inverse_scaling_is_that_of_scikit_learn():
+def test_inverse_scaling_equals_that_of_scikit_learn():
     """A line trained row by row, held against SGDRegressor's weights."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
     y = X @ [1.0, -2.0, 0.5, 0.0] + 3 + rng.normal(size=60)
-    theirs = SGDRegressor(
+    regressor = SGDRegressor(
         penalty=None, learning_rate="invscaling", eta0=0.05, power_t=0.3, shuffle=False, max_iter=1, tol=None
     ).fit(X, y)
     net = Network([4, 1], init="zeros", dtype="float64")
     net.fit(X, y, optimizer=SGD(InverseScaling(0.05, power=0.3)), epochs=1, batch_size=1, shuffle=False)
-    np.testing.assert_allclose(net.weights[0][:, 0], theirs.coef_, rtol=1e-12)
-    np.testing.assert_allclose(net.biases[0], theirs.intercept_, rtol=1e-12)
+    np.testing.assert_allclose(net.weights[0][:, 0], regressor.coef_, rtol=1e-12)
+    np.testing.assert_allclose(net.biases[0], regressor.intercept_, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rate", [0.1, np.float32(0.1), 1, *(s for s, _ in PURE.values())], ids=str)
-def test_a_pure_schedule_starts_as_itself(rate):
+def test_a_schedule_without_state_starts_as_itself(rate):
     schedule = schedule_of(rate)
     assert schedule.start().rates(0, 5, 2).tobytes() == schedule.rates(0, 5, 2).tobytes()
     assert not schedule.watches
@@ -163,7 +163,7 @@ def rates_after(spec, losses):
     return [*rates, plateau.rates(0, 1, 1)[0]]
 
 
-def test_on_plateau_waits_then_steps_down():
+def test_on_plateau_waits_then_lowers_the_rate():
     spec = OnPlateau(0.8, factor=0.5, patience=2, threshold=0.1)
     nan = float("nan")
     assert rates_after(spec, [5, 4, 3, 2]) == [0.8] * 5  # falls
@@ -181,7 +181,7 @@ def test_on_plateau_waits_then_steps_down():
     assert rates_after(low, [1, 1, 1, 1]) == [0.8, 0.8, pytest.approx(0.08), 0.05, 0.05]
 
 
-def test_a_plateau_is_one_trainings_own():
+def test_each_training_has_its_own_plateau_state():
     spec = OnPlateau(0.8, patience=1)
     first, second = spec.start(), spec.start()
     for _ in range(3):
@@ -194,7 +194,7 @@ def test_a_plateau_is_one_trainings_own():
     assert "rate=0.2" in repr(first)
 
 
-def test_a_warm_up_hands_on_what_it_sees():
+def test_warm_up_passes_losses_to_its_schedule():
     spec = WarmUp(2, OnPlateau(0.8, patience=1))
     assert spec.watches and not WarmUp(2, 0.8).watches
     rate = spec.start()
@@ -219,7 +219,7 @@ SPEC = OnPlateau(0.3, factor=0.5, patience=2, threshold=0.1)
 
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize("batch_size", [None, 16])
-def test_fit_tells_of_each_epoch(validated, batch_size):
+def test_fit_reports_each_epoch_to_the_schedule(validated, batch_size):
     """val_loss where there is a validation set, else loss; each epoch's rate is that after the one before."""
     X, y = problem()
     validation = {"X_val": X[32:], "y_val": y[32:]} if validated else {}
@@ -230,7 +230,7 @@ def test_fit_tells_of_each_epoch(validated, batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [None, 16])
-def test_watching_leaves_the_same_bits_for_any_chunking(monkeypatch, batch_size):
+def test_on_plateau_gives_the_same_bits_for_any_chunking(monkeypatch, batch_size):
     X, y = problem()
     results = set()
     for chunk in (1, 1e6, 1e9):
@@ -241,7 +241,7 @@ def test_watching_leaves_the_same_bits_for_any_chunking(monkeypatch, batch_size)
     assert len(results) == 1 and len(set(history.rate)) > 1
 
 
-def test_a_plateau_goes_on_with_its_state():
+def test_on_plateau_continues_with_the_optimizer_state():
     X, y = problem()
     whole, pieces = small(), small()
     rates = whole.fit(X, y, optimizer=SGD(SPEC), epochs=30).rate
@@ -253,7 +253,7 @@ def test_a_plateau_goes_on_with_its_state():
     assert pieces.fit(X, y, optimizer=SGD(SPEC), epochs=1).rate == [0.3]  # a fresh one begins anew
 
 
-def test_a_loop_of_ones_own_tells_it_too():
+def test_a_custom_loop_reports_losses_to_the_schedule():
     net = small()
     state = net.optimizer(SGD(OnPlateau(0.5, patience=1)))
     before = net.params.copy()
@@ -301,7 +301,7 @@ def test_a_schedule_is_checked_when_it_is_made(make, kind, message):
         make()
 
 
-def test_a_schedule_of_ones_own():
+def test_a_custom_schedule():
     class Triangle(Schedule):
         def rates(self, first, n, steps_per_epoch):
             return 0.1 * (1 - np.abs((np.arange(first, first + n) % 4) / 2 - 1))

@@ -12,7 +12,7 @@ history = net.fit(hours, passed, optimizer=SGD(0.5), epochs=300, batch_size=None
 after = net.losses(hours, passed)
 print("losses before:", before.round(2))
 print("losses after: ", after.round(2))
-print(f"cost: {before.mean():.3f}, then {after.mean():.3f}")
+print(f"cost before: {before.mean():.3f}, after: {after.mean():.3f}")
 
 figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 ax.bar(range(8), after, color=["#0072B2" if each else "#D55E00" for each in passed])

@@ -12,8 +12,8 @@ X_test, y_test, X, y = X[:360] / 16, y[:360], X[360:] / 16, y[360:]
 net = Network([64, 24, 12, 10], activation="tanh", output="softmax", random_state=1)
 net.fit(X, y, optimizer=Adam(3e-3), epochs=60, batch_size=32, alpha=1.0)
 right = (net(X_test).argmax(axis=1) == y_test).mean()
-print(f"{100 * right:.1f} % of the test pictures are read right")
+print(f"test accuracy: {100 * right:.1f} %")
 
 figure, ax = plt.subplots(figsize=(5, 5), layout="constrained")
 plotting.weights(net, ax, shape=(8, 8), columns=6)
-ax.set_title("what the first units look for")
+ax.set_title("weights of the first layer")

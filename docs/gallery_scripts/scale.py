@@ -18,6 +18,6 @@ for units in (3, 10, 128):
         wrong.append(100 * (net(X_test).argmax(axis=1) != y_test).mean())
     print(f"{units:4} units: " + ", ".join(f"{each:.1f} %" for each in wrong))
     ax.loglog([30, 100, 300, 1000], wrong, marker="o", label=f"{units} hidden units")
-ax.set_xlabel("pictures to learn from")
-ax.set_ylabel("test pictures wrong, in %")
+ax.set_xlabel("training pictures")
+ax.set_ylabel("test error, in %")
 ax.legend()

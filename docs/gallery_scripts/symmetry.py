@@ -18,7 +18,7 @@ for ax, (name, init) in zip(axes, {"all 0.5": Full(0.5), "random x 0.01": Normal
         callbacks=[lambda event: path.append(event.net.weights[0][0].copy())],
     )
     right = ((net(X)[:, 0] > 0.5) == y).mean()
-    print(f"{name}: {len(np.unique(path[-1]))} units that differ, {100 * right:.1f} % right")
+    print(f"{name}: {len(np.unique(path[-1]))} different units, {100 * right:.1f} % correct")
     ax.plot(path)
     ax.set_title(name)
     ax.set_xlabel("step")

@@ -10,7 +10,7 @@ Y = np.ones((1, 200))
 
 
 def seconds(course, X, Y):
-    course.model(X, Y, [64, 20, 1], num_iterations=1)  # once before: what is made once is made
+    course.model(X, Y, [64, 20, 1], num_iterations=1)  # warms up
     began = time.perf_counter()
     course.model(X, Y, [64, 20, 1], num_iterations=5)
     return time.perf_counter() - began
@@ -21,8 +21,8 @@ taken = {
     "NumPy": seconds(vectorized, X, Y),
     "compiled": seconds(compiled, X, Y),
 }
-for way, each in taken.items():
-    print(f"{way:9}{1000 * each:10.2f} ms for five steps")
+for name, each in taken.items():
+    print(f"{name:9}{1000 * each:10.2f} ms for five steps")
 
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 ax.barh(list(taken), list(taken.values()))

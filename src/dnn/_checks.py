@@ -1,4 +1,4 @@
-"""Checks of what a caller says. The voice of an error: the parameter, what was wanted, what came."""
+"""Checks of arguments. An error names the parameter, what was expected and what was given."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ class Network:
     def freeze(self, *layers: int) -> None:
         """Exclude these layers, and no others, from training; without arguments train all layers.
 
-        Gradients flow through frozen layers, and `backward` and `loss_and_gradient` return theirs too.
+        Gradients flow through frozen layers, and `backward` and `loss_and_gradient` include them.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""Kinds of arguments that the functions of the course take: numbers, names, matrices, caches, labels.
+"""Checks of the kinds of arguments of the course: numbers, names, matrices, caches and labels.
 
-Each function here raises an error in the course's words where an argument does not fit, and names the place
-of a wrong value as the course counts: row and column, feature or unit, and example.
+The errors use the terms of the course and name the place of a wrong value: row and column, feature or unit,
+and example.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .shapes import check_dims, check_layer, check_network, check_same, check_un
 
 HIDDEN = ("relu", "leaky_relu", "sigmoid", "tanh")
 OUTPUTS = ("sigmoid", "softmax")
-# float32 rounds a sum of shares to about 1e-7 for each of them
+# In float32 a sum of probabilities has a rounding error of about 1e-7 for each of them
 SUM_TOLERANCE = 1e-5
 LARGEST = int(np.finfo(np.float64).max)
-# So many parameters take 512 GiB
+# This many parameters take 512 GiB
 MOST_PARAMETERS = 2**36
 
 
@@ -51,7 +51,7 @@ def said(value: Any) -> str:
 def number(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, ends: str = "[)", more: str = ""
 ) -> None:
-    """Raise unless a value is a finite number from low to high; `ends` says which of the two are allowed.
+    """Raise unless a value is a finite number from low to high; `ends` tells which of the two are included.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def number(
 
 
 def whole_number(name: str, value: Any, low: int, high: int | None = None) -> None:
-    """Raise unless a value is a whole number that is at least low, and at most high.
+    """Raise unless a value is an integer that is at least low, and at most high.
 
     Examples
     --------
@@ -89,14 +89,14 @@ def whole_number(name: str, value: Any, low: int, high: int | None = None) -> No
     ValueError: mini_batch_size must be at least 1, got 0
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be a whole number, got {said(value)}")
+        raise TypeError(f"{name} must be an integer, got {said(value)}")
     if int(value) < low or (high is not None and int(value) > high):
         upper = "" if high is None else f" and at most {high}"
         raise ValueError(f"{name} must be at least {low}{upper}, got {said(value)}")
 
 
 def seed(value: Any) -> None:
-    """Raise unless a value is None or a seed that NumPy's legacy generator takes."""
+    """Raise unless a value is None or a seed for NumPy's legacy generator."""
     if value is not None:
         whole_number("seed", value, 0, 2**32 - 1)
 
@@ -107,23 +107,23 @@ def learning_rate(value: Any) -> None:
 
 
 def lambd(value: Any) -> None:
-    """Raise unless a value is a strength of the penalty."""
+    """Raise unless a value is a penalty strength."""
     number("lambd", value, 0)
 
 
 def keep_prob(value: Any) -> None:
     """Raise unless a value is the share of the units that dropout keeps."""
-    number("keep_prob", value, 0, 1, ends="(]", more=": it is the share of the units that is kept")
+    number("keep_prob", value, 0, 1, ends="(]", more=": it is the share of units that is kept")
 
 
 def averaging(**named: Any) -> None:
-    """Raise unless values are weights of a running average, such as beta."""
+    """Raise unless values are decay rates of moving averages, such as beta."""
     for name, value in named.items():
         number(name, value, 0, 1)
 
 
 def epsilon(value: Any) -> None:
-    """Raise unless a value is what keeps a denominator from being 0."""
+    """Raise unless a value is a valid epsilon, which keeps a denominator from being 0."""
     number("epsilon", value, 0, ends="()")
 
 
@@ -134,14 +134,14 @@ def true_or_false(name: str, value: Any) -> None:
 
 
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Raise unless a value is one of some names."""
+    """Raise unless a value is one of the allowed names."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {', '.join(allowed)}, got {said(value)}")
     check_name(name, value, allowed)
 
 
 def layer_dims(value: Any) -> None:
-    """Raise unless a value is a list of at least two sizes of layers, n_x first.
+    """Raise unless a value is a list of at least two layer sizes, n_x first.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def layer_dims(value: Any) -> None:
     ValueError: layer_dims[1] must be at least 1, got 0
     """
     if not isinstance(value, (list, tuple, np.ndarray)) or len(shape(value)) != 1:
-        raise TypeError(f"layer_dims must be a list of whole numbers, got {said(value)}")
+        raise TypeError(f"layer_dims must be a list of integers, got {said(value)}")
     if len(value) < 2:
         raise ValueError(f"layer_dims must have at least two sizes, n_x and n_y, got {len(value)}")
     for i, n in enumerate(value):
@@ -158,14 +158,14 @@ def layer_dims(value: Any) -> None:
     sizes = [int(n) for n in value]
     total = sum(n * (n_prev + 1) for n_prev, n in pairwise(sizes))
     if total > MOST_PARAMETERS:
-        raise ValueError(f"layer_dims must fit in memory, got sizes that make {total} parameters")
+        raise ValueError(f"layer_dims must fit in memory, got sizes with {total} parameters")
 
 
 # Matrices
 
 
 def form(name: str, A: Any) -> None:
-    """Raise unless A is an array or a list of rows of one length."""
+    """Raise unless A is an array or a list of rows of equal length."""
     if type(A) is np.ndarray and A.ndim and len(A):
         return
     if isinstance(A, list):
@@ -173,13 +173,13 @@ def form(name: str, A: Any) -> None:
         for i, length in enumerate(lengths):
             if length != lengths[0]:
                 raise ValueError(
-                    f"{name} must have rows of one length, got {_counted(lengths[0])} in row 0 and "
+                    f"{name} must have rows of equal length, got {_counted(lengths[0])} in row 0 and "
                     f"{_counted(length)} in row {i}"
                 )
     elif not isinstance(A, np.ndarray):
         raise TypeError(f"{name} must be an array or a list of rows, got {_type(A)}")
     if shape(A)[:1] == (0,):
-        raise ValueError(f"{name} is empty: dnn.course wants rows and columns, at least one of each")
+        raise ValueError(f"{name} must have at least one row and one column, got none")
 
 
 def _type(A: Any) -> str:
@@ -195,15 +195,15 @@ def _counted(length: int) -> str:
 
 
 def values(name: str, A: Any, row: str = "") -> np.ndarray:
-    """Return a matrix as an array; raise where it holds anything but finite numbers.
+    """Return a matrix as an array; raise unless all values are finite numbers.
 
     Parameters
     ----------
     name : str
     A : array or list of rows
-        Of which `form` and shape have been looked at.
+        A matrix whose form and shape are valid.
     row : str, default ""
-        What a row of it is: "feature", "unit" or "output"; columns are then examples.
+        The meaning of a row: "feature", "unit" or "output"; the columns are then examples.
 
     Examples
     --------
@@ -219,9 +219,9 @@ def values(name: str, A: Any, row: str = "") -> np.ndarray:
             for j, value in enumerate(of_row):
                 if not isinstance(value, (numbers.Real, np.bool_)):
                     shown = repr(str(value)) if isinstance(value, str) else str(value)
-                    raise TypeError(f"{name} must hold numbers, got {shown} at {_at(name, i, j, row)}")
+                    raise TypeError(f"{name} must be numeric, got {shown} at {_at(name, i, j, row)}")
                 size: Any = abs(value)
-                if size > LARGEST:  # a whole number or a fraction, which may be of any size
+                if size > LARGEST:  # an integer or a fraction, which may be arbitrarily large
                     raise ValueError(f"{name} must be finite, got inf at {_at(name, i, j, row)}")
         array = array.astype(np.float64)
     if not _finite(array):
@@ -238,14 +238,14 @@ def _finite(array: np.ndarray) -> bool:
     if array.dtype.kind != "f":
         return True
     if array.itemsize in (4, 8) and array.dtype.isnative and array.flags.aligned and array.flags.forc:
-        return _core.all_finite(array if array.flags.c_contiguous else array.T)  # it reads rows
+        return _core.all_finite(array if array.flags.c_contiguous else array.T)  # the core reads rows
     return bool(np.isfinite(array).all())
 
 
 def within(
     name: str, array: np.ndarray, row: str = "", low: float = 0.0, high: float = 1.0, more: str = ""
 ) -> None:
-    """Raise unless the values of a matrix are from low to high.
+    """Raise unless the values of a matrix are between low and high.
 
     Examples
     --------
@@ -265,19 +265,21 @@ def matrix(name: str, A: Any, row: str = "") -> np.ndarray:
     form(name, A)
     found = shape(A)
     if len(found) != 2 or 0 in found:
-        raise ValueError(f"{name} has shape {found}: dnn.course wants rows and columns, at least one of each")
+        raise ValueError(
+            f"{name} must have two dimensions, at least one row and one column, got shape {found}"
+        )
     return values(name, A, row)
 
 
 def same_shape(other: Any, A: Any, names: tuple[str, str], row: str = "") -> np.ndarray:
-    """Return a matrix as an array; raise unless it has the shape of another, and holds finite numbers."""
+    """Return a matrix as an array; raise unless it has the shape of another and is finite."""
     form(names[1], A)
     check_same(other, A, names)
     return values(names[1], A, row)
 
 
 def layer(A: Any, W: Any, b: Any, names: tuple[str, str, str] = ("A", "W", "b"), row: str = "unit") -> None:
-    """Raise unless A (n_prev, m), W (n, n_prev) and b (n, 1) make a layer."""
+    """Raise unless A (n_prev, m), W (n, n_prev) and b (n, 1) form a layer."""
     for name, each in zip(names, (A, W, b), strict=True):
         form(name, each)
     check_layer(A, W, b, names)
@@ -287,7 +289,7 @@ def layer(A: Any, W: Any, b: Any, names: tuple[str, str, str] = ("A", "W", "b"),
 
 
 def network(X: Any, parameters: Any, output: str = "sigmoid") -> None:
-    """Raise unless X (n_x, m), or None, and the layers W1, b1, W2, ... make a network."""
+    """Raise unless X (n_x, m), or None, and the layers W1, b1, W2, ... form a network."""
     if X is not None:
         form("X", X)
     mapping("parameters", parameters)
@@ -306,19 +308,19 @@ def several_classes(n: int) -> None:
     """Raise unless a softmax has at least two units."""
     if n < 2:
         raise ValueError(
-            "output 'softmax' must have at least 2 classes, got 1 unit: 'sigmoid' says yes or no"
+            "output 'softmax' must have at least 2 classes, got 1 unit: use 'sigmoid' for yes or no"
         )
 
 
 def first_layer(X: Any, sizes: list[int]) -> None:
-    """Raise unless X (n_x, m) has the features that layer_dims begins with."""
+    """Raise unless the sizes begin with the number of features of X (n_x, m)."""
     form("X", X)
     check_dims(X, sizes)
     values("X", X, "feature")
 
 
 def logistic(w: Any, b: Any, X: Any, Y: Any) -> None:
-    """Raise unless w (n_x, 1), b, X (n_x, m) and Y (1, m) are those of logistic regression."""
+    """Raise unless w (n_x, 1), b, X (n_x, m) and Y (1, m) are valid for logistic regression."""
     form("w", w)
     form("X", X)
     check_unit(w, X)
@@ -332,29 +334,29 @@ def logistic(w: Any, b: Any, X: Any, Y: Any) -> None:
 
 
 def labels(Y: Any, wanted: tuple[int, ...], other: str, output: str = "sigmoid") -> None:
-    """Raise unless Y has the shape of the outputs and holds 0 and 1 (or shares between).
+    """Raise unless Y has the shape of the outputs and values between 0 and 1.
 
     Examples
     --------
     >>> labels([[-1, 1, 1]], (1, 3), "AL")
     Traceback (most recent call last):
-    ValueError: Y must be between 0 and 1, got -1 at Y[0, 0]: output 0 of example 0: labels of -1 and 1? \
-dnn.course wants 0 and 1: (Y + 1) / 2
+    ValueError: Y must be between 0 and 1, got -1 at Y[0, 0]: output 0 of example 0: are the \
+labels -1 and 1? Use (Y + 1) / 2
     """
     form("Y", Y)
     n, m = wanted
     if output == "softmax" and shape(Y) in ((1, m), (m,)):
         raise ValueError(
-            f"Y has shape {shape(Y)} and {other} {wanted}: class numbers? dnn.course wants one-hot columns: "
-            f"np.eye({n})[np.ravel(Y)].T"
+            f"Y must have the shape of {other}, {wanted}, with one-hot columns, got {shape(Y)}: are these "
+            f"class indices? Use np.eye({n})[np.ravel(Y)].T"
         )
     check_same(wanted, Y, (other, "Y"))
     array = values("Y", Y, "output")
     signs = array.size and array.min() == -1 and ((array == -1) | (array == 1)).all()
-    more = ": labels of -1 and 1? dnn.course wants 0 and 1: (Y + 1) / 2" if signs else ""
+    more = ": are the labels -1 and 1? Use (Y + 1) / 2" if signs else ""
     within("Y", array, "output", more=more)
     if output == "softmax":
-        shares("Y", array, ": one-hot columns?")
+        shares("Y", array, ": use one-hot columns")
 
 
 def shares(name: str, array: np.ndarray, more: str = "") -> None:
@@ -378,7 +380,7 @@ def mapping(name: str, value: Any) -> None:
 
 
 def parameters(value: Any) -> None:
-    """Raise unless a value is a dict of matrices, of whatever names."""
+    """Raise unless a value is a non-empty dict of matrices with any names."""
     mapping("parameters", value)
     if not value:
         raise ValueError("parameters must be W1, b1, W2, b2, ..., got none")
@@ -389,7 +391,7 @@ def parameters(value: Any) -> None:
 def like(name: str, found: Any, parameters: Mapping[str, Any], exactly: bool = True) -> dict[str, np.ndarray]:
     """Return gradients or averages as arrays; raise unless there is one for each of the parameters.
 
-    With `exactly` there must be no other.
+    With `exactly` there must be no others.
 
     Examples
     --------
@@ -412,7 +414,7 @@ def like(name: str, found: Any, parameters: Mapping[str, Any], exactly: bool = T
 
 
 def squares(found: Any, parameters: Mapping[str, Any]) -> None:
-    """Raise unless s has an average of squares for each of the parameters."""
+    """Raise unless s has an average of squared gradients for each of the parameters."""
     for name, array in like("s", found, parameters).items():
         within(name, array, high=math.inf)
 
@@ -420,7 +422,7 @@ def squares(found: Any, parameters: Mapping[str, Any]) -> None:
 def cache(value: Any, name: str = "cache", number: str = "") -> tuple[int, int]:
     """Return the shape of Z; raise unless a cache is (A_prev, W, b) of a layer."""
     if not isinstance(value, (tuple, list)) or len(value) != 3:
-        raise TypeError(f"{name} must be (A_prev, W, b), as the way forward gives it, got {_parts(value)}")
+        raise TypeError(f"{name} must be (A_prev, W, b) from the forward pass, got {_parts(value)}")
     A_prev, W, b = value
     layer(A_prev, W, b, (f"A_prev{number}", f"W{number}", f"b{number}"))
     return shape(W)[0], shape(A_prev)[1]
@@ -429,13 +431,13 @@ def cache(value: Any, name: str = "cache", number: str = "") -> tuple[int, int]:
 def activation_cache(
     value: Any, name: str = "cache", number: str = "", dropped: bool = False
 ) -> tuple[int, int]:
-    """Return the shape of Z; raise unless a cache is ((A_prev, W, b), Z), with D where units were dropped."""
+    """Return the shape of Z; raise unless a cache is ((A_prev, W, b), Z), with D if `dropped`."""
     if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
-        raise TypeError(
-            f"{name} must be ((A_prev, W, b), Z), as the way forward gives it, got {_parts(value)}"
-        )
+        raise TypeError(f"{name} must be ((A_prev, W, b), Z) from the forward pass, got {_parts(value)}")
     if dropped and len(value) < 3:
-        raise ValueError(f"{name} must have D, what was kept, got none: was keep_prob 1 on the way forward?")
+        raise ValueError(
+            f"{name} must have D, the dropout mask, got none: was keep_prob 1 in the forward pass?"
+        )
     wanted = cache(value[0], f"{name}[0]", number)
     same_shape(wanted, value[1], (f"W{number} A_prev{number}", f"Z{number}"), "unit")
     if len(value) > 2:
@@ -445,9 +447,9 @@ def activation_cache(
 
 
 def caches(value: Any, dropped: bool) -> tuple[int, int]:
-    """Return the shape of AL; raise unless there is a cache for each layer, and they fit each other."""
+    """Return the shape of AL; raise unless there is a cache for each layer and their shapes match."""
     if not isinstance(value, (list, tuple)) or not value:
-        raise TypeError(f"caches must be a list, a cache for each layer, got {said(value)}")
+        raise TypeError(f"caches must be a list with a cache for each layer, got {said(value)}")
     found = (0, 0)
     for i, each in enumerate(value):
         before = found

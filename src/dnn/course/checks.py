@@ -1,8 +1,8 @@
-"""What each function of the course takes: a check of the same name and arguments for each of them.
+"""Validation of the arguments of each function of the course, by a check of the same name and arguments.
 
-The functions in the modules of `dnn.course.loops`, `vectorized` and `compiled` compute and look at nothing.
-Each of the three packages hands them out through `checked`, which looks at the arguments first; so an error
-has the same words whoever computes, and a training looks at its data once.
+The functions in the modules of `dnn.course.loops`, `vectorized` and `compiled` only compute. The three
+packages export them through `checked`, which validates the arguments first. Therefore all three raise the
+same errors, and training validates its data once.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ R = TypeVar("R")
 
 INITIALIZATIONS = ("he", "xavier", "random", "zeros")
 OPTIMIZERS = ("gd", "momentum", "rmsprop", "adam")
-# Arithmetic in smaller ones would overflow: -z of uint8, w^2 of int8.
+# Smaller dtypes would overflow, for example in -z of uint8 or w^2 of int8.
 COMPUTED_WITH = (np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.int64))
 
 
 def checked(function: Callable[P, R], convert: Callable[[Any], Any]) -> Callable[P, R]:
-    """Return a function that looks at its arguments, converts them, and calls the given one.
+    """Return a function that validates and converts its arguments, and calls the given function.
 
     Parameters
     ----------
     function : callable
-        Its name is that of one of the checks below.
+        A function with the name of one of the checks below.
     convert : `lists` or `arrays`
-        What matrices are handed on as.
+        The form in which matrices are passed on.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def checked(function: Callable[P, R], convert: Callable[[Any], Any]) -> Callable
 
 
 def _plain(value: Any) -> Any:
-    """Return a name without its synonyms, and a number as one that arrays can be multiplied with."""
+    """Return the standard name for a synonym, and scalars as numbers that can be multiplied with arrays."""
     if isinstance(value, str):
         return SYNONYMS.get(value, value)
     if isinstance(value, np.ndarray) and value.ndim == 0:
@@ -69,7 +69,7 @@ def _plain(value: Any) -> Any:
 
 
 def lists(value: Any) -> Any:
-    """Return arrays, alone or in dicts, lists and tuples, as lists of rows; all else stays.
+    """Return arrays, alone or in dicts, lists and tuples, as lists of rows; other values are unchanged.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def lists(value: Any) -> Any:
 
 
 def arrays(value: Any) -> Any:
-    """Return lists of rows, alone or in dicts, lists and tuples, as arrays; all else stays.
+    """Return lists of rows, alone or in dicts, lists and tuples, as arrays; other values are unchanged.
 
     Examples
     --------
@@ -93,14 +93,14 @@ def arrays(value: Any) -> Any:
     if type(value) is np.ndarray and value.dtype in COMPUTED_WITH:
         return value
     if isinstance(value, np.ndarray):
-        # A subclass such as np.matrix has an arithmetic of its own.
+        # A subclass such as np.matrix has different arithmetic.
         plain = value if type(value) in (np.ndarray, np.memmap) else np.asarray(value)
         return plain if plain.dtype in COMPUTED_WITH else plain.astype(np.float64)
     return np.array(value, np.float64) if _is_matrix(value) else _each(value, arrays)
 
 
 def _is_matrix(value: Any) -> bool:
-    """Return whether a value is a list of rows of numbers, and not one of matrices or caches."""
+    """Return whether a value is a list of rows, and not a list of matrices or caches."""
     return isinstance(value, list) and all(
         row.ndim == 1 if isinstance(row, np.ndarray) else isinstance(row, (list, tuple)) and _flat(row)
         for row in value
@@ -112,7 +112,7 @@ def _flat(row: Any) -> bool:
 
 
 def _each(value: Any, convert: Callable[[Any], Any]) -> Any:
-    """Return a dict, list or tuple with its values converted; itself where none of them changes."""
+    """Return a dict, list or tuple with converted values, or the same object if no value changes."""
     if isinstance(value, dict):
         found = {name: convert(each) for name, each in value.items()}
         return value if all(found[name] is each for name, each in value.items()) else found
@@ -125,7 +125,7 @@ def _each(value: Any, convert: Callable[[Any], Any]) -> Any:
 
 
 def diverged(learning_rate: float) -> ValueError:
-    """Return the error of a training whose numbers have grown beyond those of the computer.
+    """Return the error for training that diverges.
 
     Examples
     --------
@@ -133,8 +133,8 @@ def diverged(learning_rate: float) -> ValueError:
     True
     """
     return ValueError(
-        "training diverged: the cost or a parameter is not finite any more. "
-        f"Try a learning_rate below {learning_rate:g}, or features scaled to a spread of about 1."
+        "training diverged: the cost or a parameter is no longer finite. "
+        f"Try a learning_rate below {learning_rate:g}, or scale the features to about unit variance."
     )
 
 
@@ -142,27 +142,27 @@ def diverged(learning_rate: float) -> ValueError:
 
 
 def sigmoid(Z: Any) -> None:
-    """Raise where `sigmoid` cannot be called so."""
+    """Raise unless the arguments of `sigmoid` are valid."""
     arguments.matrix("Z", Z, "unit")
 
 
 def tanh(Z: Any) -> None:
-    """Raise where `tanh` cannot be called so."""
+    """Raise unless the arguments of `tanh` are valid."""
     arguments.matrix("Z", Z, "unit")
 
 
 def relu(Z: Any) -> None:
-    """Raise where `relu` cannot be called so."""
+    """Raise unless the arguments of `relu` are valid."""
     arguments.matrix("Z", Z, "unit")
 
 
 def leaky_relu(Z: Any) -> None:
-    """Raise where `leaky_relu` cannot be called so."""
+    """Raise unless the arguments of `leaky_relu` are valid."""
     arguments.matrix("Z", Z, "unit")
 
 
 def softmax(Z: Any) -> None:
-    """Raise where `softmax` cannot be called so."""
+    """Raise unless the arguments of `softmax` are valid."""
     arguments.matrix("Z", Z, "unit")
 
 
@@ -172,32 +172,32 @@ def _slope(dA: Any, cache: Any) -> None:
 
 
 def sigmoid_backward(dA: Any, cache: Any) -> None:
-    """Raise where `sigmoid_backward` cannot be called so."""
+    """Raise unless the arguments of `sigmoid_backward` are valid."""
     _slope(dA, cache)
 
 
 def tanh_backward(dA: Any, cache: Any) -> None:
-    """Raise where `tanh_backward` cannot be called so."""
+    """Raise unless the arguments of `tanh_backward` are valid."""
     _slope(dA, cache)
 
 
 def relu_backward(dA: Any, cache: Any) -> None:
-    """Raise where `relu_backward` cannot be called so."""
+    """Raise unless the arguments of `relu_backward` are valid."""
     _slope(dA, cache)
 
 
 def leaky_relu_backward(dA: Any, cache: Any) -> None:
-    """Raise where `leaky_relu_backward` cannot be called so."""
+    """Raise unless the arguments of `leaky_relu_backward` are valid."""
     _slope(dA, cache)
 
 
 def linear_forward(A: Any, W: Any, b: Any) -> None:
-    """Raise where `linear_forward` cannot be called so."""
+    """Raise unless the arguments of `linear_forward` are valid."""
     arguments.layer(A, W, b)
 
 
 def linear_activation_forward(A_prev: Any, W: Any, b: Any, activation: Any) -> None:
-    """Raise where `linear_activation_forward` cannot be called so."""
+    """Raise unless the arguments of `linear_activation_forward` are valid."""
     arguments.one_of("activation", activation, (*arguments.HIDDEN, "softmax"))
     arguments.layer(A_prev, W, b, ("A_prev", "W", "b"))
 
@@ -210,7 +210,7 @@ def L_model_forward(
     keep_prob: Any = 1.0,
     seed: Any = None,
 ) -> None:
-    """Raise where `L_model_forward` cannot be called so."""
+    """Raise unless the arguments of `L_model_forward` are valid."""
     arguments.one_of("activation", activation, arguments.HIDDEN)
     arguments.one_of("output", output, arguments.OUTPUTS)
     arguments.keep_prob(keep_prob)
@@ -220,7 +220,7 @@ def L_model_forward(
 
 
 def compute_cost(AL: Any, Y: Any, output: Any = "sigmoid", parameters: Any = None, lambd: Any = 0.0) -> None:
-    """Raise where `compute_cost` cannot be called so."""
+    """Raise unless the arguments of `compute_cost` are valid."""
     arguments.one_of("output", output, arguments.OUTPUTS)
     arguments.lambd(lambd)
     array = arguments.matrix("AL", AL, "output")
@@ -236,13 +236,13 @@ def compute_cost(AL: Any, Y: Any, output: Any = "sigmoid", parameters: Any = Non
 
 
 def linear_backward(dZ: Any, cache: Any, lambd: Any = 0.0) -> None:
-    """Raise where `linear_backward` cannot be called so."""
+    """Raise unless the arguments of `linear_backward` are valid."""
     arguments.lambd(lambd)
     arguments.same_shape(arguments.cache(cache), dZ, ("Z", "dZ"), "unit")
 
 
 def linear_activation_backward(dA: Any, cache: Any, activation: Any, lambd: Any = 0.0) -> None:
-    """Raise where `linear_activation_backward` cannot be called so."""
+    """Raise unless the arguments of `linear_activation_backward` are valid."""
     arguments.one_of("activation", activation, arguments.HIDDEN)
     arguments.lambd(lambd)
     arguments.same_shape(arguments.activation_cache(cache), dA, ("Z", "dA"), "unit")
@@ -251,7 +251,7 @@ def linear_activation_backward(dA: Any, cache: Any, activation: Any, lambd: Any 
 def L_model_backward(
     AL: Any, Y: Any, caches: Any, activation: Any = "relu", lambd: Any = 0.0, keep_prob: Any = 1.0
 ) -> None:
-    """Raise where `L_model_backward` cannot be called so."""
+    """Raise unless the arguments of `L_model_backward` are valid."""
     arguments.one_of("activation", activation, arguments.HIDDEN)
     arguments.lambd(lambd)
     arguments.keep_prob(keep_prob)
@@ -261,7 +261,7 @@ def L_model_backward(
 
 
 def dropout(A: Any, keep_prob: Any, rng: Any) -> None:
-    """Raise where `dropout` cannot be called so."""
+    """Raise unless the arguments of `dropout` are valid."""
     arguments.matrix("A", A, "unit")
     arguments.keep_prob(keep_prob)
     if not isinstance(rng, np.random.RandomState):
@@ -269,7 +269,7 @@ def dropout(A: Any, keep_prob: Any, rng: Any) -> None:
 
 
 def dropout_backward(dA: Any, D: Any, keep_prob: Any) -> None:
-    """Raise where `dropout_backward` cannot be called so."""
+    """Raise unless the arguments of `dropout_backward` are valid."""
     arguments.matrix("dA", dA, "unit")
     arguments.within("D", arguments.same_shape(dA, D, ("dA", "D"), "unit"), "unit")
     arguments.keep_prob(keep_prob)
@@ -278,7 +278,7 @@ def dropout_backward(dA: Any, D: Any, keep_prob: Any) -> None:
 def initialize_parameters(
     layer_dims: Any, initialization: Any = "he", scale: Any = 0.01, seed: Any = None
 ) -> None:
-    """Raise where `initialize_parameters` cannot be called so."""
+    """Raise unless the arguments of `initialize_parameters` are valid."""
     arguments.layer_dims(layer_dims)
     arguments.one_of("initialization", initialization, INITIALIZATIONS)
     arguments.number("scale", scale, 0)
@@ -287,29 +287,29 @@ def initialize_parameters(
 
 def _gradients(parameters: Any, grads: Any, learning_rate: Any) -> None:
     arguments.parameters(parameters)
-    arguments.like("grads", grads, parameters, exactly=False)  # dA0, ... are in it too
+    arguments.like("grads", grads, parameters, exactly=False)  # grads also has dA0, ...
     arguments.learning_rate(learning_rate)
 
 
 def update_parameters(parameters: Any, grads: Any, learning_rate: Any) -> None:
-    """Raise where `update_parameters` cannot be called so."""
+    """Raise unless the arguments of `update_parameters` are valid."""
     _gradients(parameters, grads, learning_rate)
 
 
 def initialize_velocity(parameters: Any) -> None:
-    """Raise where `initialize_velocity` cannot be called so."""
+    """Raise unless the arguments of `initialize_velocity` are valid."""
     arguments.parameters(parameters)
 
 
 def initialize_adam(parameters: Any) -> None:
-    """Raise where `initialize_adam` cannot be called so."""
+    """Raise unless the arguments of `initialize_adam` are valid."""
     arguments.parameters(parameters)
 
 
 def update_parameters_with_momentum(
     parameters: Any, grads: Any, v: Any, beta: Any, learning_rate: Any
 ) -> None:
-    """Raise where `update_parameters_with_momentum` cannot be called so."""
+    """Raise unless the arguments of `update_parameters_with_momentum` are valid."""
     _gradients(parameters, grads, learning_rate)
     arguments.like("v", v, parameters)
     arguments.averaging(beta=beta)
@@ -318,7 +318,7 @@ def update_parameters_with_momentum(
 def update_parameters_with_rmsprop(
     parameters: Any, grads: Any, s: Any, learning_rate: Any, beta: Any = 0.9, epsilon: Any = 1e-8
 ) -> None:
-    """Raise where `update_parameters_with_rmsprop` cannot be called so."""
+    """Raise unless the arguments of `update_parameters_with_rmsprop` are valid."""
     _gradients(parameters, grads, learning_rate)
     arguments.squares(s, parameters)
     arguments.averaging(beta=beta)
@@ -337,7 +337,7 @@ def update_parameters_with_adam(
     epsilon: Any = 1e-8,
     epsilon_inside: Any = True,
 ) -> None:
-    """Raise where `update_parameters_with_adam` cannot be called so."""
+    """Raise unless the arguments of `update_parameters_with_adam` are valid."""
     _gradients(parameters, grads, learning_rate)
     arguments.like("v", v, parameters)
     arguments.squares(s, parameters)
@@ -348,7 +348,7 @@ def update_parameters_with_adam(
 
 
 def random_mini_batches(X: Any, Y: Any, mini_batch_size: Any = 64, seed: Any = 0) -> None:
-    """Raise where `random_mini_batches` cannot be called so."""
+    """Raise unless the arguments of `random_mini_batches` are valid."""
     arguments.whole_number("mini_batch_size", mini_batch_size, 1)
     arguments.seed(seed)
     arguments.matrix("X", X, "feature")
@@ -358,19 +358,19 @@ def random_mini_batches(X: Any, Y: Any, mini_batch_size: Any = 64, seed: Any = 0
 
 
 def propagate(w: Any, b: Any, X: Any, Y: Any) -> None:
-    """Raise where `propagate` cannot be called so."""
+    """Raise unless the arguments of `propagate` are valid."""
     arguments.logistic(w, b, X, Y)
 
 
 def optimize(w: Any, b: Any, X: Any, Y: Any, num_iterations: Any, learning_rate: Any) -> None:
-    """Raise where `optimize` cannot be called so."""
+    """Raise unless the arguments of `optimize` are valid."""
     arguments.logistic(w, b, X, Y)
     arguments.whole_number("num_iterations", num_iterations, 1)
     arguments.learning_rate(learning_rate)
 
 
 def predict(parameters: Any, X: Any, activation: Any = "relu", output: Any = "sigmoid") -> None:
-    """Raise where `predict` cannot be called so."""
+    """Raise unless the arguments of `predict` are valid."""
     L_model_forward(X, parameters, activation, output)
 
 
@@ -396,7 +396,7 @@ def model(
     lambd: Any = 0.0,
     keep_prob: Any = 1.0,
 ) -> None:
-    """Raise where `model` cannot be called so."""
+    """Raise unless the arguments of `model` are valid."""
     initialize_parameters(layer_dims, initialization, scale, seed)
     arguments.one_of("activation", activation, arguments.HIDDEN)
     arguments.one_of("output", output, arguments.OUTPUTS)

@@ -10,7 +10,7 @@ import numpy as np
 
 # Bytes of converted rows at a time: they stay in the cache of the processor while they are used.
 BLOCK = 1 << 21
-# And rows at a time, as targets and activations of theirs are held meanwhile.
+# The rows at a time are limited too, because their targets and activations are held meanwhile.
 ROWS = 4096
 # Bytes of the rows of a batch that training holds: the gradient of a larger one is a sum over blocks.
 HELD = 1 << 24

@@ -1,8 +1,9 @@
-"""Demonstrations: what a first course on neural networks claims, measured and drawn.
+"""Demonstrations that measure and draw the statements of a first course on neural networks.
 
-A demonstration is a module with three functions: ``measure`` finds the numbers, ``tell`` puts them into
-words, ``draw`` into a picture. With ``quick=True`` the work is cut down to what a test needs. ``FILES`` says
-which files of the user's a demonstration can take. ``extra``, where there is one, writes more files.
+A demonstration is a module with three functions: ``measure`` computes the results, ``tell`` describes them in
+words, and ``draw`` draws them. With ``quick=True``, ``measure`` does only as much work as a test needs.
+``FILES`` describes the user's files that a demonstration accepts. An optional function ``extra`` writes more
+files.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ from typing import Any
 
 from .._optional import need
 
-# Name of the demonstration, and what it shows; in the order of the course
+# Name and description of each demonstration, in the order of the course
 DEMOS = {
     "vectorization": "loops, NumPy and compiled: a dot product, a layer, a training step",
-    "housing": "house prices (or a column of your CSV): a line, all features, a hidden layer",
-    "scale": "test error against rows for three sizes of net",
-    "logistic": "pictures told apart by a single unit: costs, weights, learning rates",
-    "cost": "the loss of one example, and the cost, the mean of all losses",
-    "derivative": "a derivative as the slope of a tangent: of a^2, and of a network's cost",
-    "descent": "gradient descent as a path: rates too small, right, too large, and momentum",
-    "computation-graph": "J = 3(a + bc) forwards and backwards, then a whole network",
-    "activations": "activations with their slopes, and the same net trained with each",
-    "linear": "hidden layers without a non-linearity are one matrix",
-    "symmetry": "from zeros, the units of a layer stay equal for ever",
-    "saturation": "first weights too large, right, too small: one hidden layer and five",
-    "planar": "a flower, with 1 to 50 hidden units, and a film of the boundary",
-    "depth": "where depth pays: gates for parity, and a zigzag learnt by 1 to 3 layers",
-    "digits": "handwritten digits: accuracy, what the first layer looks for, what the hidden layer sees",
-    "parameters": "what training finds, and what is chosen before it",
-    "hyperparameters": "hundreds of small nets: rate, iterations, layers and more; chosen, then tested",
+    "housing": "house prices, or a column of your CSV: one feature, all features, a hidden layer",
+    "scale": "test error against the number of rows, for three network sizes",
+    "logistic": "pictures classified by a single unit: costs, weights, learning rates",
+    "cost": "the loss of one example, and the cost: the mean of all losses",
+    "derivative": "the derivative as the slope of a tangent, of a^2 and of a network's cost",
+    "descent": "gradient descent as a path: learning rate too small, good, too large; momentum",
+    "computation-graph": "forward and backward pass of J = 3(a + bc), then of a whole network",
+    "activations": "activations and their slopes, and the same network trained with each",
+    "linear": "hidden layers without a non-linearity are equivalent to one matrix",
+    "symmetry": "units of a layer that start equal stay equal",
+    "saturation": "initial weights too small, good, too large, in one hidden layer and in five",
+    "planar": "the flower data with 1 to 50 hidden units, and an animation of the boundary",
+    "depth": "benefits of depth: units for parity, and a zigzag learnt by 1 to 3 hidden layers",
+    "digits": "handwritten digits: accuracy, first-layer weights, activations of the last hidden layer",
+    "parameters": "parameters, which training finds, and hyper-parameters, which you choose",
+    "hyperparameters": "a search over hundreds of small networks, and a test of the best one",
 }
 
-# Demonstrations on data that come with scikit-learn, unless files of the user's are given
+# Demonstrations that use data of scikit-learn if the user gives no files
 WITH_SKLEARN = {"scale", "logistic", "digits"}
 
 STYLE: Any = {
@@ -63,24 +64,24 @@ def demo(name: str) -> Any:
 
 
 def picture(name: str, measured: Any) -> Any:
-    """Return the matplotlib figure of what was measured."""
+    """Return the results as a matplotlib figure."""
     with need("matplotlib", f"dnn demo {name}", "plot").rc_context(STYLE):
         return demo(name).draw(measured)
 
 
 def run(name: str, folder: Path, files: list[Path], **settings: Any) -> None:
-    """Measure, print what came out, and write ``dnn-NAME.png``, and more where there is more.
+    """Measure, print the results, and write ``dnn-NAME.png`` and any additional files.
 
     Parameters
     ----------
     name : str
         One of `DEMOS`.
     folder : Path
-        Where the picture goes; it must exist.
+        The folder for the picture; it must exist.
     files : list of Path
-        Files of the user's, at most as many as the demonstration's ``FILES``.
+        The user's files, at most as many as in the demonstration's ``FILES``.
     **settings
-        Of its ``measure``: ``target`` of housing.
+        Arguments of its ``measure``, such as ``target`` of housing.
     """
     need("matplotlib", f"dnn demo {name}", "plot")
     if name in WITH_SKLEARN and not files:
@@ -97,9 +98,9 @@ def run(name: str, folder: Path, files: list[Path], **settings: Any) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let NumPy's products and dnn have one thread each while it lasts: times are then of the work alone.
+    """Limit NumPy's BLAS and dnn to one thread each within the context, so that times are comparable.
 
-    NumPy's BLAS would take all cores, and be many times slower where they are busy.
+    Otherwise, NumPy's BLAS would use all cores, and would be many times slower if they are busy.
 
     Examples
     --------
@@ -109,7 +110,7 @@ def one_thread() -> Iterator[None]:
     """
     try:
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:  # scikit-learn brings it
+    except ImportError:  # installed with scikit-learn
         threadpool_limits = nullcontext
     before = os.environ.get("DNN_NUM_THREADS")
     os.environ["DNN_NUM_THREADS"] = "1"
@@ -124,7 +125,7 @@ def one_thread() -> Iterator[None]:
 
 
 def sheet(height: float, rows: int = 1, columns: int = 1, **settings: Any) -> tuple[Any, Any]:
-    """Return a figure 8 inches wide, which needs no display, and its axes."""
+    """Return a figure 8 inches wide, which does not need a display, and its axes."""
     figure = need("matplotlib.figure", "a demonstration", "plot").Figure(
         figsize=(8, height), layout="constrained"
     )

@@ -1,4 +1,4 @@
-"""J = 3(a + bc) forwards and backwards, step by step; then the same for a whole network."""
+"""The forward and backward pass of J = 3(a + bc), step by step, and of a whole network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLE = ((0.5, -1.0), 1)
 
 
 class Measured(NamedTuple):
-    """Values of the graph and their slopes, slopes found by nudging a, b, c, and the network."""
+    """Values of the graph, their slopes, finite differences for a, b and c, and the network."""
 
     values: dict[str, float]
     slopes: dict[str, float]
@@ -35,7 +35,7 @@ def forward(a: float, b: float, c: float) -> dict[str, float]:
 
 
 def backward(values: dict[str, float]) -> dict[str, float]:
-    """Return dJ by each value: from right to left, each the slope to its right times its own.
+    """Return the derivative of J by each value, from right to left, by the chain rule.
 
     Examples
     --------
@@ -65,19 +65,19 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
+    """Return the results as text."""
     v, s = m.values, m.slopes
     nudged = ", ".join(f"{name}: {slope:.3f}" for name, slope in m.nudged.items())
     x, y = EXAMPLE
     return (
-        "J = 3(a + bc), as u = bc, v = a + u, J = 3v.\n\n"
-        f"Forwards:   b = {v['b']:g}, c = {v['c']:g}: u = {v['u']:g};  a = {v['a']:g}: v = {v['v']:g};  "
+        "J = 3(a + bc), computed as u = bc, v = a + u, J = 3v.\n\n"
+        f"Forward:    b = {v['b']:g}, c = {v['c']:g}: u = {v['u']:g};  a = {v['a']:g}: v = {v['v']:g};  "
         f"J = {v['J']:g}\n"
-        f"Backwards:  dJ/dv = {s['v']:g};  dJ/du = dJ/da = {s['u']:g};  dJ/db = {s['u']:g} c = {s['b']:g};  "
+        f"Backward:   dJ/dv = {s['v']:g};  dJ/du = dJ/da = {s['u']:g};  dJ/db = {s['u']:g} c = {s['b']:g};  "
         f"dJ/dc = {s['u']:g} b = {s['c']:g}\n"
-        f"Nudged by {NUDGE:g}, J changes by so many times as much: {nudged}\n\n"
-        f"A network is such a graph: at x = {x}, y = {y} every value is computed once on the way to the\n"
-        "cost, and every slope once on the way back, from the slope to its right."
+        f"Finite differences with a nudge of {NUDGE:g}: {nudged}\n\n"
+        f"A network is such a graph. For x = {x}, y = {y}, the forward pass computes every value once,\n"
+        "up to the cost, and the backward pass computes every slope once, from the slope to its right."
     )
 
 

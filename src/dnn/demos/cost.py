@@ -1,4 +1,4 @@
-"""The loss belongs to one example; the cost is the mean of all losses, and is what training lowers."""
+"""The loss of one example, and the cost: the mean of all losses, which training minimizes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import SGD, Network
 from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import sheet
 
-# Hours of study, and whether the test was passed: two of them go against the rule
+# Hours of study, and whether the test was passed; two students are exceptions to the rule
 HOURS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 PASSED = (0, 0, 1, 0, 1, 1, 0, 1)
 STEPS = 300
@@ -29,7 +29,7 @@ class Measured(NamedTuple):
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return what logistic regression makes of eight students, from zeros."""
+    """Return the results of logistic regression on eight students, with zero initial weights."""
     X, y = np.array(HOURS)[:, None], np.array(PASSED)
     net = Network([1, 1], output="sigmoid", init="zeros", dtype="float64")
     first, losses_first = net(X)[:, 0], net.losses(X, y)
@@ -39,8 +39,10 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
-    lines = ["Eight students: hours of study x, test passed (y = 1) or not. One unit says how likely, a.\n"]
+    """Return the results as text."""
+    lines = [
+        "Eight students: hours of study x, test passed (y = 1) or not. One unit predicts a = P(y = 1).\n"
+    ]
     lines.append("   x   y   a first   loss first   a last   loss last")
     lines += [
         f"{x:4.1f}{y:4}{a:10.3f}{before:13.3f}{b:9.3f}{after:12.3f}"
@@ -52,15 +54,15 @@ def tell(m: Measured) -> str:
     up = int(np.sum(m.losses_last > m.losses_first))
     lines.append(
         "\nThe loss -(y log a + (1 - y) log(1 - a)) belongs to one example. The cost is the mean of the\n"
-        f"losses, and descent lowers the cost alone: {len(m.costs)} steps take it from {m.costs[0]:.3f} to "
-        f"{m.cost_last:.3f}, while the loss\nof {up} of the {len(HOURS)} examples, those that go against the "
+        f"losses, and descent lowers only the cost: {len(m.costs)} steps take it from {m.costs[0]:.3f} to "
+        f"{m.cost_last:.3f}, while the loss\nof {up} of the {len(HOURS)} examples, the exceptions to the "
         "rule, rises."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: the two losses as curves with the examples, and each loss beside the cost."""
+    """Return the picture: the loss curves with the examples, and the losses with the cost."""
     figure, (left, right) = sheet(4.4, 1, 2)
     a = np.linspace(0.02, 0.98, 200)
     y = np.array(PASSED)
@@ -70,8 +72,8 @@ def draw(m: Measured) -> Any:
     left.text(0.55, 2.3, "y = 0:\n-log(1 - a)", color=VERMILION, ha="center", va="center")
     for label, color, marker in ((1, BLUE, "o"), (0, VERMILION, "s")):
         left.plot(m.last[y == label], m.losses_last[y == label], marker, color=color, markersize=9)
-    left.set_xlabel("a, what the unit says")
-    left.set_title("loss, of one example")
+    left.set_xlabel("prediction a")
+    left.set_title("loss of one example")
     left.set_ylim(0, 3.6)
     places = np.arange(len(y))
     colors = [BLUE if label else VERMILION for label in y]

@@ -1,4 +1,4 @@
-"""Where depth pays: gates for the parity of n bits, and a zigzag learnt by one, two and three layers."""
+"""Benefits of depth: units for the parity of n bits, and a zigzag learnt by one to three hidden layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import Adam, Network, NoProgressWarning
 from ..inspection.plotting import BLUE, VERMILION
 from . import sheet
 
-# Hidden layers of nets with about as many parameters: 298, 286, 298
+# Hidden layers of networks with about the same number of parameters: 298, 286, 298
 SHAPES: tuple[tuple[int, ...], ...] = ((99,), (15, 15), (11, 11, 11))
 FOLDS = 3
 SEEDS = 5
@@ -20,7 +20,7 @@ EPOCHS = 100
 
 
 class Trained(NamedTuple):
-    """Nets on the zigzag: how many parameters, test errors (root mean square) by seed, a middling curve."""
+    """Networks on the zigzag: number of parameters, test errors (root mean square), the median curve."""
 
     n_params: int
     errors: list[float]
@@ -28,13 +28,13 @@ class Trained(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Hidden units for parity by construction, nets trained on parity and on the zigzag."""
+    """Hidden units of constructions for parity, and networks trained on parity and on the zigzag."""
 
     bits: list[int]
     patterns: list[int]
     deep: list[int]
-    parity: dict[int, int]  # bits to units of one layer; 0 where none of those tried learnt it
-    table: np.ndarray  # of four bits: inputs, what the layers compute, parity, (16, 7)
+    parity: dict[int, int]  # from bits to units of one layer; 0 if no tried number learnt it
+    table: np.ndarray  # of four bits: inputs, outputs of the layers, parity, (16, 7)
     tried: tuple[int, ...]
     x: np.ndarray
     zigzag: dict[tuple[int, ...], Trained]
@@ -52,7 +52,7 @@ def bits_of(n: int) -> np.ndarray:
 
 
 def of_patterns(n: int) -> Network:
-    """Return one hidden layer with a unit for every pattern of odd parity: 2^(n-1) units of relu.
+    """Return a network of one hidden layer with a unit for every pattern of odd parity: 2^(n-1) relu units.
 
     The unit of a pattern p is ``relu(sum_i (2 p_i - 1) x_i - sum_i p_i + 1)``: 1 for p, 0 for all others.
 
@@ -70,9 +70,9 @@ def of_patterns(n: int) -> Network:
 
 
 def of_pairs(n: int) -> Network:
-    """Return a deep net of relu for n = 2, 4, 8, ...: a layer takes pairs, ``relu(a - b) + relu(b - a)``.
+    """Return a deep relu network for n = 2, 4, 8, ...: layers compute ``relu(a - b) + relu(b - a)``.
 
-    That is a xor b. The sums are left to the next layer: n units, then n / 2, ..., then 2.
+    This is a xor b. The next layer computes the sums. The layers have n units, then n / 2, ..., then 2.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def of_pairs(n: int) -> Network:
         sizes.append(sizes[-1] if len(sizes) == 1 else sizes[-1] // 2)
     net = Network(sizes, init="zeros", dtype="float64")
     for layer, W in enumerate(net.weights[:-1]):
-        # What xor was before: single bits first, then sums of two units
+        # The inputs of xor are single bits in the first layer, and sums of two units later
         width = 1 if layer == 0 else 2
         for pair in range(W.shape[1] // 2):
             a = slice(2 * pair * width, (2 * pair + 1) * width)
@@ -97,15 +97,15 @@ def of_pairs(n: int) -> Network:
 
 
 def parity(X: np.ndarray) -> np.ndarray:
-    """Return 1 where the number of ones in a row is odd."""
+    """Return 1 for each row with an odd number of ones, else 0."""
     odd: np.ndarray = X.sum(axis=1) % 2
     return odd
 
 
 def zigzag(x: np.ndarray) -> np.ndarray:
-    """Return the line from -1 to 1 folded three times: up and down, 2^3 pieces over 0 .. 1.
+    """Return the line from -1 to 1, folded three times into 2^3 pieces that go up and down over 0 .. 1.
 
-    A fold is two units of relu, and each layer can fold what the one before has folded.
+    Two relu units can compute a fold, and each layer can fold the output of the previous one.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def zigzag(x: np.ndarray) -> np.ndarray:
 
 
 def on_zigzag(hidden: tuple[int, ...], seeds: int, epochs: int) -> Trained:
-    """Return what training nets of relu with such hidden layers on the zigzag comes to."""
+    """Return the results of training relu networks with these hidden layers on the zigzag."""
     x = np.random.default_rng(1).uniform(size=2000)
     across = np.linspace(0, 1, 801)
     X, X_test = (np.sqrt(12) * (each[:, None] - 0.5) for each in (x, across))
@@ -134,7 +134,7 @@ def on_zigzag(hidden: tuple[int, ...], seeds: int, epochs: int) -> Trained:
 
 
 def learns(n: int, units: int, seed: int, epochs: int) -> bool:
-    """Return whether training one hidden layer of so many units gets all 2^n patterns right."""
+    """Return whether one hidden layer of this many units learns all 2^n patterns."""
     X = bits_of(n)
     net = Network([n, units, 1], activation="tanh", output="sigmoid", random_state=seed)
     with warnings.catch_warnings():
@@ -144,7 +144,7 @@ def learns(n: int, units: int, seed: int, epochs: int) -> bool:
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return the counts. Both constructions are checked on every pattern."""
+    """Return the results. Both constructions are checked on every pattern."""
     bits = [2, 4] if quick else [2, 4, 8]
     for n in bits:
         X = bits_of(n)
@@ -171,21 +171,22 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
-    lines = ["Parity: is the number of ones among n bits odd? Hidden units of two constructions.\n"]
+    """Return the results as text."""
+    lines = ["Parity: is the number of ones among n bits odd? Number of hidden units of two constructions:\n"]
     lines.append("bits                               " + "".join(f"{n:8}" for n in m.bits[::2]))
-    lines.append("one layer, a unit a pattern 2^(n-1)" + "".join(f"{n:8,}" for n in m.patterns[::2]))
-    lines.append("deep, pairs by pairs        2(n-1) " + "".join(f"{n:8}" for n in m.deep[::2]))
+    lines.append("one layer, unit per pattern 2^(n-1)" + "".join(f"{n:8,}" for n in m.patterns[::2]))
+    lines.append("deep, pairs of pairs        2(n-1) " + "".join(f"{n:8}" for n in m.deep[::2]))
     found = ", ".join(f"{n} bits {units or 'none'}" for n, units in m.parity.items())
     lines.append(
-        "\nBoth are built here, and right for every pattern of 2, 4 and 8 bits. The course counts gates: a\n"
-        "hidden layer of gates sees single patterns, a deep one takes xor of xor. Units that add need no\n"
-        "depth for it: one hidden layer of tanh, trained, came to parity with as few as (of\n"
-        f"{', '.join(map(str, m.tried))}; three starts each)\n{found}.\n"
+        "\nBoth networks are constructed, and correct for every pattern of 2, 4 and 8 bits. The course "
+        "counts\ngates: a hidden layer of gates detects single patterns, a deep network computes xor of "
+        "xor. Units\nthat add their inputs need no depth for parity. The smallest hidden layer of tanh "
+        f"units that learnt\nit by training (of {', '.join(map(str, m.tried))} units, with three starts "
+        f"each):\n{found}.\n"
     )
     lines.append(
-        f"Where depth pays in training: a line folded {FOLDS} times, a zigzag of {2**FOLDS} pieces.\n"
-        "Nets of relu with about as many parameters, the same steps:\n"
+        f"Training benefits from depth on a line folded {FOLDS} times, a zigzag of {2**FOLDS} pieces. "
+        "These relu\nnetworks have about the same number of parameters and take the same number of steps:\n"
     )
     lines.append(f"{'hidden layers':16}{'parameters':>11}{'test error: median':>21}{'best':>8}{'worst':>8}")
     for hidden, net in m.zigzag.items():
@@ -194,14 +195,14 @@ def tell(m: Measured) -> str:
             f"{min(net.errors):8.3f}{max(net.errors):8.3f}"
         )
     lines.append(
-        f"\n{2**FOLDS} units in one layer could draw it, and {SHAPES[0][0]} do not find it. Three layers "
-        "mostly do:\neach folds what the one before has folded."
+        f"\n{2**FOLDS} units in one layer could represent the zigzag, but {SHAPES[0][0]} do not learn it. "
+        "Three layers usually\ndo: each can fold the output of the previous one."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: units for parity, what the deep net computes, and the zigzag learnt."""
+    """Return the picture: units for parity, outputs of the deep network, and the learnt zigzags."""
     figure, _ = sheet(7.8)
     figure.clear()
     grid = figure.add_gridspec(2, 6, height_ratios=[1.15, 1])
@@ -209,12 +210,12 @@ def draw(m: Measured) -> Any:
     left.semilogy(m.bits, m.patterns, color=VERMILION, marker="s")
     left.semilogy(m.bits, m.deep, color=BLUE, marker="o")
     left.text(
-        m.bits[-1] * 0.72, m.patterns[-1] * 0.5, "one layer,\na unit a pattern", color=VERMILION,
+        m.bits[-1] * 0.72, m.patterns[-1] * 0.5, "one layer,\na unit per pattern", color=VERMILION,
         ha="right", va="center", fontweight="bold",
     )  # fmt: skip
     left.text(m.bits[-1], m.deep[-1] * 0.3, "deep", color=BLUE, ha="right", fontweight="bold")
     left.set_xlabel("bits")
-    left.set_title("parity: hidden units, built")
+    left.set_title("parity: number of hidden units")
     _table(m.table, right)
     for i, (hidden, net) in enumerate(m.zigzag.items()):
         ax = figure.add_subplot(grid[1, 2 * i : 2 * i + 2])
@@ -231,10 +232,10 @@ def draw(m: Measured) -> Any:
 
 
 def _table(table: np.ndarray, ax: Any) -> None:
-    """Draw what the layers of the deep net for parity compute, a row for each pattern."""
+    """Draw the outputs of the layers of the deep network for parity, with a row for each pattern."""
     blue = np.array([0.0, 0.447, 0.698])
     picture = np.where(table[:, :, None] > 0.5, blue, 0.93)
-    # Gaps set the layers apart.
+    # Gaps separate the layers.
     gap = np.ones((len(picture), 1, 3))
     picture = np.concatenate([picture[:, :4], gap, picture[:, 4:6], gap, picture[:, 6:]], axis=1)
     ax.imshow(picture, aspect="auto")
@@ -246,4 +247,4 @@ def _table(table: np.ndarray, ax: Any) -> None:
     ax.set_xticks(np.arange(-0.5, 9), minor=True)
     ax.grid(which="minor", color="white", linewidth=2)
     ax.tick_params(which="minor", length=0)
-    ax.set_title("what the deep layers compute")
+    ax.set_title("outputs of the deep layers")

@@ -1,4 +1,4 @@
-"""A derivative is the slope of a tangent: nudge, divide, and nudge less; then the cost of a network."""
+"""The derivative as the slope of a tangent, found by ever smaller nudges, of functions and of a cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import sheet
 from .points import moons
 
-# The course's examples: a function, where, and its derivative there
+# The course's examples: a function, a place, and the derivative there
 FUNCTIONS: dict[str, tuple[Callable[[float], float], float, float]] = {
     "3a": (lambda a: 3 * a, 2.0, 3.0),
     "a^2": (lambda a: a * a, 2.0, 4.0),
@@ -25,7 +25,7 @@ WEIGHT = 0  # the parameter of the network that is nudged
 
 
 class Measured(NamedTuple):
-    """Slopes by function and nudge; and the cost of a network by one of its weights."""
+    """Slopes for each function and nudge, and the cost of a network as a function of one weight."""
 
     slopes: dict[str, list[float]]
     weights: np.ndarray
@@ -48,7 +48,7 @@ def slope(f: Callable[[float], float], a: float, nudge: float) -> float:
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return the slopes, and for a network the slope that the way back gives and the one by nudging."""
+    """Return the slopes, and for a network the slopes from the backward pass and from nudging."""
     slopes = {name: [slope(f, a, nudge) for nudge in NUDGES] for name, (f, a, _) in FUNCTIONS.items()}
     X, y = moons(100)
     net = Network([2, 3, 1], activation="tanh", output="sigmoid", dtype="float64", random_state=1)
@@ -66,24 +66,25 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
-    lines = ["The slope at a = 2: how much f(a) changes, divided by how much a is nudged.\n"]
+    """Return the results as text."""
+    lines = ["The slope at a = 2: the change of f(a), divided by the nudge of a.\n"]
     lines.append(f"{'f(a)':8}" + "".join(f"{f'nudge {nudge:g}':>14}" for nudge in NUDGES) + "    derivative")
     lines += [
         f"{name:8}" + "".join(f"{found:14.4f}" for found in slopes) + f"{FUNCTIONS[name][2]:14.4f}"
         for name, slopes in m.slopes.items()
     ]
     lines.append(
-        "\nThe smaller the nudge, the nearer the line comes to the tangent, whose slope is the derivative.\n"
-        f"A cost is a function of each weight. For one of a 2-3-1 network, at {m.weight:.3f}, the way back\n"
-        f"gives the slope {m.by_backward:.6f}, and nudging gives {m.by_nudging:.6f}. A step of descent\n"
+        "\nThe smaller the nudge, the closer the line is to the tangent, whose slope is the derivative.\n"
+        "A cost is a function of each weight. For one weight of a 2-3-1 network, with the value "
+        f"{m.weight:.3f},\nthe backward pass gives the slope {m.by_backward:.6f}, and nudging gives "
+        f"{m.by_nudging:.6f}. A step of descent\n"
         f"moves this weight {'down' if m.by_backward > 0 else 'up'}, and the cost falls."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: lines that turn into the tangent of a^2, and the tangent of a cost."""
+    """Return the picture: lines that approach the tangent of a^2, and the tangent of a cost."""
     figure, (left, right) = sheet(4.4, 1, 2)
     a = np.linspace(0, 4, 100)
     left.plot(a, a**2, color="black")
@@ -108,5 +109,5 @@ def draw(m: Measured) -> Any:
     right.plot(near, m.cost + m.by_backward * (near - m.weight), color=VERMILION, linewidth=3)
     right.plot(m.weight, m.cost, "o", color="black", markersize=9)
     right.set_xlabel("a weight of a network")
-    right.set_title(f"its cost: slope {m.by_backward:.3f}\nfrom the way back")
+    right.set_title(f"its cost: slope {m.by_backward:.3f}\nfrom the backward pass")
     return figure

@@ -1,4 +1,4 @@
-"""Gradient descent as a path: rates too small, right and too large, and with momentum."""
+"""Gradient descent as a path: learning rates too small, good and too large, and momentum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ START = (-1.5, 2.5)
 
 
 class Path(NamedTuple):
-    """Where descent went, (steps + 1, 2), with its rate and momentum, and the costs."""
+    """The path of a descent, (steps + 1, 2), with its rate, its momentum and the costs."""
 
     name: str
     rate: float
@@ -35,18 +35,18 @@ class Measured(NamedTuple):
 
 
 class Places:
-    """Where the parameters of a network have been: a callback."""
+    """A callback that records the parameters of a network."""
 
     def __init__(self, net: Network) -> None:
         self.seen = [net.params.copy()]
 
     def add(self, event: Event) -> None:
-        """Add where they are now."""
+        """Record the present parameters."""
         self.seen.append(event.net.params.copy())
 
 
 def cost(X: np.ndarray, y: np.ndarray, w: Any, b: Any) -> Any:
-    """Return J of the line w x + b, for numbers or for grids of them.
+    """Return J of the line w x + b, for scalars or arrays w and b.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def cost(X: np.ndarray, y: np.ndarray, w: Any, b: Any) -> Any:
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return the paths. The rates follow from the curvature: descent needs a rate below 2 / the steepest."""
+    """Return the paths. The rates follow from the curvature: descent needs a rate below 2 / steepest."""
     rng = np.random.default_rng(0)
     X = rng.uniform(-0.2, 1.8, (40, 1))
     y = 1.5 * X[:, 0] + 0.5 + 0.1 * rng.normal(size=40)
@@ -66,7 +66,7 @@ def measure(quick: bool = False) -> Measured:
     flattest, steepest = np.linalg.eigvalsh(both.T @ both / len(X))
     rates = {
         "too small": (0.03 / steepest, 0.0),
-        "right": (1.0 / steepest, 0.0),
+        "good": (1.0 / steepest, 0.0),
         "too large": (2.03 / steepest, 0.0),
         "small, with momentum": (0.03 / steepest, 0.9),
     }
@@ -85,9 +85,9 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
+    """Return the results as text."""
     lines = [
-        "A line w x + b through points: the cost J(w, b) is a valley, and descent walks down in steps.\n"
+        "A line w x + b fitted to points: the cost J(w, b) is a valley, and descent goes down in steps.\n"
     ]
     lines.append(f"{'':22}{'rate':>7}{'momentum':>10}{'J first':>10}{'J last':>12}   (after {STEPS} steps)")
     for path in m.paths:
@@ -95,10 +95,11 @@ def tell(m: Measured) -> str:
             f"{path.name:22}{path.rate:7.3f}{path.momentum:10.1f}{path.costs[0]:10.3f}{path.costs[-1]:12.4g}"
         )
     lines.append(
-        f"\nAcross, the valley bends by {m.steepest:.2f}: a rate above 2/{m.steepest:.2f} = "
-        f"{2 / m.steepest:.2f} climbs out of it. Along, it bends\nby {m.flattest:.3f} only, "
-        f"{m.steepest / m.flattest:.0f} times less: a rate that is right for one is slow for the other.\n"
-        "Momentum adds up the steps that agree."
+        f"\nAcross the valley, the curvature is {m.steepest:.2f}: a rate above 2/{m.steepest:.2f} = "
+        f"{2 / m.steepest:.2f} diverges. Along the valley,\n"
+        f"it is only {m.flattest:.3f}, {m.steepest / m.flattest:.0f} times less: a rate that is good in "
+        "one direction is slow in the other.\n"
+        "Momentum accumulates steps in the same direction."
     )
     return "\n".join(lines)
 

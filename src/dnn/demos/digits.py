@@ -1,4 +1,4 @@
-"""Handwritten digits: a network reads them; a step done in three ways; what the hidden layer sees."""
+"""Handwritten digits: training a classifier, the time of a step written three ways, and the hidden layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EPOCHS = 30
 BATCH_SIZE = 128
 RATE = 3e-3
 
-# Of the step that is done in three ways
+# For the training step written three ways
 ROWS = 200
 STEP_RATE = 0.1
 STEPS = 50
@@ -38,7 +38,7 @@ class Part(NamedTuple):
 
 
 def load() -> tuple[Part, Part, Part]:
-    """Return scikit-learn's 1797 pictures as 1293 to train with, 144 to validate and 360 to test."""
+    """Return scikit-learn's 1797 pictures as 1293 training, 144 validation and 360 test pictures."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -49,9 +49,9 @@ def load() -> tuple[Part, Part, Part]:
 
 
 def shifted(pictures: Part) -> Part:
-    """Return the pictures and each of them moved by half a pixel and by one in four directions, (9 N, 64).
+    """Return the pictures, and copies moved by half a pixel and by one pixel in four directions, (9 N, 64).
 
-    A digit stays the same digit when the hand that writes it moves a little.
+    A digit that is moved a little remains the same digit.
     """
     images = pictures.X.reshape(-1, 8, 8)
     framed = np.pad(images, ((0, 0), (1, 1), (1, 1)))
@@ -62,7 +62,7 @@ def shifted(pictures: Part) -> Part:
 
 
 def train(random_state: int = 0, progress: bool = False) -> tuple[Network, History]:
-    """Return a network that has learnt to read, and how it went. The test pictures stay unseen."""
+    """Return a trained network and its history. The test pictures are not used."""
     pictures, validation, _ = load()
     net = Network(LAYERS, output="softmax", random_state=random_state)
     history = net.fit(
@@ -78,7 +78,7 @@ def train(random_state: int = 0, progress: bool = False) -> tuple[Network, Histo
 
 
 class Comparison(NamedTuple):
-    """Seconds that one training step takes in each way, and the largest difference between their results."""
+    """Seconds of one training step, written three ways, and the largest difference of the results."""
 
     loops: float
     vectorized: float
@@ -87,17 +87,18 @@ class Comparison(NamedTuple):
 
 
 def compare(pictures: Part) -> Comparison:
-    """Return what one step on all the pictures takes: gradient descent in float64, from the same weights."""
+    """Time one step of gradient descent on all pictures, in float64 and from the same weights."""
     net = Network(LAYERS, output="softmax", dtype="float64", random_state=0)
     start = net.params.copy()
     parameters: dict[str, np.ndarray] = {}
     for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
-        # Examples are columns in the course, hence W transposed. Copies: the network goes on to train.
+        # Examples are columns in the course, so that W is transposed. Copies are needed as the network is
+        # trained.
         parameters |= {f"W{layer}": W.T.copy(), f"b{layer}": b[:, None].copy()}
     X, Y = pictures.X.T.copy(), np.eye(10)[pictures.y].T.copy()
 
     def step(course: Any, X: Any, Y: Any, parameters: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-        # Without their checks of arguments: the times are those of the sums.
+        # Without the validation of arguments, so that the times are those of the computation
         names = ("L_model_forward", "compute_cost", "L_model_backward", "update_parameters")
         forward, cost_of, backward, update = (unwrap(getattr(course, name)) for name in names)
         AL, caches = forward(X, parameters, output="softmax")
@@ -145,12 +146,12 @@ def _flat(cost: float, parameters: dict[str, Any]) -> np.ndarray:
 
 
 def run(folder: Path, progress: bool = False) -> None:
-    """Train, test, compare and draw: print what happened, write ``dnn-demo.png`` and ``dnn-digits.png``.
+    """Train, test, compare and draw: print the results, write ``dnn-demo.png`` and ``dnn-digits.png``.
 
     Parameters
     ----------
     folder : Path
-        Where the picture goes; it must exist.
+        The folder for the pictures; it must exist.
     progress : bool, default False
         Show a progress bar.
     """
@@ -158,20 +159,26 @@ def run(folder: Path, progress: bool = False) -> None:
     need("sklearn", "dnn demo digits", "sklearn")
     pictures, validation, test = load()
     n = len(pictures.y)
-    print("A network learns to read digits: 1797 pictures of 8 x 8 pixels, which come with scikit-learn.")
-    print(f"{n} train it, each also moved by half a pixel and by one in four directions: {9 * n:,} rows;")
-    print(f"{len(validation.y)} validate it: the weights of the epoch with the lowest val_loss are kept;")
-    print(f"{len(test.y)} test it: it never sees them before.\n")
+    print("A network learns to read handwritten digits: 1797 pictures of 8 x 8 pixels from scikit-learn.")
+    print(
+        f"Training set: {n} pictures, each also moved by half a pixel and by one pixel in four directions:\n"
+        f"{9 * n:,} rows."
+    )
+    print(
+        f"Validation set: {len(validation.y)} pictures. The weights of the epoch with the lowest val_loss "
+        "are kept."
+    )
+    print(f"Test set: {len(test.y)} pictures, which are not used for training.\n")
     net, history = train(progress=progress)
     print(net.summary())
     print(
-        f"\n{EPOCHS} epochs of Adam, rate {RATE:g}, {BATCH_SIZE} rows a step: {history.seconds:.2f} s. "
-        "The ends of the learning curve:\n"
+        f"\n{EPOCHS} epochs of Adam, rate {RATE:g}, batch size {BATCH_SIZE}: {history.seconds:.2f} s. "
+        "First and last epochs of the learning curve:\n"
     )
     print("epoch    loss  val_loss")
     best = history.best_epoch
     for epoch in sorted({0, 1, best or 0, EPOCHS - 2, EPOCHS - 1}):
-        kept = "  lowest: kept" if epoch == best else ""
+        kept = "  lowest: weights are kept" if epoch == best else ""
         print(f"{epoch + 1:5}{history.loss[epoch]:8.4f}{history.val_loss[epoch]:10.4f}{kept}")
 
     predictions = net(test.X).argmax(axis=1)
@@ -190,10 +197,11 @@ def run(folder: Path, progress: bool = False) -> None:
     by_loops, by_numpy = loops_ms / compiled_ms, numpy_ms / compiled_ms
     print(f"compiled, dnn     {compiled_ms:12,.3f}{by_loops:15,.0f}{by_numpy:15.1f}")
     print(
-        f"\nFrom the same weights, all come to the same cost and {net.n_params:,} parameters; they differ\n"
-        f"by at most {compared.difference:.1e}. Timed, on one thread: the loops once; NumPy and compiled in\n"
-        f"turns, the median of {RUNS} runs of {STEPS} steps, the compiled ones as whole calls of fit. Loops\n"
-        "and NumPy are dnn.course: as in the course, they find the gradient of the inputs too (dA0).\n"
+        f"\nFrom the same weights, all three compute the same cost and {net.n_params:,} parameters; they "
+        f"differ by at most\n{compared.difference:.1e}. The times are those of one thread. The loops were "
+        f"timed once, NumPy and compiled alternately,\nas the median of {RUNS} runs of {STEPS} steps, the "
+        "compiled steps as whole calls of fit. Loops and\nNumPy are those of dnn.course; as in the course, "
+        "they also compute the gradient of the inputs (dA0).\n"
     )
 
     path = folder / "dnn-demo.png"
@@ -203,28 +211,28 @@ def run(folder: Path, progress: bool = False) -> None:
     path = folder / "dnn-digits.png"
     with rc_context(STYLE):
         draw(inside).savefig(path, dpi=150)
-    print(f"         {path}, which says:\n\n{tell(inside)}")
+    print(f"         {path}, with these results:\n\n{tell(inside)}")
 
 
 def _draw(path: Path, history: History, test: Part, predictions: np.ndarray) -> None:
     from matplotlib.figure import Figure
 
-    # A figure by itself, without pyplot: needs no display, and nothing is left open.
+    # A figure without pyplot needs no display and leaves nothing open.
     figure = Figure(figsize=(8, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     plotting.learning_curve(history, left)
     wrong = predictions != test.y
-    # The wrong ones first, the others as they come
+    # Misclassified pictures come first, the others in their order
     shown = np.argsort(~wrong, kind="stable")[:20]
     plotting.digits(test.X[shown].reshape(-1, 8, 8), predictions[shown], test.y[shown], right)
-    right.set_title(f"{wrong.size - wrong.sum()} of {wrong.size} read right")
+    right.set_title(f"{wrong.size - wrong.sum()} of {wrong.size} classified correctly")
     figure.savefig(path, dpi=150)
 
 
-# Inside the network: the page of the gallery
+# The hidden layers of a small network: the page of the gallery
 
 INSIDE = [64, 24, 12, 10]
-# Ten that are told apart by everyone: those of Paul Tol, "muted", and a gray. The numerals are told too.
+# Ten colors that are safe for color-blind readers: Paul Tol's "muted" and a gray. The numerals differ too.
 TEN = (
     "#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#C9A227", "#CC6677", "#882255", "#AA4499",
     "#555555",
@@ -232,19 +240,19 @@ TEN = (
 
 
 class Inside(NamedTuple):
-    """A small net, the test pictures, and their places where its last hidden layer spreads most."""
+    """A small network, the test pictures, and two principal components of its last hidden layer."""
 
     net: Network
     test: Part
     places: np.ndarray
-    between: list[float]  # share of the spread that lies between digits, in percent: of pixels, of each layer
-    near: float  # pictures whose nearest other one in the plane shows the same digit, in percent
+    between: list[float]  # share of the variance between digits, in percent: of pixels, of each layer
+    near: float  # pictures whose nearest neighbor in the plane is the same digit, in percent
     near_of_pixels: float
     accuracy: float
 
 
 def plane(A: np.ndarray) -> np.ndarray:
-    """Return the rows' places (N, 2) in the plane of most spread.
+    """Return the first two principal components (N, 2) of the rows.
 
     Examples
     --------
@@ -258,7 +266,7 @@ def plane(A: np.ndarray) -> np.ndarray:
 
 
 def between_classes(A: np.ndarray, y: np.ndarray) -> float:
-    """Return how much of the rows' spread, in percent, is that of the means of their classes.
+    """Return the share of the variance of the rows, in percent, that lies between the class means.
 
     Examples
     --------
@@ -272,7 +280,7 @@ def between_classes(A: np.ndarray, y: np.ndarray) -> float:
 
 
 def same_as_nearest(A: np.ndarray, y: np.ndarray) -> float:
-    """Return how many rows, in percent, have the class of the row nearest to them.
+    """Return the share of rows, in percent, that have the same class as their nearest neighbor.
 
     Examples
     --------
@@ -285,7 +293,7 @@ def same_as_nearest(A: np.ndarray, y: np.ndarray) -> float:
 
 
 def measure(quick: bool = False) -> Inside:
-    """Return a net with few hidden units, and what its layers make of the test pictures."""
+    """Return a network with few hidden units, and measures of its layers' outputs for the test pictures."""
     pictures, _, test = load()
     net = Network(INSIDE, activation="tanh", output="softmax", random_state=1)
     seen = shifted(pictures)
@@ -300,24 +308,25 @@ def measure(quick: bool = False) -> Inside:
 
 
 def tell(m: Inside) -> str:
-    """Return the numbers in words."""
+    """Return the results as text."""
     pixels, first, second = m.between
     sizes = "-".join(map(str, INSIDE))
     return (
-        f"A net of {sizes} reads {m.accuracy:.1f} % of the test pictures. Its first units look for\n"
-        "strokes and for where there is none: ink on purple speaks for the unit, ink on orange against it.\n"
-        "Layer by layer pictures of the same digit move together: of the spread of the pixels\n"
-        f"{pixels:.0f} % lie between digits, the rest within them; of the first hidden layer {first:.0f} %,\n"
-        f"of the second {second:.0f} %. Where the second spreads most, next to {m.near:.0f} % of\n"
-        f"the pictures lies one of the same digit (in that of the pixels: {m.near_of_pixels:.0f} %)."
+        f"A {sizes} network classifies {m.accuracy:.1f} % of the test pictures correctly. The first units "
+        "detect strokes\nand empty regions: ink on purple pixels activates a unit, ink on orange inhibits "
+        f"it. Layer by layer,\npictures of the same digit move together. Between digits lie {pixels:.0f} % "
+        f"of the variance of the pixels,\n{first:.0f} % of that of the first hidden layer, and "
+        f"{second:.0f} % of that of the second. In the first two\nprincipal components of the second "
+        f"layer, {m.near:.0f} % of the pictures have a nearest neighbor of the\nsame digit (of the pixels: "
+        f"{m.near_of_pixels:.0f} %)."
     )
 
 
 def draw(m: Inside) -> Any:
-    """Return the picture: the units' weights, and the hidden layer's plane."""
+    """Return the picture: the weights of the first units, and the plane of the last hidden layer."""
     figure, (left, right) = sheet(4.4, 1, 2, width_ratios=[1, 1.2])
     plotting.weights(m.net, left, shape=(8, 8), columns=4)
-    left.set_title("what first units look for")
+    left.set_title("weights of the first layer")
     for digit in range(10):
         color = TEN[digit]
         for x, y in m.places[m.test.y == digit]:
@@ -330,5 +339,5 @@ def draw(m: Inside) -> Any:
     right.set_ylim(low[1] - margin[1], high[1] + margin[1])
     right.set_xticks([])
     right.set_yticks([])
-    right.set_title("what the last hidden layer sees")
+    right.set_title("last hidden layer, 2 components")
     return figure

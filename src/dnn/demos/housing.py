@@ -1,7 +1,7 @@
-"""Prices of houses from one feature and a line, from all features, and with a hidden layer.
+"""House prices predicted from one feature, from all features, and with a hidden layer.
 
-The houses are generated: what a square metre costs depends on how far out it is and what it looks upon, and
-neither new nor old houses are cheap. Any table will do instead, as a CSV.
+The houses are generated: the price of a square meter depends on the distance from the center and on the view,
+and both new and old houses are expensive. The demonstration accepts any other table as a CSV.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from .. import Adam, Network
 from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import sheet
 
-FILES = ("a CSV with a header, of which one column is to be predicted (--target NAME)",)
+FILES = ("a CSV with a header; --target NAME selects the column to predict",)
 HIDDEN = 32
-WAYS = ("the mean of all", "one feature, a line", "all features, linear", "with a hidden layer")
+WAYS = ("mean of all rows", "one feature, linear", "all features, linear", "one hidden layer")
 CALIFORNIA = "median_house_value"
-# Fewer rows leave nothing to test on; more values than these are names, and say nothing of other rows
+# Fewer rows leave too few for a test. A text column with more values has names, which do not generalize.
 LEAST_ROWS = 30
 MOST_VALUES = 50
 
 
 class Table(NamedTuple):
-    """Features X (N, I) with NaN where there is a gap, the target y (N,), and the names of both."""
+    """Features X (N, I) with NaN for missing values, the target y (N,), and the names of both."""
 
     X: np.ndarray
     y: np.ndarray
     names: list[str]
     target: str
     unit: str
-    left_out: list[str]  # columns of text of many values
+    left_out: list[str]  # text columns with many values
 
 
 class Measured(NamedTuple):
-    """Test errors (root mean square) by way, one for each split, and the points of the single feature."""
+    """Test errors (root mean square) of each model and split, and the points of the single feature."""
 
     target: str
     unit: str
@@ -47,13 +47,13 @@ class Measured(NamedTuple):
     n_features: int
     points: tuple[np.ndarray, np.ndarray]  # of the test set: the feature and the target
     line: tuple[np.ndarray, np.ndarray]
-    gain: float  # what the hidden layer takes off the error of the linear fit, in percent
+    gain: float  # reduction of the linear model's error by the hidden layer, in percent
     generated: bool
     left_out: list[str]
 
 
 def houses(n: int = 2000, seed: int = 0) -> Table:
-    """Return generated houses: their prices follow a rule in which features act together, and chance.
+    """Return generated houses, whose prices depend on interactions of features, plus noise.
 
     Examples
     --------
@@ -61,15 +61,15 @@ def houses(n: int = 2000, seed: int = 0) -> Table:
     ['area', 'rooms', 'age', 'distance', 'view', 'garden']
     """
     rng = np.random.default_rng(seed)
-    area = rng.gamma(9, 13, n).clip(35, 320)  # square metres
+    area = rng.gamma(9, 13, n).clip(35, 320)  # square meters
     rooms = np.clip(np.round(area / 28 + rng.normal(0, 0.8, n)), 1, 12)
     age = rng.uniform(0, 100, n)
-    distance = rng.gamma(2, 4, n).clip(0.2, 40)  # kilometres from the centre
+    distance = rng.gamma(2, 4, n).clip(0.2, 40)  # kilometers from the center
     view = rng.uniform(0, 1, n)
     garden = np.where(rng.random(n) < 0.5, rng.gamma(2, 150, n), 0)
-    # 1000 dollars for a square metre: much at the centre, and there most with a view
+    # 1000 dollars per square meter: high at the center, and highest there with a view
     per_area = 2 + 6 * np.exp(-distance / 5) * (0.5 + view)
-    # New houses and old ones are dear, those of 55 years are not.
+    # New and old houses are expensive, those of 55 years are not.
     worn = 1 - 0.45 * np.exp(-(((age - 55) / 22) ** 2))
     price = area * per_area * worn + 0.05 * garden * per_area + rng.normal(0, 20, n)
     X = np.column_stack([area, rooms, age, distance, view, garden])
@@ -78,20 +78,20 @@ def houses(n: int = 2000, seed: int = 0) -> Table:
 
 
 def read(path: Path, target: str | None = None) -> Table:
-    """Return a table of the user's: numbers as they are, a 0 or 1 for each value of a column of text.
+    """Return the table of a CSV: numeric columns unchanged, text columns as a 0 or 1 for each value.
 
     Parameters
     ----------
     path : Path
         A CSV with a header.
     target : str, default None
-        The column to predict; None: that of the houses in California.
+        The column to predict; None: that of the California data.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} must be a CSV in UTF-8, got what is none: {error}") from error
+        raise ValueError(f"{path} must be a CSV in UTF-8, got an unreadable file: {error}") from error
     if not rows:
         raise ValueError(f"{path} must have a header and rows, got an empty file")
     header = [name.strip() for name in rows[0]]
@@ -99,7 +99,7 @@ def read(path: Path, target: str | None = None) -> Table:
         raise ValueError(f"{path} must have a header that names its columns, got {_listed(header)}")
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
-        raise ValueError(f"{path} must have a name of its own for each column, got {twice!r} twice")
+        raise ValueError(f"{path} must have a different name for each column, got {twice!r} twice")
     wanted = CALIFORNIA if target is None else target
     if wanted not in header:
         say = (
@@ -113,14 +113,14 @@ def read(path: Path, target: str | None = None) -> Table:
     for i, row in enumerate(rows[1:], 2):
         if len(row) != len(header):
             raise ValueError(
-                f"{path} must have {len(header)} values a row, as its header has, got {len(row)} in row {i}"
+                f"{path} must have {len(header)} values per row, like its header, got {len(row)} in row {i}"
             )
     columns = {name: [row[j].strip() for row in rows[1:]] for j, name in enumerate(header)}
     y = _numbers(columns.pop(wanted))
     if y is None:
         text = next(value for row in rows[1:] if _number(value := row[header.index(wanted)].strip()) is None)
-        raise ValueError(f"{wanted} must hold numbers to be predicted, got {text!r}")
-    known = ~np.isnan(y)  # a row without a target teaches nothing
+        raise ValueError(f"{wanted} must be numeric to be predicted, got {text!r}")
+    known = ~np.isnan(y)  # rows without a target are of no use
     if known.sum() < LEAST_ROWS:
         raise ValueError(f"{path} must have at least {LEAST_ROWS} rows with a {wanted}, got {known.sum()}")
     if np.ptp(y[known]) == 0:
@@ -129,7 +129,7 @@ def read(path: Path, target: str | None = None) -> Table:
     for name, cells in columns.items():
         numbers = _numbers(cells)
         if numbers is not None:
-            if (~np.isnan(numbers[known])).any():  # else nothing but gaps
+            if (~np.isnan(numbers[known])).any():  # otherwise all values are missing
                 names.append(name)
                 parts.append(_logarithm(numbers[known]))
             continue
@@ -141,7 +141,7 @@ def read(path: Path, target: str | None = None) -> Table:
             left_out.append(name)
     if not names:
         raise ValueError(
-            f"{path} must have a column to predict {wanted} from: numbers, or text of few values"
+            f"{path} must have a column to predict {wanted} from: numeric, or text with few values"
         )
     return Table(np.column_stack(parts), y[known], names, wanted, f"of {wanted}", left_out)
 
@@ -151,7 +151,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _number(cell: str) -> float | None:
-    """Return what a cell says, NaN for a gap, None for text."""
+    """Return the value of a cell, NaN if it is missing, None if it is text."""
     if cell.lower() in ("", "na", "n/a", "nan", "null", "none", "?"):
         return np.nan
     try:
@@ -162,20 +162,20 @@ def _number(cell: str) -> float | None:
 
 
 def _numbers(cells: list[str]) -> np.ndarray | None:
-    """Return a column as numbers, NaN where there is a gap; None where there is text."""
+    """Return a numeric column with NaN for missing values, or None if it has text."""
     found = [_number(cell) for cell in cells]
     return None if None in found else np.array(found, float)
 
 
 def _logarithm(column: np.ndarray) -> np.ndarray:
-    """Return the logarithms of counts that run over orders of magnitude: they say more."""
+    """Return the logarithms of a positive column that spans orders of magnitude, else the column."""
     known = column[~np.isnan(column)]
     far = known.min() > 0 and known.max() > 20 * np.median(known)
     return np.log(column) if far else column
 
 
 def fit(net: Network, X: np.ndarray, y: np.ndarray, epochs: int) -> Network:
-    """Train with a tenth of the rows for validation, after which the best weights are in place."""
+    """Train with a tenth of the rows for validation, and keep the best weights."""
     n = max(1, len(X) // 10)
     net.fit(
         X[n:], y[n:], X_val=X[:n], y_val=y[:n], optimizer=Adam(3e-3), epochs=epochs, batch_size=32,
@@ -185,9 +185,9 @@ def fit(net: Network, X: np.ndarray, y: np.ndarray, epochs: int) -> Network:
 
 
 def measure(path: Path | None = None, *, target: str | None = None, quick: bool = False) -> Measured:
-    """Return the errors over several splits into 80 % to train with and 20 % to test.
+    """Return the errors over several splits into 80 % training and 20 % test rows.
 
-    Gaps are filled with the median, and features scaled, by what the training rows say.
+    Missing values become the median and features are scaled, both by the training rows.
     """
     if path is None and target is not None:
         raise ValueError("--target must come with a CSV, got none")
@@ -209,7 +209,7 @@ def measure(path: Path | None = None, *, target: str | None = None, quick: bool 
         def error(predicted: Any, test: np.ndarray = test, low: float = low, width: float = width) -> float:
             return float(np.sqrt(np.mean((np.ravel(predicted) * width + low - y[test]) ** 2)))
 
-        if alone < 0:  # the feature that says most by itself
+        if alone < 0:  # the feature that is most correlated with the target
             alone = int(np.argmax(np.abs(Z[train].T @ scaled[train])))
         errors[WAYS[0]].append(error(np.zeros(len(test))))
         line = fit(Network([1, 1], random_state=split), Z[train][:, [alone]], scaled[train], epochs)
@@ -228,33 +228,33 @@ def measure(path: Path | None = None, *, target: str | None = None, quick: bool 
 
 
 def _medians(X: np.ndarray) -> np.ndarray:
-    """Return the median of each column without its gaps; 0 where there is nothing else."""
+    """Return the median of each column without missing values; 0 if all values are missing."""
     known = [column[~np.isnan(column)] for column in X.T]
     return np.array([np.median(column) if len(column) else 0.0 for column in known])
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
-    what = "generated houses" if m.generated else "rows"
-    lines = [f"{m.target}, {m.n_rows:,} {what}, {m.n_features} features: predicted from more and more.\n"]
+    """Return the results as text."""
+    kind = "generated houses" if m.generated else "rows"
+    lines = [f"{m.target}, {m.n_rows:,} {kind}, {m.n_features} features: predictions of four models.\n"]
     lines += [f"{'':24}test error ({m.unit}, root mean square)"]
     lines += [f"{way:24}{np.mean(found):8.4g}" for way, found in m.errors.items()]
     lines.append(
-        f"\nMeans of {len(m.errors[WAYS[0]])} splits; the one feature is {m.feature}.\n"
-        "With a hidden layer the error of the linear fit"
+        f"\nThe errors are means of {len(m.errors[WAYS[0]])} splits; the one feature is {m.feature}.\n"
+        "With a hidden layer, the error of the linear model"
     )
     if m.gain < 5:
-        lines[-1] += f" changes by {-m.gain:+.0f} %: where\nlittle bends, a sum of features is hard to beat."
+        lines[-1] += f" changes by {-m.gain:+.0f} %: for\nnearly linear data, a linear model is hard to beat."
     else:
-        lines[-1] += f" falls by {m.gain:.0f} %: what a feature\n"
-        lines[-1] += "does depends on others, or bends, which no sum can say."
+        lines[-1] += f" falls by {m.gain:.0f} %: it can\n"
+        lines[-1] += "represent interactions and non-linear effects of the features."
     if m.left_out:
-        lines.append(f"Left out, as text of more than {MOST_VALUES} values: {_listed(m.left_out)}.")
+        lines.append(f"Columns left out, as text with more than {MOST_VALUES} values: {_listed(m.left_out)}.")
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: the line through one feature, and the errors."""
+    """Return the picture: the linear model of one feature, and the errors."""
     figure, (left, right) = sheet(4, 1, 2, width_ratios=[1, 1.1])
     left.scatter(*m.points, s=10, color=COLORS[5], linewidth=0, alpha=0.5 if len(m.points[0]) > 500 else 1)
     left.plot(*m.line, color=VERMILION, linewidth=3)

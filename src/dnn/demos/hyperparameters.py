@@ -1,4 +1,4 @@
-"""Hundreds of small nets: rate, iterations, layers, units, activation, momentum, mini-batch, penalty."""
+"""A search over hundreds of small networks: learning rate, iterations, layers, units, and four more."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOISE = 0.25
 
 
 class Measured(NamedTuple):
-    """Validation points taken wrong, in percent, by `NAMES`; the chosen one, and what it does in the test."""
+    """Validation errors in percent, along `NAMES`; the best combination and its test error."""
 
     wrong: np.ndarray
     best: tuple[int, ...]
@@ -37,7 +37,7 @@ class Measured(NamedTuple):
 
 
 def errors(net: Network, X: np.ndarray, y: np.ndarray) -> float:
-    """Return how many points a network takes wrong, in percent.
+    """Return the share of points that a network misclassifies, in percent.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def errors(net: Network, X: np.ndarray, y: np.ndarray) -> float:
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return the errors of nets that learn from 200 points, are chosen on 500 others, tested on 2000 more."""
+    """Return the errors of networks trained on 200 points, selected on 500 others, tested on 2000 more."""
     X, y = moons(200, noise=NOISE, seed=1)
     X_val, y_val = moons(500, noise=NOISE, seed=2)
     X_test, y_test = moons(2000, noise=NOISE, seed=3)
@@ -81,24 +81,24 @@ def measure(quick: bool = False) -> Measured:
         len(lengths),
     )  # fmt: skip
     place = tuple(int(i) for i in np.unravel_index(best, shape))
-    # The test points are looked at once, for the one net that was chosen.
+    # The test points are used only once, for the selected network.
     return Measured(np.reshape(wrong, shape), place, errors(kept, X_test, y_test), seconds, len(choices))
 
 
 def values_of(m: Measured) -> tuple[tuple[Any, ...], ...]:
-    """Return what was tried along each axis of the errors."""
+    """Return the values along each axis of the errors."""
     lengths = EPOCHS if m.wrong.shape[-1] == len(EPOCHS) else (1, 2)
     return ACTIVATIONS, MOMENTA, BATCHES, ALPHAS, tuple(product(LAYERS, UNITS)), RATES, lengths
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
+    """Return the results as text."""
     values = values_of(m)
     lines = [
-        f"{m.n_nets} nets of 1 to 3 hidden layers on two moons, looked at after "
+        f"{m.n_nets} networks with 1 to 3 hidden layers, trained on two moons and evaluated after "
         f"{', '.join(map(str, values[-1]))} epochs: {m.seconds:.1f} s.\n"
     ]
-    lines.append("validation error, in percent: median over all else")
+    lines.append("validation error in percent, median over all other hyper-parameters")
     medians = {}
     for axis, (name, each) in enumerate(zip(NAMES, values, strict=True)):
         others = tuple(i for i in range(m.wrong.ndim) if i != axis)
@@ -109,23 +109,26 @@ def tell(m: Measured) -> str:
     chosen = ", ".join(f"{n} {v[i]}" for n, v, i in zip(NAMES, values, m.best, strict=True))
     spread = {name: float(np.ptp(found)) for name, found in medians.items()}
     first, second = sorted(spread, key=lambda name: -spread[name])[:2]
-    lines.append(f"\nChosen, for {m.wrong[m.best]:.1f} % on the validation points:\n  {chosen}.")
     lines.append(
-        f"On the test points, looked at once and only with this net: {m.test:.1f} %. The validation points\n"
-        f"chose it among {m.wrong.size:,}, and so flatter it; the test points do not.\n"
-        f"The medians differ most by {first} ({spread[first]:.1f} points), then by {second} "
-        f"({spread[second]:.1f})."
+        f"\nThe best combination has an error of {m.wrong[m.best]:.1f} % on the validation points:\n"
+        f"   {chosen}."
+    )
+    lines.append(
+        f"On the test points, used once and only for this network, the error is {m.test:.1f} %. The "
+        "validation error\nis too optimistic, because it was used to select this network among "
+        f"{m.wrong.size:,}. The medians differ most\nby {first} ({spread[first]:.1f} points), then by "
+        f"{second} ({spread[second]:.1f})."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: small multiples, light is good."""
+    """Return the picture: a grid of error maps, in which light means a small error."""
     activations, momenta, _, _, sizes, rates, lengths = values_of(m)
     n_rates = m.wrong.shape[5]
     rows = list(product(range(len(activations)), range(len(momenta))))
     figure, axes = sheet(7.6, len(rows), len(lengths), sharex=True, sharey=True, squeeze=False)
-    # Of mini-batch and penalty, which matter least, the best
+    # The best over batch size and penalty, which have the least influence
     shown = m.wrong.min(axis=(2, 3))
     for row, (a, mu) in enumerate(rows):
         for column, epochs in enumerate(lengths):

@@ -1,4 +1,4 @@
-"""Hidden layers without a non-linearity collapse into one matrix: shown by multiplying it out."""
+"""Hidden layers without a non-linearity are equivalent to one matrix: the product of their weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZES = [2, 20, 20, 1]
 
 
 class Measured(NamedTuple):
-    """The points, the nets and their accuracies in percent, and the one matrix of the deep linear net."""
+    """The points, the networks, their accuracies in percent, and the product of the linear layers."""
 
     X: np.ndarray
     y: np.ndarray
@@ -27,7 +27,7 @@ class Measured(NamedTuple):
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return three nets on the course's flower, and the product of the matrices of the second."""
+    """Return three networks trained on the course's flower, and the product of the matrices of the second."""
     X, y = flower()
     nets = {
         "no hidden layer": Network([2, 1], output="sigmoid", random_state=0, dtype="float64"),
@@ -51,24 +51,24 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
-    lines = ["The course's flower, and nets with and without a non-linearity.\n"]
+    """Return the results as text."""
+    lines = ["The course's flower, and networks with and without a non-linearity.\n"]
     for name, net in m.nets.items():
         sizes = "-".join(map(str, [net.n_inputs, *(layer.units for layer in net.layers)]))
-        lines.append(f"{name:24}{sizes:11}{net.n_params:5} parameters{m.accuracy[name]:8.1f} % right")
+        lines.append(f"{name:24}{sizes:11}{net.n_params:5} parameters{m.accuracy[name]:8.1f} % correct")
     w1, w2 = m.W[:, 0]
     lines.append(
-        f"\nThe linear hidden layers multiplied out, W1 W2 W3 and the shifts: z = {w1:.4f} x1 {w2:+.4f} x2 "
-        f"{m.b[0]:+.4f}.\nOn all points that differs from the deep net by {m.difference:.1e}: it is the same "
-        "line, and no layer more\ncan bend it."
+        f"\nThe product of the linear layers, W1 W2 W3 with the biases, is z = {w1:.4f} x1 {w2:+.4f} x2 "
+        f"{m.b[0]:+.4f}.\nOn all points it differs from the deep network by at most {m.difference:.1e}: "
+        "the boundary is the same\nstraight line, and further linear layers cannot bend it."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: three boundaries."""
+    """Return the picture: the boundaries of the three networks."""
     figure, axes = sheet(3.4, 1, 3)
     for ax, (name, net) in zip(axes, m.nets.items(), strict=True):
         boundary(net, m.X, m.y, ax)
-        ax.set_title(f"{name}\n{m.accuracy[name]:.0f} % right")
+        ax.set_title(f"{name}\n{m.accuracy[name]:.0f} % correct")
     return figure

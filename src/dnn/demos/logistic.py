@@ -1,4 +1,4 @@
-"""Pictures told apart by a single unit: the cost, the weights as a picture, learning rates compared."""
+"""Pictures classified by a single unit: the cost, the weights as a picture, and four learning rates."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import sheet
 
 FILES = (
-    "HDF5 of the course's cats to train with (train_catvnoncat.h5)",
-    "and to test (test_catvnoncat.h5)",
+    "the course's cats as HDF5 files for training (train_catvnoncat.h5)",
+    "and for the test (test_catvnoncat.h5)",
 )
 CATS = (0.01, 0.005, 0.001, 0.0001)
 DIGITS = (10.0, 1.0, 0.1, 0.01)
 
 
 class Measured(NamedTuple):
-    """Costs by learning rate, accuracies, and the weights of the unit as a picture."""
+    """Costs and accuracies for each learning rate, and the weights of the unit as a picture."""
 
     what: str
     costs: dict[float, list[float]]
     accuracy: dict[float, tuple[float, float]]  # training and test, in percent
-    rate: float  # whose weights are drawn
+    rate: float  # the rate whose weights are drawn
     picture: np.ndarray
-    pictures: np.ndarray  # some of each class
+    pictures: np.ndarray  # examples of each class
 
 
 def load(train: Path | None, test: Path | None) -> tuple[str, list[np.ndarray], tuple[int, ...]]:
-    """Return what is asked for, X and y to train with and to test, and the shape of a picture."""
+    """Return the question, X and y for training and test, and the shape of a picture."""
     if train is not None:
         if test is None:
-            raise ValueError("the cats must come as two files, to train with and to test, got one")
+            raise ValueError(
+                "the cats must come as two files, one for training and one for the test, got one"
+            )
         import h5py
 
         found = {}
-        for path in (train, test):  # in whichever order they were named
+        for path in (train, test):  # in either order
             with h5py.File(path) as file:
                 part = next((part for part in ("train", "test") if f"{part}_set_x" in file), None)
                 if part is None:
-                    raise ValueError(f"{path} must have train_set_x or test_set_x, as the course's cats have")
+                    raise ValueError(f"{path} must have train_set_x or test_set_x, like the course's files")
                 X, y = file[f"{part}_set_x"][:], file[f"{part}_set_y"][:]
             found[part] = [X.reshape(len(X), -1) / 255, y]
         if len(found) < 2:
-            raise ValueError(f"the cats must be train_set_x and test_set_x, got twice {part}_set_x")
+            raise ValueError(f"the two files must have train_set_x and test_set_x, got twice {part}_set_x")
         return "is it a cat?", found["train"] + found["test"], (64, 64, 3)
     from .digits import load as load_digits
 
     pictures, validation, tested = load_digits()
     X = np.concatenate([pictures.X, validation.X])
     y = np.concatenate([pictures.y, validation.y])
-    # 3 against 8: they differ in the left halves of their loops
+    # 3 and 8 differ in the left halves of their loops
     chosen, held = np.isin(y, (3, 8)), np.isin(tested.y, (3, 8))
     parts = [X[chosen], y[chosen] == 3, tested.X[held], tested.y[held] == 3]
-    return "is it a 3, or an 8?", parts, (8, 8)
+    return "is it a 3 or an 8?", parts, (8, 8)
 
 
 def measure(train: Path | None = None, test: Path | None = None, *, quick: bool = False) -> Measured:
-    """Return the costs of gradient descent on all pictures, from zeros, at four rates."""
+    """Return the costs of gradient descent with full batches and zero initial weights, for four rates."""
     what, (X, y, X_test, y_test), shape = load(train, test)
     rates, steps = (CATS, 2000) if len(shape) == 3 else (DIGITS, 500)
     costs, accuracy, weights = {}, {}, {}
@@ -78,29 +80,29 @@ def measure(train: Path | None = None, test: Path | None = None, *, quick: bool 
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
-    lines = [f"Logistic regression: one unit looks at every pixel. {m.what}\n"]
-    lines.append("learning rate  cost: first    last  right of those learnt from, and of others")
+    """Return the results as text."""
+    lines = [f"Logistic regression: one unit with a weight for each pixel answers: {m.what}\n"]
+    lines.append("learning rate  cost: first    last  accuracy: training        test")
     for rate, costs in m.costs.items():
         seen, unseen = m.accuracy[rate]
-        lines.append(f"{rate:13g}{costs[0]:13.4f}{costs[-1]:8.4f}{seen:14.1f} %{unseen:12.1f} %")
+        lines.append(f"{rate:13g}{costs[0]:13.4f}{costs[-1]:8.4f}{seen:18.1f} %{unseen:10.1f} %")
     slow, fast = min(m.costs), max(m.costs)
     wild = max(m.costs[fast]) > m.costs[fast][0]
     lines.append(
-        f"\nEach took {len(m.costs[slow])} steps. At {slow:g} the cost creeps; at {fast:g} it "
-        f"{'jumps about first' if wild else 'falls fastest'}.\n"
-        "The weights have a place for every pixel, and so are a picture themselves: high pixels on purple\n"
-        "speak for yes, those on orange for no."
+        f"\nEach took {len(m.costs[slow])} steps. With a rate of {slow:g} the cost falls slowly; with "
+        f"{fast:g} it {'oscillates at first' if wild else 'falls fastest'}. There is a\n"
+        "weight for each pixel, so that the weights form a picture: bright pixels on purple are evidence "
+        "for\nyes, those on orange for no."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: costs at four rates, and the weights."""
+    """Return the picture: the costs for four rates, and the weights."""
     figure, (left, right) = sheet(4.2, 1, 2, width_ratios=[1.25, 1])
     styles = zip((VERMILION, BLUE, COLORS[2], COLORS[7]), ("--", "-", "-.", ":"), "so^D", strict=True)
     for (rate, costs), (color, style, marker) in zip(m.costs.items(), styles, strict=True):
-        # The course has every hundredth: between them, a rate that is too large jumps at each step.
+        # The course shows every hundredth cost. With a rate that is too large, the cost jumps at each step.
         every = max(1, len(costs) // 20)
         left.plot(
             range(0, len(costs), every), costs[::every], color=color, linestyle=style, marker=marker,
@@ -109,10 +111,10 @@ def draw(m: Measured) -> Any:
     left.set_ylim(0, 1.6 * m.costs[m.rate][0])
     left.set_xticks([0, len(costs) // 2, len(costs)])
     left.set_xlabel(f"step, every {every}th")
-    left.set_title("cost, by learning rate")
+    left.set_title("cost for each learning rate")
     left.legend(handlelength=2.2, loc="upper right", ncols=2, frameon=True, framealpha=1, edgecolor="white")
     largest = np.abs(m.picture).max()
     right.imshow(m.picture, cmap="PuOr", vmin=-largest, vmax=largest)
-    right.set_title(f"its weights\n{m.what}")
+    right.set_title(f"weights of the unit\n{m.what}")
     right.set_axis_off()
     return figure

@@ -1,4 +1,4 @@
-"""The course's flower with 1 to 50 hidden units, boundaries side by side; a film of one while it learns."""
+"""Decision boundaries for the course's flower with 1 to 50 hidden units, and an animation of the training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLORS_OF_FILM = 96
 
 
 class Measured(NamedTuple):
-    """The flower, a trained net and its accuracy in percent for each number of units, and a film."""
+    """The flower, for each number of units a network and its accuracy in percent, and the animation."""
 
     X: np.ndarray
     y: np.ndarray
@@ -33,7 +33,7 @@ class Measured(NamedTuple):
 
 
 def start(units: int) -> Network:
-    """Return the course's first net of so many hidden units: seed 2, normal x 0.01.
+    """Return the course's initial network with this many hidden units: seed 2, normal x 0.01.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def start(units: int) -> Network:
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return the nets after 5000 steps of gradient descent, as in the course, and one at many steps."""
+    """Return the networks after 5000 steps of gradient descent, as in the course, and one at many steps."""
     X, y = flower()
     steps = 50 if quick else 5000
     nets, accuracy, seconds = {}, {}, 0.0
@@ -59,7 +59,7 @@ def measure(quick: bool = False) -> Measured:
     net = start(FILMED)
     state = net.optimizer(SGD(RATE))
     film, done = [], 0
-    # Frames ever further apart: most happens early.
+    # The intervals between frames grow, because the boundary changes most at the beginning.
     for until in np.unique(np.geomspace(20, steps, 4 if quick else 48).astype(int)).tolist():
         history = net.fit(X, y, optimizer=state, epochs=until - done, batch_size=None)
         done = until
@@ -68,21 +68,22 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
+    """Return the results as text."""
     lines = [
         "The course's flower: 400 points, two classes, one hidden layer of tanh; 5000 steps, rate 1.2.\n"
     ]
     lines.append("hidden units" + "".join(f"{units:8}" for units in m.nets))
-    lines.append("right, in % " + "".join(f"{m.accuracy[units]:8.2f}" for units in m.nets))
+    lines.append("accuracy, % " + "".join(f"{m.accuracy[units]:8.2f}" for units in m.nets))
     lines.append(
-        f"\nAll {len(m.nets)} together took {m.seconds:.1f} s. One unit draws one soft line,\n"
-        "two draw two; with three or four the petals are there. More hardly help."
+        f"\nTraining all {len(m.nets)} networks took {m.seconds:.1f} s. One unit gives one soft line, and "
+        "two units give two.\nThree or four units separate the petals, and more units hardly improve the "
+        "accuracy."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: a boundary for each number of units."""
+    """Return the picture: the boundary for each number of units."""
     columns = min(3, len(m.nets))
     rows = -(-len(m.nets) // columns)
     figure, axes = sheet(2.9 * rows, rows, columns, squeeze=False)
@@ -93,14 +94,14 @@ def draw(m: Measured) -> Any:
 
 
 def frames(m: Measured) -> list[Any]:
-    """Return the film's frames, pictures of the same few colors: a file of them is then a fifth as large.
+    """Return the frames of the animation with the same few colors, which make the file a fifth as large.
 
-    The colors are chosen for all frames together: with colors for each frame by itself, the same region would
-    flicker, and a player that keeps the first ones would show the rest in wrong ones.
+    All frames share one palette. With a palette for each frame, uniform regions would flicker, and players
+    that use only the first palette would show wrong colors.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
-    from PIL import Image  # comes with matplotlib
+    from PIL import Image  # installed with matplotlib
 
     net = start(FILMED)
     found = []
@@ -124,9 +125,9 @@ def frames(m: Measured) -> list[Any]:
 
 PLAYER = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>A boundary while it learns</title>
+<title>A decision boundary during training</title>
 <body style="font-family: sans-serif; text-align: center">
-<p>The flower, {units} hidden units: the boundary while the network learns.</p>
+<p>The flower, {units} hidden units: the decision boundary during training.</p>
 <img id="frame" alt="the boundary" style="max-width: 100%"><br>
 <input id="at" type="range" min="0" max="{last}" value="0" aria-label="frame" style="width: 90%">
 <script>
@@ -148,7 +149,7 @@ show();
 
 
 def extra(m: Measured, folder: Path) -> list[Path]:
-    """Write the film, as a GIF and as one HTML file that plays by itself, and return where they are."""
+    """Write the animation as a GIF and as a self-contained HTML file, and return their paths."""
     pictures = frames(m)
     gif, page = folder / "dnn-planar.gif", folder / "dnn-planar.html"
     times = [150] * (len(pictures) - 1) + [2000]

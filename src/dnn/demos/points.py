@@ -1,4 +1,4 @@
-"""Points of the plane in two classes, which the demonstrations learn to tell apart."""
+"""Points of the plane in two classes, the data of several demonstrations."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def flower(n: int = 400, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Return the course's flower: points X (n, 2) and their classes y (n,), petals by turns.
+    """Return the course's flower: points X (n, 2) and their classes y (n,), which alternate between petals.
 
-    The course's have the seed 1; others are as likely.
+    The course uses seed 1. Other seeds give other points of the same distribution.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def flower(n: int = 400, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def moons(n: int, noise: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return two moons that reach into each other: points X (n, 2) and their classes y (n,).
+    """Return two interleaved half moons: points X (n, 2) and their classes y (n,).
 
     Examples
     --------

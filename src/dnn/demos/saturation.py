@@ -1,4 +1,4 @@
-"""Large first weights flatten tanh; small ones suit one hidden layer, as in the course, but not five."""
+"""Large initial weights saturate tanh; small ones suit one hidden layer, as in the course, but not five."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Start(NamedTuple):
     """Outputs of the hidden layers before training, share of slopes below 0.1, costs, accuracy in percent."""
 
     outputs: np.ndarray
-    last: float  # mean size of what the last hidden layer puts out
+    last: float  # mean absolute output of the last hidden layer
     flat: float
     costs: list[float]
     accuracy: float
 
 
 class Measured(NamedTuple):
-    """By number of hidden layers and scale of the first weights, what came of it."""
+    """The results for each number of hidden layers and each scale of the initial weights."""
 
     starts: dict[int, dict[str, Start]]
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return the same nets, of one hidden layer and of five, from small, Xavier and large first weights."""
+    """Return the results for one and five hidden layers, with small, Xavier and large initial weights."""
     X, y = flower()
     found: dict[int, dict[str, Start]] = {}
     for depth in DEPTHS:
@@ -48,7 +48,7 @@ def measure(quick: bool = False) -> Measured:
             outputs = np.concatenate([A.ravel() for A in cache.A[:-1]])
             last = float(np.abs(cache.A[-2]).mean())
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NoProgressWarning)  # small, and deep, stands still: the point
+                warnings.simplefilter("ignore", NoProgressWarning)  # as intended
                 history = net.fit(
                     X, y, optimizer=SGD(0.1, momentum=0.9), epochs=5 if quick else EPOCHS, batch_size=50
                 )
@@ -59,12 +59,12 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
+    """Return the results as text."""
     lines = [
-        "The course's flower and layers of 16 tanh units; first weights small, of Xavier's scale, large.\n"
+        "The course's flower and layers of 16 tanh units; initial weights small, of Xavier's scale, large.\n"
     ]
     lines.append(
-        f"hidden layers  first weights  slopes below {FLAT:g}  cost: first  after 20 epochs   last    right"
+        f"hidden layers  init           slopes below {FLAT:g}  cost: first  after 20 epochs   last accuracy"
     )
     for depth, starts in m.starts.items():
         for name, start in starts.items():
@@ -76,19 +76,19 @@ def tell(m: Measured) -> str:
     small, large = (m.starts[1][name] for name in ("x 0.01", "x 10"))
     faded = m.starts[5]["x 0.01"].last
     lines.append(
-        "\nThe slope of tanh is 1 - a^2: where a is close to -1 or 1 the unit is flat, and hardly any\n"
-        f"gradient passes. From x 10 the cost begins at {large.costs[0]:.1f}. One hidden layer recovers, as "
-        "the last\nlayer learns from what it puts out; "
-        f"five come to {m.starts[5]['x 10'].accuracy:.1f} % only.\n"
-        f"The course's x 0.01 is right for its one hidden layer: {small.accuracy:.1f} %. Through five it "
-        f"fades out:\nthe last one puts out {faded:.0e}, and nothing is learnt. Xavier's scale, a variance "
-        "of about\n1/n, keeps what comes in and what goes out alike, however deep."
+        "\nThe slope of tanh is 1 - a^2: if a is close to -1 or 1, the unit is saturated, and hardly any\n"
+        f"gradient passes. With x 10 the first cost is {large.costs[0]:.1f}. The network with one hidden "
+        "layer recovers,\nbecause its last layer learns from the saturated outputs; the one with five "
+        f"reaches only {m.starts[5]['x 10'].accuracy:.1f} %.\nThe course's x 0.01 is good for one hidden "
+        f"layer: {small.accuracy:.1f} %. In five layers the signal vanishes: the\noutputs of the last one "
+        f"are about {faded:.0e}, and the network learns nothing. Xavier's scale, with a\n"
+        "variance of about 1/n, keeps the variance of inputs and outputs alike at any depth."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: what the units put out at the start, and the costs of both nets."""
+    """Return the picture: the outputs of the units before training, and the costs of both networks."""
     figure, _ = sheet(6.8)
     figure.clear()
     grid = figure.add_gridspec(2, 6, height_ratios=[1, 1.6])
@@ -96,12 +96,12 @@ def draw(m: Measured) -> Any:
     for i, ((name, start), color) in enumerate(zip(m.starts[5].items(), colors, strict=True)):
         ax = figure.add_subplot(grid[0, 2 * i : 2 * i + 2])
         ax.hist(start.outputs, bins=np.linspace(-1, 1, 31), color=color)
-        ax.set_title(f"{name}: {100 * start.flat:.0f} % flat")
+        ax.set_title(f"{name}: {100 * start.flat:.0f} % saturated")
         ax.set_yticks([])
         ax.set_xticks([-1, 0, 1])
         ax.spines["left"].set_visible(False)
         if i == 1:
-            ax.set_xlabel("tanh outputs at the start, five hidden layers")
+            ax.set_xlabel("tanh outputs before training, five hidden layers")
     below: list[Any] = []
     for i, (depth, starts) in enumerate(m.starts.items()):
         ax = figure.add_subplot(grid[1, 3 * i : 3 * i + 3], sharey=below[0] if below else None)
@@ -113,6 +113,6 @@ def draw(m: Measured) -> Any:
         ax.set_title(f"cost: {'one hidden layer' if depth == 1 else 'five hidden layers'}")
         ax.tick_params(labelleft=i == 0)
     figure.legend(
-        *below[0].get_legend_handles_labels(), title="first weights", loc="outside lower center", ncols=3
+        *below[0].get_legend_handles_labels(), title="initial weights", loc="outside lower center", ncols=3
     )
     return figure

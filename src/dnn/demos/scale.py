@@ -1,4 +1,4 @@
-"""Test error against rows for three sizes of net: data, computation and size go together."""
+"""Test error against the number of rows for three network sizes: more data suit larger networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS = 1500
 
 
 class Measured(NamedTuple):
-    """Shares of the test pictures read wrong, (sizes of net, numbers of rows), and seconds of each size."""
+    """Test errors as shares, (network sizes, numbers of rows), and the seconds of each size."""
 
     rows: list[int]
     wrong: np.ndarray
@@ -47,25 +47,26 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
-    lines = ["Handwritten digits: pictures read wrong, in percent, by nets of three sizes.\n"]
-    lines.append(f"{'hidden units':>12}" + "".join(f"{n:>9,}" for n in m.rows) + "  pictures to learn from")
+    """Return the results as text."""
+    lines = ["Handwritten digits: test errors in percent of networks of three sizes.\n"]
+    lines.append(f"{'hidden units':>12}" + "".join(f"{n:>9,}" for n in m.rows) + "  training pictures")
     lines += [
-        f"{units:12}" + "".join(f"{100 * each:9.1f}" for each in wrong) + f"  {1000 * s:.0f} ms a net"
+        f"{units:12}" + "".join(f"{100 * each:9.1f}" for each in wrong) + f"  {1000 * s:.0f} ms per network"
         for units, wrong, s in zip(UNITS, m.wrong, m.seconds, strict=True)
     ]
     small, large = m.wrong[0], m.wrong[-1]
     lines.append(
-        f"\nFrom {m.rows[-2]:,} to {m.rows[-1]:,} pictures, the small net goes from {100 * small[-2]:.0f} to "
-        f"{100 * small[-1]:.0f} % wrong: it has no\nroom for more. The large one still learns, "
-        f"{100 * large[-2]:.1f} to {100 * large[-1]:.1f} %. More data ask for a larger net, and both\n"
-        "for computation: why the three grew together."
+        f"\nFrom {m.rows[-2]:,} to {m.rows[-1]:,} pictures, the error of the small network goes from "
+        f"{100 * small[-2]:.0f} to {100 * small[-1]:.0f} %: its\n"
+        f"capacity is too small. The large network still improves, from {100 * large[-2]:.1f} to "
+        f"{100 * large[-1]:.1f} %. More data suit a\n"
+        "larger network, and both need more computation, which is why the three grew together."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: a line a net."""
+    """Return the picture: one line per network size."""
     figure, ax = sheet(4.6)
     for units, wrong, color, marker in zip(UNITS, m.wrong, (COLORS[4], VERMILION, BLUE), "^so", strict=True):
         ax.loglog(m.rows, 100 * wrong, color=color, marker=marker)
@@ -73,8 +74,8 @@ def draw(m: Measured) -> Any:
             m.rows[-1] * 1.12, 100 * wrong[-1], f"{units} hidden units", color=color, va="center",
             fontsize=15, fontweight="bold",
         )  # fmt: skip
-    ax.set_xlabel("pictures to learn from")
-    ax.set_title("test pictures read wrong, in %")
+    ax.set_xlabel("training pictures")
+    ax.set_title("test error, in %")
     ax.set_xlim(right=m.rows[-1] * 8)
     ax.set_xticks(m.rows, [f"{n:,}" for n in m.rows], fontsize=12)
     ax.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])

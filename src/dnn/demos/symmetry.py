@@ -1,4 +1,4 @@
-"""Units of a layer that begin equal stay equal for ever: from zeros, from any one number, and from chance."""
+"""Units of a layer that start equal stay equal: zero, constant and random initial weights."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Start(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """By start, what became of the units."""
+    """The results for each kind of initial weights."""
 
     starts: dict[str, Start]
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return 2-4-1 on the flower from three starts, by gradient descent, rate 1.2, as in the course."""
+    """Return the results of 2-4-1 on the flower from three starts, by gradient descent, rate 1.2."""
     X, y = flower()
     inits: dict[str, Any] = {"all 0": "zeros", "all 0.5": Full(0.5), "random x 0.01": Normal(0.01)}
     found = {}
@@ -40,7 +40,7 @@ def measure(quick: bool = False) -> Measured:
         net = Network([2, UNITS, 1], activation="tanh", output="sigmoid", init=init, random_state=2)
         places = Places(net)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoProgressWarning)  # from zeros there is none: the point
+            warnings.simplefilter("ignore", NoProgressWarning)  # zeros make none, as intended
             history = net.fit(
                 X, y, optimizer=SGD(1.2), epochs=10 if quick else 1500, batch_size=None,
                 callbacks=[places.add],
@@ -53,31 +53,31 @@ def measure(quick: bool = False) -> Measured:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
-    lines = ["The flower and a hidden layer of four tanh units, from three starts.\n"]
-    lines.append("first weights   units differ at most by   cost first    last   right")
+    """Return the results as text."""
+    lines = ["The flower and a hidden layer of four tanh units, with three kinds of initial weights.\n"]
+    lines.append("initial weights units differ at most by   cost first    last accuracy")
     for name, start in m.starts.items():
         lines.append(
             f"{name:16}{start.spread:23.3g}{start.costs[0]:13.4f}{start.costs[-1]:8.4f}"
-            f"{start.accuracy:6.1f} %"
+            f"{start.accuracy:7.1f} %"
         )
     lines.append(
-        "\nEqual units get equal gradients, so they stay equal: four units do the work of one. From zeros\n"
-        "not even that: what they put out is 0, and no gradient comes back through zeros behind them.\n"
-        "Chance, however small, breaks the tie."
+        "\nEqual units get equal gradients, so that they stay equal: four units work like one. With zeros,\n"
+        "they do not learn at all: their outputs are 0, and the zero weights after them stop the gradient.\n"
+        "Random values, however small, break the symmetry."
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: the four units' weights while they learn."""
+    """Return the picture: the weights of the four units during training."""
     figure, axes = sheet(3.6, 1, 3, sharey=True)
     for ax, (name, start) in zip(axes, m.starts.items(), strict=True):
         for unit in range(UNITS):
-            # Lines that coincide are seen to be several: each next one is thinner.
+            # Each line is thinner than the one before, so that coinciding lines remain visible.
             ax.plot(start.weights[:, unit], color=COLORS[unit], linewidth=9 - 2.3 * unit)
-        ax.set_title(f"{name}\n{start.accuracy:.0f} % right")
+        ax.set_title(f"{name}\n{start.accuracy:.0f} % correct")
         ax.set_xlabel("step")
         ax.set_xticks([0, 1000] if len(start.weights) > 1000 else [0, 10])
-    axes[0].set_ylabel("a weight of each of 4 units")
+    axes[0].set_ylabel("a weight of each of the 4 units")
     return figure

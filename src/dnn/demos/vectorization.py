@@ -1,4 +1,4 @@
-"""Loops, NumPy and compiled: a dot product of a million numbers, a layer, a training step."""
+"""Loops, NumPy and compiled: times of a dot product of a million elements, a layer, and a training step."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..inspection.plotting import BLUE, COLORS, VERMILION
 from . import one_thread, sheet
 
 WAYS = ("loops", "NumPy", "compiled")
-PICTURES = 209  # of the course's cats
-LOOPED = 11  # of them, which is what the loops are timed with: they take as long for each
+PICTURES = 209  # number of the course's cat pictures
+LOOPED = 11  # number of pictures for the loops, whose time is proportional to it
 HIDDEN = (20, 7, 5, 1)
 
 
 class Measured(NamedTuple):
-    """Seconds by way, one for each size, of a dot product, a layer and a training step."""
+    """Seconds of a dot product, a layer and a training step, for each implementation and size."""
 
     dot_sizes: list[int]
     dot: dict[str, list[float]]
@@ -49,7 +49,7 @@ def seconds(work: Callable[[], object], least: float = 0.02, runs: int = 5) -> f
 
 
 def looped_dot(a: list[float], b: list[float]) -> float:
-    """Return the dot product, number by number.
+    """Return the dot product, element by element.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def looped_dot(a: list[float], b: list[float]) -> float:
 
 
 def dot(n: int, rng: np.random.Generator) -> dict[str, float]:
-    """Return what a dot product of n numbers takes; compiled it is a network of one unit."""
+    """Return the seconds of a dot product of n elements; the compiled one is a network of one unit."""
     a, b = rng.uniform(size=n), rng.uniform(size=n)
     as_lists = a.tolist(), b.tolist()
     net = Network([n, 1], init="zeros", dtype="float64")
@@ -77,7 +77,7 @@ def dot(n: int, rng: np.random.Generator) -> dict[str, float]:
 
 
 def layer(n: int, rng: np.random.Generator) -> dict[str, float]:
-    """Return what a layer of n units after n units takes for 64 examples."""
+    """Return the seconds of a layer with n inputs and n units for 64 examples."""
     A, W, b = rng.normal(size=(n, 64)), rng.normal(size=(n, n)), rng.normal(size=(n, 1))
     lists = A.tolist(), W.tolist(), b.tolist()
     return {
@@ -88,7 +88,7 @@ def layer(n: int, rng: np.random.Generator) -> dict[str, float]:
 
 
 def step(n: int, rng: np.random.Generator, looped: int = LOOPED) -> dict[str, float]:
-    """Return what a step of gradient descent takes: n-20-7-5-1 on 209 pictures of n numbers, float32."""
+    """Return the seconds of a step of gradient descent: n-20-7-5-1 on 209 pictures of n pixels, float32."""
     X = rng.uniform(size=(n, PICTURES)).astype(np.float32)
     Y = rng.integers(0, 2, (1, PICTURES)).astype(np.float32)
     parameters = {
@@ -97,7 +97,7 @@ def step(n: int, rng: np.random.Generator, looped: int = LOOPED) -> dict[str, fl
     }
 
     def descend(course: Any, X: Any, Y: Any, parameters: Any) -> Any:
-        # The functions of the modules look at no arguments: the times are those of the sums.
+        # These functions do not validate their arguments, so that the times are those of the computation.
         AL, caches = course.layers.L_model_forward(X, parameters)
         course.layers.compute_cost(AL, Y)
         grads = course.layers.L_model_backward(AL, Y, caches)
@@ -122,7 +122,7 @@ def step(n: int, rng: np.random.Generator, looped: int = LOOPED) -> dict[str, fl
 
 
 def measure(quick: bool = False) -> Measured:
-    """Return the times. One thread; the order of the three is always the same, one after the other."""
+    """Return the times on one thread; the three implementations run one after the other."""
     rng = np.random.default_rng(0)
     dots = [100, 1000] if quick else [100, 1000, 10_000, 100_000, 1_000_000]
     layers = [4, 8] if quick else [4, 16, 64, 128]
@@ -141,7 +141,7 @@ def measure(quick: bool = False) -> Measured:
 
 
 def said(value: float) -> str:
-    """Return a time in words."""
+    """Return a time with its unit."""
     for unit, scale in (("s", 1), ("ms", 1e3), ("us", 1e6)):
         if value * scale >= 1 or unit == "us":
             return f"{value * scale:.3g} {unit}"
@@ -149,10 +149,10 @@ def said(value: float) -> str:
 
 
 def tell(m: Measured) -> str:
-    """Return the numbers in words."""
-    lines = ["The same sums, written as Python loops, in NumPy, and compiled (dnn); one thread.\n"]
+    """Return the results as text."""
+    lines = ["The same computation as Python loops, in NumPy, and compiled (dnn), on one thread.\n"]
     named = (
-        (f"dot product of {m.dot_sizes[-1]:,} numbers", m.dot),
+        (f"dot product of {m.dot_sizes[-1]:,} elements", m.dot),
         (f"layer of {m.layer_sizes[-1]} units, 64 examples", m.layer),
         (f"step of {m.step_sizes[-1]}-20-7-5-1, 209 pictures, float32", m.step),
     )
@@ -162,21 +162,20 @@ def tell(m: Measured) -> str:
         a, b, c = (taken[way][-1] for way in WAYS)
         lines.append(f"{name:50}{said(a):>9}{said(b):>9}{said(c):>10}{a / c:10,.0f}{b / c:10.1f}")
     lines.append(
-        "\nA dot product and a layer are one product of NumPy's already: there is nothing left to gain,\n"
-        "and a call costs what it costs. A step is many products and what lies between them; compiled,\n"
-        "all of it and all steps are one call.\n"
-        f"(Loops are timed with {LOOPED} of the 209 pictures, and counted for all.)"
+        "\nIn NumPy, a dot product and a layer are one call already, so that little is left to gain. A step\n"
+        "consists of many products and other operations; compiled, all of them and all steps are one call.\n"
+        f"(The loops are timed with {LOOPED} of the 209 pictures, and the time is scaled to all.)"
     )
     return "\n".join(lines)
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: time against size, on logarithmic scales."""
+    """Return the picture: times against sizes, on logarithmic scales."""
     figure, axes = sheet(4.2, 1, 3)
     parts = (
-        ("a dot product", "numbers", m.dot_sizes, m.dot),
+        ("a dot product", "elements", m.dot_sizes, m.dot),
         ("a layer", "units", m.layer_sizes, m.layer),
-        ("a training step", "pixels a picture", m.step_sizes, m.step),
+        ("a training step", "pixels per picture", m.step_sizes, m.step),
     )
     for ax, (title, across, sizes, taken) in zip(axes, parts, strict=True):
         for way, color, marker in zip(WAYS, (COLORS[7], VERMILION, BLUE), "s^o", strict=True):

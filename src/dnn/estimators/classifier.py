@@ -16,7 +16,7 @@ from sklearn.utils.validation import column_or_1d
 from .._checks import check_name, check_real
 from ..data import arrays as data
 from ..losses import LogLoss, Loss
-from ..predictor import MethodPredictor, first_column, unchanged
+from ..predictor import Decoding, MethodPredictor, first_column, unchanged
 from .base import BaseMLP
 from .input import conversion_settings, validated
 from .labels import Labels
@@ -409,6 +409,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return float(super().score(X, y, data.score_weights(sample_weight)))
 
     # Methods that the base class calls
+
+    def decoding(self) -> Decoding:
+        """Return what `predict` makes of the network's outputs, by the labels that `fit` has seen.
+
+        Examples
+        --------
+        >>> from dnn import MLPClassifier
+        >>> clf = MLPClassifier((), solver="lbfgs").fit([[0.0], [1.0]], ["left", "right"])
+        >>> clf.decoding().kind, clf.decoding().classes.tolist()
+        ('binary', ['left', 'right'])
+        """
+        labels = self._fitted_labels()
+        kind = {"multilabel-indicator": "multilabel"}.get(labels.kind, labels.kind)
+        return Decoding("one_class" if len(labels.classes) == 1 else kind, labels.classes)
 
     def _fitted_labels(self) -> Labels:
         """Return the labels that the classifier has been fitted to."""

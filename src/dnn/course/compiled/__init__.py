@@ -1,8 +1,9 @@
-"""The course in the compiled core: a function is a call on the caller's arrays, a training one call in all.
+"""The course in the compiled core: each function, and also a whole training run, is one call of the core.
 
-`dnn.course.vectorized` says with the same names what each of them computes. Arrays are (features, examples)
-as there. The core has examples in rows: X.T, which is not copied where it is C-contiguous (X in Fortran
-order), and otherwise once a call. X in float32 is computed with in float32, all else in float64.
+`dnn.course.vectorized` has the formulas of the functions, which have the same names. Arrays are (features,
+examples) too. The core has examples in rows, so that it reads X.T. If X.T is C-contiguous (X in Fortran
+order), it is not copied, otherwise it is copied once per call. For X in float32 the functions compute in
+float32, otherwise in float64.
 """
 
 from ..checks import arrays, checked

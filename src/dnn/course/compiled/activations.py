@@ -1,4 +1,4 @@
-"""Activations in the core: Z as a column of numbers that go through a unit of weight 1."""
+"""Activations in the core: the elements of Z are the inputs of a unit with weight 1."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def leaky_relu_backward(dA: np.ndarray, cache: np.ndarray) -> np.ndarray:
 
 
 def softmax(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return A (n, m), ``A = e^Z / sum(e^Z)``, each column a distribution, and the cache Z (n, m).
+    """Return A (n, m), ``A = e^Z / sum(e^Z)``, with columns that sum to 1, and the cache Z (n, m).
 
     Examples
     --------
@@ -127,7 +127,7 @@ def softmax(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     [[0.5], [0.5]]
     """
     n, dtype = len(Z), dtype_of(Z)
-    # A layer of the identity matrix and no bias: softmax looks at all units of an example.
+    # softmax needs all units of an example, so that this layer has the identity matrix and zero biases.
     identity = np.append(np.eye(n, dtype=dtype), np.zeros(n, dtype))
     return predict(plan_of(n, (n,), ("softmax",)), identity, np.ascontiguousarray(Z.T, dtype)).T, Z
 

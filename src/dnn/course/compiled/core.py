@@ -1,4 +1,4 @@
-"""The way into the core: plans of one layer or of all, parameters in one vector, rows out of columns."""
+"""Calls of the core: plans of one layer or of all, parameters in one vector, examples in rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTIGUOUS: list[Literal["C", "A"]] = ["C", "A"]  # and aligned
 def plan_of(
     n_inputs: int, units: tuple[int, ...], activations: tuple[str, ...], drop: float = 0.0
 ) -> _core.Plan:
-    """Return the plan of a net; made once, for a plan is never written. `drop` is for the hidden layers."""
+    """Return the plan of a network, cached because plans are immutable. `drop` is for the hidden layers."""
     return _core.Plan(
         n_inputs,
         [
@@ -31,12 +31,12 @@ def plan_of(
 
 
 def dtype_of(A: np.ndarray) -> np.dtype[np.float32] | np.dtype[np.float64]:
-    """Return float32 for float32, and float64 for all else."""
+    """Return float32 for float32, otherwise float64."""
     return np.dtype(np.float32) if A.dtype == np.float32 else np.dtype(np.float64)
 
 
 def rows(A: np.ndarray) -> np.ndarray:
-    """Return A.T (m, n), a view where that is C-contiguous, otherwise a copy."""
+    """Return A.T (m, n), as a view if it is C-contiguous, otherwise as a copy."""
     return np.ascontiguousarray(A.T, dtype_of(A))
 
 
@@ -46,7 +46,7 @@ def vector(arrays: Iterable[np.ndarray], dtype: np.dtype[np.float32] | np.dtype[
 
 
 def matrices(flat: np.ndarray, shapes: Iterable[tuple[int, ...]]) -> list[np.ndarray]:
-    """Return views (n, n_prev), (n, 1), ... of a vector: the way back."""
+    """Return views (n, n_prev), (n, 1), ... of a vector: the inverse of `vector`."""
     found, begin = [], 0
     for n, n_prev in shapes:
         found.append(flat[begin : begin + n * n_prev].reshape(n_prev, n).T)
@@ -64,7 +64,7 @@ def predict(plan: _core.Plan, params: np.ndarray, X: np.ndarray) -> np.ndarray:
 def one_layer(
     A_prev: np.ndarray, W: np.ndarray, b: np.ndarray, activation: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return Z and A (n, m) of one layer: a small one as it stands, examples in columns."""
+    """Return Z and A (n, m) of one layer; small layers are computed with examples in columns."""
     dtype = dtype_of(A_prev)
     if activation != "softmax" and W.size * A_prev.shape[1] < 10**7:
         return _core.layer_in_columns(
@@ -79,24 +79,25 @@ def losses(plan: _core.Plan, params: np.ndarray, X: np.ndarray, Y: np.ndarray, o
     """Return the log loss (m,), float64, of each of the rows X (m, n_x) with the targets Y (m, n_y)."""
     found = np.empty(len(X))
     X, Y = np.ascontiguousarray(X, np.float64), np.ascontiguousarray(Y, np.float64)
-    _core.losses(plan, params, X, _core.LOSSES[f"log_loss_{output}"].index, (), Y, None, found)
+    loss = _core.LossArgs(_core.LOSSES[f"log_loss_{output}"].index, (), Y)
+    _core.losses(plan, params, X, loss, found)
     return found
 
 
 def update(
     params: np.ndarray, grad: np.ndarray, slots: np.ndarray, spec: Optimizer, rate: float, t: int
 ) -> None:
-    """Do step number t of an optimizer on parameters (P,) and its state (slots, P), in place."""
-    # An update goes element by element: any plan will do that has so many parameters.
+    """Apply step number t of an optimizer to parameters (P,) and its state (slots, P), in place."""
+    # An update works element by element, so that any plan with this many parameters can be used.
     plan = plan_of(params.size - 1, (1,), ("identity",))
-    kernel = _core.OPTIMIZERS[spec.kernel].index
-    _core.update(plan, params, grad, slots, kernel, spec.hyper, 0.0, rate, t, None)
+    optimizer = _core.OptimizerArgs(_core.OPTIMIZERS[spec.kernel].index, spec.hyper, slots)
+    _core.update(plan, params, grad, optimizer, rate, t)
 
 
 def forward(
     plan: _core.Plan, params: np.ndarray, X: np.ndarray, masks: Sequence[np.ndarray | None] | None = None
 ) -> Cache:
-    """Return what a forward pass over rows X (m, n_x) comes to: Z and A of each layer, (m, n)."""
+    """Return the cache of a forward pass over rows X (m, n_x): Z and A of each layer, (m, n)."""
     cache = Cache(
         plan, X, logits=True, single=False, changes=0, training=masks is not None, masks=masks, seed=0
     )
@@ -109,7 +110,7 @@ def backward(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradients of the parameters (P,), summed over rows, and of the rows (m, n_x).
 
-    d_out (m, n_y) is the gradient of the last Z, or with logits=False that of the last A.
+    d_out (m, n_y) is the gradient with respect to the last Z, or with logits=False to the last A.
     """
     grad, dX = np.empty_like(params), np.empty_like(cache.X)
     _core.backward(

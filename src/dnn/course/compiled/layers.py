@@ -1,4 +1,4 @@
-"""Layers in the core: one and all of them, forward and backward, the cost, dropout. m examples."""
+"""Layers in the core: the forward and backward pass of one layer and of all, cost, dropout. m examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ...cache import Cache as CoreCache
 
-# What is kept is drawn in NumPy, as the course draws it; `L_model_forward` hands it to the core.
+# Dropout masks are drawn in NumPy, as in the course; `L_model_forward` passes them to the core.
 from ..vectorized.layers import dropout, dropout_backward
 from .activations import BACKWARD
 from .core import backward, dtype_of, forward, losses, matrices, one_layer, plan_of, rows, vector
@@ -20,12 +20,12 @@ LinearCache: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 # ((A_prev, W, b), Z), and D after a layer with dropout
 Cache: TypeAlias = tuple[Any, ...]
 
-# Stands for an infinite score, with which 0 times a score would not be a number
+# Replaces infinite logits, because 0 times infinity is NaN
 FAR = 1e300
 
 
 class Caches(list[Cache]):
-    """The course's caches of all layers, and what the core keeps of the pass, from which it goes backward."""
+    """The course's caches of all layers, and the cache of the core for the backward pass."""
 
     def __init__(
         self, listed: list[Cache], core: CoreCache, params: np.ndarray, how: tuple[Any, ...]
@@ -33,11 +33,11 @@ class Caches(list[Cache]):
         super().__init__(listed)
         self.core = core
         self.params = params
-        self.how = how  # activation of the hidden layers, keep_prob
+        self.how = how  # the activation of the hidden layers and keep_prob
 
 
 class Gradients(dict[str, np.ndarray]):
-    """The gradients; "dA1" .. "dA(L-1)" are computed when one is asked for: the core does not keep them."""
+    """The gradients; "dA1" .. "dA(L-1)" are computed on first access, as the core does not keep them."""
 
     def __init__(self, found: Mapping[str, np.ndarray], layers: Any) -> None:
         super().__init__(found)
@@ -60,7 +60,7 @@ def linear_forward(A: np.ndarray, W: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     Parameters
     ----------
     A : ndarray (n_prev, m)
-        What the layer before put out; X for the first.
+        The output of the previous layer; X for the first.
     W : ndarray (n, n_prev)
     b : ndarray (n, 1)
 
@@ -106,24 +106,24 @@ def L_model_forward(
     keep_prob: float = 1.0,
     seed: int | None = None,
 ) -> tuple[np.ndarray, list[Cache]]:
-    """Return AL (n_y, m), the output of all L layers one after the other, and their caches.
+    """Return AL (n_y, m), the output of the last of L layers, and the caches of all layers.
 
-    One call into the core. The arrays in the caches are views of what it keeps.
+    This is one call into the core. The arrays in the caches are views of the core's cache.
 
     Parameters
     ----------
     X : ndarray (n_x, m)
-        Not copied where X.T is C-contiguous.
+        Not copied if X.T is C-contiguous.
     parameters : dict of ndarray
         "W1" (n_1, n_x), "b1" (n_1, 1), ..., "WL" (n_y, n_L-1), "bL" (n_y, 1).
     activation : "relu", "leaky_relu", "sigmoid" or "tanh", default "relu"
-        Of the hidden layers.
+        The activation of the hidden layers.
     output : "sigmoid" or "softmax", default "sigmoid"
-        Of the last layer.
+        The activation of the last layer.
     keep_prob : float in (0, 1], default 1
-        Share of the outputs of each hidden layer that is kept (`dropout`); below 1 its cache has D too.
+        Share of the units of each hidden layer that `dropout` keeps; below 1 the caches also have D.
     seed : int, default None
-        Of the draws of what is kept.
+        The seed of dropout.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def compute_cost(
     parameters: dict[str, np.ndarray] | None = None,
     lambd: float = 0.0,
 ) -> float:
-    """Return the cost, the mean of the losses of the examples, and with lambd the L2 penalty.
+    """Return the cost: the mean loss of the examples, plus the L2 penalty if lambd is given.
 
     ``J = -1/m sum(Y log AL + (1 - Y) log(1 - AL))`` for a sigmoid; ``J = -1/m sum(Y log AL)`` for a softmax;
     the penalty is ``lambd/(2m) sum(W^2)`` over all W.
@@ -169,14 +169,14 @@ def compute_cost(
     Parameters
     ----------
     AL : ndarray (n_y, m)
-        What the network put out. The core computes the losses from logits: Z is won back from it.
+        The output of the network. The core computes the losses from logits, which are recovered from AL.
     Y : ndarray (n_y, m)
-        What is right.
+        The targets.
     output : "sigmoid" or "softmax", default "sigmoid"
     parameters : dict of ndarray, default None
-        "W1", ...: needed with lambd.
+        "W1", ...; required with lambd.
     lambd : float, at least 0, default 0
-        lambda, which is a word of Python's.
+        The strength lambda of the L2 penalty (lambda is a keyword of Python).
 
     Examples
     --------
@@ -204,7 +204,7 @@ def compute_cost(
     return cost
 
 
-# Backward: dA stands for the derivative of the cost with respect to A, times m, as in the course
+# Backward pass: dA is the derivative of the cost with respect to A, times m, as in the course
 
 
 def linear_backward(
@@ -220,7 +220,7 @@ def linear_backward(
     cache : (A_prev, W, b)
         From `linear_forward`.
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
 
     Examples
     --------
@@ -256,7 +256,7 @@ def linear_activation_backward(
     activation : "relu", "leaky_relu", "sigmoid" or "tanh"
         The name of g.
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
 
     Examples
     --------
@@ -281,8 +281,8 @@ def L_model_backward(
 ) -> dict[str, np.ndarray]:
     """Return the gradients: "dW1", "db1", ..., "dWL", "dbL", and "dA0", ..., "dA(L-1)".
 
-    One call into the core with the caches of `L_model_forward`; caches that were made otherwise take one a
-    layer. It begins with ``dZL = AL - Y``.
+    With the caches of `L_model_forward` this is one call into the core, with other caches one call per layer.
+    It begins with ``dZL = AL - Y``.
 
     Parameters
     ----------
@@ -290,9 +290,9 @@ def L_model_backward(
     caches : list
         From `L_model_forward`, one for each layer.
     activation : "relu", "leaky_relu", "sigmoid" or "tanh", default "relu"
-        Of the hidden layers.
+        The activation of the hidden layers.
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
     keep_prob : float in (0, 1], default 1
         As in `L_model_forward`.
 

@@ -1,4 +1,4 @@
-"""Training in the core: first parameters, updates, logistic regression, the whole model in one call."""
+"""Training in the core: initialization, updates, logistic regression, the whole model in one call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...network import Network
 from ...training.history import DivergedError
 from ..checks import diverged
 
-# These make arrays, and compute nothing; in `model` the core reads a mini-batch where it is.
+# These functions only make arrays. In `model` the core reads mini-batches in place.
 from ..vectorized.training import initialize_adam, initialize_velocity, random_mini_batches
 from .core import dtype_of, plan_of, rows, update, vector
 from .core import predict as predict_rows
@@ -18,7 +18,7 @@ from .layers import compute_cost
 
 __all__ = ["initialize_adam", "initialize_velocity", "random_mini_batches"]
 
-# The course begins with 10 and adds 1 before each pass, and sets the seed 1 before each dropout.
+# The course starts with seed 10 and adds 1 before each epoch, and sets seed 1 before each dropout.
 FIRST_SEED = 11
 DROPOUT_SEED = 1
 
@@ -26,7 +26,7 @@ DROPOUT_SEED = 1
 def initialize_parameters(
     layer_dims: list[int], initialization: str = "he", scale: float = 0.01, seed: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Return the first parameters of a net: "W1" (n_1, n_x), "b1" (n_1, 1), ...; every b is 0.
+    """Return the initial parameters of a network: "W1" (n_1, n_x), "b1" (n_1, 1), ...; every b is 0.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def initialize_parameters(
     initialization : "he", "xavier", "random" or "zeros", default "he"
         W is drawn from the normal distribution times sqrt(2 / n_prev), sqrt(1 / n_prev), or `scale`.
     scale : float, default 0.01
-        Of "random".
+        The scale for "random".
     seed : int, default None
-        Of the draws: NumPy's legacy ones, layer by layer, row by row, as in the course.
+        The seed of NumPy's legacy generator, which draws layer by layer and row by row, as in the course.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def initialize_parameters(
 
 
 def _parameters_of(net: Network) -> dict[str, np.ndarray]:
-    """Return the course's parameters, views of the network's."""
+    """Return the course's parameters as views of the network's."""
     parameters: dict[str, np.ndarray] = {}
     for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
         parameters |= {f"W{layer}": W.T, f"b{layer}": b[:, None]}
@@ -70,7 +70,7 @@ def _step(
     *states: dict[str, np.ndarray],
     t: int = 1,
 ) -> tuple[dict[str, np.ndarray], ...]:
-    """Return parameters and states after an update of all of them, as one vector, by the core."""
+    """Return parameters and states after the core has updated all of them as one vector."""
     first = next(iter(parameters.values()))
     params = vector((P.T for P in parameters.values()), dtype_of(first))
     grad = vector((grads["d" + name].T for name in parameters), params.dtype)
@@ -90,7 +90,7 @@ def _step(
 def update_parameters(
     parameters: dict[str, np.ndarray], grads: dict[str, np.ndarray], learning_rate: float
 ) -> dict[str, np.ndarray]:
-    """Return the parameters after one step of gradient descent, ``W - learning_rate dW``; the old ones stay.
+    """Return the parameters after one step of gradient descent, ``W - learning_rate dW``.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def update_parameters_with_momentum(
     Parameters
     ----------
     parameters, grads, v : dict of ndarray
-        "W1", ...; "dW1", ...; "dW1", ... from `initialize_velocity` or the step before.
+        "W1", ...; "dW1", ...; "dW1", ... from `initialize_velocity` or the previous step.
     beta : float in [0, 1)
     learning_rate : float, at least 0
 
@@ -155,7 +155,7 @@ def update_parameters_with_rmsprop(
     Parameters
     ----------
     parameters, grads, s : dict of ndarray
-        "W1", ...; "dW1", ...; "dW1", ... from `initialize_velocity` or the step before.
+        "W1", ...; "dW1", ...; "dW1", ... from `initialize_velocity` or the previous step.
     learning_rate : float, at least 0
     beta : float in [0, 1), default 0.9
     epsilon : float, default 1e-8
@@ -193,11 +193,11 @@ def update_parameters_with_adam(
     Parameters
     ----------
     parameters, grads, v, s : dict of ndarray
-        "W1", ...; "dW1", ...; v and s "dW1", ... from `initialize_adam` or the step before.
+        "W1", ...; "dW1", ...; v and s "dW1", ... from `initialize_adam` or the previous step.
     t : int, at least 1
     learning_rate, beta1, beta2, epsilon : float
     epsilon_inside : bool, default True
-        As the course's older figures have it; False: ``sqrt(s') + epsilon``, as the paper and its newer ones.
+        True: as in the course's older results; False: ``sqrt(s') + epsilon``, as in newer ones and the paper.
 
     Examples
     --------
@@ -212,7 +212,7 @@ def update_parameters_with_adam(
     return updated, v, s
 
 
-# Logistic regression: a network of one unit, with w (n_x, 1) for W1' and a number b
+# Logistic regression: a network of one unit, with w (n_x, 1) for W1' and a scalar b
 
 
 def propagate(
@@ -242,7 +242,7 @@ def propagate(
 
 
 def _logistic(w: np.ndarray, b: float, X: np.ndarray) -> Network:
-    """Return logistic regression as a net of one unit."""
+    """Return logistic regression as a network of one unit."""
     net = Network([len(X), 1], output="sigmoid", init="zeros", dtype=dtype_of(X))
     net.params[:-1], net.params[-1] = w[:, 0], b
     return net
@@ -251,7 +251,7 @@ def _logistic(w: np.ndarray, b: float, X: np.ndarray) -> Network:
 def optimize(
     w: np.ndarray, b: float, X: np.ndarray, Y: np.ndarray, num_iterations: int, learning_rate: float
 ) -> tuple[dict[str, np.ndarray | float], dict[str, np.ndarray | float], list[float]]:
-    """Return logistic regression after gradient descent: "w" and "b", the last gradient, the costs.
+    """Train logistic regression by gradient descent; return "w" and "b", the last gradient, and the costs.
 
     Parameters
     ----------
@@ -263,9 +263,9 @@ def optimize(
     Returns
     -------
     params, grads : dict
-        "w", "b" after the last step; "dw", "db" of the last step, before it.
+        "w" and "b" after the last step; "dw" and "db" of the last step.
     costs : list of float
-        Before each step; the course prints every hundredth, ``costs[::100]``.
+        The cost before each step; the course prints every hundredth, ``costs[::100]``.
 
     Examples
     --------
@@ -283,7 +283,7 @@ def optimize(
             costs = net.fit(X, Y, optimizer=descent, epochs=num_iterations - 1, batch_size=None).loss
     except DivergedError:
         raise diverged(learning_rate) from None
-    # The last step by itself: its gradient is asked for.
+    # The last step is separate, because its gradient is returned.
     cost, grad = net.loss_and_gradient(X, Y)
     descent.step(grad)
     if not np.isfinite(net.params).all():
@@ -295,12 +295,12 @@ def optimize(
 def predict(
     parameters: dict[str, np.ndarray], X: np.ndarray, activation: str = "relu", output: str = "sigmoid"
 ) -> np.ndarray:
-    """Return what the net takes the examples for: 1 where a > 0.5 (n_y, m); with a softmax the class (1, m).
+    """Return the predictions: 1 where a > 0.5, else 0 (n_y, m); for a softmax the classes (1, m).
 
     Parameters
     ----------
     parameters : dict of ndarray
-        "W1", "b1", ...; of logistic regression W1 is w transposed.
+        "W1", "b1", ...; for logistic regression, W1 is w transposed.
     X : ndarray (n_x, m)
     activation, output
         As in `L_model_forward`.
@@ -343,35 +343,37 @@ def model(
     lambd: float = 0.0,
     keep_prob: float = 1.0,
 ) -> tuple[dict[str, np.ndarray], list[float]]:
-    """Return the parameters of a net trained by gradient descent, and the cost before each of its steps.
+    """Train a network by gradient descent; return its parameters and the cost before each step.
 
-    One call into the core for all steps, but with dropout. X is not copied where X.T is C-contiguous.
+    Without dropout, all steps are one call into the core. X is not copied if X.T is C-contiguous.
 
     Parameters
     ----------
     X : ndarray (n_x, m)
     Y : ndarray (n_y, m)
-        0 or 1; one-hot columns for a softmax.
+        Targets 0 or 1; one-hot columns for a softmax.
     layer_dims : list of int
         n_x, the units of each hidden layer, n_y.
     activation : "relu", "leaky_relu", "sigmoid" or "tanh", default "relu"
-        Of the hidden layers.
+        The activation of the hidden layers.
     output : "sigmoid" or "softmax", default "sigmoid"
     initialization, scale, seed
         As in `initialize_parameters`.
     optimizer : "gd", "momentum", "rmsprop" or "adam", default "gd"
     learning_rate : float, at least 0, default 0.0075
     num_iterations : int, default 3000
-        Passes over all examples; without mini-batches a pass is a step.
+        Number of epochs; without mini-batches an epoch is one step.
     mini_batch_size : int, default None
-        Examples a step; None: all. Pass number e draws its mini-batches from the seed 11 + e, as in the
+        Examples per step; None: all. Epoch number e draws its mini-batches with the seed 11 + e, as in the
         course.
     beta, beta1, beta2, epsilon, epsilon_inside
-        Of momentum and RMSprop; of Adam; of both; `update_parameters_with_adam`.
+        Parameters of momentum and RMSprop (beta), of Adam (beta1, beta2, epsilon_inside), and of RMSprop and
+        Adam (epsilon).
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
     keep_prob : float in (0, 1], default 1
-        Of dropout. Every step draws from the seed 1, and so drops the same units: as in the course.
+        Share of units that dropout keeps. Every step uses the seed 1 and drops the same units, as in the
+        course.
 
     Examples
     --------
@@ -425,13 +427,13 @@ def _with_dropout(
     mini_batch_size: int | None,
     lambd: float,
 ) -> list[float]:
-    """Train step by step and return the costs: the course drops the same in each step, `fit` does not."""
+    """Train step by step and return the costs: the course uses the same mask in each step, `fit` does not."""
     output = net.layers[-1].info.name
     keep_prob = 1.0 - net.dropout[-1]
     state = net.optimizer(spec)
     X, Y, m = rows(X), rows(Y), X.shape[1]
     batch = mini_batch_size or m
-    masks: dict[int, list[np.ndarray | None]] = {}  # for so many examples
+    masks: dict[int, list[np.ndarray | None]] = {}  # by number of examples
     costs = []
     for iteration in range(num_iterations):
         order = np.arange(m)

@@ -1,7 +1,8 @@
 """The course in plain Python: matrices are lists of rows, and every index is visible.
 
-In the formulas j is a unit of the layer, k a unit of the layer before, i an example; m is the number of
-examples. `dnn.course.vectorized` has the same functions in NumPy, `dnn.course.compiled` in the core.
+In the formulas, j is a unit of the layer, k a unit of the previous layer, and i an example; m is the number
+of examples. `dnn.course.vectorized` has the same functions in NumPy, `dnn.course.compiled` in the compiled
+core.
 """
 
 from ..checks import checked, lists

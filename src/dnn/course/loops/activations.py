@@ -1,4 +1,4 @@
-"""Activations in plain Python: A = g(Z), and the cache is Z. j is one of n units, i of m examples."""
+"""Activations in plain Python: A = g(Z), and the cache is Z. j is one of n units, i one of m examples."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def leaky_relu_backward(dA: Matrix, cache: Matrix) -> Matrix:
 
 
 def softmax(Z: Matrix) -> tuple[Matrix, Matrix]:
-    """Return A (n, m), ``a_j = e^z_j / sum_k e^z_k``, each column a distribution, and the cache Z (n, m).
+    """Return A (n, m), ``a_j = e^z_j / sum_k e^z_k``, with columns that sum to 1, and the cache Z (n, m).
 
     Examples
     --------
@@ -164,7 +164,7 @@ def softmax(Z: Matrix) -> tuple[Matrix, Matrix]:
     n, m = len(Z), len(Z[0])
     A = zeros(n, m)
     for i in range(m):
-        # The same number taken off every z of a column leaves a as it is, and keeps e^z from overflowing.
+        # Subtracting the maximum of a column does not change a, and keeps e^z from overflowing.
         highest = max(Z[j][i] for j in range(n))
         total = 0.0
         for j in range(n):

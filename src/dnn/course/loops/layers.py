@@ -1,7 +1,7 @@
-"""Layers in plain Python: one and all of them, forward and backward, the cost, dropout.
+"""Layers in plain Python: the forward and backward pass of one layer and of all, the cost, dropout.
 
-In the formulas j is a unit of the layer, k a unit of the layer before, i an example; m is the number of
-examples.
+In the formulas, j is a unit of the layer, k a unit of the previous layer, and i an example; m is the number
+of examples.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def linear_forward(A: Matrix, W: Matrix, b: Matrix) -> tuple[Matrix, LinearCache
     Parameters
     ----------
     A : (n_prev, m)
-        What the layer before put out; X for the first.
+        The output of the previous layer; X for the first.
     W : (n, n_prev)
     b : (n, 1)
 
@@ -79,7 +79,7 @@ def L_model_forward(
     keep_prob: float = 1.0,
     seed: int | None = None,
 ) -> tuple[Matrix, list[Cache]]:
-    """Return AL (n_y, m), the output of all L layers one after the other, and their caches.
+    """Return AL (n_y, m), the output of the last of L layers, and the caches of all layers.
 
     Parameters
     ----------
@@ -87,13 +87,13 @@ def L_model_forward(
     parameters : dict
         "W1" (n_1, n_x), "b1" (n_1, 1), ..., "WL" (n_y, n_L-1), "bL" (n_y, 1).
     activation : "relu", "leaky_relu", "sigmoid" or "tanh", default "relu"
-        Of the hidden layers.
+        The activation of the hidden layers.
     output : "sigmoid" or "softmax", default "sigmoid"
-        Of the last layer.
+        The activation of the last layer.
     keep_prob : float in (0, 1], default 1
-        Share of the outputs of each hidden layer that is kept (`dropout`); below 1 its cache has D too.
+        Share of the units of each hidden layer that `dropout` keeps; below 1 the caches also have D.
     seed : int, default None
-        Of the draws of what is kept.
+        The seed of dropout.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def compute_cost(
     parameters: dict[str, Matrix] | None = None,
     lambd: float = 0.0,
 ) -> float:
-    """Return the cost, the mean of the losses of the examples, and with lambd the L2 penalty.
+    """Return the cost: the mean loss of the examples, plus the L2 penalty if lambd is given.
 
     ``J = -1/m sum_i sum_j (y log a + (1 - y) log(1 - a))`` for a sigmoid,
     ``J = -1/m sum_i sum_j y log a`` for a softmax; the penalty is ``lambd/(2m) sum W_jk^2`` over all W.
@@ -131,14 +131,14 @@ def compute_cost(
     Parameters
     ----------
     AL : (n_y, m)
-        What the network put out.
+        The output of the network.
     Y : (n_y, m)
-        What is right.
+        The targets.
     output : "sigmoid" or "softmax", default "sigmoid"
     parameters : dict, default None
-        "W1", ...: needed with lambd.
+        "W1", ...; required with lambd.
     lambd : float, at least 0, default 0
-        lambda, which is a word of Python's.
+        The strength lambda of the L2 penalty (lambda is a keyword of Python).
 
     Examples
     --------
@@ -150,7 +150,7 @@ def compute_cost(
     for j in range(n):
         for i in range(m):
             a, y = AL[j][i], Y[j][i]
-            if y != 0:  # 0 log a counts as 0, also where a has come to 0
+            if y != 0:  # 0 log a counts as 0, even if a is 0
                 total += y * (math.log(a) if a > 0 else -math.inf)
             if output == "sigmoid" and y != 1:
                 total += (1 - y) * (math.log(1 - a) if a < 1 else -math.inf)
@@ -163,7 +163,7 @@ def compute_cost(
     return -total / m + lambd * penalty / (2 * m)
 
 
-# Backward: dA stands for the derivative of the cost with respect to A, times m, as in the course
+# Backward pass: dA is the derivative of the cost with respect to A, times m, as in the course
 
 
 def linear_backward(dZ: Matrix, cache: LinearCache, lambd: float = 0.0) -> tuple[Matrix, Matrix, Matrix]:
@@ -177,7 +177,7 @@ def linear_backward(dZ: Matrix, cache: LinearCache, lambd: float = 0.0) -> tuple
     cache : (A_prev, W, b)
         From `linear_forward`.
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
 
     Examples
     --------
@@ -217,7 +217,7 @@ def linear_activation_backward(
     activation : "relu", "leaky_relu", "sigmoid" or "tanh"
         The name of g.
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
 
     Examples
     --------
@@ -240,8 +240,8 @@ def L_model_backward(
 ) -> dict[str, Matrix]:
     """Return the gradients: "dW1", "db1", ..., "dWL", "dbL", and "dA0", ..., "dA(L-1)".
 
-    It begins with ``dZL = AL - Y``: to this the slope of the cost and that of the output multiply out, for
-    the sigmoid (``dAL = -Y/AL + (1 - Y)/(1 - AL)`` times ``AL (1 - AL)``) and for the softmax.
+    It begins with ``dZL = AL - Y``, the product of the derivatives of the cost and of the output activation,
+    for the sigmoid (``dAL = -Y/AL + (1 - Y)/(1 - AL)`` times ``AL (1 - AL)``) and for the softmax.
 
     Parameters
     ----------
@@ -249,9 +249,9 @@ def L_model_backward(
     caches : list
         From `L_model_forward`, one for each layer.
     activation : "relu", "leaky_relu", "sigmoid" or "tanh", default "relu"
-        Of the hidden layers.
+        The activation of the hidden layers.
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
     keep_prob : float in (0, 1], default 1
         As in `L_model_forward`.
 
@@ -284,16 +284,16 @@ def L_model_backward(
 
 
 def dropout(A: Matrix, keep_prob: float, rng: np.random.RandomState) -> tuple[Matrix, Matrix]:
-    """Return A (n, m) with a share of its numbers dropped, ``a d / keep_prob``, and D (n, m), what is kept.
+    """Return A (n, m) with a share of its elements dropped, ``a d / keep_prob``, and the mask D (n, m).
 
-    d is 1 with the probability keep_prob, and otherwise 0; dividing leaves the expected a as it was.
+    d is 1 with probability keep_prob, and otherwise 0. The division keeps the expected value of a.
 
     Parameters
     ----------
     A : (n, m)
     keep_prob : float in (0, 1]
     rng : numpy RandomState
-        Source of the draws, one number for each of A, row by row.
+        The source of one random number for each element of A, row by row.
 
     Examples
     --------
@@ -309,7 +309,7 @@ def dropout(A: Matrix, keep_prob: float, rng: np.random.RandomState) -> tuple[Ma
 
 
 def dropout_backward(dA: Matrix, D: Matrix, keep_prob: float) -> Matrix:
-    """Return dA (n, m) of what was before `dropout`, ``da d / keep_prob``.
+    """Return dA (n, m) of the input of `dropout`, ``da d / keep_prob``.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The course in NumPy: a matrix is one array, and a layer one product.
+"""The course in NumPy: a matrix is an array, and a layer is a matrix product.
 
-`dnn.course.loops` has the same functions with every index visible, `dnn.course.compiled` in the core; m is
-the number of examples.
+`dnn.course.loops` has the same functions with every index visible, `dnn.course.compiled` in the compiled
+core; m is the number of examples.
 """
 
 from ..checks import arrays, checked

@@ -103,7 +103,7 @@ def leaky_relu_backward(dA: np.ndarray, cache: np.ndarray) -> np.ndarray:
 
 
 def softmax(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return A (n, m), ``A = e^Z / sum(e^Z)``, each column a distribution, and the cache Z (n, m).
+    """Return A (n, m), ``A = e^Z / sum(e^Z)``, with columns that sum to 1, and the cache Z (n, m).
 
     Examples
     --------
@@ -111,7 +111,7 @@ def softmax(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> A.tolist()
     [[0.5], [0.5]]
     """
-    # The same number taken off every z of a column leaves a as it is, and keeps e^z from overflowing.
+    # Subtracting the maximum of a column does not change a, and keeps e^z from overflowing.
     e = np.exp(Z - Z.max(axis=0, keepdims=True))
     return e / e.sum(axis=0, keepdims=True), Z
 

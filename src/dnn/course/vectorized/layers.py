@@ -1,4 +1,4 @@
-"""Layers in NumPy: one and all of them, forward and backward, the cost, dropout. m examples."""
+"""Layers in NumPy: the forward and backward pass of one layer and of all, the cost, dropout. m examples."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def linear_forward(A: np.ndarray, W: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     Parameters
     ----------
     A : ndarray (n_prev, m)
-        What the layer before put out; X for the first.
+        The output of the previous layer; X for the first.
     W : ndarray (n, n_prev)
     b : ndarray (n, 1)
-        Broadcast: the same for each of the m columns.
+        Broadcasting adds it to each of the m columns.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def L_model_forward(
     keep_prob: float = 1.0,
     seed: int | None = None,
 ) -> tuple[np.ndarray, list[Cache]]:
-    """Return AL (n_y, m), the output of all L layers one after the other, and their caches.
+    """Return AL (n_y, m), the output of the last of L layers, and the caches of all layers.
 
     Parameters
     ----------
@@ -80,13 +80,13 @@ def L_model_forward(
     parameters : dict of ndarray
         "W1" (n_1, n_x), "b1" (n_1, 1), ..., "WL" (n_y, n_L-1), "bL" (n_y, 1).
     activation : "relu", "leaky_relu", "sigmoid" or "tanh", default "relu"
-        Of the hidden layers.
+        The activation of the hidden layers.
     output : "sigmoid" or "softmax", default "sigmoid"
-        Of the last layer.
+        The activation of the last layer.
     keep_prob : float in (0, 1], default 1
-        Share of the outputs of each hidden layer that is kept (`dropout`); below 1 its cache has D too.
+        Share of the units of each hidden layer that `dropout` keeps; below 1 the caches also have D.
     seed : int, default None
-        Of the draws of what is kept.
+        The seed of dropout.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def compute_cost(
     parameters: dict[str, np.ndarray] | None = None,
     lambd: float = 0.0,
 ) -> float:
-    """Return the cost, the mean of the losses of the examples, and with lambd the L2 penalty.
+    """Return the cost: the mean loss of the examples, plus the L2 penalty if lambd is given.
 
     ``J = -1/m sum(Y log AL + (1 - Y) log(1 - AL))`` for a sigmoid; ``J = -1/m sum(Y log AL)`` for a softmax;
     the penalty is ``lambd/(2m) sum(W^2)`` over all W.
@@ -125,14 +125,14 @@ def compute_cost(
     Parameters
     ----------
     AL : ndarray (n_y, m)
-        What the network put out.
+        The output of the network.
     Y : ndarray (n_y, m)
-        What is right.
+        The targets.
     output : "sigmoid" or "softmax", default "sigmoid"
     parameters : dict of ndarray, default None
-        "W1", ...: needed with lambd.
+        "W1", ...; required with lambd.
     lambd : float, at least 0, default 0
-        lambda, which is a word of Python's.
+        The strength lambda of the L2 penalty (lambda is a keyword of Python).
 
     Examples
     --------
@@ -140,7 +140,7 @@ def compute_cost(
     0.279777
     """
     m = Y.shape[1]
-    losses = xlogy(Y, AL)  # Y log AL; 0 log a counts as 0, also where a has come to 0
+    losses = xlogy(Y, AL)  # Y log AL; 0 log a counts as 0, even if a is 0
     if output == "sigmoid":
         losses += xlogy(1 - Y, 1 - AL)
     cost = float(-losses.sum() / m)
@@ -152,7 +152,7 @@ def compute_cost(
     return cost
 
 
-# Backward: dA stands for the derivative of the cost with respect to A, times m, as in the course
+# Backward pass: dA is the derivative of the cost with respect to A, times m, as in the course
 
 
 def linear_backward(
@@ -168,7 +168,7 @@ def linear_backward(
     cache : (A_prev, W, b)
         From `linear_forward`.
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
 
     Examples
     --------
@@ -201,7 +201,7 @@ def linear_activation_backward(
     activation : "relu", "leaky_relu", "sigmoid" or "tanh"
         The name of g.
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
 
     Examples
     --------
@@ -226,8 +226,8 @@ def L_model_backward(
 ) -> dict[str, np.ndarray]:
     """Return the gradients: "dW1", "db1", ..., "dWL", "dbL", and "dA0", ..., "dA(L-1)".
 
-    It begins with ``dZL = AL - Y``: to this the slope of the cost and that of the output multiply out, for
-    the sigmoid (``dAL = -Y/AL + (1 - Y)/(1 - AL)`` times ``AL (1 - AL)``) and for the softmax.
+    It begins with ``dZL = AL - Y``, the product of the derivatives of the cost and of the output activation,
+    for the sigmoid (``dAL = -Y/AL + (1 - Y)/(1 - AL)`` times ``AL (1 - AL)``) and for the softmax.
 
     Parameters
     ----------
@@ -235,9 +235,9 @@ def L_model_backward(
     caches : list
         From `L_model_forward`, one for each layer.
     activation : "relu", "leaky_relu", "sigmoid" or "tanh", default "relu"
-        Of the hidden layers.
+        The activation of the hidden layers.
     lambd : float, at least 0, default 0
-        Of the L2 penalty.
+        The strength of the L2 penalty.
     keep_prob : float in (0, 1], default 1
         As in `L_model_forward`.
 
@@ -266,16 +266,16 @@ def L_model_backward(
 
 
 def dropout(A: np.ndarray, keep_prob: float, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """Return A (n, m) with a share of its numbers dropped, ``A * D / keep_prob``, and D (n, m), what is kept.
+    """Return A (n, m) with a share of its elements dropped, ``A * D / keep_prob``, and the mask D (n, m).
 
-    D is 1 with the probability keep_prob, and otherwise 0; dividing leaves the expected A as it was.
+    D is 1 with probability keep_prob, and otherwise 0. The division keeps the expected value of A.
 
     Parameters
     ----------
     A : ndarray (n, m)
     keep_prob : float in (0, 1]
     rng : numpy RandomState
-        Source of the draws, one number for each of A, row by row.
+        The source of one random number for each element of A, row by row.
 
     Examples
     --------
@@ -288,7 +288,7 @@ def dropout(A: np.ndarray, keep_prob: float, rng: np.random.RandomState) -> tupl
 
 
 def dropout_backward(dA: np.ndarray, D: np.ndarray, keep_prob: float) -> np.ndarray:
-    """Return dA (n, m) of what was before `dropout`, ``dA * D / keep_prob``.
+    """Return dA (n, m) of the input of `dropout`, ``dA * D / keep_prob``.
 
     Examples
     --------
