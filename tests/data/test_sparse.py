@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import reference
 import scipy.sparse as sp
 from random_networks import OPTIMIZERS, draw, pick
 from sklearn.exceptions import ConvergenceWarning
+from training_warnings import quietly
 
 import dnn
 from dnn import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, _core
@@ -206,13 +206,6 @@ def test_gradient_descent_leaves_untouched_weights_unchanged():
 
 
 # The estimators
-
-
-def quietly(estimator, *args, **kwargs):
-    """Fit, and let it warn that few iterations are no convergence."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return estimator.fit(*args, **kwargs)
 
 
 def duplicated(X):
