@@ -21,7 +21,7 @@ def estimator(kind, **options):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The numbers of steps of the calls of the core's trainer."""
+    """Return a list to which each call of the core's trainer appends its number of steps."""
     n_steps = []
 
     class Counting:
@@ -43,11 +43,11 @@ def calls(monkeypatch):
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_several_outputs_train_in_one_call_per_chunk(calls, solver, alpha):
-    """scikit-learn divides the loss by the outputs, but not the penalty: that needs no call for each step."""
+    """scikit-learn divides the loss, not the penalty, by the outputs, which needs no call for each step."""
     options = {"solver": solver, "alpha": alpha, "max_iter": 10, "batch_size": 20}
     other = quietly(estimator(sklearn.neural_network.MLPRegressor, **options), X, Y[MLPRegressor])
     own = quietly(estimator(MLPRegressor, **options), X, Y[MLPRegressor])
-    assert calls == [100]  # all ten epochs, before n_iter_no_change of them can end the training
+    assert calls == [100]  # all ten epochs, because training cannot stop before n_iter_no_change epochs
     np.testing.assert_allclose(own.loss_curve_, other.loss_curve_, rtol=1e-12)
     assert own.best_loss_ == pytest.approx(other.best_loss_, rel=1e-12)
 
@@ -95,7 +95,7 @@ def test_a_warm_start_continues_the_record(kind):
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_an_interrupt_before_the_training_changes_nothing(kind, monkeypatch):
-    """The network is not locked yet."""
+    """The interrupt comes before the network is locked."""
     est = quietly(estimator(kind, max_iter=3), X, Y[kind])
     before, history = curves(est), est.history_
 
