@@ -9,8 +9,6 @@ NETWORKS = {
     "two phases": ([60, 300, 20, 2], 50),
     "columns": ([120, 520, 20, 2], 50),  # each member takes columns of the first layer
     "narrow behind wide": ([4100, 6, 2], 50),  # by inner products, of blocks that are packed
-    "narrow behind rows of 4 KB": (
-        [512, 20, 1],
-        600,
-    ),  # the gradient streams these rows, in blocks of the sum
+    # The gradient streams these rows, in blocks of the sum.
+    "narrow behind rows of 4 KB": ([512, 20, 1], 600),
 }
