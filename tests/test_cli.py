@@ -1,4 +1,4 @@
-"""The command `dnn`: help, version, and one line for what is missing."""
+"""The command `dnn`: help, version, and errors in one line."""
 
 import importlib
 import importlib.util
