@@ -48,6 +48,7 @@ def test_no_command_gives_help(capsys):
 
 def test_the_module_is_the_command(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["dnn", "--help"])
+    monkeypatch.delitem(sys.modules, "dnn.__main__", raising=False)  # run_module warns of an imported module
     with pytest.raises(SystemExit) as ended:
         importlib.import_module("runpy").run_module("dnn", run_name="__main__")
     assert ended.value.code == 0
