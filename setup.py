@@ -47,13 +47,7 @@ KERNELS = {
     "src/dnn/core/kernels/baseline.c": [],
     "src/dnn/core/team.c": ["-pthread"],
 }
-HEADERS = [
-    "src/dnn/core/kernels/kernels.h",
-    "src/dnn/core/kernels/math.h",
-    "src/dnn/core/kernels/body.h",
-    "src/dnn/core/kernels/products.h",
-    "src/dnn/core/team.h",
-]
+HEADERS = sorted(str(path) for path in Path("src/dnn/core").rglob("*.h"))
 
 
 ROOT = Path(__file__).resolve().parent
@@ -137,7 +131,7 @@ core = Extension(
     "dnn._core",
     ["src/dnn/_core.pyx"],
     include_dirs=["src/dnn", numpy.get_include()],
-    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NDEBUG", None)],
     extra_link_args=["-pthread"],
     depends=[*KERNELS, *HEADERS, "setup.py"],
 )

@@ -1,4 +1,4 @@
-"""The command `dnn`: help, version, and errors in one line."""
+"""The command `dnn`: help, version, and one line for what is missing."""
 
 import importlib
 import importlib.util
@@ -48,7 +48,7 @@ def test_no_command_gives_help(capsys):
 
 def test_the_module_is_the_command(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["dnn", "--help"])
-    monkeypatch.delitem(sys.modules, "dnn.__main__", raising=False)  # run_module warns of an imported module
+    monkeypatch.delitem(sys.modules, "dnn.__main__", raising=False)  # runpy warns if it was imported before
     with pytest.raises(SystemExit) as ended:
         importlib.import_module("runpy").run_module("dnn", run_name="__main__")
     assert ended.value.code == 0

@@ -76,48 +76,93 @@ class SparseMatrix:
     size: int
     def __init__(self, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, n_columns: int) -> None: ...
 
+class LossArgs:  # a named tuple, whose field `index` hides tuple.index
+    index: int
+    par: Sequence[float]
+    Y: np.ndarray | None
+    classes: np.ndarray | None
+    weights: np.ndarray | None
+    function: PythonLoss
+    alpha: float
+    l1: float
+    least_weight: float
+    def __init__(
+        self,
+        index: int,
+        par: Sequence[float],
+        Y: np.ndarray | None = None,
+        classes: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+        function: PythonLoss = None,
+        alpha: float = 0.0,
+        l1: float = 0.0,
+        least_weight: float = 0.0,
+    ) -> None: ...
+    def _replace(self, **fields: Any) -> LossArgs: ...
+
+class OptimizerArgs:  # a named tuple too
+    index: int
+    hyper: Sequence[float]
+    state: np.ndarray
+    weight_decay: float
+    clip_norm: float
+    mean: np.ndarray | None
+    mean_rate: float
+    frozen: np.ndarray | None
+    def __init__(
+        self,
+        index: int,
+        hyper: Sequence[float],
+        state: np.ndarray,
+        weight_decay: float = 0.0,
+        clip_norm: float = 0.0,
+        mean: np.ndarray | None = None,
+        mean_rate: float = 0.0,
+        frozen: np.ndarray | None = None,
+    ) -> None: ...
+    def _replace(self, **fields: Any) -> OptimizerArgs: ...
+
 class Trainer:
     step: int
+    kept_waiting: int
     def __init__(
         self,
         plan: Plan,
         layout: Layout,
         params: np.ndarray,
         X: np.ndarray | SparseMatrix,
+        loss: LossArgs,
+        optimizer: OptimizerArgs,
         *,
-        loss: int,
-        par: Sequence[float],
-        Y: np.ndarray | None,
-        classes: np.ndarray | None,
-        weights: np.ndarray | None,
-        python_loss: PythonLoss,
-        alpha: float,
-        l1: float,
-        least: float,
         batch: int,
-        optimizer: int,
-        hyper: Sequence[float],
-        weight_decay: float,
-        clip_norm: float,
-        state: np.ndarray,
-        step: int,
-        mean: np.ndarray | None,
-        mean_rate: float,
-        frozen: np.ndarray | None,
-        seed: int,
+        step: int = 0,
+        seed: int = 0,
         n_threads: int = 0,
     ) -> None: ...
     def close(self) -> None: ...
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int: ...
 
+class Throttle:
+    n_members: int
+    kept_waiting: int
+    trusted: bool
+    alone_until: float
+    pause: float
+    step_alone: float
+    def __init__(self, n_members: int, flops: float) -> None: ...
+    def next(self, now: float, left: int) -> tuple[int, int]: ...
+    def record(
+        self, now: float, n: int, n_steps: int, took: float, waited: float = 0.0, late: float = 0.0
+    ) -> None: ...
+
 def training_layout(
     plan: Plan,
     size: int,
     batch: int,
-    gather: bool,
-    loss: int,
-    python_loss: PythonLoss,
-    optimizer: int,
+    loss: LossArgs,
+    optimizer: OptimizerArgs,
+    *,
+    gather: bool = False,
     two_sweeps: bool | None = None,
     sparse: bool = False,
 ) -> Layout: ...
@@ -141,10 +186,7 @@ def losses(
     plan: Plan,
     params: np.ndarray,
     X: np.ndarray | SparseMatrix,
-    loss: int,
-    par: Sequence[float],
-    Y: np.ndarray | None,
-    classes: np.ndarray | None,
+    loss: LossArgs,
     out: np.ndarray,
     n_threads: int = 0,
 ) -> None: ...
@@ -174,28 +216,12 @@ def cost_and_gradient(
     plan: Plan,
     params: np.ndarray,
     X: np.ndarray | SparseMatrix,
-    loss: int,
-    par: Sequence[float],
-    Y: np.ndarray | None,
-    classes: np.ndarray | None,
-    weights: np.ndarray | None,
-    python_loss: PythonLoss,
-    alpha: float,
-    l1: float,
+    loss: LossArgs,
     grad: np.ndarray,
     n_threads: int = 0,
 ) -> tuple[float, float]: ...
 def update(
-    plan: Plan,
-    params: np.ndarray,
-    grad: np.ndarray,
-    state: np.ndarray,
-    optimizer: int,
-    hyper: Sequence[float],
-    weight_decay: float,
-    rate: float,
-    step: int,
-    frozen: np.ndarray | None,
+    plan: Plan, params: np.ndarray, grad: np.ndarray, optimizer: OptimizerArgs, rate: float, step: int
 ) -> None: ...
 def all_finite(array: np.ndarray) -> bool: ...
 def layer_in_columns(

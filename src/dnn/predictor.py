@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -122,6 +122,22 @@ class MethodPredictor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._net, self._answer, self._logits)
+
+
+class Decoding(NamedTuple):
+    """What an estimator makes of the outputs of its network.
+
+    Attributes
+    ----------
+    kind : str
+        "outputs", "quantiles" (sorted in each row), or of a classifier "one_class", "binary" (one sigmoid
+        unit), "multiclass" (softmax), "multilabel" (a sigmoid for each label).
+    classes : ndarray (K,) or None
+        The labels of a classifier, sorted.
+    """
+
+    kind: str
+    classes: np.ndarray | None
 
 
 def as_it_is(outputs: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "dnn"
 GENERATED = ROOT / "build" / "cython" / "src" / "dnn" / "_core.c"
 # The only functions that may take the GIL, and the only functions that may call them.
-TAKES_GIL = {"check_signals": {"poll_signals"}, "call_python_loss": {"rows_phase"}}
+TAKES_GIL = {"check_signals": {"poll_signals"}, "call_custom_loss": {"rows_phase"}}
 
 
 @pytest.fixture(scope="module")

@@ -374,7 +374,7 @@ def test_wrong_arguments():
     for indices, indptr, match in (
         ([0, 50], [0, 1, 2], r"columns 0 \.\. 49, got 50"),
         ([0, -1], [0, 1, 2], r"columns 0 \.\. 49, got -1"),
-        ([0, 1], [0, 2, 1], "fall"),
+        ([0, 1], [0, 2, 1], "decrease"),
         ([0, 1], [0, 1, 3], "indptr"),
         ([0, 1], [1, 1, 2], "indptr"),
     ):

@@ -1,8 +1,8 @@
-# What this machine offers, part of _core.pyx: the kernels and the tables of their names, the instruction sets,
-# the BLAS.
+# What this machine offers, part of _core.pyx: the kernels and the tables of their names, the instruction sets, the BLAS.
 
 cdef extern from "core/kernels/kernels.h" nogil:
-    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_WORKSPACE_BYTES, DNN_L1_ALIAS_BYTES, DNN_STREAM_ROWS_MAX, DNN_EPILOGUE_NONE, DNN_EPILOGUE_RELU, DNN_EPILOGUE_RELU_SLOPE
+    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_WORKSPACE_BYTES, DNN_L1_ALIAS_BYTES, DNN_STREAM_ROWS_MAX
+    enum: DNN_EPILOGUE_NONE, DNN_EPILOGUE_RELU, DNN_EPILOGUE_RELU_SLOPE
 
     ctypedef struct DnnActivation:
         const char* name
@@ -26,6 +26,17 @@ cdef extern from "core/kernels/kernels.h" nogil:
     const DnnLoss* dnn_losses
     const DnnOptimizer* dnn_optimizers
     const char** dnn_functions
+
+    ctypedef struct DnnMatrix:
+        void* at
+        Py_ssize_t ld
+        const void** rows
+        Py_ssize_t column
+
+    ctypedef struct DnnEpilogue:
+        int kind
+        const void* bias
+        DnnMatrix slope
 
     ctypedef struct DnnPrefetchMatrix:
         const char* at
@@ -66,14 +77,12 @@ cdef extern from "core/kernels/kernels.h" nogil:
         void (*scatter_add)(Py_ssize_t, const int32_t*, const int32_t*, const void*, Py_ssize_t, const void*, Py_ssize_t,
                             void*, Py_ssize_t, uint8_t*) noexcept nogil
         int lanes
-        void (*gemm_nn)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
-                        const void*, Py_ssize_t, const void*, const void*, Py_ssize_t, void*, Py_ssize_t,
-                        void*) noexcept nogil
-        void (*gemm_nt)(int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**,
-                     const void*, Py_ssize_t, const void*, void*, Py_ssize_t, void*) noexcept nogil
-        void (*gemm_tn)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const void*, Py_ssize_t, const void**, Py_ssize_t,
-                         const void*, Py_ssize_t, const void**, Py_ssize_t, void*, Py_ssize_t,
-                         void*, const DnnPrefetch*) noexcept nogil
+        void (*gemm_nn)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const DnnMatrix*, const DnnMatrix*, const DnnMatrix*,
+                        const DnnEpilogue*, void*) noexcept nogil
+        void (*gemm_nt)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const DnnMatrix*, const DnnMatrix*, const DnnMatrix*,
+                        const DnnEpilogue*, void*) noexcept nogil
+        void (*gemm_tn)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const DnnMatrix*, const DnnMatrix*, const DnnMatrix*, void*,
+                        const DnnPrefetch*) noexcept nogil
 
     const DnnKernels* dnn_kernels(int isa, int precision)
     uint64_t dnn_key(uint64_t seed, int64_t step, int layer)
@@ -84,6 +93,17 @@ cdef extern from "core/kernels/kernels.h" nogil:
     unsigned dnn_flush_subnormals()
     void dnn_flush_restore(unsigned mode)
     double dnn_seconds()
+
+cdef extern from "core/kernels/tuning.h" nogil:
+    enum: DNN_TILE_VALUES, DNN_TILE_VALUES_LONG, DNN_TILE_VALUES_PACKED, DNN_TILE_LONG_ROWS, DNN_TILE_VALUES_MIN
+    enum: DNN_TILE_COLUMNS, DNN_TILES, DNN_TILE_COST, DNN_SPARSE_TILE_VALUES, DNN_SPARSE_TILE_ROWS
+    enum: DNN_REPLICATED_PARAMS, DNN_REPLICATED_BYTES
+    enum: DNN_FEATURE_MAJOR_UNITS, DNN_FEATURE_MAJOR_ROWS, DNN_FEATURE_MAJOR_BYTES
+    enum: DNN_COLUMNS_INPUTS, DNN_INNER_PRODUCT_OUTPUTS, DNN_CALL_COLUMNS, DNN_CALL_DEPTH
+    enum: DNN_FLOPS_PER_MEMBER, DNN_FLOPS_HELD, DNN_ROW_COST, DNN_FLOPS_PER_UPDATE, DNN_VALUES_HELD, DNN_VALUES_CONVERTED
+    enum: DNN_FLOPS_PER_TRY, DNN_TRIES_PER_SAMPLE, DNN_PAUSES_MAX
+    const double DNN_FUSED_FLOPS, DNN_FUSED_FLOPS_AVX2, DNN_FUSED_FLOPS_AVX512, DNN_STEP_FLOPS
+    const double DNN_SLICE, DNN_WAITED, DNN_PAUSE, DNN_POLL_FLOPS, DNN_POLL_SECONDS, DNN_LAYER_POLL_FLOPS
 
 cdef extern from "core/team.h" nogil:
     ctypedef struct DnnTeam:

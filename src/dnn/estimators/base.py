@@ -24,7 +24,7 @@ from ..initializers import Glorot
 from ..losses import Loss, LossSpec, loss_of
 from ..network import Network
 from ..optimizers import LBFGS
-from ..predictor import write_outputs
+from ..predictor import Decoding, write_outputs
 from ..training import diagnosis
 from ..training.history import DivergedError, History
 from ..training.optimizer_state import OptimizerState
@@ -148,6 +148,15 @@ class BaseMLP(ParameterMixin):
                     view[...] = array
         self._take(net)
         return net
+
+    @property
+    def network_(self) -> Network:
+        """The fitted network, with what was assigned to coefs_ and intercepts_."""
+        return self._bound()
+
+    def decoding(self) -> Decoding:
+        """Return what `predict` makes of the outputs of the network."""
+        raise NotImplementedError
 
     def _take(self, net: Network) -> None:
         """Make a network this estimator's, with its views in coefs_ and intercepts_."""

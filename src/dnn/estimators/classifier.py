@@ -16,7 +16,7 @@ from sklearn.utils.validation import column_or_1d
 from .._checks import check_name, check_real
 from ..data import arrays as data
 from ..losses import LogLoss, Loss
-from ..predictor import MethodPredictor, as_it_is, first_column
+from ..predictor import Decoding, MethodPredictor, as_it_is, first_column
 from .base import BaseMLP
 from .input import conversion_settings, validated
 from .labels import Labels
@@ -408,6 +408,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return float(super().score(X, y, data.score_weights(sample_weight)))
 
     # What the base asks
+
+    def decoding(self) -> Decoding:
+        """Return what `predict` makes of the network's outputs, by the labels that `fit` has seen.
+
+        Examples
+        --------
+        >>> from dnn import MLPClassifier
+        >>> clf = MLPClassifier((), solver="lbfgs").fit([[0.0], [1.0]], ["left", "right"])
+        >>> clf.decoding().kind, clf.decoding().classes.tolist()
+        ('binary', ['left', 'right'])
+        """
+        labels = self._known()
+        kind = {"multilabel-indicator": "multilabel"}.get(labels.kind, labels.kind)
+        return Decoding("one_class" if len(labels.classes) == 1 else kind, labels.classes)
 
     def _known(self) -> Labels:
         """Return the labels."""

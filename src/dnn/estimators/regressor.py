@@ -13,7 +13,7 @@ from .._checks import check_name
 from ..data import arrays as data
 from ..data.arrays import numbers
 from ..losses import Huber, Loss, Quantile
-from ..predictor import MethodPredictor, as_it_is, first_column
+from ..predictor import Decoding, MethodPredictor, as_it_is, first_column
 from .base import BaseMLP
 from .input import conversion_settings, validated
 from .parameters import are_sizes
@@ -329,6 +329,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return float(np.mean(found))
 
     # What the base asks
+
+    def decoding(self) -> Decoding:
+        """Return what `predict` makes of the network's outputs: nothing, or several quantiles are sorted.
+
+        Examples
+        --------
+        >>> from dnn import MLPRegressor
+        >>> MLPRegressor().decoding().kind
+        'outputs'
+        """
+        return Decoding("quantiles" if len(self._levels()) > 1 else "outputs", None)
 
     def _levels(self) -> tuple[float, ...]:
         """Return the levels where quantiles are asked for."""

@@ -109,10 +109,8 @@ class OptimizerState:
         else:
             rate = checks.check_real("rate", rate, 0.0)
         with lock.writing("step"):
-            _core.update(
-                plan, params, grad, self.slots, self.info.index, self.hyper, self.weight_decay,
-                rate, self.n_steps + 1, frozen_of(self.net),
-            )  # fmt: skip
+            args = optimizer_args(self, frozen_of(self.net))
+            _core.update(plan, params, grad, args, rate, self.n_steps + 1)
             self.n_steps += 1
 
     def _find_target(self) -> tuple[_core.Plan, np.ndarray, WriteLock]:
@@ -121,6 +119,16 @@ class OptimizerState:
         assert target is not None
         self._target = target
         return target
+
+
+def optimizer_args(
+    optimizer: OptimizerState, frozen: np.ndarray | None, **others: Any
+) -> _core.OptimizerArgs:
+    """Return an optimizer and its state as the core takes them."""
+    return _core.OptimizerArgs(
+        optimizer.info.index, optimizer.hyper, optimizer.slots, optimizer.weight_decay, frozen=frozen,
+        **others,
+    )  # fmt: skip
 
 
 def frozen_of(net: Network) -> np.ndarray | None:

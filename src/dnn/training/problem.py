@@ -80,6 +80,14 @@ class Problem:
         """The factors alpha and l1 for sums of these weights."""
         return self.alpha * self.unit, self.l1 * self.unit
 
+    def loss_args(self) -> _core.LossArgs:
+        """Return the loss, its targets, the weights and the penalties, as the core takes them."""
+        alpha, l1 = self.penalties
+        return _core.LossArgs(
+            self.loss.info.index, self.loss.par, self.targets.Y, self.targets.classes, self.weights,
+            self.python_loss(), alpha, l1, self.least,
+        )  # fmt: skip
+
     def python_loss(self) -> Callable[[Any, np.ndarray], float] | None:
         """Return the function that the core calls for a custom loss: it turns logits into their gradient."""
         function = self.loss.function
@@ -99,9 +107,8 @@ class Problem:
         if isinstance(self.X, BlockRows):
             return self._cost_and_gradient_by_tiles(self.X, params, grad)
         return _core.cost_and_gradient(
-            self.plan, params, core_rows(self.X), self.loss.info.index, self.loss.par, self.targets.Y,
-            self.targets.classes, self.weights, self.python_loss(), *self.penalties, grad, self.n_threads,
-        )  # fmt: skip
+            self.plan, params, core_rows(self.X), self.loss_args(), grad, self.n_threads
+        )
 
     def _cost_and_gradient_by_tiles(
         self, X: BlockRows, params: np.ndarray, grad: np.ndarray
@@ -204,7 +211,8 @@ def losses(
             out[rows] = losses(plan, params, X[rows], loss, targets_of(targets, rows))
         return out
     if loss.function is None:
-        _core.losses(plan, params, core_rows(X), loss.info.index, loss.par, targets.Y, targets.classes, out)
+        args = _core.LossArgs(loss.info.index, loss.par, targets.Y, targets.classes)
+        _core.losses(plan, params, core_rows(X), args, out)
         return out
     for begin in range(0, len(X), 4096):
         rows = slice(begin, begin + 4096)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,11 +11,9 @@ from .. import _core
 from ..data.blocks import HELD, BlockRows
 from ..data.sparse import SparseRows, core_rows
 from .checkpoint import RunningAverage
-from .optimizer_state import OptimizerState
+from .optimizer_state import OptimizerState, optimizer_args
 from .options import FitOptions
 from .problem import Problem
-
-PythonLoss: TypeAlias = "Callable[[Any, np.ndarray], float] | None"
 
 
 class Trainer(Protocol):
@@ -40,45 +37,28 @@ def trainer_for(
     frozen: np.ndarray | None,
 ) -> Trainer:
     """Return the trainer for the rows of a problem, `batch` of them per step."""
-    X, targets, plan = problem.X, problem.targets, problem.plan
-    trainer = partial(_core_trainer, problem, optimizer, options, average, frozen)
+    X, plan = problem.X, problem.plan
+    args = optimizer_args(
+        optimizer, frozen, clip_norm=options.clip_norm or 0.0, mean=average.mean, mean_rate=average.rate
+    )
+
+    def trainer(X: Any, loss: _core.LossArgs, batch: int, gather: bool = False) -> Trainer:
+        """Return the core's trainer on the given arrays, which may be a part of the problem's rows."""
+        layout = _core.training_layout(
+            plan, problem.params.itemsize, batch, loss, args, gather=gather, two_sweeps=options.two_sweeps,
+            sparse=isinstance(problem.X, SparseRows),
+        )  # fmt: skip
+        return _core.Trainer(
+            plan, layout, problem.params, X, loss, args, batch=batch, step=optimizer.n_steps,
+            seed=optimizer.seed or 0, n_threads=problem.n_threads,
+        )  # fmt: skip
+
     if not isinstance(X, BlockRows):
-        Y, classes, weights = targets.Y, targets.classes, problem.weights
-        return trainer(core_rows(X), Y, classes, weights, problem.python_loss(), batch, options.gathers)
-    width = plan.n_inputs + (plan.n_outputs if isinstance(targets.Y, BlockRows) else 0)
+        return trainer(core_rows(X), problem.loss_args(), batch, options.gathers)
+    width = plan.n_inputs + (plan.n_outputs if isinstance(problem.targets.Y, BlockRows) else 0)
     if batch * width * problem.params.itemsize > HELD and not plan.dropout:
-        return SummedTrainer(problem, batch, optimizer, options.clip_norm, average, frozen)
+        return SummedTrainer(problem, batch, args, optimizer.n_steps)
     return BlockTrainer(problem, batch, trainer)
-
-
-def _core_trainer(
-    problem: Problem,
-    optimizer: OptimizerState,
-    options: FitOptions,
-    average: RunningAverage,
-    frozen: np.ndarray | None,
-    X: Any,
-    Y: Any,
-    classes: Any,
-    weights: Any,
-    python_loss: PythonLoss,
-    batch: int,
-    gather: bool = False,
-) -> Trainer:
-    """Return the core's trainer of a problem over the given arrays, which may be a part of its rows."""
-    plan, params, loss = problem.plan, problem.params, problem.loss
-    alpha, l1 = problem.penalties
-    layout = _core.training_layout(
-        plan, params.itemsize, batch, gather, loss.info.index, python_loss, optimizer.info.index,
-        True if options.clip_norm else options.two_sweeps, isinstance(problem.X, SparseRows),
-    )  # fmt: skip
-    return _core.Trainer(
-        plan, layout, params, X, loss=loss.info.index, par=loss.par, Y=Y, classes=classes, weights=weights,
-        python_loss=python_loss, alpha=alpha, l1=l1, least=problem.least, batch=batch,
-        optimizer=optimizer.info.index, hyper=optimizer.hyper, weight_decay=optimizer.weight_decay,
-        clip_norm=options.clip_norm or 0.0, state=optimizer.slots, step=optimizer.n_steps, mean=average.mean,
-        mean_rate=average.rate, frozen=frozen, seed=optimizer.seed or 0, n_threads=problem.n_threads,
-    )  # fmt: skip
 
 
 class BlockTrainer:
@@ -91,15 +71,11 @@ class BlockTrainer:
     batch : int
         Rows per step.
     trainer : callable
-        ``trainer(X, Y, classes, weights, python_loss, batch)`` returns the core's Trainer over these arrays,
-        which takes them as they stand. It keeps their places: what is written there later is what it reads.
+        ``trainer(X, loss, batch)`` returns the core's Trainer on these arrays, which it reads at each step.
     """
 
     def __init__(
-        self,
-        problem: Problem,
-        batch: int,
-        trainer: Callable[[np.ndarray, Any, Any, Any, PythonLoss, int], Trainer],
+        self, problem: Problem, batch: int, trainer: Callable[[np.ndarray, _core.LossArgs, int], Trainer]
     ) -> None:
         assert isinstance(problem.X, BlockRows)
         self.X: BlockRows = problem.X
@@ -121,7 +97,8 @@ class BlockTrainer:
             if weights is not None:
                 weights[:] = 1
             loss = None if self.python_loss is None else self._loss
-            made = trainer(X, Y, classes, weights, loss, min(batch, n_rows)) if n_rows else None
+            args = problem.loss_args()._replace(Y=Y, classes=classes, weights=weights, function=loss)
+            made = trainer(X, args, min(batch, n_rows)) if n_rows else None
             self.sets.append(([Y, classes, weights], X, made))
         self.step = next(made for *_, made in self.sets if made is not None).step
 
@@ -171,26 +148,13 @@ class SummedTrainer:
         X is BlockRows. Nothing is dropped.
     batch : int
         Rows per step.
-    optimizer : OptimizerState
-    clip_norm : float or None
-    average : RunningAverage
-        Of the parameters.
-    frozen : ndarray (L,) of uint8, or None
-        The layers that are not trained.
+    optimizer : OptimizerArgs
+    step : int
+        Updates that its state has seen.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        batch: int,
-        optimizer: OptimizerState,
-        clip_norm: float | None,
-        average: RunningAverage,
-        frozen: np.ndarray | None,
-    ) -> None:
-        self.problem, self.batch, self.optimizer = problem, batch, optimizer
-        self.clip_norm, self.average, self.frozen = clip_norm, average, frozen
-        self.step = optimizer.n_steps
+    def __init__(self, problem: Problem, batch: int, optimizer: _core.OptimizerArgs, step: int) -> None:
+        self.problem, self.batch, self.optimizer, self.step = problem, batch, optimizer, step
         self.grad = np.empty_like(problem.params)
 
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int:
@@ -212,26 +176,25 @@ class SummedTrainer:
         cost[:] = batch.cost_and_gradient(params, grad)
         if not np.isfinite(cost).all():
             return False
-        if self.clip_norm is not None:
+        if optimizer.clip_norm:
             norm = self._norm(batch)
             if not np.isfinite(norm):
                 return False
-            if norm > self.clip_norm:
-                grad *= self.clip_norm / norm
-        _core.update(
-            batch.plan, params, grad, optimizer.slots, optimizer.info.index, optimizer.hyper,
-            optimizer.weight_decay, rate, self.step + 1, self.frozen,
-        )  # fmt: skip
-        if self.average.mean is not None:
-            self.average.mean += self.average.rate * (params - self.average.mean)
+            if norm > optimizer.clip_norm:
+                grad *= optimizer.clip_norm / norm
+        _core.update(batch.plan, params, grad, optimizer, rate, self.step + 1)
+        mean = optimizer.mean
+        if mean is not None:
+            mean += optimizer.mean_rate * (params - mean)
         self.step += 1
         return True
 
     def _norm(self, batch: Problem) -> float:
         """Return the norm of the gradient, without that of frozen layers."""
         parts = layer_slices(batch.plan)
-        if self.frozen is not None:
-            parts = [part for part, frozen in zip(parts, self.frozen, strict=True) if not frozen]
+        frozen = self.optimizer.frozen
+        if frozen is not None:
+            parts = [part for part, is_frozen in zip(parts, frozen, strict=True) if not is_frozen]
         return float(np.sqrt(sum(np.sum(np.square(self.grad[part], dtype=np.float64)) for part in parts)))
 
     def close(self) -> None:
@@ -239,6 +202,6 @@ class SummedTrainer:
 
 
 def layer_slices(plan: _core.Plan) -> list[slice]:
-    """Return where the parameters of each layer stand: W, then b."""
+    """Return the place of the parameters of each layer."""
     offsets = map(plan.offsets, range(plan.n_ops))
     return [slice(W, end) for W, _, end in offsets]

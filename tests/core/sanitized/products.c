@@ -33,6 +33,13 @@ static long compare(const char *what, double found, double wanted, int size, ptr
     return 1;
 }
 
+/* Rows that are ld elements apart, or, with rows, at any places; from a column on. */
+static DnnMatrix matrix(void *at, ptrdiff_t ld, void *const *rows, ptrdiff_t column)
+{
+    const DnnMatrix m = {rows ? NULL : at, rows ? 0 : ld, (const void *const *)rows, column};
+    return m;
+}
+
 static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K)
 {
     const int size = k->size;
@@ -43,8 +50,13 @@ static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K
     void **rows = malloc((size_t)(M + 1) * sizeof *rows), *workspace = aligned_alloc(64, DNN_WORKSPACE_BYTES);
     for (ptrdiff_t r = 0; r < M; r++)
         rows[r] = (char *)A + r * K * size;
-    k->gemm_nn(DNN_EPILOGUE_RELU, M, N, K, A, K, NULL, B, N, bias, NULL, 0, C, N, workspace);
-    k->gemm_nt(DNN_EPILOGUE_NONE, M, N, K, NULL, 0, (const void *const *)rows, T, K, bias, D, N, workspace);
+    const DnnMatrix a = matrix(A, K, NULL, 0), gathered = matrix(NULL, 0, rows, 0), b = matrix(B, N, NULL, 0);
+    const DnnMatrix t = matrix(T, K, NULL, 0), c_ = matrix(C, N, NULL, 0), d_ = matrix(D, N, NULL, 0);
+    const DnnMatrix g_ = matrix(G, N, NULL, 0), h = matrix(H, N, NULL, 0);
+    DnnEpilogue epilogue = {DNN_EPILOGUE_RELU, bias, matrix(S, N, NULL, 0)};
+    k->gemm_nn(M, N, K, &a, &b, &c_, &epilogue, workspace);
+    epilogue.kind = DNN_EPILOGUE_NONE;
+    k->gemm_nt(M, N, K, &gathered, &t, &d_, &epilogue, workspace);
     for (ptrdiff_t m = 0; m < M; m++)
         for (ptrdiff_t n = 0; n < N; n++) {
             double c = get(bias, n, size), d = c;
@@ -55,9 +67,11 @@ static long try_shape(const DnnKernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K
             wrong += compare("gemm_nn", get(C, m * N + n, size), c < 0 ? 0 : c, size, K);
             wrong += compare("gemm_nt", get(D, m * N + n, size), d, size, K);
         }
-    k->gemm_nn(DNN_EPILOGUE_RELU_SLOPE, M, N, K, NULL, 0, (const void *const *)rows, B, N, NULL, S, N, C, N, workspace);
-    k->gemm_tn(M, K, N, A, K, NULL, 0, C, N, NULL, 0, H, N, workspace, NULL);
-    k->gemm_tn(M, K, N, NULL, 0, (const void *const *)rows, 0, C, N, NULL, 0, G, N, workspace, NULL);
+    epilogue.kind = DNN_EPILOGUE_RELU_SLOPE;
+    epilogue.bias = NULL;
+    k->gemm_nn(M, N, K, &gathered, &b, &c_, &epilogue, workspace);
+    k->gemm_tn(M, K, N, &a, &c_, &h, workspace, NULL);
+    k->gemm_tn(M, K, N, &gathered, &c_, &g_, workspace, NULL);
     wrong += memcmp(G, H, (size_t)(K * N * size)) != 0; /* to the bit, wherever rows stand */
     for (ptrdiff_t i = 0; i < K; i++)
         for (ptrdiff_t n = 0; n < N; n++) {
@@ -84,7 +98,9 @@ static long try_rows(const DnnKernels *k, ptrdiff_t n, ptrdiff_t m, ptrdiff_t wi
     void **rows = malloc((size_t)n * sizeof *rows), *workspace = aligned_alloc(64, DNN_WORKSPACE_BYTES);
     for (ptrdiff_t r = 0; r < n; r++)
         rows[r] = (char *)X + r * width * size;
-    k->gemm_tn(n, cols, m, X, width, NULL, begin, Z, m, NULL, 0, G, m, workspace, NULL);
+    const DnnMatrix x = matrix(X, width, NULL, begin), z = matrix(Z, m, NULL, 0), g_ = matrix(G, m, NULL, 0);
+    const DnnMatrix across = matrix(H, cols, NULL, 0), along = matrix(H, m, NULL, 0);
+    k->gemm_tn(n, cols, m, &x, &z, &g_, workspace, NULL);
     for (ptrdiff_t c = 0; c < cols; c++)
         for (ptrdiff_t i = 0; i < m; i++) {
             double g = 0;
@@ -93,12 +109,12 @@ static long try_rows(const DnnKernels *k, ptrdiff_t n, ptrdiff_t m, ptrdiff_t wi
             wrong += compare("rows", get(G, c * m + i, size), g, size, n);
         }
     for (int pointers = 0; pointers < 2; pointers++) {
-        const void *const *through = pointers ? (const void *const *)rows : NULL;
-        k->gemm_tn(n, m, cols, Z, m, NULL, 0, X, width, through, begin, H, cols, workspace, NULL);
+        const DnnMatrix through = matrix(X, width, pointers ? rows : NULL, begin);
+        k->gemm_tn(n, m, cols, &z, &through, &across, workspace, NULL);
         for (ptrdiff_t c = 0; c < cols; c++)
             for (ptrdiff_t i = 0; i < m; i++)
                 wrong += get(H, i * cols + c, size) != get(G, c * m + i, size);
-        k->gemm_tn(n, cols, m, X, width, through, begin, Z, m, NULL, 0, H, m, workspace, NULL);
+        k->gemm_tn(n, cols, m, &through, &z, &along, workspace, NULL);
         wrong += memcmp(G, H, (size_t)(cols * m * size)) != 0;
     }
     free(X), free(Z), free(G), free(H), free(rows), free(workspace);

@@ -9,9 +9,9 @@
 #endif
 
 #define SIZE 4
-#include "body.h"
+#include "one_precision.h"
 #define SIZE 8
-#include "body.h"
+#include "one_precision.h"
 
 const DnnKernels dnn_kernels_avx2[2] = {KERNELS("avx2", f32, 4), KERNELS("avx2", f64, 8)};
 

@@ -11,9 +11,9 @@
 #endif
 
 #define SIZE 4
-#include "body.h"
+#include "one_precision.h"
 #define SIZE 8
-#include "body.h"
+#include "one_precision.h"
 
 const DnnKernels dnn_kernels_avx512[2] = {KERNELS("avx512", f32, 4), KERNELS("avx512", f64, 8)};
 

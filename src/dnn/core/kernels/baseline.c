@@ -18,9 +18,9 @@
 #endif
 
 #define SIZE 4
-#include "body.h"
+#include "one_precision.h"
 #define SIZE 8
-#include "body.h"
+#include "one_precision.h"
 
 const DnnKernels dnn_kernels_baseline[2] = {KERNELS("baseline", f32, 4), KERNELS("baseline", f64, 8)};
 

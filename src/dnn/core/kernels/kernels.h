@@ -79,18 +79,18 @@
     ROW(erfc)              \
     ROW(log)
 
-/* Bytes that products copy operands together in, on a line of the cache: a caller's, as a stack may be small. */
+/* Bytes of the workspace in which matrix products pack operands. The caller hands it in, because a stack may be small. */
 #define DNN_WORKSPACE_BYTES (1312 * 1024)
 
-/* Rows a multiple of so many bytes apart fall on the same lines of L1. On AVX2 a gradient of fewer than DNN_STREAM_ROWS_MAX rows streams
- * those of its right side then, and is best written so that they are on the right. */
+/* Rows that are a multiple of so many bytes apart share lines of L1. With AVX2, gemm_tn with fewer than DNN_STREAM_ROWS_MAX rows of C
+ * reads the rows of B in sequence then; such rows are best on the right-hand side. */
 #define DNN_L1_ALIAS_BYTES 4096
 #define DNN_STREAM_ROWS_MAX 48
 
-/* What `product` and `dots` do with a number before they let go of it. */
-#define DNN_EPILOGUE_NONE 0      /* nothing */
+/* Kinds of epilogue */
+#define DNN_EPILOGUE_NONE 0
 #define DNN_EPILOGUE_RELU 1
-#define DNN_EPILOGUE_RELU_SLOPE 2 /* 0 where the slope's number is not above 0 */
+#define DNN_EPILOGUE_RELU_SLOPE 2 /* 0 where the slope matrix is not above 0 */
 
 #define DNN_MAX_PAR 2     /* parameters of an activation */
 #define DNN_MAX_HYPER 4   /* hyper-parameters of an optimizer, the rate apart */
@@ -122,12 +122,29 @@ extern const DnnLoss dnn_losses[];
 extern const DnnOptimizer dnn_optimizers[];
 extern const char *const dnn_functions[];
 
-/* Matrices that are read or written once C is computed. With each block of C theirs are fetched into the cache, so that
- * this takes no time of its own. */
+/* A matrix. Element (r, c) is at[r * ld + column + c]; or, where rows is not NULL, rows[r][column + c]: rows that are read where
+ * they are, in any order. A result has its elements at `at`. */
+typedef struct {
+    void *at;
+    ptrdiff_t ld; /* elements from one row to the next */
+    const void *const *rows;
+    ptrdiff_t column;
+} DnnMatrix;
+
+/* What gemm_nn and gemm_nt do with an element of C before it leaves its register: add a bias (n_cols,), unless that is NULL, and
+ * then by `kind`. */
+typedef struct {
+    int kind;
+    const void *bias;
+    DnnMatrix slope; /* of the shape of C: what DNN_EPILOGUE_RELU_SLOPE looks at */
+} DnnEpilogue;
+
+/* Matrices that an update will read or write once C is computed. They are fetched into the cache block by block of C, so that
+ * fetching takes no time of its own. */
 typedef struct {
     const char *at;
     ptrdiff_t stride; /* bytes from row to row */
-    int transposed;       /* 0: of the shape of C, 1: of C' */
+    int transposed;   /* 0: of the shape of C, 1: of C' */
 } DnnPrefetchMatrix;
 
 typedef struct {
@@ -216,28 +233,22 @@ typedef struct {
     void (*scatter_add)(ptrdiff_t n, const int32_t *columns, const int32_t *rows, const void *values,
                         ptrdiff_t n_cols, const void *B, ptrdiff_t ldb, void *C, ptrdiff_t ldc, uint8_t *seen);
 
-    /* Products: see products.h. lanes: numbers of a vector; 0: this table has none of them, use BLAS.
-     * A matrix is given by its first number and the numbers from row to row; or, where `rows` is not NULL, by
-     * a pointer to each row. bias (n_cols,) or NULL. workspace: DNN_WORKSPACE_BYTES bytes on a line of the cache, or NULL, where
-     * gradient must not be given pointers. */
+    /* Matrix products: see gemm_nn.h, gemm_nt.h and gemm_tn.h. C must not overlap the others.
+     * lanes: elements of a vector; 0: this table has no products, use BLAS.
+     * workspace: DNN_WORKSPACE_BYTES on a cache line, for packed operands; or NULL, which is allowed unless gemm_tn is given rows. */
     int lanes;
 
-    /* C (n_rows, n_cols) = epilogue(A (n_rows, depth) B (depth, n_cols) + bias). S (n_rows, n_cols): what
-     * DNN_EPILOGUE_RELU_SLOPE looks at. C is none of the others. */
-    void (*gemm_nn)(int epilogue, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A,
-                    ptrdiff_t lda, const void *const *rows, const void *B, ptrdiff_t ldb, const void *bias,
-                    const void *S, ptrdiff_t lds, void *C, ptrdiff_t ldc, void *workspace);
+    /* C (M, N) = epilogue(A (M, K) B (K, N) + bias). */
+    void (*gemm_nn)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const DnnMatrix *A, const DnnMatrix *B, const DnnMatrix *C,
+                    const DnnEpilogue *epilogue, void *workspace);
 
-    /* C (n_rows, n_cols) = epilogue(A (n_rows, depth) T' + bias), T (n_cols, depth). */
-    void (*gemm_nt)(int epilogue, ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const void *A, ptrdiff_t lda,
-                 const void *const *rows, const void *T, ptrdiff_t ldt, const void *bias, void *C,
-                 ptrdiff_t ldc, void *workspace);
+    /* C (M, N) = epilogue(A (M, K) T' + bias), T (N, K). */
+    void (*gemm_nt)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const DnnMatrix *A, const DnnMatrix *T, const DnnMatrix *C,
+                    const DnnEpilogue *epilogue, void *workspace);
 
-    /* C (n_rows, n_cols) = A' B: columns i0 on of A (n, ..), columns j0 on of B (n, ..). wanted: or NULL. */
-    void (*gemm_tn)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *A, ptrdiff_t lda,
-                     const void *const *rows_a, ptrdiff_t i0, const void *B, ptrdiff_t ldb,
-                     const void *const *rows_b, ptrdiff_t j0, void *C, ptrdiff_t ldc, void *workspace,
-                     const DnnPrefetch *prefetch);
+    /* C (M, N) = A' B over K rows of A (K, M) and B (K, N). prefetch: or NULL. */
+    void (*gemm_tn)(ptrdiff_t K, ptrdiff_t M, ptrdiff_t N, const DnnMatrix *A, const DnnMatrix *B, const DnnMatrix *C,
+                    void *workspace, const DnnPrefetch *prefetch);
 } DnnKernels;
 
 #define DNN_FLOAT32 0

@@ -79,7 +79,8 @@ def losses(plan: _core.Plan, params: np.ndarray, X: np.ndarray, Y: np.ndarray, o
     """Return the log loss (m,), float64, of each of the rows X (m, n_x) with the targets Y (m, n_y)."""
     found = np.empty(len(X))
     X, Y = np.ascontiguousarray(X, np.float64), np.ascontiguousarray(Y, np.float64)
-    _core.losses(plan, params, X, _core.LOSSES[f"log_loss_{output}"].index, (), Y, None, found)
+    loss = _core.LossArgs(_core.LOSSES[f"log_loss_{output}"].index, (), Y)
+    _core.losses(plan, params, X, loss, found)
     return found
 
 
@@ -89,8 +90,8 @@ def update(
     """Apply step number t of an optimizer to parameters (P,) and its state (slots, P), in place."""
     # An update works element by element, so that any plan with this many parameters can be used.
     plan = plan_of(params.size - 1, (1,), ("identity",))
-    kernel = _core.OPTIMIZERS[spec.kernel].index
-    _core.update(plan, params, grad, slots, kernel, spec.hyper, 0.0, rate, t, None)
+    optimizer = _core.OptimizerArgs(_core.OPTIMIZERS[spec.kernel].index, spec.hyper, slots)
+    _core.update(plan, params, grad, optimizer, rate, t)
 
 
 def forward(

@@ -1,0 +1,168 @@
+/* Sums, checks and other loops over elements. Part of one_precision.h. */
+
+static inline double NAME(sum)(ptrdiff_t n, const REAL *x)
+{
+    LANE_SUM(n, (double)x[i]);
+}
+
+static inline double NAME(dot)(ptrdiff_t n, const REAL *x, const REAL *y)
+{
+    LANE_SUM(n, (double)x[i] * (double)y[i]);
+}
+
+static inline double NAME(sum_of_squares)(ptrdiff_t n, const REAL *x, ptrdiff_t step)
+{
+    LANE_SUM(n, (double)x[i * step] * (double)x[i * step]);
+}
+
+/* size with the sign of x; 0 and NaN stay. */
+static inline REAL NAME(signed_step)(REAL x, REAL size)
+{
+    return x > 0 ? size : x < 0 ? -size : x;
+}
+
+static inline double NAME(sum_of_magnitudes)(ptrdiff_t n, const REAL *x, ptrdiff_t step)
+{
+    LANE_SUM(n, (double)NAME(abs_)(x[i * step]));
+}
+
+/* The largest number, NaN passed over (-inf if there is nothing else). */
+static inline REAL NAME(max_)(ptrdiff_t n, const REAL *x)
+{
+    REAL top = -(REAL)INFINITY;
+    ptrdiff_t i = 0;
+    if (n >= LANES) {
+        REAL lane[LANES];
+        for (int l = 0; l < LANES; l++)
+            lane[l] = top;
+        for (; i + LANES <= n; i += LANES) {
+            EACH_LANE
+            for (int l = 0; l < LANES; l++)
+                lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+        }
+        for (int l = 0; l < LANES; l++)
+            top = lane[l] > top ? lane[l] : top;
+    }
+    for (; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    return top;
+}
+
+/* row_sums[r] += sum of row r of X, rows one behind the other. */
+static void NAME(add_row_sums)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *restrict X,
+                               double *restrict row_sums)
+{
+    if (n_cols == 1)
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            row_sums[r] += X[r];
+    else
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            row_sums[r] += NAME(sum)(n_cols, X + r * n_cols);
+}
+
+/* Row r of X times by[r] * unit, which is rounded to REAL once. */
+static void NAME(scale_rows)(ptrdiff_t n_rows, ptrdiff_t n_cols, const double *restrict by, double unit,
+                             REAL *restrict X, ptrdiff_t ldx)
+{
+    if (n_cols == 1 && ldx == 1)
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            X[r] *= (REAL)(by[r] * unit);
+    else
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            for (ptrdiff_t c = 0; c < n_cols; c++)
+                X[r * ldx + c] *= (REAL)(by[r] * unit);
+}
+
+/* out += sums over the rows of X, which are as long as WIDTH or shorter, `times` of them side by side. A width
+ * known to the compiler keeps the lanes in registers. */
+static inline void NAME(add_block_sums)(ptrdiff_t n_rows, ptrdiff_t times, ptrdiff_t n_cols, const REAL *X,
+                                        ptrdiff_t ldx, REAL *restrict out)
+{
+    REAL lane[WIDTH] = {0};
+    const ptrdiff_t whole = n_rows / times, n_rest = n_rows % times;
+    if (times == 1 || ldx == n_cols)
+        for (ptrdiff_t r = 0; r < whole; r++)
+            for (ptrdiff_t c = 0; c < times * n_cols; c++)
+                lane[c] += X[r * times * ldx + c];
+    else
+        for (ptrdiff_t r = 0; r < whole; r++)
+            for (ptrdiff_t t = 0; t < times; t++)
+                for (ptrdiff_t c = 0; c < n_cols; c++)
+                    lane[t * n_cols + c] += X[(r * times + t) * ldx + c];
+    for (ptrdiff_t t = 0; t < n_rest; t++)
+        for (ptrdiff_t c = 0; c < n_cols; c++)
+            lane[t * n_cols + c] += X[(whole * times + t) * ldx + c];
+    for (; times > 1; times -= times / 2)
+        for (ptrdiff_t c = 0; c < times / 2 * n_cols; c++)
+            lane[c] += lane[c + (times - times / 2) * n_cols];
+    for (ptrdiff_t c = 0; c < n_cols; c++)
+        out[c] += lane[c];
+}
+
+/* Blocks of BLOCK_ROWS rows (of short rows, as many times that as fit side by side) are summed by themselves:
+ * the error grows with BLOCK_ROWS + n_rows / BLOCK_ROWS, not with n_rows. */
+static void NAME(column_sums)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, ptrdiff_t ldx, void *out_)
+{
+    const REAL *X = X_;
+    REAL *out = out_;
+    const ptrdiff_t times = n_rows > 0 ? min_(rows_within(WIDTH, n_cols), n_rows) : 1;
+    memset(out, 0, (size_t)n_cols * sizeof *out);
+    for (ptrdiff_t r = 0; r < n_rows; r += times * BLOCK_ROWS) {
+        const ptrdiff_t rows = min_(times * BLOCK_ROWS, n_rows - r);
+        for (ptrdiff_t c = 0; c < n_cols; c += WIDTH) {
+            const REAL *x = X + r * ldx + c;
+            if (n_cols - c >= WIDTH)
+                NAME(add_block_sums)(rows, 1, WIDTH, x, ldx, out + c);
+            else
+                NAME(add_block_sums)(rows, times, n_cols - c, x, ldx, out + c);
+        }
+    }
+}
+
+static int NAME(all_finite)(ptrdiff_t n, const void *x_)
+{
+    const REAL *x = x_;
+    REAL lane[WIDTH] = {0}, sum = 0;
+    ptrdiff_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        for (int l = 0; l < WIDTH; l++)
+            lane[l] += 0 * x[i + l]; /* NaN unless x is finite */
+    for (; i < n; i++)
+        sum += 0 * x[i];
+    for (int l = 0; l < WIDTH; l++)
+        sum += lane[l];
+    return sum == 0;
+}
+
+static double NAME(sum_squares)(ptrdiff_t n, const void *x)
+{
+    return NAME(sum_of_squares)(n, x, 1);
+}
+
+static void NAME(scale)(ptrdiff_t n_rows, ptrdiff_t n_cols, double factor, void *X_, ptrdiff_t ldx)
+{
+    REAL *X = X_;
+    const REAL by = (REAL)factor;
+    if (ldx == n_cols)
+        n_cols *= n_rows, n_rows = 1;
+    for (ptrdiff_t r = 0; r < n_rows; r++)
+        for (ptrdiff_t c = 0; c < n_cols; c++)
+            X[r * ldx + c] *= by;
+}
+
+static void NAME(add)(ptrdiff_t n, const void *x_, const void *y_, void *sum_)
+{
+    const REAL *x = x_, *y = y_;
+    REAL *sum = sum_;
+    IN_PLACE
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum[i] = x[i] + y[i];
+}
+
+static void NAME(average)(ptrdiff_t n, double rate, const void *x_, void *mean_)
+{
+    const REAL *restrict x = x_, by = (REAL)rate;
+    REAL *restrict mean = mean_;
+    for (ptrdiff_t i = 0; i < n; i++)
+        mean[i] += by * (x[i] - mean[i]);
+}

@@ -1,0 +1,400 @@
+# How a plan is computed, part of _core.pyx: a Layout cuts the work into a grid of tiles, chooses the kernels and the kind of
+# step, and gives every buffer its place in one block of memory. It is a function of the shapes, the precision, the
+# instruction set and the BLAS; thresholds are in core/kernels/tuning.h.
+#
+# Which buffer a slot's matrices share. Z: pre-activations, A: what the next layer reads, V: what the slope is computed from,
+# dZ: gradient with respect to Z. "=" means the same memory.
+#
+#     purpose                          Z                    A              V                        dZ
+#     PREDICT                          = A                  two buffers    = A                      none
+#                                                           in turn
+#     CACHE (forward for a caller)     cache block          cache block    = Z or = A (1)           work space
+#     DROPPED (the same in training)   cache block          cache block    as CACHE; cache block    work space
+#                                                                          where units are dropped
+#     TRAIN, hidden layer              = V                  work space     = A, or = dZ (2)         work space
+#     TRAIN, last layer, loss of       = dZ                 = dZ           = dZ                     work space
+#         the logits
+#
+#     (1) = Z where the slope is computed from Z (gelu, silu, mish), = A where it is computed from A (all others)
+#     (2) = dZ where the slope is computed from Z, or where units are dropped: what the slope needs besides A waits there
+#         until dZ takes its place. The loss of the last layer replaces the logits by their gradient in the same way.
+
+
+cdef enum Purpose:
+    PREDICT  # only the last outputs are needed
+    CACHE    # Z and A of every layer are kept, in a block of memory that belongs to the caller
+    DROPPED  # the same in training: A is kept after dropout, and what the slope needs beside it
+    TRAIN    # what a step of training needs
+
+cdef enum StepKind:
+    STEP_TILED          # core/step_tiled.pxi
+    STEP_REPLICATED     # core/step_replicated.pxi
+    STEP_FEATURE_MAJOR  # core/step_feature_major.pxi
+
+cdef enum:
+    N_SHARDS = 2  # parts of a batch in a replicated step
+    LINE = 64     # bytes of a cache line
+
+cdef struct Place:         # of the rows of a slot: bytes from the start of its block, -1: none
+    Py_ssize_t A, Z, dZ, V
+    Py_ssize_t ld          # elements from one row to the next
+
+cdef struct KernelChoice:  # how an operation is computed
+    bint native            # by the kernels of core/kernels; otherwise by BLAS
+    bint inner_product     # forward by gemm_nt, because few outputs would leave most lanes of a vector empty
+    bint grad_transposed   # the gradient as dW' = dZ' A_prev, which is then transposed
+    Py_ssize_t Wt          # place of W' in the work space, -1: none
+
+cdef struct Tile:          # rows i0 .. i1 and columns o0 .. o1 of the weights of an operation
+    int op
+    Py_ssize_t i0, i1, o0, o1
+    double at              # the middle of the tile on a scale of cost from 0 to 1: decides its owner
+
+
+cdef inline Py_ssize_t leading(Py_ssize_t n, int size) noexcept nogil:
+    """Elements from one row to the next, for rows of n elements."""
+    if n < 16:
+        return n  # narrow rows are contiguous: kernels run through several of them at once
+    n = (n * size + LINE - 1) // LINE * LINE // size
+    if n * size % 512 == 0:
+        n += LINE // size  # rows that are a multiple of 512 bytes apart would share few lines of the cache
+    return n
+
+
+cdef class Layout:
+    """The grid of tiles and the places of all buffers, for up to n_rows rows of `size` bytes per element.
+
+    With TRAIN: gather, rows are taken in an order; outputs, the loss is computed from the outputs and not from the logits;
+    gradient, the whole gradient is stored before an update; dropout, units are dropped where the plan says so; called, the
+    loss is a Python function; slots, of the optimizer. sparse: X is sparse (core/sparse.pxi).
+
+    Sums over rows are sums over tiles of rows. A block of rows goes through the layers at once: it is several tiles, because
+    our own kernels give the same bits for any number of rows; with BLAS it is one tile.
+
+    cache_bytes, work, scratch: bytes of the block that a forward pass keeps for its caller, of the work space that members
+    share, and of the scratch memory of each member.
+    """
+
+    cdef Plan plan
+    cdef readonly int size, purpose
+    cdef readonly Py_ssize_t n_rows, tile_rows, block_rows, n_row_tiles, n_weight_tiles, cache_bytes, work, scratch
+    cdef readonly int step_kind
+    cdef readonly int n_columns  # number of first layers whose forward pass members share by columns
+    cdef readonly bint sparse
+    cdef int block_bits          # 2 ** block_bits columns of a sparse X are a block
+    cdef Py_ssize_t n_blocks     # blocks of columns of a sparse X
+    cdef Py_ssize_t widest       # elements of the longest row: of a layer's outputs, or of a dense X
+    cdef bint gather, outputs, dropout
+    cdef Py_ssize_t tile_values, tile_columns
+    cdef const DnnKernels* kernels
+    cdef Place* places
+    cdef Tile* tiles
+    cdef KernelChoice* choices
+    cdef Py_ssize_t grad, partial_grads, row_sums, tile_sums, claims, n_claims  # in the work space
+    cdef Py_ssize_t dA, Y, classes, w, G, transposed, workspace, rows, params, state  # in the scratch
+    cdef Py_ssize_t block_begins, block_next, seen
+
+    def __cinit__(self, Plan plan, int size, Py_ssize_t n_rows, int purpose, bint gather=False,
+                  bint outputs=False, bint gradient=False, bint dropout=False, bint called=False, int slots=0,
+                  bint sparse=False):
+        cdef Py_ssize_t i, n
+        self.sparse = sparse
+        self.widest = 0 if sparse else plan.n_inputs
+        for i in range(plan.n_ops):
+            self.widest = max(self.widest, plan.ops[i].n_out)
+        self.plan, self.size, self.purpose = plan, size, purpose
+        self.n_rows, self.gather, self.outputs = n_rows, gather, outputs
+        self.dropout = dropout or purpose == DROPPED
+        self.kernels = KERNELS[size == 8]
+        self.places = <Place*>calloc(plan.n_ops + 1, sizeof(Place))
+        self.choices = <KernelChoice*>calloc(max(plan.n_ops, 1), sizeof(KernelChoice))
+        if self.places == NULL or self.choices == NULL:
+            raise MemoryError("no memory for the layout")
+        cdef bint native = self.kernels.lanes > 0
+        # Only a tiled step can call a loss once for the whole batch, or read a sparse X
+        self.step_kind = STEP_TILED
+        if purpose == TRAIN and native and not called and not sparse:
+            self.step_kind = self.choose_step()
+        self.tile_values = DNN_TILE_VALUES_LONG if native and (gradient or n_rows >= DNN_TILE_LONG_ROWS) else DNN_TILE_VALUES
+        self.tile_columns = DNN_TILE_COLUMNS
+        if native and self.kernels.lanes * size == 32 and n_rows >= DNN_TILE_LONG_ROWS:
+            self.tile_values, self.tile_columns = DNN_TILE_VALUES_PACKED, 2 * DNN_TILE_COLUMNS
+        self.cut_rows(native)
+        self.count_columns(native)
+        self.cut_columns()
+        self.place_slots()
+
+        n = max(self.tile_values, DNN_SPARSE_TILE_VALUES) if sparse else self.tile_values
+        for i in range(plan.n_ops):
+            self.choose(&self.choices[i], &plan.ops[i], native, i)
+        self.cut_weights()
+        if purpose != PREDICT:
+            if self.step_kind == STEP_FEATURE_MAJOR:
+                n = plan.n_params
+            if self.step_kind == STEP_REPLICATED:
+                n = plan.n_params
+                self.partial_grads = self.take(2 * N_SHARDS * n * size)
+                self.params = self.take_scratch(n * size)
+                self.state = self.take_scratch(slots * n * size)
+            self.G = self.take_scratch((n + self.tile_columns) * size)
+            self.transposed = self.take_scratch(n * size)
+            self.tile_sums = self.take(2 * self.n_weight_tiles * sizeof(double))
+            self.n_claims = self.n_weight_tiles
+            if self.n_columns > 0:
+                self.n_claims += plan.widest // self.kernels.lanes + 1  # and one for the remainder
+            self.claims = self.take(self.n_claims * sizeof(DnnClaim))
+            self.row_sums = self.take(max(self.n_row_tiles, 2 * N_SHARDS) * sizeof(double))
+        self.grad = self.take(plan.n_params * size) if gradient and self.step_kind == STEP_TILED else -1
+        # Products pack gathered rows, and wide ones. A call with few rows should not spend time on finding this memory
+        self.workspace = self.take_scratch(DNN_WORKSPACE_BYTES) if native and self.step_kind != STEP_FEATURE_MAJOR and (
+            gather or (n_rows >= 32 and self.widest * size >= 1024)) else -1
+        self.dA = self.take_scratch(self.block_rows * leading(self.widest, size) * size)
+        self.Y = self.take_scratch(self.tile_rows * plan.n_outputs * size)
+        self.classes = self.take_scratch(self.tile_rows * sizeof(int64_t))
+        self.w = self.take_scratch(self.tile_rows * sizeof(double))
+        self.rows = self.take_scratch(n_rows * sizeof(void*) if gather and not sparse else 0)
+        if sparse and purpose == TRAIN:
+            self.block_begins = self.take_scratch((self.n_blocks + 1) * sizeof(int64_t))
+            self.block_next = self.take_scratch(self.n_blocks * sizeof(int64_t))
+            self.seen = self.take_scratch(1 << self.block_bits)
+
+    cdef StepKind choose_step(self):
+        """The kind of step for a plan, a precision and a number of rows: the sizes alone decide."""
+        cdef Plan plan = self.plan
+        cdef bint tiny = plan.n_outputs == 1 and plan.widest <= DNN_FEATURE_MAJOR_UNITS and self.n_rows >= DNN_FEATURE_MAJOR_ROWS \
+            and self.n_rows * (plan.width + plan.n_ops) * self.size <= DNN_FEATURE_MAJOR_BYTES
+        cdef int i
+        for i in range(plan.n_ops):
+            tiny = tiny and not self.drops(i) and not dnn_activations[plan.ops[i].activation].row_wise
+        if tiny:
+            return STEP_FEATURE_MAJOR
+        if self.n_rows > 1 and plan.n_params < DNN_REPLICATED_PARAMS \
+                and self.n_rows // N_SHARDS * plan.width * self.size <= DNN_REPLICATED_BYTES:
+            return STEP_REPLICATED
+        return STEP_TILED
+
+    cdef void cut_rows(self, bint native):
+        cdef Py_ssize_t n = self.n_rows, tiles
+        if self.step_kind == STEP_FEATURE_MAJOR:
+            self.tile_rows = self.block_rows = n
+        elif self.step_kind == STEP_REPLICATED:
+            self.tile_rows = self.block_rows = (n + N_SHARDS - 1) // N_SHARDS
+        elif native:
+            # Numbers of tiles that can be shared evenly by two, three and four members, with enough rows for a product
+            tiles = (n + 15) // 16
+            tiles = 16 if tiles >= 16 else 12 if tiles >= 12 else 8 if tiles >= 8 else 4 if tiles >= 4 else tiles
+            self.block_rows = 256 if self.purpose == PREDICT else 512
+            self.tile_rows = max(1, min(self.block_rows, (n + tiles - 1) // max(tiles, 1)))
+        else:
+            # A tile's activations should fit a quarter of L2 (a megabyte), with rows enough for products.
+            self.tile_rows = max(64, min(1024, 65536 // self.plan.width // 64 * 64))
+            self.tile_rows = self.block_rows = max(1, min(self.tile_rows, n))
+        self.n_row_tiles = (n + self.tile_rows - 1) // self.tile_rows
+
+    cdef void count_columns(self, bint native):
+        """Count the first layers that have far more weights than a batch has activations: members share these by columns.
+        A share is at least one column of tiles wide, because narrower pieces of rows are fetched slowly."""
+        cdef Plan plan = self.plan
+        cdef const Op* op
+        if self.purpose != TRAIN or not native or self.step_kind != STEP_TILED or self.sparse or plan.dropout:
+            return
+        while self.n_columns < plan.n_ops - 1:
+            op = &plan.ops[self.n_columns]
+            if op.n_out < 2 * self.tile_columns or op.n_in < DNN_COLUMNS_INPUTS * self.n_rows \
+                    or dnn_activations[op.activation].row_wise:
+                return
+            self.n_columns += 1
+
+    cdef void cut_columns(self):
+        """Cut a sparse X into blocks of columns. Their width is a power of two, so that an element's block is a shift."""
+        cdef Py_ssize_t columns = max(1, min(self.plan.ops[0].n_out, self.tile_columns))
+        cdef Py_ssize_t elements = max(DNN_TILE_VALUES_MIN, min(DNN_SPARSE_TILE_VALUES, self.plan.n_params // DNN_TILES))
+        if not self.sparse:
+            return
+        while (2 << self.block_bits) * columns <= elements and 2 << self.block_bits <= DNN_SPARSE_TILE_ROWS:
+            self.block_bits += 1
+        self.n_blocks = ((self.plan.n_inputs - 1) >> self.block_bits) + 1
+
+    cdef void choose(self, KernelChoice* choice, const Op* op, bint native, Py_ssize_t i):
+        """Choose the kernels of an operation, by its shape, the precision and the instruction set."""
+        cdef Py_ssize_t lanes = self.kernels.lanes, vectors = (op.n_out + lanes - 1) // lanes if native else 0
+        cdef bint avx512 = lanes * self.size == 64
+        choice.native = native
+        if self.sparse and i == 0:
+            choice.Wt = -1
+            return
+        # gemm_nt needs W'. In training it comes with the update; a prediction of few rows could not pay for it
+        choice.inner_product = native and op.n_out <= DNN_INNER_PRODUCT_OUTPUTS
+        if native and self.purpose == TRAIN:  # long sums, whose vectors would be a quarter empty (AVX2: a sixth, or a single one)
+            if avx512:
+                choice.inner_product |= op.n_in >= 1024 and vectors <= 2 and 4 * op.n_out <= 3 * vectors * lanes
+            else:
+                choice.inner_product |= op.n_in >= 128 and (vectors == 1 or (vectors <= 4 and 6 * op.n_out <= 5 * vectors * lanes))
+        # The transposed gradient needs fewer vectors, by so many that they pay for transposing the result; or rows of X
+        # fall on the same lines of L1, and are best read in sequence
+        choice.grad_transposed = native and 10 * op.n_out * ((op.n_in + lanes - 1) // lanes) < (8 if avx512 else 9) * op.n_in * vectors
+        choice.grad_transposed |= native and not avx512 and i == 0 and op.n_out < DNN_STREAM_ROWS_MAX and op.n_in * self.size % DNN_L1_ALIAS_BYTES == 0
+        choice.Wt = -1
+        # In training, no gradient is propagated through the first layer
+        if op.n_out == 1 and self.step_kind != STEP_FEATURE_MAJOR:
+            return  # the transpose of a column is the column itself
+        if choice.inner_product or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and self.step_kind != STEP_FEATURE_MAJOR)):
+            choice.Wt = op.n_out * leading(op.n_in + (self.step_kind == STEP_FEATURE_MAJOR), self.size) * self.size
+            choice.Wt = self.take_scratch(choice.Wt) if self.step_kind == STEP_REPLICATED else self.take(choice.Wt)
+
+    def __dealloc__(self):
+        free(self.places)
+        free(self.tiles)
+        free(self.choices)
+
+    cdef Py_ssize_t take(self, Py_ssize_t n_bytes):
+        """Take n_bytes of the work space. A buffer begins on a cache line, and not all buffers on the same set of lines."""
+        cdef Py_ssize_t start = self.work
+        self.work = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
+        return start
+
+    cdef Py_ssize_t take_scratch(self, Py_ssize_t n_bytes):
+        """Take n_bytes of the scratch memory of each member."""
+        cdef Py_ssize_t start = self.scratch
+        self.scratch = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
+        return start
+
+    cdef bint drops(self, int slot):
+        """Whether units of a slot are dropped on the way to the layer that reads it."""
+        return self.dropout and slot < self.plan.n_ops and self.plan.ops[slot].dropout > 0
+
+    cdef void place_slots(self):
+        cdef Plan plan = self.plan
+        cdef Py_ssize_t l
+        cdef Py_ssize_t turn[2]
+        cdef Py_ssize_t n_rows = self.block_rows if self.purpose == PREDICT else self.n_rows
+        cdef Place* place
+        cdef Op* op
+        if self.purpose == PREDICT:
+            for l in range(2):
+                turn[l] = self.take_scratch(n_rows * leading(self.widest, self.size) * self.size)
+        if self.step_kind == STEP_FEATURE_MAJOR:
+            self.place_feature_major()
+            return
+        place = &self.places[0]
+        place.ld = leading(plan.n_inputs, self.size)
+        place.Z = place.dZ = place.V = -1
+        place.A = -1
+        if self.purpose == DROPPED and self.drops(0):
+            place.A = self.take_cached(n_rows * place.ld * self.size)
+        elif self.purpose == TRAIN and not self.sparse and (self.drops(0) or (self.gather and not self.kernels.lanes)):
+            place.A = self.take(n_rows * place.ld * self.size)
+        for l in range(1, plan.n_ops + 1):
+            place, op = &self.places[l], &self.plan.ops[l - 1]
+            place.ld = leading(op.n_out, self.size)
+            self.place_slot(place, l, n_rows * place.ld * self.size, turn[l % 2],
+                            dnn_activations[op.activation].slope_from_z, self.drops(l))
+
+    cdef void place_feature_major(self):
+        """Place slots with examples in columns and a row of ones below A. The last slot has one unit: its single row needs
+        no ones, and is at the same time a column."""
+        cdef Py_ssize_t ld = leading(self.n_rows, self.size), l
+        cdef Plan plan = self.plan
+        for l in range(plan.n_ops):
+            self.place_slot(&self.places[l], l, (self.plan.units(l) + 1) * ld * self.size, 0,
+                            l > 0 and dnn_activations[plan.ops[l - 1].activation].slope_from_z, False)
+            self.places[l].ld = ld
+        self.place_slot(&self.places[plan.n_ops], plan.n_ops, ld * self.size, 0,
+                        dnn_activations[plan.ops[plan.n_ops - 1].activation].slope_from_z, False)
+        self.places[plan.n_ops].ld = 1
+
+    cdef void place_slot(self, Place* place, Py_ssize_t l, Py_ssize_t n_bytes, Py_ssize_t turn,
+                         bint slope_from_z, bint drops):
+        if self.purpose == PREDICT:
+            place.A = place.Z = place.V = turn
+            place.dZ = -1
+            return
+        place.dZ = self.take(n_bytes)
+        if self.purpose == TRAIN:
+            if l == self.plan.n_ops and not self.outputs:
+                place.A = place.Z = place.V = place.dZ  # the loss replaces the logits by their gradient
+            else:
+                place.A = self.take(n_bytes)
+                place.V = place.dZ if slope_from_z or drops else place.A
+                place.Z = place.V
+            return
+        place.Z = self.take_cached(n_bytes)
+        place.A = self.take_cached(n_bytes)
+        if slope_from_z:
+            place.V = place.Z
+        else:
+            place.V = self.take_cached(n_bytes) if self.purpose == DROPPED and drops else place.A
+
+    cdef Py_ssize_t take_cached(self, Py_ssize_t n_bytes):
+        """Take n_bytes of the block that is kept for the caller."""
+        cdef Py_ssize_t start = self.cache_bytes
+        self.cache_bytes = start + (n_bytes + LINE - 1) // LINE * LINE
+        return start
+
+    cdef void cut_weights(self):
+        """Cut weight matrices into tiles whose heights are multiples of 24, which blocks of 4, 6, 8 and 12 rows divide. The
+        tiles are in row order, or in column order where members share a layer by columns."""
+        cdef Py_ssize_t n = 0, first = 0, down, across, i0, o0, rows, columns, t
+        cdef Py_ssize_t values = max(DNN_TILE_VALUES_MIN, min(self.tile_values, self.plan.n_params // DNN_TILES))
+        cdef double cost = 0, of_tile
+        cdef int k, fill
+        cdef Op* op
+        if self.purpose == PREDICT:
+            return
+        for fill in range(2):
+            n = 0
+            for k in range(self.plan.n_ops):
+                op = &self.plan.ops[k]
+                columns = min(op.n_out, self.tile_columns)
+                rows = 1 << self.block_bits if self.sparse and k == 0 else max(24, values // columns // 24 * 24)
+                down, across = (op.n_in + rows - 1) // rows, (op.n_out + columns - 1) // columns
+                for t in range(down * across):
+                    if fill:
+                        i0 = (t % down if k < self.n_columns else t // across) * rows
+                        o0 = (t // down if k < self.n_columns else t % across) * columns
+                        of_tile = DNN_TILE_COST + min(rows, op.n_in - i0) * min(columns, op.n_out - o0)
+                        if i0 == 0:
+                            of_tile += 8 * columns  # db takes as long as some rows of dW
+                        self.tiles[n] = Tile(k, i0, min(i0 + rows, op.n_in), o0, min(o0 + columns, op.n_out),
+                                             cost + of_tile / 2)
+                        cost += of_tile
+                    n += 1
+                # A layer that members share by columns has shares of its own, so that a member owns the same columns
+                if fill and (k < self.n_columns or k == self.plan.n_ops - 1):
+                    for t in range(first, n):
+                        self.tiles[t].at /= cost
+                    first, cost = n, 0
+            if not fill:
+                self.tiles = <Tile*>malloc(max(n, 1) * sizeof(Tile))
+                if self.tiles == NULL:
+                    raise MemoryError("no memory for the layout")
+        self.n_weight_tiles = n
+
+    def place(self, int slot):
+        """Return (offset of Z, offset of A, bytes from row to row) of a slot in the block that is kept for the caller."""
+        if not 1 <= slot <= self.plan.n_ops:
+            raise IndexError(f"slot must be in 1 .. {self.plan.n_ops}, got {slot}")
+        cdef Place* p = &self.places[slot]
+        return p.Z, p.A, p.ld * self.size
+
+
+# ---- data of a sparse X: see core/sparse.pxi ----
+
+cdef struct Csr:            # X by rows
+    const int64_t* indptr   # (n_rows + 1,): where the elements of each row begin
+    const int32_t* indices  # their columns
+    const char* data        # their values
+    double stored_per_row   # average number of elements per row
+
+cdef struct Entries:        # elements of a batch by blocks of columns, in row order within a block; members share them
+    int32_t* columns        # counted from the first column of the block
+    int32_t* rows           # of the batch
+    char* values
+    Py_ssize_t capacity
+
+cdef struct Blocks:         # of columns; scratch of a member
+    int bits                # 2 ** bits columns are a block
+    Py_ssize_t n
+    int64_t* begins         # (n + 1,): where the entries of each block begin
+    int64_t* next           # (n,): where the next entry of each block goes
+    uint8_t* seen           # (2 ** bits,): the rows of a weight tile that a batch has touched

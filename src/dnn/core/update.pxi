@@ -1,0 +1,119 @@
+# The gradient of a weight tile and its update, part of _core.pyx.
+#
+# A tile of dW = A_prev' dZ is summed over all rows of the batch and handed to the optimizer while it is in the cache
+# ("fused"). Where the whole gradient is needed before the first update (clipping by norm, L-BFGS, `backward`) it is written
+# to `grad`, and a second sweep over the tiles updates.
+
+
+cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize_t n, char* dW, Py_ssize_t ld,
+                        char* db, const DnnPrefetch* prefetch) noexcept nogil:
+    """A tile of dW = A_prev' dZ over rows r .. r + n, and db, the sum of the tile's columns of dZ, unless db is NULL."""
+    cdef const Setup* setup = job.setup
+    cdef const Op* op = &setup.ops[tile.op]
+    cdef DnnMatrix A = rows_from(job, job.slots[op.src].A, r), dZ = rows_from(job, job.slots[op.dst].dZ, r), C
+    cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0
+    cdef const char* dZ_tile = <char*>dZ.at + tile.o0 * setup.size
+    A.column, dZ.column = tile.i0, tile.o0
+    if not setup.choices[tile.op].native:
+        blas_gemm(job, dW, ld, True, <char*>A.at + tile.i0 * setup.size, A.ld, dZ_tile, dZ.ld, rows, columns, n)
+    elif not setup.choices[tile.op].grad_transposed:
+        C = matrix(dW, ld)
+        setup.kernels.gemm_tn(n, rows, columns, &A, &dZ, &C, job.scratch.workspace, prefetch)
+    else:  # the lanes of vectors run along the inputs: dW' = dZ' A_prev
+        C = matrix(dW if columns == 1 and ld == 1 else job.scratch.transposed, rows)
+        setup.kernels.gemm_tn(n, columns, rows, &dZ, &A, &C, job.scratch.workspace, prefetch)
+        if C.at != dW:
+            setup.kernels.transpose(columns, rows, C.at, rows, dW, ld)
+    if db != NULL:
+        setup.kernels.column_sums(n, columns, dZ_tile, dZ.ld, db)
+
+
+cdef void update_part(const Job* job, const Op* op, Py_ssize_t at, Py_ssize_t rows, Py_ssize_t columns,
+                      Py_ssize_t ld, const char* G, Py_ssize_t ldg) noexcept nogil:
+    """The optimizer on rows x columns parameters of an operation, from number `at` on, ld apart."""
+    cdef const Setup* setup = job.setup
+    cdef Py_ssize_t r
+    if setup.optimizer.weight_decay > 0 and at < op.b:
+        setup.kernels.scale(rows, columns, 1 - job.rate * setup.optimizer.weight_decay, job.params + at * setup.size, ld)
+    setup.kernels.update(setup.optimizer.index, job.scalars, rows, columns, job.params + at * setup.size, ld, G, ldg,
+                       job.state + at * setup.size, setup.n_params)
+    if job.mean != NULL:
+        for r in range(rows):
+            setup.kernels.average(columns, setup.optimizer.mean_rate, job.params + (at + r * ld) * setup.size,
+                                job.mean + (at + r * ld) * setup.size)
+
+
+cdef inline void add_prefetch(DnnPrefetch* prefetch, const char* at, Py_ssize_t stride, bint transposed) noexcept nogil:
+    prefetch.matrix[prefetch.n] = DnnPrefetchMatrix(at, stride, transposed)
+    prefetch.n += 1
+
+
+cdef void prefetch_tile(const Job* job, const Tile* tile, DnnPrefetch* prefetch) noexcept nogil:
+    """What an update of a tile of weights reads and writes."""
+    cdef const Setup* setup = job.setup
+    cdef const Op* op = &setup.ops[tile.op]
+    cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, ldt = leading(op.n_in, setup.size)
+    cdef bint transposed = setup.choices[tile.op].grad_transposed
+    cdef int k
+    prefetch.n = 0
+    add_prefetch(prefetch, job.params + W * setup.size, op.n_out * setup.size, transposed)
+    for k in range(dnn_optimizers[setup.optimizer.index].n_slots):
+        add_prefetch(prefetch, job.state + (k * setup.n_params + W) * setup.size, op.n_out * setup.size, transposed)
+    if keeps_transposed(job, tile.op):
+        add_prefetch(prefetch, job.Wt[tile.op] + (tile.o0 * ldt + tile.i0) * setup.size, ldt * setup.size, not transposed)
+
+
+cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total) noexcept nogil:
+    """A tile of dW over the n rows of the batch, with the first tile of a column of tiles db; into the gradient
+    where it is wanted whole, else straight into the optimizer while they are in the cache.
+
+    total: what the penalties are divided by; tile_sums[t] becomes the tile's part of the penalty and the sum of its
+    squared gradient, where that is asked for.
+    """
+    cdef const Setup* setup = job.setup
+    cdef const Tile* tile = &setup.tiles[t]
+    cdef const Op* op = &setup.ops[tile.op]
+    cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0, r
+    cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, b = op.b + tile.o0
+    cdef bint fused = setup.grad == NULL
+    cdef char* dW = job.scratch.G if fused else setup.grad + W * setup.size
+    cdef char* db = job.scratch.G + rows * columns * setup.size if fused else setup.grad + b * setup.size
+    cdef Py_ssize_t ld = columns if fused else op.n_out
+    cdef double* sums = setup.tile_sums + 2 * t
+    cdef DnnPrefetch prefetch
+    cdef bint sparse = setup.sparse and tile.op == 0, touched = sparse and only_touched(job)
+    sums[0] = sums[1] = 0
+    if is_frozen(job, tile.op):
+        dW = NULL
+    elif sparse:
+        sparse_gradient(job, tile, n, dW, ld, db, touched)
+    else:
+        if fused:
+            prefetch_tile(job, tile, &prefetch)
+        gradient_part(job, tile, 0, n, dW, ld, db if tile.i0 == 0 else NULL, &prefetch if fused else NULL)
+    if setup.loss.alpha != 0 or setup.loss.l1 != 0:
+        sums[0] = setup.kernels.penalty(rows, columns, job.params + W * setup.size, op.n_out,
+                                      setup.loss.alpha / total, setup.loss.l1 / total, dW, ld)
+    if dW == NULL:
+        return
+    if setup.optimizer.clip_norm > 0:
+        for r in range(rows):
+            sums[1] += setup.kernels.sum_squares(columns, dW + r * ld * setup.size)
+        if tile.i0 == 0:
+            sums[1] += setup.kernels.sum_squares(columns, db)
+    if touched:
+        update_touched(job, tile, dW, ld, db)
+    elif fused:
+        update_tile(job, tile, dW, ld, db)
+
+
+cdef void update_tile(const Job* job, const Tile* tile, const char* dW, Py_ssize_t ld,
+                      const char* db) noexcept nogil:
+    """The optimizer on a tile of W and, with the first of a column of tiles, of b; then W' follows W."""
+    cdef const Op* op = &job.setup.ops[tile.op]
+    cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0
+    update_part(job, op, op.W + tile.i0 * op.n_out + tile.o0, rows, columns, op.n_out, dW, ld)
+    if tile.i0 == 0:
+        update_part(job, op, op.b + tile.o0, 1, columns, columns, db, columns)
+    if job.setup.step_kind != STEP_FEATURE_MAJOR and keeps_transposed(job, tile.op):
+        transpose_part(job, tile.op, tile.i0, tile.i1, tile.o0, tile.o1)
