@@ -1,4 +1,4 @@
-"""Drawings: what is in them, not how they look; that was looked at."""
+"""Drawings have the right contents; their look was checked by eye."""
 
 import xml.etree.ElementTree as ElementTree
 
@@ -40,7 +40,7 @@ def test_values_and_slopes_of_an_example():
     x, y = np.array([1.0, -2.0]), 1
     found = words(net.draw(x, y).svg())
     out, cache = net.forward(x)
-    _, dX = net.backward(cache, [-1 / out[0]])  # of -log out
+    _, dX = net.backward(cache, [-1 / out[0]])  # the gradient of -log(out)
     for value in [*x, *cache.A[0][0], out[0]]:
         assert short(value) in found
     for slope in [*dX, out[0] - 1]:

@@ -1,4 +1,4 @@
-"""check_gradient(explain=True): the pass that it shows, and the slips that it names."""
+"""check_gradient(explain=True) shows the forward and backward pass, and names the likely mistake."""
 
 import numpy as np
 import pytest
@@ -53,27 +53,27 @@ def test_a_right_gradient(capsys):
     assert "Likely mistake" not in text
 
 
-def learners_gradient(net, X, y, slip):
-    """A backward pass as a learner writes it, square throughout, so that every slip runs."""
+def learners_gradient(net, X, y, mistake):
+    """Return the gradient of a learner's backward pass; matrices are square, so that every mistake runs."""
     (W1, W2, W3), (b1, b2, b3) = net.weights, net.biases
     m = len(X)
     A1 = np.tanh(X @ W1 + b1)
     A2 = np.tanh(A1 @ W2 + b2)
     Z3 = A2 @ W3 + b3
-    dZ3 = (np.exp(Z3) / np.exp(Z3).sum(axis=1, keepdims=True) - np.eye(m)[y]) / (1 if slip == "1/m" else m)
-    dA2 = dZ3 * W3.T if slip == "*" else dZ3 @ (W3 if slip == "transposed" else W3.T)
-    dZ2 = dA2 * (1 - (A1 @ W2 + b2 if slip == "Z" else A2) ** 2)
+    dZ3 = (np.exp(Z3) / np.exp(Z3).sum(axis=1, keepdims=True) - np.eye(m)[y]) / (1 if mistake == "1/m" else m)
+    dA2 = dZ3 * W3.T if mistake == "*" else dZ3 @ (W3 if mistake == "transposed" else W3.T)
+    dZ2 = dA2 * (1 - (A1 @ W2 + b2 if mistake == "Z" else A2) ** 2)
     dA1 = dZ2 @ W2.T
-    dZ1 = dA1 if slip == "slope" else dA1 * (1 - A1**2)
-    dW2 = (A1 * dZ2) if slip == "* in dW" else A1.T @ dZ2
-    db1 = np.full(4, dZ1.sum()) if slip == "no axis" else dZ1.sum(axis=1 if slip == "axis" else 0)
+    dZ1 = dA1 if mistake == "slope" else dA1 * (1 - A1**2)
+    dW2 = (A1 * dZ2) if mistake == "* in dW" else A1.T @ dZ2
+    db1 = np.full(4, dZ1.sum()) if mistake == "no axis" else dZ1.sum(axis=1 if mistake == "axis" else 0)
     dW3 = A2.T @ dZ3
-    parts = [X.T @ dZ1, db1, dW2, dZ2.sum(axis=0), dW3.T if slip == "dW.T" else dW3, dZ3.sum(axis=0)]
+    parts = [X.T @ dZ1, db1, dW2, dZ2.sum(axis=0), dW3.T if mistake == "dW.T" else dW3, dZ3.sum(axis=0)]
     return flat(parts)
 
 
 @pytest.mark.parametrize(
-    ("slip", "said"),
+    ("mistake", "said"),
     [
         (
             "1/m",
@@ -88,11 +88,11 @@ def learners_gradient(net, X, y, slip):
         ("dW.T", "dW3 is transposed"),
     ],
 )
-def test_likely_mistakes_are_named(slip, said, capsys):
+def test_likely_mistakes_are_named(mistake, said, capsys):
     net, X, _ = net_and_data((4, 4, 4, 4), n=4)
     y = np.arange(4)
     assert check_gradient(net, X, y, gradient=learners_gradient(net, X, y, ""), explain=True) < 1e-7
-    assert check_gradient(net, X, y, gradient=learners_gradient(net, X, y, slip), explain=True) > 1e-3
+    assert check_gradient(net, X, y, gradient=learners_gradient(net, X, y, mistake), explain=True) > 1e-3
     text = capsys.readouterr().out
     assert said in text.split("Likely mistake:")[1]
 
@@ -123,11 +123,11 @@ def test_a_forgotten_penalty(capsys):
 
 
 def test_every_mistake_gives_another_gradient():
-    """Else the first of two would always be named."""
+    """Of two mistakes with the same gradient only the first would be named."""
     net, X, _ = net_and_data((4, 4, 4, 4), n=4)
     y = np.arange(4)
     passed = Pass.of(net, X, y, HOW | {"alpha": 0.5})
-    gradients = [flat(passed.backward(slip, (2, 3) if slip else ())) for slip in ("", *SLIPS)]
+    gradients = [flat(passed.backward(mistake, (2, 3) if mistake else ())) for mistake in ("", *SLIPS)]
     for i, one in enumerate(gradients):
         for other in gradients[:i]:
             assert np.linalg.norm(one - other) > 1e-6
