@@ -131,7 +131,7 @@ class Chain:
     def activation(self, activation: Activation, where: str) -> None:
         """Append an activation: a name, or an object with a parameter."""
         try:
-            name, _ = activation_of(activation)
+            name, par = activation_of(activation)
         except (TypeError, ValueError) as error:
             refuse(where, str(error))
         if name == "identity":
@@ -140,7 +140,9 @@ class Chain:
         dropped = self._rate and name not in _HOMOGENEOUS
         if last is None or last.activation != "identity" or self._scaling is not None or dropped:
             self._add_diagonal(where, f"the activation {name}")
-        self._layers[-1].activation, self._layers[-1].activation_where = activation, where
+        # An object with the default parameter is written as a name
+        self._layers[-1].activation = name if activation_of(name)[1] == par else activation
+        self._layers[-1].activation_where = where
 
     def dropout(self, rate: Any, where: str) -> None:
         """Append dropout, whose rate is the share that is dropped."""
@@ -149,11 +151,11 @@ class Chain:
 
     def network(self, where: str) -> Network:
         """Return the network: in float64 if one of the weights was, otherwise in float32."""
+        if self._width() is None:
+            refuse(where, "the model must have a dense layer, got none")
         waiting = self._rate or self._scaling is not None
         if waiting or (self._layers and _name(self._layers[-1]) not in OUTPUTS):
             self._add_diagonal(where, "the model")
-        if not self._layers:
-            refuse(where, "the model must have a dense layer")
         for layer in self._layers:
             if _name(layer) == "softmax" and (layer is not self._layers[-1] or len(layer.b) == 1):
                 refuse(layer.activation_where, "softmax must be the last activation, of at least 2 units")
@@ -161,7 +163,7 @@ class Chain:
         most = np.finfo(self.dtype).max
         for layer in self._layers:
             if max(abs(layer.W).max(), abs(layer.b).max()) > most:
-                refuse(layer.where, f"folded parameters must be at most {most:g} in {self.dtype}")
+                refuse(layer.where, f"folded parameters must be at most {most:g} in {self.dtype}, got more")
             spec += [Dropout(layer.rate)] if layer.rate else []
             spec += [Dense(len(layer.b), layer.activation)]
         pairs = [(layer.W, layer.b) for layer in self._layers]
