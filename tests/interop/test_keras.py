@@ -135,11 +135,13 @@ def test_every_activation(keras, number):
 
 def test_float64(keras):
     layers, before = keras.layers, keras.config.floatx()
-    keras.config.set_floatx("float64")  # of the layers, and of the inputs
+    keras.config.set_floatx("float64")  # of inputs
+    keras.config.set_dtype_policy("float64")  # of layers
     try:
         check(chain(keras, layers.BatchNormalization(), layers.Dense(2, "softmax")), "float64")
     finally:
         keras.config.set_floatx(before)
+        keras.config.set_dtype_policy(before)
 
 
 def test_dropout_and_normalization(keras):
