@@ -106,20 +106,12 @@ def draw(seed):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(200))
 def test_random_models(seed):
     model, X, _ = draw(seed)
     est = from_sklearn(model)
     check(est, model, X)
     check_attributes(est, model)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("first", range(100, 300, 50))
-def test_200_random_models(first):
-    for seed in range(first, first + 50):
-        model, X, _ = draw(seed)
-        check(from_sklearn(model), model, X)
 
 
 @pytest.mark.parametrize("kind", KINDS)
