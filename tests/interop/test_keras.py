@@ -3,8 +3,10 @@
 import doctest
 import os
 import re
+from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 
 import dnn
@@ -276,6 +278,12 @@ def test_examples(keras):
     for example in test.examples:
         assert example.options.pop(doctest.SKIP)
     assert doctest.DocTestRunner().run(test) == doctest.TestResults(0, 3)
+
+
+def test_the_page(keras):
+    """The code of the page that needs Keras, which the tests of the pages leave out."""
+    page = (Path(__file__).parents[2] / "docs/guide/other_libraries.md").read_text()
+    pages.run(page.split("\n## Keras\n")[1].replace("```py\n", "```python\n"))
 
 
 # Without Keras: objects that look like its models are enough

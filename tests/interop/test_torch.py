@@ -2,8 +2,10 @@
 
 import doctest
 import re
+from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 
 import dnn
@@ -369,6 +371,13 @@ def test_examples(torch, module):
             assert example.options.pop(doctest.SKIP, False) or "import" in example.source
         assert runner.run(test).failed == 0
     assert runner.tries >= 2
+
+
+def test_the_page(torch):
+    """The code of the page that needs PyTorch, which the tests of the pages leave out."""
+    page = (Path(__file__).parents[2] / "docs/guide/other_libraries.md").read_text()
+    section = page.split("\n## PyTorch\n")[1].split("\n## ")[0]
+    pages.run(section.replace("```py\n", "```python\n"))
 
 
 # Without PyTorch: objects that look like its modules are enough
