@@ -229,27 +229,27 @@ def odd_columns():
     yield "blank", ["1", "", "3"], {}, r"'' in row 1, column 'odd'\S* fill in missing"
     yield "comma", ["1,5", "2", "3"], {}, r"'1,5' in row 0, column 'odd'\S* read the file with decimal=','"
     yield "thousands", ["1,234,567", "2", "3"], {}, "'1,234,567' in row 0.* thousands=','"
-    yield "unit", ["1", "12 kg", "3"], {}, "'12 kg' in row 1, column 'odd'.* take out units"
-    yield "percent", ["1", "12%", "3"], {}, "'12%' in row 1.* take out units"
-    yield "dollars", ["1", "2", "$3.50"], {}, r"'\$3.50' in row 2.* take out units"
+    yield "unit", ["1", "12 kg", "3"], {}, "'12 kg' in row 1, column 'odd'.* remove units"
+    yield "percent", ["1", "12%", "3"], {}, "'12%' in row 1.* remove units"
+    yield "dollars", ["1", "2", "$3.50"], {}, r"'\$3.50' in row 2.* remove units"
     yield "words", ["red", "green", "red"], {}, "'red' in row 0, column 'odd'.* categories .*get_dummies"
-    yield "yes", ["yes", "no", "yes"], {}, "'yes' in row 0.* yes and no into 1 and 0"
+    yield "yes", ["yes", "no", "yes"], {}, "'yes' in row 0.* yes and no to 1 and 0"
     yield (
         "date as text",
         ["2024-01-31", "2024-02-01", "x"],
         {},
-        "'2024-01-31' in row 0.* turn times into numbers",
+        "'2024-01-31' in row 0.* convert times to numbers",
     )
-    yield "times", [day] * 3, {}, "column 'odd'.* turn times into numbers"
-    yield "dates", [day.date()] * 3, {}, "column 'odd'.* turn times into numbers"
-    yield "durations", [datetime.timedelta(1)] * 3, {}, "column 'odd'.* turn times into numbers"
+    yield "times", [day] * 3, {}, "column 'odd'.* convert times to numbers"
+    yield "dates", [day.date()] * 3, {}, "column 'odd'.* convert times to numbers"
+    yield "durations", [datetime.timedelta(1)] * 3, {}, "column 'odd'.* convert times to numbers"
     yield "lists", [[1, 2], [3], [4]], {}, "row 0, column 'odd'.* each must be one number"
     yield "category", ["a", "b", "a"], {"dtype": "category"}, "'a' in row 0, column 'odd'.* categories"
     yield "complex", [1j, 2, 3], {"dtype": complex}, "1j in row 0, column 'odd'.* imaginary part"
     pd = pytest.importorskip("pandas")
     yield "pd.NA", [1, pd.NA, 3], {}, "<NA> in row 1, column 'odd'.* fill in missing"
-    yield "zone", [pd.Timestamp("2024-01-01", tz="UTC")] * 3, {}, "column 'odd'.* turn times into numbers"
-    yield "period", [pd.Period("2024-01", "M")] * 3, {}, "column 'odd'.* turn times into numbers"
+    yield "zone", [pd.Timestamp("2024-01-01", tz="UTC")] * 3, {}, "column 'odd'.* convert times to numbers"
+    yield "period", [pd.Period("2024-01", "M")] * 3, {}, "column 'odd'.* convert times to numbers"
 
 
 @pytest.mark.parametrize("case", list(odd_columns()), ids=lambda case: case[0])
@@ -299,18 +299,18 @@ def test_missing_values_of_a_table(kind):
         ([[1, 2, 3], 4], "row 0 has 3 values, row 1 has a single value"),
         ([[1, "?", 3], [4, 5, 6]], r"'\?' in row 0, column 1: fill in missing"),
         ([[1, 2, 3], [4, 5, "1,5"]], "'1,5' in row 1, column 2: read the file with decimal"),
-        (np.array([[1, 2, 3], [4, "x", 6]], dtype=object), "'x' in row 1, column 1: turn categories"),
-        (np.array([["1", "2", "3"], ["4", "x", "6"]]), "'x' in row 1, column 1: turn categories"),
+        (np.array([[1, 2, 3], [4, "x", 6]], dtype=object), "'x' in row 1, column 1: convert categories"),
+        (np.array([["1", "2", "3"], ["4", "x", "6"]]), "'x' in row 1, column 1: convert categories"),
         (np.array([["1", "2", "3"]]), "'1' in row 0, column 0: convert text to numbers"),
         (np.array([[1, 2, 3], [4, None, {}]], dtype=object), "a dict in row 1, column 2"),
-        ([[datetime.date(2024, 1, 1), 2, 3]], "2024-01-01 in row 0, column 0: turn times"),
-        (np.array([["2024-01-01"] * 3], "M8[D]"), "turn times into numbers"),
+        ([[datetime.date(2024, 1, 1), 2, 3]], "2024-01-01 in row 0, column 0: convert times"),
+        (np.array([["2024-01-01"] * 3], "M8[D]"), "convert times to numbers"),
         (np.ones((2, 3)) * 1j, "0?1j in row 0, column 0: give the real and the imaginary part"),
-        ({"a": [1]}, "a dict, which is no table"),
-        ({1, 2}, "a set, which is no table"),
-        ("file.csv", "'file.csv', which is no table"),
+        ({"a": [1]}, "a dict, which is not a table"),
+        ({1, 2}, "a set, which is not a table"),
+        ("file.csv", "'file.csv', which is not a table"),
         (None, "X must be an array, got None"),
-        (object(), "which is no table"),
+        (object(), "which is not a table"),
     ],
     ids=lambda value: re.sub(r" at 0x.*", "", repr(value)[:30]) if not isinstance(value, str) else None,
 )

@@ -133,7 +133,7 @@ def test_wrong_dropout_arguments():
     X, _ = small_examples()
     for call, message in (
         (lambda: small_network(dropout=1.0), "dropout must be finite and at least 0 and below 1, got 1.0"),
-        (lambda: small_network(dropout=[0.1, 0.2]), "one rate, or 3, of the inputs and of 2 hidden"),
+        (lambda: small_network(dropout=[0.1, 0.2]), "one rate, or 3, for the inputs and for 2 hidden"),
         (lambda: Network(3, [dnn.Dense(2), dnn.Dropout(0.5)]), "Dropout must be followed by a Dense"),
         (lambda: small_network().forward(X, masks=[None] * 3), "masks must come with training=True"),
         (

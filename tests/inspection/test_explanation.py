@@ -49,8 +49,8 @@ def test_a_right_gradient(capsys):
     text = capsys.readouterr().out
     for formula in ("Z1 = X @ W1 + b1", "A2 = softmax(Z2)", "dW2 = A1.T @ dZ2", "dZ1 = dA1 * tanh'(Z1)"):
         assert formula in text
-    assert "(6, 4) @ (4, 5) + (5,)" in text and text.rstrip().endswith(": right.")
-    assert "Likely slip" not in text
+    assert "(6, 4) @ (4, 5) + (5,)" in text and text.rstrip().endswith(": correct.")
+    assert "Likely mistake" not in text
 
 
 def learners_gradient(net, X, y, slip):
@@ -75,11 +75,14 @@ def learners_gradient(net, X, y, slip):
 @pytest.mark.parametrize(
     ("slip", "said"),
     [
-        ("1/m", "the 1/m is missing: it is a sum over the examples, and should be their mean, in every"),
-        ("*", "* where @ belongs: dA2 = dZ3 @ W3.T"),
-        ("transposed", "a transposed operand: dA2 = dZ3 @ W3.T, and not @ W3"),
-        ("Z", "the slope takes Z for A: with tanh it is 1 - A2**2"),
-        ("slope", "the slope is missing: dZ1 = dA1 * g'(Z1), and not dA1"),
+        (
+            "1/m",
+            "the 1/m is missing: the gradient is a sum over the examples, and should be their mean, in every",
+        ),
+        ("*", "* instead of @: dA2 = dZ3 @ W3.T"),
+        ("transposed", "a transpose is missing: dA2 = dZ3 @ W3.T, not @ W3"),
+        ("Z", "the slope has Z instead of A: for tanh it is 1 - A2**2"),
+        ("slope", "the slope is missing: dZ1 = dA1 * g'(Z1), not dA1"),
         ("no axis", "the sum in db1 has no axis"),
         ("axis", "db1 is summed over the wrong axis"),
         ("dW.T", "dW3 is transposed"),
@@ -91,7 +94,7 @@ def test_likely_mistakes_are_named(slip, said, capsys):
     assert check_gradient(net, X, y, gradient=learners_gradient(net, X, y, ""), explain=True) < 1e-7
     assert check_gradient(net, X, y, gradient=learners_gradient(net, X, y, slip), explain=True) > 1e-3
     text = capsys.readouterr().out
-    assert said in text.split("Likely slip:")[1]
+    assert said in text.split("Likely mistake:")[1]
 
 
 def test_factors_signs_and_unexplained_gradients(capsys):
@@ -102,14 +105,14 @@ def test_factors_signs_and_unexplained_gradients(capsys):
     wrong[25:40] *= 2  # dW2
     check_gradient(net, X, y, gradient=wrong, explain=True)
     text = capsys.readouterr().out
-    assert "dW2: a factor of 2 too much" in text and "db1: the sign is wrong" in text
-    assert "dW1" not in text.split("look closer." if "look closer." in text else ": off.")[1]
+    assert "dW2: too large by a factor of 2" in text and "db1: the sign is wrong" in text
+    assert "dW1" not in text.split("doubtful." if "doubtful." in text else ": wrong.")[1]
     wrong = gradient.copy()
     wrong[3] += 1.0
     check_gradient(net, X, y, gradient=wrong, explain=True)
     text = capsys.readouterr().out
-    assert "dW1 is off" in text and "most in [0, 3]" in text
-    assert "dW1: none of the slips known here gives this" in text
+    assert "dW1 differs by" in text and "most at [0, 3]" in text
+    assert "dW1: none of the known mistakes gives this" in text
 
 
 def test_a_forgotten_penalty(capsys):

@@ -39,7 +39,7 @@ def test_first_steps_run(section, capsys):
     if section == "practitioner":
         assert float(printed.split("accuracy: ")[1]) > 0.9
     elif section == "learner":
-        assert "cost" in printed and printed.rstrip().endswith(": right.")
+        assert "cost" in printed and printed.rstrip().endswith(": correct.")
 
 
 def test_the_course_page_runs():
