@@ -10,13 +10,13 @@ from ._checks import check_integer
 MOST = 64  # members of a team, at most
 
 
-def asked(n_threads: Any) -> int:
+def check_n_threads(n_threads: Any) -> int:
     """Return the validated n_threads of a caller: 1 .. 64, or 0 for "auto".
 
     Examples
     --------
     >>> from dnn import _threads
-    >>> _threads.asked(2), _threads.asked("auto")
+    >>> _threads.check_n_threads(2), _threads.check_n_threads("auto")
     (2, 0)
     """
     if isinstance(n_threads, str) and n_threads == "auto":

@@ -247,7 +247,7 @@ class Network:
         >>> Network([3, 2], random_state=0)([[1, 2, 3]]).shape
         (1, 2)
         """
-        return self._predictor.answer(X) if out is None else self._predictor.into(X, out)
+        return self._predictor.predict(X) if out is None else self._predictor.write(X, out)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the outputs (N, O) for the rows of X (N, I): the same as ``net(X)``, never labels."""
@@ -553,7 +553,7 @@ class Network:
         problem = Problem(
             self._plan, self._params, rows, targets, weights, spec,
             checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
-            threads.asked(n_threads))  # fmt: skip
+            threads.check_n_threads(n_threads))  # fmt: skip
         options = FitOptions(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
             min_delta=min_delta, max_seconds=max_seconds, shuffle=shuffle, order=order, record=record,

@@ -49,7 +49,7 @@ def train(
 
 
 class _Run:
-    """A training in progress: what a chunk leaves to the next one."""
+    """A training in progress: everything that one chunk leaves for the next."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class _Run:
         self.epochs_ahead = max(1, ORDER_AHEAD // n)
         self.n_steps = options.epochs * self.steps_per_epoch
         self.n_done = 0  # steps
-        self.first_step = optimizer.n_steps  # where the schedule goes on
+        self.first_step = optimizer.n_steps  # where the schedule continues
 
         self.average = RunningAverage(problem.params, options.ema)
         self.trainer = trainer_for(problem, optimizer, options, self.batch, self.average, frozen_of(net))
@@ -84,14 +84,14 @@ class _Run:
         self.history = History(problem.loss.name)
         self.costs = np.zeros(0)  # of the epoch in progress
         self.recent = deque[float](maxlen=RECENT)  # costs
-        self.pauses = bool(  # after each epoch, so that somebody can look at it
+        self.pauses = bool(  # after each epoch
             options.validate or options.callbacks or options.progress or optimizer.schedule.watches
         )
         self.began = time.perf_counter()
         self.epoch_end = EpochEnd(net, options, self.history)
 
     def chunk(self) -> None:
-        """Do the steps of a chunk, record them, and do what the end of an epoch asks for."""
+        """Do the steps of a chunk, record them, and do the work at the end of an epoch."""
         epoch, first = divmod(self.n_done, self.steps_per_epoch)
         n_steps = self._steps_until_pause(first)
         costs = self._steps(epoch, first, n_steps)

@@ -1,4 +1,4 @@
-"""How long and how a training goes on."""
+"""The options of a training."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def callbacks_of(callbacks: Any) -> tuple[Callback, ...]:
 
 @dataclass
 class FitOptions:
-    """How long and how a training goes on. It is checked when it is made.
+    """The options of a training, checked when they are made.
 
-    The options and their defaults are those of `Network.fit`, except for those that follow.
+    The options and their defaults are those of `Network.fit`, except for the following ones.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ class FitOptions:
     stopping : StoppingRule or None
         A further rule that may end the training.
     first_order : ndarray (N,) or None
-        The order of the first epoch, where ``order(0)`` has been asked for already.
+        The order of the first epoch, if ``order(0)`` has been called already.
     chunk : float
-        Flops of a chunk: a training of any other gives the same bits, which the tests hold.
+        Flops per call of the core. Any other value gives the same bits.
     two_sweeps : bool or None
-        Whether a step updates the weights in a second sweep; None: where it must.
+        Whether a step updates the weights in a second sweep; None: only where it must.
     """
 
     epochs: int = 20
@@ -93,11 +93,11 @@ class FitOptions:
 
     @property
     def gathers(self) -> bool:
-        """Whether the rows of a batch are gathered by their numbers, not read as they stand."""
+        """Whether the rows of a batch are gathered by their row numbers, not read in their order."""
         return self.order is not None or (self.shuffle and self.batch_size is not None)
 
     def progress_bar(self) -> Any:
-        """Return a progress bar over the epochs, or None where none is asked for."""
+        """Return a progress bar over the epochs, or None with ``progress=False``."""
         return _progress_bar_type()(total=self.epochs, unit="epoch") if self.progress else None
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class EpochOrders:
-    """The order of the rows in each epoch, drawn when an epoch is first asked for."""
+    """The order of the rows in each epoch, drawn when it is first needed."""
 
     def __init__(self, n: int, rng: checks.Random, options: FitOptions) -> None:
         self.n = n
@@ -41,7 +41,7 @@ class EpochOrders:
     def _draw(self, epoch: int, rows: np.ndarray) -> None:
         """Write the order of an epoch to rows (N,), which hold 0 .. N - 1."""
         if self.order is None:
-            self.rng.shuffle(rows)  # the same as a permutation that is drawn
+            self.rng.shuffle(rows)  # gives the same order as rng.permutation
         elif epoch == 0 and self.first_order is not None:
             rows[:] = self.first_order
         else:

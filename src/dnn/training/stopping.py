@@ -20,7 +20,7 @@ class StoppingRule(Protocol):
     """A rule on the epochs that have ended; it may end the training and set learning rates."""
 
     def begin(self, history: History) -> None:
-        """Begin a training, whose network is locked from now on and whose history this is."""
+        """Begin a training, whose history this is; the network is locked until it ends."""
 
     def epochs_until_check(self) -> int | None:
         """Return after how many epochs, 1 or more, it must look at the history; None: after any number."""
@@ -33,15 +33,15 @@ class StoppingRule(Protocol):
 
 
 class EpochEnd:
-    """What is done at the end of an epoch: validation, the best weights, patience, callbacks, the bar."""
+    """The work at the end of an epoch: validation, the best weights, patience, callbacks, progress bar."""
 
     def __init__(self, net: Network, options: FitOptions, history: History) -> None:
         self.net = net
         self.options = options
         self.history = history
         self.best: np.ndarray | None = None
-        self.lowest = self.mark = math.inf  # val_loss of the best; the last that fell by min_delta
-        self.stale = 0  # epochs since then
+        self.lowest = self.mark = math.inf  # the best val_loss; the last that fell by min_delta
+        self.n_stale = 0  # epochs since then
         if options.stopping is not None:
             options.stopping.begin(history)
         self.bar = options.progress_bar()
@@ -62,10 +62,10 @@ class EpochEnd:
             history.best_epoch, self.best = len(history.val_loss) - 1, self.net.params.copy()
             self.lowest = val_loss
         if math.isfinite(val_loss) and val_loss < self.mark - options.min_delta:
-            self.mark, self.stale = val_loss, 0
+            self.mark, self.n_stale = val_loss, 0
         elif self.mark < math.inf:
-            self.stale += 1
-        if options.patience is not None and self.stale >= options.patience:
+            self.n_stale += 1
+        if options.patience is not None and self.n_stale >= options.patience:
             history.stopped_by = "patience"
 
     def notify(self) -> None:
@@ -91,7 +91,7 @@ class EpochEnd:
             self.bar.close()
 
     def warn(self, problem: Problem, n_steps: int, costs: list[float]) -> None:
-        """Warn of a training that has ended and got nowhere, at the line that called `Network.fit`."""
+        """Warn of a training that has ended without progress, at the line that called `Network.fit`."""
         if self.options.stopping is not None:
             return  # a rule gives its own warnings
         if self.history.val_loss and self.best is None:
