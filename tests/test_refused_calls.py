@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import dnn
 from dnn import MLPClassifier, MLPRegressor, Network
 
+pytestmark = pytest.mark.long  # the same on every Python
 rng = np.random.default_rng(0)
 X = rng.normal(size=(30, 4))
 Y = {MLPClassifier: np.repeat(["cat", "dog"], 15), MLPRegressor: X[:, 0] * 2}

@@ -12,6 +12,7 @@ import pytest
 
 from dnn import cli, demos
 
+pytestmark = pytest.mark.long  # the same on every Python
 SOURCE = Path(demos.__file__).parent
 
 

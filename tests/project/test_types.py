@@ -79,6 +79,7 @@ def test_user_code_passes_strict_checks(strict):
     assert "Success: no issues found in 1 source file" in said, said
 
 
+@pytest.mark.long
 def test_wrong_user_code_is_noticed(strict):
     """This shows that mypy sees the types of dnn."""
     said = strict(WRONG)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reference
 
+pytestmark = pytest.mark.long  # the same on every Python
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "src" / "dnn" / "core" / "kernels"
 # A function of the new activation for Python: the last row of the table, in double precision.
