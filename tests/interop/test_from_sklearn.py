@@ -225,6 +225,27 @@ def test_weights_that_were_assigned():
         from_sklearn(model)
 
 
+def test_layers_of_other_sizes_that_were_assigned():
+    """The state of the optimizer does not belong to them, so that training starts with a fresh state."""
+    model, X, y = fitted("one target")
+    model.coefs_[0], model.coefs_[1] = np.ones((4, 2)) / 4, np.ones((2, 5)) / 5
+    model.intercepts_[0] = np.zeros(2)
+    est = from_sklearn(model)
+    check(est, model, X)
+    est.set_params(hidden_layer_sizes=(2, 5)).partial_fit(X, y)
+    own = dnn.MLPRegressor(hidden_layer_sizes=(2, 5), random_state=0)
+    own.coefs_, own.intercepts_ = list(model.coefs_), list(model.intercepts_)
+    own.n_features_in_ = 4
+    np.testing.assert_allclose(own.partial_fit(X, y).predict(X), est.predict(X), rtol=1e-12)
+
+
+def test_another_solver_than_that_of_the_training():
+    model, X, y = fitted("binary", solver="adam")
+    est = from_sklearn(model.set_params(solver="sgd"))
+    check(est, model, X)
+    assert est.partial_fit(X, y).t_ == model.t_ + len(X)
+
+
 def test_a_subclass_is_read():
     class Mine(sklearn.neural_network.MLPRegressor):
         pass

@@ -86,14 +86,16 @@ def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
 
 def _take_optimizer(est: MLPClassifier | MLPRegressor, optimizer: Any) -> None:
     """Give an estimator the state of scikit-learn's optimizer; without one it starts afresh."""
-    if optimizer is None or est.solver not in ("sgd", "adam"):
-        return
     net = est.network_
+    names = {"adam": ("ms", "vs"), "sgd": ("velocities",)}.get(est.solver, ())
+    slots = [getattr(optimizer, name, ()) for name in names]
+    shapes = [array.shape for array in (*net.weights, *net.biases)]
+    if not slots or any([array.shape for array in arrays] != shapes for arrays in slots):
+        return  # "lbfgs", or solver, coefs_ or intercepts_ were assigned to after the training
     est._optimizer = est._portable_optimizer().on(net)
     state = est._optimizer.state
     assert state is not None and isinstance(est._optimizer.spec.rate, SklearnLearningRate)
     n = len(net.layers)
-    slots = (optimizer.ms, optimizer.vs) if est.solver == "adam" else (optimizer.velocities,)
     for slot, arrays in zip(state.slots, slots, strict=False):  # without momentum there is no slot
         pairs = zip(arrays[:n], arrays[n:], strict=True)
         slot[:] = np.concatenate([array.ravel() for pair in pairs for array in pair])
