@@ -156,6 +156,8 @@ def test_warm_start_continues(kind, options):
     own = quietly(getattr(dnn, type(model).__name__)(**parameters), X, y)
     est = from_sklearn(model)
     check(own, model, X)
+    if options == LBFGS:  # for which scikit-learn has no best_loss_
+        assert est.best_loss_ == pytest.approx(own.best_loss_, rel=1e-9)
     for each in (own, est):
         quietly(each, X, y)
     np.testing.assert_allclose(outputs(est, X), outputs(own, X), rtol=0, atol=1e-9)

@@ -69,7 +69,7 @@ def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
         several = model.out_activation_ == "logistic" and model.n_outputs_ > 1
         each = np.array([[0], [1]]).repeat(len(model.classes_), axis=1)
         est._labels = Labels(each if several else model.classes_)
-        est.classes_ = est._labels.classes = model.classes_.copy()
+        est.classes_ = est._labels.classes
     est.coefs_, est.intercepts_ = list(model.coefs_), list(model.intercepts_)
     est._current_network()  # copies the arrays, and refuses what is not a chain of layers
     stopping = bool(model.early_stopping) and model.solver != "lbfgs"
