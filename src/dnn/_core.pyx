@@ -22,10 +22,10 @@ barrier instead of two. The feature-major step is for tiny networks: one member 
 sparse X is read by tiled steps only; its first layer is a sparse product (`core/sparse.pxi`).
 
 **The arithmetic** is in C, in `core/kernels`, compiled once per instruction set and precision. Matrix products are in
-gemm_nn.h, gemm_nt.h and gemm_tn.h; the baseline instruction set has none of its own and uses BLAS. The .pxi files only decide
-addresses and order. Code marked `nogil` allocates nothing and touches no Python object, except where it takes the GIL to run
-signal handlers or a custom loss. The callers (`network.py`, `training/`) validate arguments; the core checks only what memory
-safety depends on.
+gemm_nn.h, gemm_nt.h and gemm_tn.h; the baseline instruction set has none of its own and uses BLAS. The .pxi files only
+decide addresses and order. Code marked `nogil` allocates nothing and touches no Python object, except where it takes
+the GIL to run signal handlers or a custom loss. The callers (`network.py`, `training/`) validate arguments; the core
+checks only what memory safety depends on.
 
 **The same bits.** The grid is a function of the shapes, the precision, the instruction set and the BLAS. Sums over tiles are
 added in the order of the tiles. Therefore neither the number of threads, nor which member computes a tile, nor where a

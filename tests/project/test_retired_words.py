@@ -89,8 +89,6 @@ PHRASES = {
 }
 # "as many as there are" is ordinary English.
 ORDINARY = r"(?! (?:is|are|was|were)\b)"
-# Phrases that still occur in the sources of the core, which are searched for all others.
-CORE_STILL_HAS = {"as a core that others use as well", "nobody asked", "theirs", "what is wanted"}
 
 
 def pattern_of(word):
@@ -108,12 +106,11 @@ STANDARD = NAMES | CLASSES | CODE | PHRASES
 PATTERNS = {word: pattern_of(word) for word in STANDARD}
 
 
-def retired(text, ignored=()):
+def retired(text):
     """The retired words of a text: (number of the line, word, standard)."""
     found = [
         (text.count("\n", 0, match.start()) + 1, word, STANDARD[word])
         for word, pattern in PATTERNS.items()
-        if word not in ignored
         for match in pattern.finditer(text)
     ]
     return sorted(found)
@@ -135,15 +132,12 @@ def searched():
 def test_no_retired_word_comes_back():
     if not (ROOT / "src").is_dir():
         pytest.skip("needs the sources beside the tests")
-    package = ROOT / "src" / "dnn"
-    core = {package / "_core.pyx", *(package / "core").rglob("*")}
     found = []
     for path in searched():
-        ignored = CORE_STILL_HAS if path in core else ()
         name = path.relative_to(ROOT)
         found += [
             f"{name}:{line}: {word!r} is retired, write: {standard}"
-            for line, word, standard in retired(path.read_text(encoding="utf-8"), ignored)
+            for line, word, standard in retired(path.read_text(encoding="utf-8"))
         ]
     assert not found, "\n".join(found)
 

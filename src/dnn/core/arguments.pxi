@@ -118,8 +118,8 @@ LossArgs = namedtuple(
     defaults=(None, None, None, None, 0.0, 0.0, 0.0))
 
 # The optimizer: its index in the table, its hyper-parameters (see dnn_scalars), its state (n_slots, P), which is updated in
-# place, mean (P,), to which the running average of the parameters is written, and frozen (n_ops,) uint8, not 0 for layers that
-# are not updated.
+# place, mean (P,), to which the running average of the parameters is written, and frozen (n_ops,) uint8, not 0 for
+# layers that are not updated.
 OptimizerArgs = namedtuple(
     "OptimizerArgs", "index hyper state weight_decay clip_norm mean mean_rate frozen",
     defaults=(0.0, 0.0, None, 0.0, None))

@@ -1,5 +1,6 @@
 # The backward pass over rows, part of _core.pyx: from dZ of the last layer to dZ of the first, with W' as the right-hand
-# matrix of each product. W' is a copy that every update of W updates too: reading W itself by columns is several times slower.
+# matrix of each product. W' is a copy that every update of W updates too: reading W itself by columns is several times
+# slower.
 
 
 cdef void slope_tile(const Job* job, const Op* op, Py_ssize_t r, Py_ssize_t n, const char* dA,
@@ -35,8 +36,8 @@ cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
         op = &setup.ops[i]
         src = &job.slots[op.src]
         dZ = rows_from(job, job.slots[op.dst].dZ, r)
-        # An epilogue of the product applies the slope of relu, unless dropout comes in between, or writing dZ would overwrite
-        # the matrix that the slope is computed from
+        # An epilogue of the product applies the slope of relu, unless dropout comes in between, or writing dZ would
+        # overwrite the matrix that the slope is computed from
         fused = setup.choices[i].native and op.src > 0 and setup.ops[op.src - 1].activation == RELU \
             and not drops(job, op.src) and src.V.at != src.dZ.at
         if fused:
@@ -62,8 +63,8 @@ cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline bint keeps_transposed(const Job* job, int i) noexcept nogil:
-    """Return whether a layer has W' beside W, because gradients are propagated through it, or because gemm_nt computes it. The
-    transpose of a single column is the column itself, see `bind_transposed`."""
+    """Return whether a layer has W' beside W, because gradients are propagated through it, or because gemm_nt computes
+    it. The transpose of a single column is the column itself, see `bind_transposed`."""
     cdef const KernelChoice* choice = &job.setup.choices[i]
     return job.setup.ops[i].n_out > 1 and (choice.inner_product or (choice.Wt >= 0 and i >= lowest(job)))
 
@@ -80,7 +81,8 @@ cdef void transpose_part(const Job* job, int i, Py_ssize_t i0, Py_ssize_t i1, Py
 
 cdef void derive(const Job* job) noexcept nogil:
     """Compute again everything that is derived from the parameters, which Python code may have written since the last call:
-    W' of every layer that needs it, and the copies of the parameters. Within a call, updates change all of these together."""
+    W' of every layer that needs it, and the copies of the parameters. Within a call, updates change all of these
+    together."""
     cdef const Setup* setup = job.setup
     cdef int i
     cdef Py_ssize_t n, slots = dnn_optimizers[setup.optimizer.index].n_slots

@@ -140,8 +140,8 @@ cdef void forward_block(Job* job, int first, Py_ssize_t r, Py_ssize_t n) noexcep
 
 cdef double loss_tile(const Job* job, Py_ssize_t r, Py_ssize_t n, double scale, bint gradient,
                       double* losses) noexcept nogil:
-    """Return the sum of the weighted losses of rows r .. r + n; with `gradient`, also write dZ of the last layer, times scale.
-    losses (n,): NULL, or the unweighted loss of each row is written there."""
+    """Return the sum of the weighted losses of rows r .. r + n; with `gradient`, also write dZ of the last layer, times
+    scale. losses (n,): NULL, or the unweighted loss of each row is written there."""
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[setup.n_ops - 1]
     cdef Slot* out = &job.slots[op.dst]

@@ -12,8 +12,8 @@ def aligned_bytes(Py_ssize_t n_bytes):
 
 
 def zeros(shape, dtype):
-    """Return an array of zeros that begins on a cache line. NumPy's large arrays begin 16 bytes after the start of a line, so
-    that each vector of weights crosses two lines: an epoch of 784-512-512-10 took an eighth longer (AVX2)."""
+    """Return an array of zeros that begins on a cache line. NumPy's large arrays begin 16 bytes after the start of a
+    line, so that each vector of weights crosses two lines: an epoch of 784-512-512-10 took an eighth longer (AVX2)."""
     dtype = np.dtype(dtype)
     cdef Py_ssize_t n_bytes = dtype.itemsize
     for n in shape:
@@ -24,8 +24,8 @@ def zeros(shape, dtype):
 
 
 def update(Plan plan, params, grad, optimizer, double rate, int64_t step):
-    """Perform update number `step` (1, 2, ...) of params (P,) with the gradient grad (P,), in place. optimizer: OptimizerArgs,
-    whose clipping and running average are not used here."""
+    """Perform update number `step` (1, 2, ...) of params (P,) with the gradient grad (P,), in place. optimizer:
+    OptimizerArgs, whose clipping and running average are not used here."""
     cdef ArrayRef p = ArrayRef(params, b"fd", True), g, s, f
     cdef bytes format = b"f" if p.size == 4 else b"d"
     cdef Job job
@@ -154,7 +154,8 @@ cdef void columns_forward(const Job* job, int activation, Py_ssize_t n, Py_ssize
 
 
 def elementwise(name, x, out):
-    """Write f(x) (n,) to out (n,), where f is a name in FUNCTIONS. Subnormal values stay subnormal here, unlike in networks."""
+    """Write f(x) (n,) to out (n,), where f is a name in FUNCTIONS. Subnormal values stay subnormal here, unlike in
+    networks."""
     cdef ArrayRef source = ArrayRef(x, b"fd")
     cdef ArrayRef target = bind(out, source.n_rows, 1, b"f" if source.size == 4 else b"d", True)
     KERNELS[source.size == 8].map(FUNCTIONS[name], source.n_rows, source.at, target.at)

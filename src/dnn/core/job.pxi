@@ -68,11 +68,11 @@ cdef struct Setup:
     Py_ssize_t batch_rows  # rows per step
     bint training          # units are dropped with the rates of the plan
     uint64_t seed          # of the dropout masks
-    const uint8_t** masks  # (n_rows, n_in) for each operation's inputs, not 0 where a unit is kept; NULL: drawn from the seed
+    const uint8_t** masks  # (n_rows, n_in) for each operation's inputs, not 0 where kept; NULL: drawn from the seed
     # results of passes over all rows; NULL where a pass does not produce them
     char* out              # outputs (n_rows, n_outputs)
     double* losses         # (n_rows,)
-    DnnMatrix d_out        # (n_rows, n_outputs): gradient with respect to the outputs; at = NULL: dZ of the last slot is given
+    DnnMatrix d_out        # (n_rows, n_outputs): gradient with respect to the outputs; at = NULL: dZ of the last slot
     char* dX               # (n_rows, n_inputs)
     char* grad             # (n_params,): the whole gradient, where it is needed before an update
     # the work space that all members share
@@ -209,8 +209,8 @@ cdef void poll_signals(Job* job, double flops) noexcept nogil:
 
 
 cdef void check_signals(Job* job) noexcept with gil:
-    """Run the handlers of pending signals. This is a separate function because Cython takes the GIL at each exit of a function
-    that has a Python object, even if the object was not used."""
+    """Run the handlers of pending signals. This is a separate function because Cython takes the GIL at each exit of a
+    function that has a Python object, even if the object was not used."""
     try:
         PyErr_CheckSignals()
     except BaseException as error:

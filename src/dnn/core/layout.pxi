@@ -1,6 +1,6 @@
-# A Layout, part of _core.pyx: how a plan is computed. It cuts the work into a grid of tiles, chooses the kernels and the kind
-# of step, and assigns every buffer its place in one block of memory. It is a function of the shapes, the precision, the
-# instruction set and the BLAS. Thresholds are in core/kernels/tuning.h.
+# A Layout, part of _core.pyx: how a plan is computed. It cuts the work into a grid of tiles, chooses the kernels and
+# the kind of step, and assigns every buffer its place in one block of memory. It is a function of the shapes, the
+# precision, the instruction set and the BLAS. Thresholds are in core/kernels/tuning.h.
 #
 # The matrices of a slot share memory where they can. Z are the pre-activations, A is the input of the next layer, V is the
 # matrix that the slope is computed from, dZ is the gradient with respect to Z. "=" means the same memory.
@@ -179,7 +179,8 @@ cdef class Layout:
 
     cdef void cut_rows(self, bint native):
         """Cut the rows into tiles, and set how many rows a block has. Examples with the matrix kernels: 40 rows are 3 tiles
-        of at most 14 rows; 100 rows, which would be 7 tiles of 16, are 4 tiles of 25; 1000 rows are 16 tiles of at most 63."""
+        of at most 14 rows; 100 rows, which would be 7 tiles of 16, are 4 tiles of 25; 1000 rows are 16 tiles of at most
+        63."""
         cdef Py_ssize_t n = self.n_rows, tiles
         if self.step_kind == STEP_FEATURE_MAJOR:
             self.tile_rows = self.block_rows = n
@@ -212,8 +213,8 @@ cdef class Layout:
             self.n_columns += 1
 
     cdef void cut_columns(self):
-        """Cut a sparse X into blocks of columns. Their width is a power of two, so that a shift gives the block of an element's
-        column. A block of columns of X is a block of rows of W."""
+        """Cut a sparse X into blocks of columns. Their width is a power of two, so that a shift gives the block of an
+        element's column. A block of columns of X is a block of rows of W."""
         cdef Py_ssize_t columns = max(1, min(self.plan.ops[0].n_out, self.tile_columns))
         cdef Py_ssize_t tile_values = max(DNN_TILE_VALUES_MIN, min(DNN_SPARSE_TILE_VALUES, self.plan.n_params // DNN_TILES))
         if not self.sparse:
@@ -352,8 +353,9 @@ cdef class Layout:
         return start
 
     cdef void cut_weights(self):
-        """Cut the weight matrices into tiles, and place each tile on a scale of cost from 0 to 1. An example: a layer with 48
-        inputs and 600 outputs, cut into tiles of 24 rows and 256 columns. The numbers are the order of the tiles:
+        """Cut the weight matrices into tiles, and place each tile on a scale of cost from 0 to 1. An example: a layer
+        with 48 inputs and 600 outputs, cut into tiles of 24 rows and 256 columns. The numbers are the order of the
+        tiles:
 
             in row order:    0  1  2       in column order, where members     0  2  4
                              3  4  5       share the layer by columns:        1  3  5

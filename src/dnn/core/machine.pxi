@@ -201,7 +201,8 @@ cdef enum:
 
 
 cdef inline bint has_vectors_of(const DnnKernels* kernels, int n_bytes) noexcept nogil:
-    """Return whether the matrix kernels use vectors of n_bytes: AVX2_BYTES, AVX512_BYTES. The baseline has no matrix kernels."""
+    """Return whether the matrix kernels use vectors of n_bytes: AVX2_BYTES, AVX512_BYTES. The baseline has no matrix
+    kernels."""
     return kernels.lanes * kernels.size == n_bytes
 
 

@@ -5,8 +5,8 @@ ctypedef void (*block_t)(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil
 
 
 cdef void over_rows(Job* job, block_t block) noexcept nogil:
-    """Call block(job, r, n) for all rows of X, block by block. A member that has finished a block takes the next one, so that
-    a member whose core is busy with another process takes fewer."""
+    """Call block(job, r, n) for all rows of X, block by block. A member that has finished a block takes the next one,
+    so that a member whose core is busy with another process takes fewer."""
     cdef const Setup* setup = job.setup
     cdef Py_ssize_t rows_per_block = setup.block_rows, r = 0, n
     cdef double flops = flops_per_row(job)

@@ -76,7 +76,8 @@ cdef class Plan:
         return any(self.ops[i].dropout for i in range(self.n_ops))
 
     cdef Layout layout(self, int size, Py_ssize_t n_rows, int purpose, bint sparse=False):
-        """Return the layout of a forward pass. A few layouts are kept, because calls with the same shape follow each other."""
+        """Return the layout of a forward pass. A few layouts are kept, because calls with the same shape follow each
+        other."""
         key = (size, n_rows, purpose, KERNELS[size == 8].lanes, sparse)
         layout = self.layouts.get(key)
         if layout is None:

@@ -6,8 +6,8 @@ cdef int ASSUMED = 0  # members of every team whose size the caller does not giv
 
 
 def assume_threads(int n=0):
-    """Use n threads wherever the caller does not give their number, however little the work is; 0: as many as make it faster.
-    For tests."""
+    """Use n threads wherever the caller does not give their number, however little the work is; 0: as many as make it
+    faster. For tests."""
     global ASSUMED
     ASSUMED = n
 
@@ -49,8 +49,8 @@ cdef void run_on_members(Shared* shared, Job** jobs, work_t work, int n) noexcep
 cdef class Run:
     """The Setup and the Jobs of a team, with the memory that they own and the arrays that they point at.
 
-    Run(plan, layout, params) sets the parts of Setup and Job that every pass uses; methods set the others. `start_team` makes
-    the jobs of the other members from the job of member 0.
+    Run(plan, layout, params) sets the parts of Setup and Job that every pass uses; methods set the others. `start_team`
+    makes the jobs of the other members from the job of member 0.
     """
 
     cdef Setup setup
@@ -249,7 +249,8 @@ cdef class Run:
         self.jobs = &self.only
 
     cdef int run_members(self, work_t work, int n, double flops) except -1:
-        """Call `work`, which takes so many flops, on n members; then raise the exception of a signal handler or custom loss."""
+        """Call `work`, which takes so many flops, on n members; then raise the exception of a signal handler or custom
+        loss."""
         if n == 1 and flops <= DNN_FLOPS_HELD:
             run_on_members(&self.shared, self.jobs, work, n)
         else:

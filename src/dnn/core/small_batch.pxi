@@ -5,8 +5,8 @@ cdef int64_t EXACT = 1 << 53  # integers up to this are exact in double
 
 
 cdef class SmallBatchPredictor:
-    """Computes the outputs of a network for a few rows, with as little overhead as possible. The work space is kept from call
-    to call. A call holds the GIL throughout, so that calls cannot overlap.
+    """Computes the outputs of a network for a few rows, with as little overhead as possible. The work space is kept
+    from call to call. A call holds the GIL throughout, so that calls cannot overlap.
 
     SmallBatchPredictor(plan, params, fallback): if X is not a small batch, `predict` returns fallback(X).
     """
@@ -111,8 +111,8 @@ cdef class SmallBatchPredictor:
         return not overflows
 
     cdef bint convert_list(self, list X, int ndim) except -1:
-        """Convert a list of numbers (I,), or a list of lists (N, I). Return False if there are too many, or if an item is not a
-        number, overflows, or is an integer that is not exact in double."""
+        """Convert a list of numbers (I,), or a list of lists (N, I). Return False if there are too many, or if an item
+        is not a number, overflows, or is an integer that is not exact in double."""
         cdef Py_ssize_t n_inputs = self.plan.n_inputs, r, c
         cdef list items = X
         cdef double value

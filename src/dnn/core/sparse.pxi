@@ -2,17 +2,17 @@
 # stored elements of X.
 #
 # Forward, a row of Z is the sum of the rows of W that belong to the columns of the stored elements, times these elements.
-# Backward, a tile of dW belongs to 2 ** block_bits columns of X, and reads the elements of the batch in these columns. So each
-# step sorts the elements of its batch by blocks of columns, with a counting sort, which leaves the elements of a block in the
-# order of the rows; sums are added in this order. An example:
+# Backward, a tile of dW belongs to 2 ** block_bits columns of X, and reads the elements of the batch in these columns.
+# So each step sorts the elements of its batch by blocks of columns, with a counting sort, which leaves the elements of
+# a block in the order of the rows; sums are added in this order. An example:
 #
 #     batch, by rows (column -> value)    blocks of two columns, as entries (column in the block, row, value)
 #     row 0:  1 -> a, 3 -> b              columns 0 1:  (1, 0, a) (0, 1, c)
 #     row 1:  0 -> c, 2 -> d              columns 2 3:  (1, 0, b) (0, 1, d) (0, 2, e)
 #     row 2:  2 -> e
 #
-# If an update leaves a weight unchanged whose gradient is 0 (an optimizer without state, no penalty, no running average), only
-# the rows of W whose columns occur in the batch are updated. Otherwise every weight is updated.
+# If an update leaves a weight unchanged whose gradient is 0 (an optimizer without state, no penalty, no running
+# average), only the rows of W whose columns occur in the batch are updated. Otherwise every weight is updated.
 
 cdef enum:
     STRIP = 256  # elements of a row whose values after dropout are on the stack at the same time: 2 KB in double precision
@@ -143,7 +143,8 @@ cdef void update_touched(const Job* job, const Tile* tile, const char* dW, Py_ss
 
 
 cdef Py_ssize_t largest_batch(const Job* job, const int64_t* order, Py_ssize_t first, Py_ssize_t n_steps) noexcept nogil:
-    """Return the largest number of elements in a batch of the next steps. order: the row numbers of whole epochs, or NULL."""
+    """Return the largest number of elements in a batch of the next steps. order: the row numbers of whole epochs, or
+    NULL."""
     cdef const Setup* setup = job.setup
     cdef Py_ssize_t steps_per_epoch = (setup.n_rows + setup.batch_rows - 1) // setup.batch_rows, largest = 0
     cdef Py_ssize_t s, r, x, begin, n

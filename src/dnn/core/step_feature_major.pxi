@@ -2,8 +2,8 @@
 #
 # With examples in rows, a layer of 4 units would fill a quarter of a vector of 16 lanes. Here examples are in columns, as in
 # the course: each row of A' is one unit for all examples, and the examples fill the lanes. A' has a last row of ones. In the
-# parameters b follows W, so that [W; b] is already one matrix, and bias and weights are one product. An example: a layer with
-# 2 inputs and 4 units, and 8 rows in the batch:
+# parameters b follows W, so that [W; b] is already one matrix, and bias and weights are one product. An example: a
+# layer with 2 inputs and 4 units, and 8 rows in the batch:
 #
 #     A'  (3, 8)    x0 of 8 rows          [W; b]' (4, 3)    w00 w10 b0
 #                   x1 of 8 rows                            w01 w11 b1

@@ -1,9 +1,9 @@
 # The replicated step, part of _core.pyx: for networks with few parameters, with one barrier instead of two.
 #
 # Every member has its own copy of the parameters and of the optimizer's state, and every member performs every update.
-# Updating twice takes less time than a second barrier and moving the updated weights between cores. An example with 2 members
-# and 8 rows. A batch always has N_SHARDS = 2 shards, so that the bits do not depend on the number of members; a team has at
-# most that many members (see Trainer.useful_members):
+# Updating twice takes less time than a second barrier and moving the updated weights between cores. An example with 2
+# members and 8 rows. A batch always has N_SHARDS = 2 shards, so that the bits do not depend on the number of members; a
+# team has at most that many members (see Trainer.useful_members):
 #
 #                            member 0                            member 1
 #     reads                  rows 0 - 3, its copy of params      rows 4 - 7, its copy of params
@@ -17,9 +17,9 @@
 #     writes                 its copy of params, state, W'       its copy of params, state, W'
 #
 # No barrier is needed before the next step, because partial_grads and row_sums have two sets of places: even steps use one,
-# odd steps the other (parity = step modulo 2), so that a fast member does not overwrite what a slow one still reads. It cannot
-# be two steps ahead, because there is a barrier in each. Member 0's copy of the parameters is the caller's array. A single
-# member computes both shards.
+# odd steps the other (parity = step modulo 2), so that a fast member does not overwrite what a slow one still reads. It
+# cannot be two steps ahead, because there is a barrier in each. Member 0's copy of the parameters is the caller's
+# array. A single member computes both shards.
 
 cdef Status replicated_step(Job* job, Py_ssize_t n, double total, double rate, Cost* cost) noexcept nogil:
     """Perform a step of the optimizer on a batch of n rows whose sample weights sum to `total`."""

@@ -21,8 +21,9 @@
 # Some steps have more barriers:
 # - Members share wide first layers by columns (forward_columns): one barrier after each of these layers.
 # - A custom loss: one barrier before member 0 calls it, and one after.
-# - The whole gradient is needed before the first update (clipping), or an update would take too long to be interrupted: phase 2
-#   only writes dW to `grad`; after its barrier a second sweep over the weight tiles updates, and ends with another barrier.
+# - The whole gradient is needed before the first update (clipping), or an update would take too long to be interrupted:
+#   phase 2 only writes dW to `grad`; after its barrier a second sweep over the weight tiles updates, and ends with
+#   another barrier.
 #
 # Which member computes a tile changes no bit of it: sums within a tile do not depend on other tiles, and sums over tiles are
 # added in tile order.
@@ -106,18 +107,18 @@ cdef int forward_columns(Job* job, Py_ssize_t n) noexcept nogil:
 
     If a layer has far more weights than the batch has activations, moving weights between cores takes longer than moving
     activations. A weight that one member has updated and another reads travels from cache to cache, and travels back to be
-    updated again: 1 to 8 ns per cache line. Therefore members compute the columns whose weights they update themselves, which
-    are in their own L2 cache, and exchange activations. An example of work stealing with 2 members and a layer of 16 columns
-    in vectors of 2 lanes and pieces of 4 columns:
+    updated again: 1 to 8 ns per cache line. Therefore members compute the columns whose weights they update themselves,
+    which are in their own L2 cache, and exchange activations. An example of work stealing with 2 members and a layer of
+    16 columns in vectors of 2 lanes and pieces of 4 columns:
 
         columns          0 - 3   4 - 7 | 8 - 11  12 - 15
         updated by         member 0    |    member 1         the `owner` of the weight tiles, which are cut by columns here
         share of         0       0     | 1       1
-        claimed by       0       0     | 1       0           member 0 is done first, and takes the last piece of the other
+        claimed by       0       0     | 1       0           member 1 came late, when member 0 had taken its last piece
 
-    A member computes the pieces of its own share from the front. Then it takes pieces of another member's share from the end,
-    as long as the other has not begun the piece before, as in `next_tile`. The claim of a piece is at its first vector of
-    columns, counted from the start of the layer."""
+    A member computes the pieces of its own share from the front. Then it takes pieces of another member's share from
+    the end, as long as the other has not begun the piece before, as in `next_tile`. The claim of a piece is at its
+    first vector of columns, counted from the start of the layer."""
     cdef const Setup* setup = job.setup
     cdef Py_ssize_t lanes = setup.kernels.lanes, n_out, begin, end, o0, columns, r, rows, piece, n_pieces
     cdef Py_ssize_t piece_columns = lanes * (DNN_PIECE_VECTORS_AVX512 if has_vectors_of(setup.kernels, AVX512_BYTES)

@@ -78,8 +78,9 @@ static void signal_destroy(Signal *s)
     pthread_cond_destroy(&s->grown);
 }
 
-/* Either a waiter sees that the count has grown, or this function sees the waiter among the sleepers: each side writes one of
- * the two and then reads the other, and all threads see these accesses in the same order (sequential consistency). */
+/* Either a waiter sees that the count has grown, or this function sees the waiter among the sleepers: each side writes
+ * one of the two and then reads the other, and all threads see these accesses in the same order (sequential
+ * consistency). */
 static void signal_grow(Signal *s)
 {
     atomic_fetch_add(&s->count, 1);
@@ -149,9 +150,9 @@ static void *member_main(void *arg)
     }
 }
 
-/* Linux often starts a thread on the core of the thread that created it, and moves it milliseconds later, when a pass of five
- * milliseconds is over. So each member starts on a different core; after that it may run on all cores that its creator may use.
- * If this fails, the system chooses the core. */
+/* Linux often starts a thread on the core of the thread that created it, and moves it milliseconds later, when a pass
+ * of five milliseconds is over. So each member starts on a different core; after that it may run on all cores that its
+ * creator may use. If this fails, the system chooses the core. */
 static int member_create(Member *member)
 {
     pthread_attr_t attributes;

@@ -1,8 +1,8 @@
 /* A team of threads that work together on one piece of work after another, and the barriers within a piece.
  *
- * Member 0 is the thread that calls dnn_team_run; the others sleep between two runs. A member that waits, at a barrier or for the
- * next run, first spins for some microseconds, because the others are usually about to arrive. Then it sleeps, because another
- * process, or a late member, may need its core.
+ * Member 0 is the thread that calls dnn_team_run; the others sleep between two runs. A member that waits, at a barrier
+ * or for the next run, first spins for some microseconds, because the others are usually about to arrive. Then it
+ * sleeps, because another process, or a late member, may need its core.
  */
 #ifndef DNN_TEAM_H
 #define DNN_TEAM_H
@@ -28,8 +28,8 @@ typedef struct {
     atomic_long round;
 } DnnClaim;
 
-/* Within work: returns whether the caller is the first to claim a piece in this round, and therefore does it. Rounds are numbered
- * 1, 2, ... */
+/* Within work: returns whether the caller is the first to claim a piece in this round, and therefore does it. Rounds
+ * are numbered 1, 2, ... */
 int dnn_claim(DnnClaim *claim, long round);
 
 /* Returns whether a member has claimed a piece in this round. */

@@ -1,8 +1,9 @@
 # How many members of a team take part in the next steps, part of _core.pyx.
 #
-# At every barrier the members of a team wait for the slowest one. A member whose core is busy with another process may arrive
-# a time slice late, and cores that are far from each other exchange data slowly: the first member may then be faster alone. A
-# Throttle is told how long steps took and how long the first member waited, and decides. Results do not depend on it.
+# At every barrier the members of a team wait for the slowest one. A member whose core is busy with another process may
+# arrive a time slice late, and cores that are far from each other exchange data slowly: the first member may then be
+# faster alone. A Throttle is told how long steps took and how long the first member waited, and decides. Results do not
+# depend on it.
 #
 # Steps are done in trials of several steps. A trial of the whole team is bad if the first member spent too much of its time
 # waiting, or if one member alone would have been faster:

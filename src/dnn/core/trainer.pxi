@@ -30,7 +30,8 @@ def training_layout(Plan plan, int size, Py_ssize_t batch, loss, optimizer, *, b
 
 
 cdef class Trainer:
-    """A network in training. `steps` may be called any number of times: where one call ends and the next begins changes no bit.
+    """A network in training. `steps` may be called any number of times: where one call ends and the next begins changes
+    no bit.
 
     Trainer(plan, layout, params, X, loss, optimizer, batch=, step=, seed=, n_threads=): params (P,) are trained in place on
     the rows of X (N, I), with LossArgs and OptimizerArgs. batch: rows per step; step: updates that the state has seen; seed:

@@ -1,8 +1,8 @@
 # The gradient of a weight tile and its update, part of _core.pyx.
 #
-# A tile of dW = A_prev' dZ is summed over all rows of the batch, and the optimizer is applied to it while it is in the cache:
-# a fused update. If the whole gradient is needed before the first update (clipping by norm, L-BFGS, `backward`), it is written
-# to `grad`, and a second sweep over the tiles updates the parameters.
+# A tile of dW = A_prev' dZ is summed over all rows of the batch, and the optimizer is applied to it while it is in the
+# cache: a fused update. If the whole gradient is needed before the first update (clipping by norm, L-BFGS, `backward`),
+# it is written to `grad`, and a second sweep over the tiles updates the parameters.
 
 
 cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize_t n, char* dW, Py_ssize_t ld,
@@ -31,8 +31,9 @@ cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize
 
 cdef void update_part(const Job* job, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t columns,
                       Py_ssize_t ld, const char* G, Py_ssize_t ldg) noexcept nogil:
-    """Apply the optimizer to rows x columns parameters of an operation. `first` is the index of the first one in the vector of
-    all parameters; rows are ld elements apart. Weight decay applies to W, that is to parameters before op.b."""
+    """Apply the optimizer to rows x columns parameters of an operation. `first` is the index of the first one in the
+    vector of all parameters; rows are ld elements apart. Weight decay applies to W, that is to parameters before
+    op.b."""
     cdef const Setup* setup = job.setup
     cdef Py_ssize_t r
     if setup.optimizer.weight_decay > 0 and first < op.b:
@@ -66,8 +67,8 @@ cdef void prefetch_tile(const Job* job, const Tile* tile, DnnPrefetch* prefetch)
 
 
 cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total) noexcept nogil:
-    """Compute weight tile t of dW over the n rows of the batch, and db if it is the first tile of a column of tiles. Write them
-    to `grad` if there is one; otherwise apply the optimizer to them while they are in the cache.
+    """Compute weight tile t of dW over the n rows of the batch, and db if it is the first tile of a column of tiles.
+    Write them to `grad` if there is one; otherwise apply the optimizer to them while they are in the cache.
 
     Penalties are divided by `total`. The tile's penalty, and with clipping the sum of its squared gradient, are written to
     row t of tile_sums.

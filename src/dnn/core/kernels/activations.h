@@ -1,7 +1,7 @@
 /* Activations and their slopes. Part of one_precision.h.
  *
- * NAME(<name>_value) is f(z). NAME(<name>_slope) is f'(z), computed from a = f(z), or from z if the activation has slope_from_z in
- * kernels.h. In comments e = exp(-|z|).
+ * NAME(<name>_value) is f(z). NAME(<name>_slope) is f'(z), computed from a = f(z), or from z if the activation has
+ * slope_from_z in kernels.h. In comments e = exp(-|z|).
  */
 
 static inline REAL NAME(identity_value)(REAL z, const REAL *par)
@@ -96,8 +96,8 @@ static inline REAL NAME(selu_slope)(REAL a, const REAL *par)
 #undef SELU_BOTTOM
 
 /* With Phi the normal distribution function and phi its density, a = |z|:
- * z Phi(z) = max(z, 0) - a Phi(-a),  Phi(z) + z phi(z) = 1 - p or p, where p = Phi(-a) - a phi(a). Both tails are products with
- * exp(-a^2 / 2), so that they lose no digits to cancellation. */
+ * z Phi(z) = max(z, 0) - a Phi(-a),  Phi(z) + z phi(z) = 1 - p or p, where p = Phi(-a) - a phi(a). Both tails are
+ * products with exp(-a^2 / 2), so that they lose no digits to cancellation. */
 static inline REAL NAME(gelu_value)(REAL z, const REAL *par)
 {
     (void)par;
@@ -210,8 +210,8 @@ static inline REAL NAME(exp_slope)(REAL a, const REAL *par)
     return a;
 }
 
-/* The rows are shifted by their largest element. Then exp runs through all rows in one loop if they are contiguous, because rows
- * may be short. */
+/* The rows are shifted by their largest element. Then exp runs through all rows in one loop if they are contiguous,
+ * because rows may be short. */
 static void NAME(softmax_activate)(const REAL *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *Z,
                                    ptrdiff_t ldz, REAL *A, ptrdiff_t lda)
 {

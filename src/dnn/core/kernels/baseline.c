@@ -1,5 +1,5 @@
-/* The kernels for any processor of the platform, and the definitions that do not depend on the instruction set: the tables of
- * names, the choice of a table of kernels at run time, and small functions without vectors.
+/* The kernels for any processor of the platform, and the definitions that do not depend on the instruction set: the
+ * tables of names, the choice of a table of kernels at run time, and small functions without vectors.
  */
 #define _DEFAULT_SOURCE /* clock_gettime, madvise */
 

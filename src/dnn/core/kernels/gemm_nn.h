@@ -1,5 +1,5 @@
-/* gemm_nn: C (M, N) = epilogue(A (M, K) B (K, N) + bias). The matrix product of the forward pass, Z = A W, and of the backward
- * pass, dA = dZ W' with W' in place of W. Part of one_precision.h.
+/* gemm_nn: C (M, N) = epilogue(A (M, K) B (K, N) + bias). The matrix product of the forward pass, Z = A W, and of the
+ * backward pass, dA = dZ W' with W' in place of W. Part of one_precision.h.
  *
  * The five loops around the micro-kernel, outermost first:
  *
@@ -12,20 +12,21 @@
  * The lanes of vectors are columns of B and C. MR and NR of a block vary: BLOCKS_4 to BLOCKS_1 in tuning_avx2.h and
  * tuning_avx512.h have the heights for each number of vectors.
  *
- * The order of additions: a sum is cut into blocks of at most KC summands, of equal length. Each block is summed from its first to
- * its last summand, and the sums of the blocks are added in order; the bias is added to the first. This is a function of K alone:
- * a row of A gives the same bits in any tile, on any thread, among any number of rows.
+ * The order of additions: a sum is cut into blocks of at most KC summands, of equal length. Each block is summed from
+ * its first to its last summand, and the sums of the blocks are added in order; the bias is added to the first. This is
+ * a function of K alone: a row of A gives the same bits in any tile, on any thread, among any number of rows.
  *
  * These kernels exist because BLAS does not offer four things: rows of A that are read through pointers; an epilogue that is
- * applied before an element leaves its register; packing only if there are enough rows to make it worthwhile, so that a single row
- * is fast; and this order of additions.
+ * applied before an element leaves its register; packing only if there are enough rows to make it worthwhile, so that a
+ * single row is fast; and this order of additions.
  *
- * The compiler must unroll every loop with constant bounds in a block, and keep `sum` in registers: check the assembly after a
- * change.
+ * The compiler must unroll every loop with constant bounds in a block, and keep `sum` in registers: check the assembly
+ * after a change.
  */
 
-/* Whether a block of `height` rows is used if `left` rows are left; BLOCKS tries tall blocks first. It is used if it leaves no row, or
- * at least half as many as it has, because a block of one or two rows reads as much of B as a full block. */
+/* Whether a block of `height` rows is used if `left` rows are left; BLOCKS tries tall blocks first. It is used if it
+ * leaves no row, or at least half as many as it has, because a block of one or two rows reads as much of B as a full
+ * block. */
 #define HEIGHT_FITS(height, left) ((left) == (height) || 2 * (left) >= 3 * (height))
 /* The same, but blocks of packed A begin where a sliver begins. */
 #define TAKE_BLOCK(height, left, slivers) \
@@ -68,8 +69,8 @@ INLINE void NAME(prefetch_rows)(const int n_rows, const int n_vectors, const REA
             __builtin_prefetch(at + i * ld + j * N_LANES, 1);
 }
 
-/* The micro-kernel: rows r .. r + n_rows of a panel of n_vectors vectors. part: the last vector is not full. prefetch: whether B is
- * prefetched. */
+/* The micro-kernel: rows r .. r + n_rows of a panel of n_vectors vectors. part: the last vector is not full. prefetch:
+ * whether B is prefetched. */
 INLINE void NAME(nn_block)(const int n_rows, const int n_vectors, const bool part, const bool prefetch,
                            const bool slivers, const NAME(Panel) *p, ptrdiff_t r)
 {

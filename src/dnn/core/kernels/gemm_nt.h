@@ -9,19 +9,20 @@
  *             for block of NT_MR rows
  *                 for block of NT_NR columns       nt_block: NT_MR x NT_NR vectors of sums are in registers
  *
- * A sum is cut into pieces only if rows of A are read several times, for several blocks of columns. Pieces are so short that rows
- * of A and packed T stay in L1.
+ * A sum is cut into pieces only if rows of A are read several times, for several blocks of columns. Pieces are so short
+ * that rows of A and packed T stay in L1.
  *
- * The order of additions: each lane adds its summands in order, independently of the pieces; then the lanes are added. If C has
- * one column, consecutive vectors of summands are added to four sums in turn, with two columns to two sums, which are added
- * before the lanes. This is a function of K and N.
+ * The order of additions: each lane adds its summands in order, independently of the pieces; then the lanes are added.
+ * If C has one column, consecutive vectors of summands are added to four sums in turn, with two columns to two sums,
+ * which are added before the lanes. This is a function of K and N.
  */
 
 _Static_assert(NT_PACK_BYTES + NT_GROUP_ROWS * NT_PACK_COLUMNS * sizeof(vreal) <= DNN_WORKSPACE_BYTES, "packed T and sums");
 _Static_assert(NT_PACK_BYTES % 64 == 0, "sums on a cache line");
 
-/* The micro-kernel: n_rows x n_columns inner products of the rows a[i] of A with rows of T. sums: the partial sums of earlier
- * pieces, a vector each, with n_cols vectors from row to row; they are read unless `first`, and written unless `last`. */
+/* The micro-kernel: n_rows x n_columns inner products of the rows a[i] of A with rows of T. sums: the partial sums of
+ * earlier pieces, a vector each, with n_cols vectors from row to row; they are read unless `first`, and written unless
+ * `last`. */
 INLINE void NAME(nt_block)(const int n_rows, const int n_columns, const REAL *const *a, const REAL *T, ptrdiff_t ldt,
                            ptrdiff_t depth, vreal *sums, ptrdiff_t n_cols, bool first, bool last, int epilogue,
                            const REAL *bias, REAL *C, ptrdiff_t ldc)
@@ -86,8 +87,8 @@ INLINE void NAME(nt_block)(const int n_rows, const int n_columns, const REAL *co
         }
 }
 
-/* The micro-kernel for a C of one or two columns: each of its elements is summed in n_sums vectors in turn, because the additions
- * of a single row would otherwise wait for each other. */
+/* The micro-kernel for a C of one or two columns: each of its elements is summed in n_sums vectors in turn, because the
+ * additions of a single row would otherwise wait for each other. */
 INLINE void NAME(nt_narrow_block)(const int n_rows, const int n_columns, const int n_sums, const REAL *const *a,
                                   const REAL *T, ptrdiff_t ldt, ptrdiff_t depth, int epilogue, const REAL *bias, REAL *C,
                                   ptrdiff_t ldc)
@@ -214,7 +215,8 @@ static void NAME(gemm_nt)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const DnnMatrix
         for (ptrdiff_t k = 0; k < K; k += piece) {
             const ptrdiff_t depth = min_(piece, K - k);
             NAME(pack_panel)(N, depth, t, ldt, NULL, k, packed, piece);
-            NAME(nt_piece)(min_(NT_GROUP_ROWS, M - r), N, depth, a ? a + r * lda : NULL, lda, A->rows ? A->rows + r : NULL, k,
-                           packed, piece, sums, k == 0, k + piece >= K, epilogue->kind, bias, c + r * ldc, ldc);
+            NAME(nt_piece)(min_(NT_GROUP_ROWS, M - r), N, depth, a ? a + r * lda : NULL, lda,
+                           A->rows ? A->rows + r : NULL, k, packed, piece, sums, k == 0, k + piece >= K,
+                           epilogue->kind, bias, c + r * ldc, ldc);
         }
 }

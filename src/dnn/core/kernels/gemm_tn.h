@@ -1,5 +1,5 @@
-/* gemm_tn: C (M, N) = A' B over K rows of A (K, M) and B (K, N): the gradient dW = A_prev' dZ, summed over the rows of a batch.
- * A and B may be given by pointers to their rows, and by their first column. Part of one_precision.h.
+/* gemm_tn: C (M, N) = A' B over K rows of A (K, M) and B (K, N): the gradient dW = A_prev' dZ, summed over the rows of
+ * a batch. A and B may be given by pointers to their rows, and by their first column. Part of one_precision.h.
  *
  *     for k in K by KC_TN                         a block of summands: rows of A and B
  *         for i in M by MC             pack A (KC_TN, MC), in slivers with AVX2      [gathered rows, or if worthwhile]
@@ -7,16 +7,16 @@
  *                 for block in MC by MR           tn_block: MR x NR of C are in registers; meanwhile, the matrices that
  *                                                 an update of this block reads and writes are prefetched
  *
- * The order of additions: a sum is cut into blocks of at most KC_TN summands, of equal length. Each block is summed from its first
- * to its last summand, and the sums of the blocks are added in order. This is a function of K alone.
+ * The order of additions: a sum is cut into blocks of at most KC_TN summands, of equal length. Each block is summed
+ * from its first to its last summand, and the sums of the blocks are added in order. This is a function of K alone.
  */
 
 _Static_assert(KC * NR * SIZE + PACK_A_BYTES <= DNN_WORKSPACE_BYTES, "packed operands of a sum over rows");
 _Static_assert(DNN_STREAM_ROWS_MAX * 2 * sizeof(vreal) <= STREAM_BYTES && STREAM_BYTES <= DNN_WORKSPACE_BYTES,
                "columns and sums of rows that are read in sequence");
 
-/* The micro-kernel: n_rows rows of n_vectors vectors of C, over n rows of A and B. part: the last vector is not full. prefetch:
- * whether A is prefetched. first: C is overwritten; otherwise the sum is added to it. */
+/* The micro-kernel: n_rows rows of n_vectors vectors of C, over n rows of A and B. part: the last vector is not full.
+ * prefetch: whether A is prefetched. first: C is overwritten; otherwise the sum is added to it. */
 INLINE void NAME(tn_block)(const int n_rows, const int n_vectors, const bool part, const bool prefetch, ptrdiff_t n,
                            const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, MASK mask, bool first, REAL *C,
                            ptrdiff_t ldc)
@@ -72,9 +72,11 @@ INLINE void NAME(tn_block)(const int n_rows, const int n_vectors, const bool par
 BLOCKS(BLOCK)
 #undef BLOCK
 
-/* Prefetches the parts of other matrices that are read or written when this block of C has been computed. Prefetching all of them
- * before the product would take as long as memory takes, because few cache lines can be in flight at the same time. */
-INLINE void NAME(prefetch_block)(const DnnPrefetch *prefetch, ptrdiff_t i, ptrdiff_t j, const int n_rows, const int n_vectors)
+/* Prefetches the parts of other matrices that are read or written when this block of C has been computed. Prefetching
+ * all of them before the product would take as long as memory takes, because few cache lines can be in flight at the
+ * same time. */
+INLINE void NAME(prefetch_block)(const DnnPrefetch *prefetch, ptrdiff_t i, ptrdiff_t j, const int n_rows,
+                                 const int n_vectors)
 {
     for (int k = 0; k < prefetch->n; k++) {
         const ptrdiff_t stride = prefetch->matrix[k].stride;
@@ -88,15 +90,15 @@ INLINE void NAME(prefetch_block)(const DnnPrefetch *prefetch, ptrdiff_t i, ptrdi
     }
 }
 
-/* A block of summands for n_rows rows and all columns of C, from n rows of A and B; the columns of B begin at `column`. slivers: A is
- * packed in slivers that are lda apart; otherwise it has rows. packed: memory for a panel of B; NULL: B is not packed. i0: the first
- * of these rows of C in the matrices to prefetch. */
+/* A block of summands for n_rows rows and all columns of C, from n rows of A and B; the columns of B begin at `column`.
+ * slivers: A is packed in slivers that are lda apart; otherwise it has rows. packed: memory for a panel of B; NULL: B
+ * is not packed. i0: the first of these rows of C in the matrices to prefetch. */
 static void NAME(tn_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *a, ptrdiff_t lda, bool slivers,
                            const REAL *B, ptrdiff_t ldb, const void *const *rows, ptrdiff_t column, ptrdiff_t panel,
                            REAL *packed, bool first, REAL *C, ptrdiff_t ldc, const DnnPrefetch *prefetch, ptrdiff_t i0)
 {
-    /* All rows may begin at the same distance after the start of a cache line, as those of NumPy's large arrays do. If the first
-     * panel is shorter by that distance, no vector of the other panels crosses two lines. */
+    /* All rows may begin at the same distance after the start of a cache line, as those of NumPy's large arrays do. If
+     * the first panel is shorter by that distance, no vector of the other panels crosses two lines. */
     const bool skewed = !packed && ldb * SIZE % 64 == 0 && n_cols >= TN_ALIGN_PANELS * panel;
     const ptrdiff_t skew = skewed ? (ptrdiff_t)((uintptr_t)(B + column) % 64 / SIZE) : 0;
     for (ptrdiff_t j = 0, width; j < n_cols; j += width) {
@@ -120,12 +122,12 @@ static void NAME(tn_piece)(ptrdiff_t n, ptrdiff_t n_rows, ptrdiff_t n_cols, cons
     }
 }
 
-/* The micro-kernel for a C of few rows: vectors of `height` rows of B are in registers, and some columns of C are in L1. Rows of B
- * are read once and in sequence, because panels of them would share few lines of the cache. The order of additions is that of
- * tn_block. */
+/* The micro-kernel for a C of few rows: vectors of `height` rows of B are in registers, and some columns of C are in
+ * L1. Rows of B are read once and in sequence, because panels of them would share few lines of the cache. The order of
+ * additions is that of tn_block. */
 INLINE void NAME(stream_block)(const int height, const int n_vectors, const bool part, MASK mask, const bool first,
-                               ptrdiff_t n_rows, const REAL *a, ptrdiff_t lda, const REAL *const *b, ptrdiff_t column, REAL *C,
-                               ptrdiff_t ldc)
+                               ptrdiff_t n_rows, const REAL *a, ptrdiff_t lda, const REAL *const *b, ptrdiff_t column,
+                               REAL *C, ptrdiff_t ldc)
 {
     vreal row[STREAM_ROWS][2];
     UNROLL
@@ -176,7 +178,8 @@ INLINE void NAME(stream_block)(const int height, const int n_vectors, const bool
 STREAM_BLOCKS(BLOCK)
 #undef BLOCK
 
-/* C for few rows. sums: STREAM_BYTES for the sums of a block of summands, which are then added to those of the blocks before it. */
+/* C for few rows. sums: STREAM_BYTES for the sums of a block of summands, which are then added to those of the blocks
+ * before it. */
 static void NAME(tn_stream)(ptrdiff_t n, ptrdiff_t step, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *A, ptrdiff_t lda,
                             const REAL *B, ptrdiff_t ldb, const void *const *rows, ptrdiff_t column, REAL *C,
                             ptrdiff_t ldc, REAL *sums)
@@ -207,9 +210,9 @@ static void NAME(tn_stream)(ptrdiff_t n, ptrdiff_t step, ptrdiff_t n_rows, ptrdi
     }
 }
 
-/* Row pointers in the innermost loop would cost 5 % for A and as much for B, so gathered rows are packed. Rows that share lines of
- * L1 are packed too, because the loop would take up to twice as long. Packing needs the workspace; without it A and B must not have
- * row pointers. */
+/* Row pointers in the innermost loop would cost 5 % for A and as much for B, so gathered rows are packed. Rows that
+ * share lines of L1 are packed too, because the loop would take up to twice as long. Packing needs the workspace;
+ * without it A and B must not have row pointers. */
 static void NAME(gemm_tn)(ptrdiff_t K, ptrdiff_t M, ptrdiff_t N, const DnnMatrix *A, const DnnMatrix *B, const DnnMatrix *C,
                           void *workspace, const DnnPrefetch *prefetch)
 {

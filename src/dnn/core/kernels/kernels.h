@@ -1,14 +1,16 @@
 /* The contract of the kernels: the tables of activations, losses and optimizers, and one table of function pointers per
  * instruction set and precision.
  *
- * A kernel works on blocks of rows: n_rows rows of n_cols contiguous elements, with ld >= n_cols elements from one row to the next
- * (any ld if there is at most one row). Sizes are at least 0. `void *` points at elements of the table's precision, aligned as
- * the compiler aligns them. Blocks do not overlap, unless a kernel's comment allows it. No kernel allocates, locks or fails. A
- * result depends on the values of the arguments and on the shape of the block, never on the address of the block. Preconditions
- * are checked by assertions if a kernel is compiled without NDEBUG, as tests/core/test_sanitizers.py does.
+ * A kernel works on blocks of rows: n_rows rows of n_cols contiguous elements, with ld >= n_cols elements from one row
+ * to the next (any ld if there is at most one row). Sizes are at least 0. `void *` points at elements of the table's
+ * precision, aligned as the compiler aligns them. Blocks do not overlap, unless a kernel's comment allows it. No kernel
+ * allocates, locks or fails. A result depends on the values of the arguments and on the shape of the block, never on
+ * the address of the block. Preconditions are checked by assertions if a kernel is compiled without NDEBUG, as
+ * tests/core/test_sanitizers.py does.
  *
- * To add an activation or a loss: one row here, its formulas in activations.h or losses.h, one line in tests/reference.py. An
- * optimizer: one row here, its formula in optimizers.h, its scalars in baseline.c, and a frozen class in optimizers.py.
+ * To add an activation or a loss: one row here, its formulas in activations.h or losses.h, one line in
+ * tests/reference.py. An optimizer: one row here, its formula in optimizers.h, its scalars in baseline.c, and a frozen
+ * class in optimizers.py.
  */
 #ifndef DNN_KERNELS_H
 #define DNN_KERNELS_H
@@ -41,7 +43,8 @@
 
 /* ROW(id, name, output, classes, n_par, low, high)
  *   name       the name in the public interface
- *   output     the output activation that the loss is computed for, from the logits; "": it is computed from the outputs of any
+ *   output     the output activation that the loss is computed for, from the logits; "": it is computed from the
+ *   outputs of any
  *              element-wise activation
  *   classes    targets may be given as class indices
  *   n_par      number of parameters; -1: one for each column of the outputs
@@ -118,8 +121,8 @@ extern const DnnLoss dnn_losses[];
 extern const DnnOptimizer dnn_optimizers[];
 extern const char *const dnn_functions[];
 
-/* A matrix. Element (r, c) is at[r * ld + column + c] if rows is NULL. Otherwise it is rows[r][column + c], so that rows can be
- * read in any order without copying them. The matrix of a result has neither rows nor a column. */
+/* A matrix. Element (r, c) is at[r * ld + column + c] if rows is NULL. Otherwise it is rows[r][column + c], so that
+ * rows can be read in any order without copying them. The matrix of a result has neither rows nor a column. */
 typedef struct {
     void *at;
     ptrdiff_t ld;            /* elements from one row to the next */
@@ -127,15 +130,16 @@ typedef struct {
     ptrdiff_t column;        /* the first column */
 } DnnMatrix;
 
-/* The operations that gemm_nn and gemm_nt apply to an element of C before it leaves its register: they add a bias (N,), unless it
- * is NULL, and then apply `kind`. */
+/* The operations that gemm_nn and gemm_nt apply to an element of C before it leaves its register: they add a bias (N,),
+ * unless it is NULL, and then apply `kind`. */
 typedef struct {
     int kind;
     const void *bias;
     DnnMatrix slope; /* (M, N), for DNN_EPILOGUE_RELU_SLOPE only, which gemm_nt does not have */
 } DnnEpilogue;
 
-/* Matrices that an update will read or write once C is computed. gemm_tn prefetches them block by block of C, while it computes. */
+/* Matrices that an update will read or write once C is computed. gemm_tn prefetches them block by block of C, while it
+ * computes. */
 typedef struct {
     const char *at;
     ptrdiff_t stride; /* bytes from one row to the next */
@@ -164,8 +168,8 @@ typedef struct {
      * NULL, losses[r] = loss_r, without its weight.
      *
      * S: the logits; or the outputs, if `output` of the loss is "". Targets: Y (n_rows, n_cols), or, if Y is NULL, classes
-     * (n_rows,) in 0 .. n_cols - 1, for a loss with `classes`. w: (n_rows,), in double for either precision, or NULL for ones.
-     * par: the parameters of the loss.
+     * (n_rows,) in 0 .. n_cols - 1, for a loss with `classes`. w: (n_rows,), in double for either precision, or NULL
+     * for ones. par: the parameters of the loss.
      *   log_loss  the label smoothing s, 0 for none: the targets become (1 - s) y + s / 2 (sigmoid), or
      *             (1 - s) y + s sum y / n_cols (softmax; a class index counts as y = 1 in its column);
      *             and the value that a row's loss is clipped to, 0 for none: its gradient is not clipped
@@ -179,9 +183,9 @@ typedef struct {
     double (*penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W, ptrdiff_t ldw, double l2, double l1,
                       void *G, ptrdiff_t ldg);
 
-    /* One step of an optimizer on a block of parameters P with gradient G. State: slot k of the block is at k * slot elements
-     * after S, with ldp elements from one row to the next; S is not used if the optimizer has no slots. scalars: from
-     * dnn_scalars. */
+    /* One step of an optimizer on a block of parameters P with gradient G. State: slot k of the block is at k * slot
+     * elements after S, with ldp elements from one row to the next; S is not used if the optimizer has no slots.
+     * scalars: from dnn_scalars. */
     void (*update)(int optimizer, const double *scalars, ptrdiff_t n_rows, ptrdiff_t n_cols, void *P,
                    ptrdiff_t ldp, const void *G, ptrdiff_t ldg, void *S, ptrdiff_t slot);
 
@@ -210,13 +214,14 @@ typedef struct {
     /* mean += rate (x - mean) for n elements. */
     void (*average)(ptrdiff_t n, double rate, const void *x, void *mean);
 
-    /* D = A / (1 - rate) where a unit is kept, 0 A where it is dropped, so that a NaN remains visible. 0 <= rate < 1. D may be A
-     * itself. masks: (n_rows, n_cols), not 0 where a unit is kept; or NULL: the mask is a hash of key (see dnn_key), row
-     * (first_row for the first one) and column. */
+    /* D = A / (1 - rate) where a unit is kept, 0 A where it is dropped, so that a NaN remains visible. 0 <= rate < 1. D
+     * may be A itself. masks: (n_rows, n_cols), not 0 where a unit is kept; or NULL: the mask is a hash of key (see
+     * dnn_key), row (first_row for the first one) and column. */
     void (*dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *masks, ptrdiff_t ldm, uint64_t key,
                     ptrdiff_t first_row, double rate, const void *A, ptrdiff_t lda, void *D, ptrdiff_t ldd);
 
-    /* The three kernels for a sparse matrix take its stored elements: n `values` with their `columns`, which are at least 0. */
+    /* The three kernels for a sparse matrix take its stored elements: n `values` with their `columns`, which are at
+     * least 0. */
 
     /* out = the values of a row after dropout: the same bits as those of the dense row. out may be values itself. */
     void (*drop_stored)(ptrdiff_t n, const int32_t *columns, uint64_t key, ptrdiff_t row, double rate,
@@ -226,14 +231,15 @@ typedef struct {
     void (*gather_add)(ptrdiff_t n, const int32_t *columns, const void *values, ptrdiff_t n_cols, const void *B,
                        ptrdiff_t ldb, void *c);
 
-    /* C[columns[k], :] += values[k] B[rows[k], :] for k = 0 .. n - 1: a block of rows of X' B. The first time that a row of C
-     * occurs, it is overwritten: seen[columns[k]] is 0 before, and 1 after that. */
+    /* C[columns[k], :] += values[k] B[rows[k], :] for k = 0 .. n - 1: a block of rows of X' B. The first time that a
+     * row of C occurs, it is overwritten: seen[columns[k]] is 0 before, and 1 after that. */
     void (*scatter_add)(ptrdiff_t n, const int32_t *columns, const int32_t *rows, const void *values,
                         ptrdiff_t n_cols, const void *B, ptrdiff_t ldb, void *C, ptrdiff_t ldc, uint8_t *seen);
 
     /* Matrix products: see gemm_nn.h, gemm_nt.h and gemm_tn.h.
      * lanes: elements of a vector; 0: this table has no matrix products, and BLAS is used.
-     * workspace: DNN_WORKSPACE_BYTES for packed operands, on a cache line; or NULL, unless gemm_tn reads A or B through rows. */
+     * workspace: DNN_WORKSPACE_BYTES for packed operands, on a cache line; or NULL, unless gemm_tn reads A or B through
+     * rows. */
     int lanes;
 
     /* C (M, N) = epilogue(A (M, K) B (K, N) + bias). A may have rows; no matrix has a column. */
@@ -255,13 +261,14 @@ typedef struct {
 /* A table that this build does not have has isa == NULL. */
 extern const DnnKernels dnn_kernels_baseline[2], dnn_kernels_avx2[2], dnn_kernels_avx512[2];
 
-/* Returns the table of an instruction set (0 baseline, 1 avx2, 2 avx512) and a precision, or NULL if this build or this processor
- * does not have the instruction set. */
+/* Returns the table of an instruction set (0 baseline, 1 avx2, 2 avx512) and a precision, or NULL if this build or this
+ * processor does not have the instruction set. */
 const DnnKernels *dnn_kernels(int isa, int precision);
 
 /* Computes the DNN_MAX_SCALARS scalars of step number `step` (1, 2, ...) of an optimizer, in double. hyper (n_hyper,):
  *   momentum, nesterov, averaged   mu
- *   adam                           beta1, beta2, epsilon, and the form: 0 as in the paper; 1 epsilon is added to the uncorrected
+ *   adam                           beta1, beta2, epsilon, and the form: 0 as in the paper; 1 epsilon is added to the
+ *   uncorrected
  *                                  root; 2 epsilon is inside the root
  *   rmsprop                        rho, epsilon
  *   rmsprop_momentum               rho, epsilon, mu (slot 0: mean square, slot 1: momentum) */

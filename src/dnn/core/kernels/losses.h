@@ -1,8 +1,9 @@
 /* Losses and their gradients. Part of one_precision.h.
  *
- * NAME(<name>_term) returns the loss of one output s with target y, and writes its gradient to ds. par is the parameter of the
- * loss, or of the column. NAME(<name>_run) does the same for contiguous elements. NAME(<name>_block) works on at most MAX_ROWS
- * rows (one row, if n_cols > STRIP): it adds the losses to row_loss, and writes dS times scale, without the sample weights.
+ * NAME(<name>_term) returns the loss of one output s with target y, and writes its gradient to ds. par is the parameter
+ * of the loss, or of the column. NAME(<name>_run) does the same for contiguous elements. NAME(<name>_block) works on at
+ * most MAX_ROWS rows (one row, if n_cols > STRIP): it adds the losses to row_loss, and writes dS times scale, without
+ * the sample weights.
  */
 
 static inline REAL NAME(squared_error_term)(REAL s, REAL y, REAL par, REAL *ds)
@@ -35,8 +36,8 @@ static inline REAL NAME(quantile_term)(REAL s, REAL y, REAL level, REAL *ds)
     return slope * r;
 }
 
-/* The loss of a mean m = exp(log_m): m - y + y log(y / m), which is y (exp(t) - 1 - t) with t = log(m / y). Near t = 0 its terms
- * cancel, and the series of exp replaces them; 0.34 is within the range of EXP_TAIL. */
+/* The loss of a mean m = exp(log_m): m - y + y log(y / m), which is y (exp(t) - 1 - t) with t = log(m / y). Near t = 0
+ * its terms cancel, and the series of exp replaces them; 0.34 is within the range of EXP_TAIL. */
 static inline REAL NAME(poisson_term)(REAL m, REAL log_m, REAL y)
 {
     const REAL t = log_m - (y > 0 ? NAME(log)(y) : 0), t2 = t * t;
@@ -72,8 +73,8 @@ static void NAME(repeat_par)(ptrdiff_t n_rows, ptrdiff_t n_cols, const double *p
         memcpy(repeated + done, repeated, (size_t)min_(done, n_rows * n_cols - done) * sizeof *repeated);
 }
 
-/* Computes the terms of n contiguous elements, and their gradients times scale; ds may be s itself. par: one value per element, or,
- * with of_columns == 0, one value for all of them. */
+/* Computes the terms of n contiguous elements, and their gradients times scale; ds may be s itself. par: one value per
+ * element, or, with of_columns == 0, one value for all of them. */
 #define RUN_OF_TERMS(name, of_columns)                                                                       \
     static void NAME(name##_run)(ptrdiff_t n, const REAL *s, const REAL *y, const REAL *par, REAL scale,     \
                                  REAL *term, REAL *ds)                                                       \
@@ -94,9 +95,10 @@ RUN_OF_TERMS(poisson_exp, 0)
 RUN_OF_TERMS(poisson_softplus, 0)
 #undef RUN_OF_TERMS
 
-/* The loss is log(1 + exp(z)) - y z. Its gradient sigmoid(z) - y is computed as (1 - y) p - y (1 - p), where neither p nor 1 - p
- * comes from a subtraction, so that it is accurate where the loss is small. There are three loops, because each element of a
- * single loop would be a chain of some sixty dependent operations, of which a processor can overlap only a few. */
+/* The loss is log(1 + exp(z)) - y z. Its gradient sigmoid(z) - y is computed as (1 - y) p - y (1 - p), where neither p
+ * nor 1 - p comes from a subtraction, so that it is accurate where the loss is small. There are three loops, because
+ * each element of a single loop would be a chain of some sixty dependent operations, of which a processor can overlap
+ * only a few. */
 static void NAME(log_loss_sigmoid_run)(ptrdiff_t n, const REAL *z, const REAL *y, const REAL *par, REAL scale,
                                        REAL *term, REAL *dz)
 {
@@ -193,8 +195,8 @@ static inline double NAME(sum_without_ones)(ptrdiff_t n, const REAL *e, double *
     return sum;
 }
 
-/* others[r] += the sum of the elements of row r that are not 1; ones[r] += the number of those that are. Short rows are summed
- * side by side, column by column. */
+/* others[r] += the sum of the elements of row r that are not 1; ones[r] += the number of those that are. Short rows are
+ * summed side by side, column by column. */
 static void NAME(add_sums_and_ones)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *restrict E,
                                     double *restrict others, double *restrict ones)
 {
@@ -302,8 +304,8 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
     if (dnn_losses[loss].n_par == 0)
         par = none;
     const double cap = dnn_losses[loss].n_par == 2 ? par[1] : 0;
-    /* Neither a weight nor the scale, which is 1 / (their sum), need be in the range of REAL; their product is. So the scale's
-     * power of two is moved to the weights, which are doubles. That changes no digit. */
+    /* Neither a weight nor the scale, which is 1 / (their sum), need be in the range of REAL; their product is. So the
+     * scale's power of two is moved to the weights, which are doubles. That changes no digit. */
     double unit = 1;
     if (w) {
         int exponent;
@@ -321,9 +323,10 @@ static double NAME(loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_
         blocks[loss](par, rows, n_cols, S + r * lds, lds, Y ? Y + r * ldy : NULL, ldy,
                      classes ? classes + r : NULL, scale, dS ? dS + r * ldds : NULL, ldds, row_loss);
         for (ptrdiff_t i = 0; cap > 0 && i < rows; i++) {
-            /* With a cap the loss is that of scikit-learn, which for y = 0 and one column computes log(1 - p). For a loss above
-             * 8, p is so near 1 that its rounding changes the loss in double precision, by a hundredth and more. dS may have
-             * overwritten S by now, but e^-z is 1 / (e^loss - 1). In float32 the difference is not compared. */
+            /* With a cap the loss is that of scikit-learn, which for y = 0 and one column computes log(1 - p). For a
+             * loss above 8, p is so near 1 that its rounding changes the loss in double precision, by a hundredth and
+             * more. dS may have overwritten S by now, but e^-z is 1 / (e^loss - 1). In float32 the difference is not
+             * compared. */
             if (row_loss[i] > 8 && n_cols == 1 && sizeof(REAL) == 8 && Y && Y[(r + i) * ldy] == 0)
                 row_loss[i] = -log(1 - 1 / (1 + 1 / expm1(row_loss[i])));
             row_loss[i] = row_loss[i] > cap ? cap : row_loss[i];

@@ -1,7 +1,7 @@
 /* The types and constants of one precision, and functions of one value. Part of one_precision.h, once per SIZE.
  *
- * The functions have neither branches nor calls into libm, so that the compiler vectorizes loops that call them. Their errors are
- * at most 4 ulp. A NaN gives a NaN, infinities give the limits.
+ * The functions have neither branches nor calls into libm, so that the compiler vectorizes loops that call them. Their
+ * errors are at most 4 ulp. A NaN gives a NaN, infinities give the limits.
  */
 
 #ifndef DNN_KERNELS_MATH_H
@@ -53,9 +53,9 @@
 #undef ROUNDER
 #undef MANTISSA_MASK
 
-/* The polynomials were fitted by weighted least squares at 120 Chebyshev points with 50 digits (mpmath). The coefficients were
- * rounded one after the other, the lowest first, and the others fitted again after each. The bounds are for the error relative to
- * the function, with rounded coefficients in exact arithmetic.
+/* The polynomials were fitted by weighted least squares at 120 Chebyshev points with 50 digits (mpmath). The
+ * coefficients were rounded one after the other, the lowest first, and the others fitted again after each. The bounds
+ * are for the error relative to the function, with rounded coefficients in exact arithmetic.
  *   EXP_TAIL(r) = (exp(r) - 1 - r) / r^2          |r| <= 0.3475: 2^-30.9 of expm1(r); double 2^-61.5
  *   LOG_TAIL(f) = (log(1 + f) - f + f^2/2) / f^3  sqrt(1/2) - 1 <= f <= sqrt(2) - 1: 2^-30.0 of log(1 + f);
  *                                                 double 2^-58.9
@@ -186,7 +186,8 @@ static inline REAL NAME(with_sign)(REAL x, REAL sign)
     return NAME(real)((NAME(bits)(x) & ~mask) | (NAME(bits)(sign) & mask));
 }
 
-/* Returns expm1(r), where x + low = n ln 2 + r and |r| <= ln(2)/2. n may be negative: it is represented modulo 2^32 or 2^64. */
+/* Returns expm1(r), where x + low = n ln 2 + r and |r| <= ln(2)/2. n may be negative: it is represented modulo 2^32 or
+ * 2^64. */
 static inline REAL NAME(expm1_reduced)(REAL x, REAL low, BITS *n)
 {
     const REAL shifted = x * LOG2_E + ROUNDER, whole = shifted - ROUNDER;
@@ -218,7 +219,8 @@ static inline REAL NAME(exp)(REAL x)
     return NAME(exp_below)(x > EXP_HIGH ? EXP_HIGH : x);
 }
 
-/* Returns expm1(x) = 2^n (q + 1) - 1 for EXPM1_LOW <= x <= EXP_HIGH, computed as twice its half, because 2^n may overflow. */
+/* Returns expm1(x) = 2^n (q + 1) - 1 for EXPM1_LOW <= x <= EXP_HIGH, computed as twice its half, because 2^n may
+ * overflow. */
 static inline REAL NAME(expm1_inside)(REAL x)
 {
     BITS n;
@@ -265,8 +267,8 @@ static inline REAL NAME(log)(REAL x)
     return x > 0 ? (x == (REAL)INFINITY ? x : inside) : below;
 }
 
-/* Returns log(1 + x) for finite x > -1. u is 1 + x rounded, and lost is the rounding error, exactly (Knuth's TwoSum). f is corrected
- * by lost, so that it is exactly x while k = 0. */
+/* Returns log(1 + x) for finite x > -1. u is 1 + x rounded, and lost is the rounding error, exactly (Knuth's TwoSum). f
+ * is corrected by lost, so that it is exactly x while k = 0. */
 static inline REAL NAME(log1p_inside)(REAL x)
 {
     const REAL u = 1 + x, part = u - 1;
@@ -276,7 +278,8 @@ static inline REAL NAME(log1p_inside)(REAL x)
     return NAME(log_sum)(k, f + (REAL_C(0.5) * lost) * scale);
 }
 
-/* Returns log(1 + x) for 0 <= x <= 1, as in the loss of a sigmoid: if 1 + x is below sqrt(2), f = x; otherwise 1 + x is halved. */
+/* Returns log(1 + x) for 0 <= x <= 1, as in the loss of a sigmoid: if 1 + x is below sqrt(2), f = x; otherwise 1 + x is
+ * halved. */
 static inline REAL NAME(log1p_of_unit)(REAL x)
 {
     const int low = x < REAL_C(0.41421356237309505);
@@ -304,16 +307,16 @@ static inline REAL NAME(sigmoid)(REAL x)
     return (x >= 0 ? 1 : e) / (1 + e);
 }
 
-/* Returns q and n, where exp(-weight x^2) = 2^n (1 + q). exp multiplies the relative error of x^2 by x^2, so the square is computed
- * in two parts, of which the high one is exact. weight must be a power of 2, and weight x^2 <= -2 EXP_LOW. */
+/* Returns q and n, where exp(-weight x^2) = 2^n (1 + q). exp multiplies the relative error of x^2 by x^2, so the square
+ * is computed in two parts, of which the high one is exact. weight must be a power of 2, and weight x^2 <= -2 EXP_LOW. */
 static inline REAL NAME(gauss_reduced)(REAL x, REAL weight, BITS *n)
 {
     const REAL high = NAME(real)(NAME(bits)(x) & ~(((BITS)1 << ((MANTISSA + 2) / 2)) - 1));
     return NAME(expm1_reduced)(-weight * (high * high), -weight * ((x - high) * (x + high)), n);
 }
 
-/* Returns w, where exp(a^2) erfc(a) = (1 + w) / below and 0 <= a <= ERFC_HIGH. Near a = 0, where t changes fastest, w is almost
- * constant (9/8 is close to -erfc'(0)), so that the rounding of t has little effect. */
+/* Returns w, where exp(a^2) erfc(a) = (1 + w) / below and 0 <= a <= ERFC_HIGH. Near a = 0, where t changes fastest, w
+ * is almost constant (9/8 is close to -erfc'(0)), so that the rounding of t has little effect. */
 static inline REAL NAME(erfcx_reduced)(REAL a, REAL *below)
 {
     const REAL t = ERFCX_PLACE / (a + ERFCX_PLACE), u = t - ERFCX_CENTER, u2 = u * u;

@@ -1,18 +1,19 @@
 /* All kernels of one precision and one instruction set, and the table of their addresses.
  *
  * baseline.c, avx2.c and avx512.c each include this file twice, with SIZE 4 and with SIZE 8 (bytes of an element), and are
- * compiled with the flags of their instruction set. Except for the matrix products, the kernels are loops in plain C, which the
- * compiler vectorizes. Three rules make that possible, and keep the bits of results independent of where a block is in memory:
+ * compiled with the flags of their instruction set. Except for the matrix products, the kernels are loops in plain C,
+ * which the compiler vectorizes. Three rules make that possible, and keep the bits of results independent of where a
+ * block is in memory:
  * - No function of libm is called: exp, log, tanh, erf and so on are in math.h, without branches.
- * - Element-wise loops give the same bits in vector code and in scalar code, so that neither remainders nor alignment matter. If
- *   two products are added, the compiler fuses only one of them with the addition, and scalar code with a branch may fuse a
- *   different one than vector code: write such a sum so that it has one product (see silu_slope).
+ * - Element-wise loops give the same bits in vector code and in scalar code, so that neither remainders nor alignment
+ *   matter. If two products are added, the compiler fuses only one of them with the addition, and scalar code with a
+ *   branch may fuse a different one than vector code: write such a sum so that it has one product (see silu_slope).
  * - Sums are written in fixed lanes. Without -ffast-math the compiler keeps their order.
  *
  * To add an element-wise activation: its row in kernels.h, and NAME(<name>_value) and NAME(<name>_slope) in activations.h. A
- * row-wise activation: NAME(<name>_activate) and NAME(<name>_backward), as softmax has. A loss: its row, and NAME(<name>_block) in
- * losses.h, which ELEMENTWISE_LOSS defines if the loss is a sum over elements. A function of one value: its row, and NAME(<name>)
- * in math.h.
+ * row-wise activation: NAME(<name>_activate) and NAME(<name>_backward), as softmax has. A loss: its row, and
+ * NAME(<name>_block) in losses.h, which ELEMENTWISE_LOSS defines if the loss is a sum over elements. A function of one
+ * value: its row, and NAME(<name>) in math.h.
  */
 
 #ifndef DNN_ONE_PRECISION_H
@@ -34,8 +35,8 @@ _Static_assert(LANES == 16, "add_lanes adds 16 lanes");
 /* The sizes of a block of rows; one of at most one row may have any ld. */
 #define ASSERT_BLOCK(n_rows, n_cols, ld) assert((n_rows) >= 0 && (n_cols) >= 0 && ((n_rows) <= 1 || (ld) >= (n_cols)))
 
-/* Before a loop that may run in place (output and input are the same block, element by element): without it the compiler tests for
- * overlap at run time, and computes such blocks by scalar code. */
+/* Before a loop that may run in place (output and input are the same block, element by element): without it the
+ * compiler tests for overlap at run time, and computes such blocks by scalar code. */
 #if defined(__clang__)
 #define IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
 #else
@@ -116,8 +117,9 @@ static inline uint64_t next_random(uint64_t state)
 }
 
 /* Returns 32 random bits for a column, from the two halves of its row's key. The second half is mixed in between the rounds:
- * otherwise the bits of rows whose first halves differ by a few times the factor would be shifted copies of each other. The rounds
- * are those of C. Wellons' lowbias32; without the factor before them, neighboring columns are correlated (3e-4). */
+ * otherwise the bits of rows whose first halves differ by a few times the factor would be shifted copies of each other.
+ * The rounds are those of C. Wellons' lowbias32; without the factor before them, neighboring columns are correlated
+ * (3e-4). */
 static inline uint32_t random_bits(uint32_t column, uint32_t low_key, uint32_t high_key)
 {
     uint32_t x = column * 0x9e3779b9 + low_key;

@@ -35,8 +35,8 @@ static double NAME(penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W_, 
     return l2 / 2 * squares + l1 * magnitudes;
 }
 
-/* An update of one row: parameters p, their gradient g, slots 0 and 1 of their state u and v. s: the scalars, in the order of
- * dnn_scalars. */
+/* An update of one row: parameters p, their gradient g, slots 0 and 1 of their state u and v. s: the scalars, in the
+ * order of dnn_scalars. */
 #define UPDATE(name)                                                                                         \
     static void NAME(name##_update)(const REAL *s, ptrdiff_t n, REAL *restrict p, const REAL *restrict g,    \
                                     REAL *restrict u, REAL *restrict v)

@@ -5,20 +5,20 @@
  *     row 1:  b10 b11 .. | b1,NR ..                   a40 a50 a60 a70 | a41 ...                   second sliver
  *     panel 0: b00 b01 .. b10 b11 ..  panel 1: ...
  *
- * A sliver is the part of A that MR rows of C depend on, in the order in which the micro-kernel reads it: it shares no cache lines
- * with values that are not needed, and is on one page instead of MR pages.
+ * A sliver is the part of A that MR rows of C depend on, in the order in which the micro-kernel reads it: it shares no
+ * cache lines with values that are not needed, and is on one page instead of MR pages.
  */
 
-/* Returns the columns of the next panel, if `left` columns are left. Four vectors that are left become two panels of two vectors,
- * instead of one of three and one of one. */
+/* Returns the columns of the next panel, if `left` columns are left. Four vectors that are left become two panels of
+ * two vectors, instead of one of three and one of one. */
 INLINE ptrdiff_t NAME(panel_width)(ptrdiff_t left)
 {
     return NR == 3 * N_LANES && left > NR && left <= 4 * N_LANES ? 2 * N_LANES : min_(NR, left);
 }
 
-/* Packs `width` columns of n rows of a matrix, from `column` on, with ld elements from row to row of the copy; a full panel (width
- * == NR) is the fastest case. Rows of a wide matrix share few lines of the cache, and each is on a different page; the rows of a
- * panel are contiguous. */
+/* Packs `width` columns of n rows of a matrix, from `column` on, with ld elements from row to row of the copy; a full
+ * panel (width == NR) is the fastest case. Rows of a wide matrix share few lines of the cache, and each is on a
+ * different page; the rows of a panel are contiguous. */
 static void NAME(pack_panel)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdiff_t lda, const void *const *rows,
                              ptrdiff_t column, REAL *to, ptrdiff_t ld)
 {
@@ -41,8 +41,8 @@ static void NAME(pack_panel)(ptrdiff_t n, ptrdiff_t width, const REAL *A, ptrdif
     }
 }
 
-/* Packs n_cols columns of n rows of B in panels, one after the other. Full panels are packed together row by row, because their
- * rows are contiguous in B. */
+/* Packs n_cols columns of n rows of B in panels, one after the other. Full panels are packed together row by row,
+ * because their rows are contiguous in B. */
 static void NAME(pack_panels)(ptrdiff_t n, ptrdiff_t n_cols, const REAL *B, ptrdiff_t ldb, REAL *to)
 {
     ptrdiff_t whole = 0;

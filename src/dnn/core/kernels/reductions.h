@@ -73,8 +73,8 @@ static void NAME(scale_rows)(ptrdiff_t n_rows, ptrdiff_t n_cols, const double *r
                 X[r * ldx + c] *= (REAL)(factors[r] * unit);
 }
 
-/* out += sums over the rows of X, where n_cols <= WIDTH and `times` rows together fill at most WIDTH lanes. A call with a constant
- * n_cols keeps the lanes in registers. An example with n_cols = 3, times = 2:
+/* out += sums over the rows of X, where n_cols <= WIDTH and `times` rows together fill at most WIDTH lanes. A call with
+ * a constant n_cols keeps the lanes in registers. An example with n_cols = 3, times = 2:
  *
  *     lanes      a0 a1 a2 b0 b1 b2     row 0, row 1
  *              + c0 c1 c2 d0 d1 d2     row 2, row 3

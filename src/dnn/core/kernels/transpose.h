@@ -1,7 +1,8 @@
 /* T (n_cols, n_rows) = X'. Part of one_precision.h.
  *
- * With AVX2, squares of vectors are transposed in registers, which is 2 to 4 times as fast as the compiler's code for the other
- * version. The baseline and AVX-512 use the other version, which is plain C; the two have not been compared with AVX-512.
+ * With AVX2, squares of vectors are transposed in registers, which is 2 to 4 times as fast as the compiler's code for
+ * the other version. The baseline and AVX-512 use the other version, which is plain C; the two have not been compared
+ * with AVX-512.
  */
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
@@ -82,10 +83,10 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 
 #else
 
-/* A perfect shuffle of a square block of SIDE * SIDE elements, SIDE = 2^k: its first and its second half are interleaved. The
- * index of an element in binary is k digits of its row, then k digits of its column; a perfect shuffle rotates these digits by one
- * place, so that k of them exchange rows and columns. Compilers vectorize this loop as an interleaving of vectors. An example with
- * SIDE = 2, where one shuffle is enough:  a b | c d  ->  a c | b d */
+/* A perfect shuffle of a square block of SIDE * SIDE elements, SIDE = 2^k: its first and its second half are
+ * interleaved. The index of an element in binary is k digits of its row, then k digits of its column; a perfect shuffle
+ * rotates these digits by one place, so that k of them exchange rows and columns. Compilers vectorize this loop as an
+ * interleaving of vectors. An example with SIDE = 2, where one shuffle is enough:  a b | c d  ->  a c | b d */
 static inline void NAME(shuffle)(const REAL *restrict from, REAL *restrict to)
 {
     for (int i = 0; i < SIDE * SIDE / 2; i++) {

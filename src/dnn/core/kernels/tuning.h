@@ -3,26 +3,29 @@
  * tuning_avx512.h, those of the other kernels in tuning_loops.h.
  *
  * Each value has its unit, its meaning, and the benchmark that set it, which is in the title of its section unless the value
- * names another. "elements" are of either precision; "flops" count a multiplication and an addition as two. A change of a size
- * of the grid (the sections of row tiles and weight tiles) changes the order of additions, and with it the last bits of results.
+ * names another. "elements" are of either precision; "flops" count a multiplication and an addition as two. A change of
+ * a size of the grid (the sections of row tiles and weight tiles) changes the order of additions, and with it the last
+ * bits of results.
  */
 #ifndef DNN_TUNING_H
 #define DNN_TUNING_H
 
 /* ---- row tiles: benchmarks/training.py, benchmarks/scaling.py ---- */
 
-/* row tiles of a pass at most, and what their number is a multiple of if it is larger: 4, 8, 12 or 16 tiles can be shared about
- * evenly by two, three and four members */
+/* row tiles of a pass at most, and what their number is a multiple of if it is larger: 4, 8, 12 or 16 tiles can be
+ * shared about evenly by two, three and four members */
 #define DNN_ROW_TILES_MAX 16
 #define DNN_ROW_TILES_MULTIPLE 4
 /* rows of a tile at least, if a batch has them: enough for a matrix product */
 #define DNN_TILE_ROWS_MIN 16
-/* rows that go through the layers at once, at most; without gradients fewer, because two buffers of activations are reused */
+/* rows that go through the layers at once, at most; without gradients fewer, because two buffers of activations are
+ * reused */
 #define DNN_BLOCK_ROWS 512
 #define DNN_BLOCK_ROWS_PREDICT 256
 /* rows that the layout of a prediction is made for, at most: tiles no longer grow above it */
 #define DNN_PREDICT_ROWS (DNN_ROW_TILES_MAX * DNN_BLOCK_ROWS_PREDICT)
-/* With BLAS: elements of the activations of a tile, all layers together (a quarter of an L2 of 1 MB), and bounds of its rows */
+/* With BLAS: elements of the activations of a tile, all layers together (a quarter of an L2 of 1 MB), and bounds of its
+ * rows */
 #define DNN_BLAS_TILE_ELEMENTS 65536
 #define DNN_BLAS_TILE_ROWS_MIN 64
 #define DNN_BLAS_TILE_ROWS_MAX 1024
@@ -33,8 +36,8 @@
 #define DNN_PADDED_ROW_ELEMENTS 16
 /* bytes; a row whose length is a multiple of this is padded by a cache line, or rows would share few lines of the cache */
 #define DNN_ALIAS_BYTES 512
-/* bytes; rows a multiple of this apart share lines of L1. With AVX2, gemm_tn with fewer than DNN_STREAM_ROWS_MAX rows of C then
- * reads the rows of B in sequence; such rows are best on the right-hand side. */
+/* bytes; rows a multiple of this apart share lines of L1. With AVX2, gemm_tn with fewer than DNN_STREAM_ROWS_MAX rows
+ * of C then reads the rows of B in sequence; such rows are best on the right-hand side. */
 #define DNN_L1_ALIAS_BYTES 4096
 #define DNN_STREAM_ROWS_MAX 48
 /* rows, and bytes of the longest row, from which a pass that does not gather rows has a workspace for packing: with fewer,
@@ -48,7 +51,8 @@
 #define DNN_TILE_VALUES 12288
 /* elements; the same where sums are long (batches of DNN_TILE_LONG_ROWS rows), or where the whole gradient is stored */
 #define DNN_TILE_VALUES_LONG 49152
-/* elements; the same with AVX2 in such batches: 384 x 512, because packing takes a sixth of the time of a tile of 192 x 256 */
+/* elements; the same with AVX2 in such batches: 384 x 512, because packing takes a sixth of the time of a tile of 192 x
+ * 256 */
 #define DNN_TILE_VALUES_PACKED 196608
 /* rows of a batch */
 #define DNN_TILE_LONG_ROWS 512
@@ -64,8 +68,8 @@
 #define DNN_TILE_COST 256
 /* rows of dW that cost as much as db */
 #define DNN_TILE_BIAS_ROWS 8
-/* elements, and rows, of a tile of the first layer's weights where X is sparse: benchmarks/sparse.py. Each update searches the
- * rows of a tile for those that a batch has touched. */
+/* elements, and rows, of a tile of the first layer's weights where X is sparse: benchmarks/sparse.py. Each update
+ * searches the rows of a tile for those that a batch has touched. */
 #define DNN_SPARSE_TILE_VALUES 16384
 #define DNN_SPARSE_TILE_ROWS 4096
 
@@ -73,7 +77,8 @@
 
 /* inputs per row of a batch; a layer with more inputs has more weights to move than activations */
 #define DNN_COLUMNS_INPUTS 2
-/* columns of tiles that such a layer has at least, one for each of two members: narrower pieces of rows are fetched slowly */
+/* columns of tiles that such a layer has at least, one for each of two members: narrower pieces of rows are fetched
+ * slowly */
 #define DNN_COLUMNS_TILES 2
 /* vectors of columns of a piece that a member claims: one panel of gemm_nn with AVX-512, two with AVX2 */
 #define DNN_PIECE_VECTORS_AVX2 6
@@ -83,16 +88,16 @@
 
 /* outputs; a layer with at most so many is computed by gemm_nt, because gemm_nn would use a quarter of each vector */
 #define DNN_INNER_PRODUCT_OUTPUTS 4
-/* A layer in training is computed by gemm_nt too, if it has at least so many inputs, its outputs fill at most so many vectors,
- * and fill at most so many twelfths of their lanes (AVX2: or if they fill one vector at most) */
+/* A layer in training is computed by gemm_nt too, if it has at least so many inputs, its outputs fill at most so many
+ * vectors, and fill at most so many twelfths of their lanes (AVX2: or if they fill one vector at most) */
 #define DNN_INNER_PRODUCT_INPUTS_AVX2 128
 #define DNN_INNER_PRODUCT_VECTORS_AVX2 4
 #define DNN_INNER_PRODUCT_TWELFTHS_AVX2 10
 #define DNN_INNER_PRODUCT_INPUTS_AVX512 1024
 #define DNN_INNER_PRODUCT_VECTORS_AVX512 2
 #define DNN_INNER_PRODUCT_TWELFTHS_AVX512 9
-/* tenths; the gradient is computed as its transpose if that takes less than this share of the vectors: transposing the result
- * costs the rest */
+/* tenths; the gradient is computed as its transpose if that takes less than this share of the vectors: transposing the
+ * result costs the rest */
 #define DNN_GRAD_TRANSPOSED_TENTHS_AVX2 9
 #define DNN_GRAD_TRANSPOSED_TENTHS_AVX512 8
 
@@ -108,9 +113,10 @@
 #define DNN_FEATURE_MAJOR_ROWS 16
 /* bytes of the activations of a batch: they stay in L2 */
 #define DNN_FEATURE_MAJOR_BYTES (1 << 18)
-/* flops of the gradient of a step: in all, and per lane of a vector of each instruction set. A fused update that has begun must
- * be completed. Above these values it may take 0.2 s, and the whole gradient is stored first. One thread does about 1e11 flops
- * per second with AVX-512, on some processors twice that, and 8.5e10 with AVX2; half of it in double precision. */
+/* flops of the gradient of a step: in all, and per lane of a vector of each instruction set. A fused update that has
+ * begun must be completed. Above these values it may take 0.2 s, and the whole gradient is stored first. One thread
+ * does about 1e11 flops per second with AVX-512, on some processors twice that, and 8.5e10 with AVX2; half of it in
+ * double precision. */
 #define DNN_FUSED_FLOPS 1e9
 #define DNN_FUSED_FLOPS_AVX2 2.2e9
 #define DNN_FUSED_FLOPS_AVX512 1.2e9
@@ -121,8 +127,8 @@
 #define DNN_FLOPS_PER_MEMBER 10000000
 /* blocks of a pass over rows that each member computes at least, so that members whose cores are busy take fewer */
 #define DNN_BLOCKS_PER_MEMBER 2
-/* A training has one member if a step has fewer flops than the first value; or fewer than the second, and fewer rows than the
- * third. Two members were 1.2 to 1.3 times as fast as one at 1e6 to 1.4e7 flops. */
+/* A training has one member if a step has fewer flops than the first value; or fewer than the second, and fewer rows
+ * than the third. Two members were 1.2 to 1.3 times as fast as one at 1e6 to 1.4e7 flops. */
 #define DNN_TEAM_FLOPS 1e6
 #define DNN_TEAM_FLOPS_FEW_ROWS 1e7
 #define DNN_TEAM_ROWS 64
@@ -153,7 +159,8 @@
 #define DNN_FLOPS_PER_TRIAL 200000000
 /* steps; a step is short if a trial has more than so many of them */
 #define DNN_SHORT_STEPS 8
-/* fraction of a trial, 1 / this, after a trial that went badly: beside a busy process a step may take a hundred times as long */
+/* fraction of a trial, 1 / this, after a trial that went badly: beside a busy process a step may take a hundred times
+ * as long */
 #define DNN_TRIAL_FRACTION 16
 /* one of so many trials is a fraction and is done by one member, to know how long a step takes alone */
 #define DNN_TRIALS_PER_SAMPLE 64
@@ -171,7 +178,8 @@
 
 /* ---- signals: tests/core/test_threads.py ---- */
 
-/* flops between two readings of the clock, seconds between two calls of Python's handlers: Ctrl-C is answered within 0.2 s */
+/* flops between two readings of the clock, seconds between two calls of Python's handlers: Ctrl-C is answered within
+ * 0.2 s */
 #define DNN_POLL_FLOPS 5e7
 #define DNN_POLL_SECONDS 0.05
 /* flops of a layer of one block, above which handlers run between layers */
@@ -179,8 +187,8 @@
 
 /* ---- BLAS, where there are no matrix kernels: benchmarks/products.py ---- */
 
-/* multiply-adds; OpenBLAS computes a call of at most so many on the calling thread: by its kernels for small matrices (AVX-512),
- * and elsewhere */
+/* multiply-adds; OpenBLAS computes a call of at most so many on the calling thread: by its kernels for small matrices
+ * (AVX-512), and elsewhere */
 #define DNN_CALL_LIMIT_SMALL_MATRIX 1e6
 #define DNN_CALL_LIMIT 262144
 /* A product above the limit is cut into calls of at most so many columns and so deep a sum, which with so many rows are just

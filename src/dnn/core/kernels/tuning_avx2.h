@@ -9,8 +9,8 @@
 #define BLOCKS_3(BLOCK) BLOCK(4, 3) BLOCK(3, 3) BLOCK(2, 3) BLOCK(1, 3)
 #define BLOCKS_2(BLOCK) BLOCK(6, 2) BLOCK(5, 2) BLOCK(4, 2) BLOCK(3, 2) BLOCK(2, 2) BLOCK(1, 2)
 #define BLOCKS_1(BLOCK) BLOCK(12, 1) BLOCK(10, 1) BLOCK(8, 1) BLOCK(6, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
-/* whether A is packed in slivers; panels of B that are packed together (NC = NC_PANELS * NR): 576 bytes of each row of B, which
- * are nine consecutive cache lines */
+/* whether A is packed in slivers; panels of B that are packed together (NC = NC_PANELS * NR): 576 bytes of each row of
+ * B, which are nine consecutive cache lines */
 #define PACKS_SLIVERS true
 #define NC_PANELS 6
 /* whether gemm_nn packs a panel of B, of `depth` rows that are ld elements apart: these are spread over more than L1 */
@@ -24,8 +24,9 @@
 #define KC_TN 256
 /* rows of C up to which half panels of B are used: never */
 #define TN_HALF_PANEL_ROWS 0
-/* rows of C from which B is packed, if TN_PACKS_B is true as well: the n rows of B are larger than L2, or many (128 rows 2 KB apart
- * are read faster without packing). Whether A is packed if B is; bytes of A that are packed together: a tile of 384 rows */
+/* rows of C from which B is packed, if TN_PACKS_B is true as well: the n rows of B are larger than L2, or many (128
+ * rows 2 KB apart are read faster without packing). Whether A is packed if B is; bytes of A that are packed together: a
+ * tile of 384 rows */
 #define TN_PACK_ROWS 48
 #define TN_PACKS_B(n, ld) ((n) * (ld) * SIZE >= 524288 || ((n) >= 256 && (ld) * SIZE >= PACK_B_STRIDE))
 #define TN_PACKS_A true

@@ -1,4 +1,5 @@
-/* Block sizes of the matrix kernels with AVX-512: 32 registers of 64 bytes. See tuning_gemm.h. Included once per precision. */
+/* Block sizes of the matrix kernels with AVX-512: 32 registers of 64 bytes. See tuning_gemm.h. Included once per
+ * precision. */
 
 /* columns of a panel: four vectors */
 #define NR (4 * N_LANES)
@@ -23,8 +24,8 @@
 #define KC_TN KC
 /* rows of C up to which half panels of B are used, because these stay in L1 from block to block */
 #define TN_HALF_PANEL_ROWS 24
-/* rows of C from which B is packed, if TN_PACKS_B is true of its n rows as well; whether A is packed if B is; bytes of A that are
- * packed together */
+/* rows of C from which B is packed, if TN_PACKS_B is true of its n rows as well; whether A is packed if B is; bytes of
+ * A that are packed together */
 #define TN_PACK_ROWS 192
 #define TN_PACKS_B(n, ld) ((n) >= 256 && (ld) * SIZE >= PACK_B_STRIDE)
 #define TN_PACKS_A false

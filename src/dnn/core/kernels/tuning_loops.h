@@ -1,7 +1,7 @@
 /* Sizes of the loops over elements: activations, losses, reductions, sparse rows. Included by one_precision.h only.
  *
- * LANES, WIDTH, BLOCK_ROWS, STRIP and MAX_ROWS decide the order of additions: changing them changes the last bits of results.
- * benchmarks/training.py set them; benchmarks/sparse.py those of sparse rows.
+ * LANES, WIDTH, BLOCK_ROWS, STRIP and MAX_ROWS decide the order of additions: changing them changes the last bits of
+ * results. benchmarks/training.py set them; benchmarks/sparse.py those of sparse rows.
  */
 #ifndef DNN_TUNING_LOOPS_H
 #define DNN_TUNING_LOOPS_H
