@@ -15,10 +15,11 @@ import numpy as np
 
 from . import ModelFormatError
 
-# A header of n bytes and m structural characters takes at most about 2 n + 100 m bytes of memory and 1 s, so
-# that a hostile one is refused before it is parsed. One layer takes about 300 bytes and 25 characters.
-MOST_HEADER = 2**23
-MOST_MARKS = 2**18
+# To parse a header takes at most about 5 bytes of memory for each of its bytes and 100 for each structural
+# character: 25 MB and 0.1 s at these limits, which are checked before. One layer takes 300 bytes and 25
+# characters, so that there may be about 5000.
+MOST_HEADER = 2**21
+MOST_MARKS = 2**17
 MARKS = b"[]{},:"
 OTHERS = bytes(set(range(256)) - set(MARKS))
 DTYPES = {
@@ -34,13 +35,13 @@ class Arrays:
     ----------
     header : dict
         Of the file: for each array "dtype" and "shape".
-    read : callable
-        Returns an array by its name.
+    file : safetensors.safe_open
+        The open file, which is mapped: what is read of it counts as memory of the process.
     """
 
-    def __init__(self, header: dict[str, Any], read: Any) -> None:
+    def __init__(self, header: dict[str, Any], file: Any) -> None:
         self.left = header
-        self.read = read
+        self.file = file
 
     def check(self, name: str, dtype: Any = None, shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Return the shape of an array; raise if it is missing or differs from what is expected."""
@@ -57,10 +58,20 @@ class Arrays:
     def take(self, name: str, dtype: Any = None, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Return an array, checked."""
         shape = self.check(name, dtype, shape)
-        found: np.ndarray = self.read(name)
+        found: np.ndarray = self.file.get_tensor(name)
         if found.shape != shape or found.dtype.name != DTYPES[self.left.pop(name)["dtype"]]:
-            raise ModelFormatError(f"the array {name!r} has changed while it was read")
+            raise ModelFormatError(f"the array {name!r} must not change while it is read")
         return found
+
+    def take_into(self, name: str, out: np.ndarray) -> None:
+        """Write an array to another one of the same shape and dtype, by blocks of rows of about 1 MB."""
+        self.check(name, out.dtype, out.shape)
+        del self.left[name]
+        rows = self.file.get_slice(name)
+        step = max(1, 2**20 * len(out) // out.nbytes)
+        for i in range(0, len(out), step):
+            end = min(i + step, len(out))  # a slice that ends later makes older versions panic
+            out[i:end] = rows[i:end]
 
     def end(self) -> None:
         """Raise if arrays are left."""
@@ -82,7 +93,7 @@ def opened(path: str) -> Iterator[tuple[Any, Arrays]]:
     document = parsed(metadata["dnn"].encode("utf-8", "replace"), "the entry 'dnn'")
     try:
         with safe_open(path, "np") as file:
-            yield document, Arrays(header, file.get_tensor)
+            yield document, Arrays(header, file)
     except SafetensorError as error:
         raise ModelFormatError(f"the arrays cannot be read: {error}") from None
 
@@ -114,7 +125,9 @@ def _header(path: str) -> dict[str, Any]:
         if name != "__metadata__":
             n_bytes += _bytes_of(name, entry)
     if n_bytes != size - 8 - length:
-        raise ModelFormatError(f"the arrays must have {n_bytes} bytes together, got {size - 8 - length}")
+        raise ModelFormatError(
+            f"the arrays must have {n_bytes} bytes together, got {size - 8 - length}: the file is damaged"
+        )
     return header
 
 

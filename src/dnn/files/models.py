@@ -162,8 +162,8 @@ def _restore_network(item: Any, reader: Reader, rng: Any = None) -> Network:
         raise ModelFormatError("random must be a generator of NumPy, got none")
     net = Network(n_inputs, spec, init="zeros", dtype=dtype, random_state=rng)
     for i, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
-        W[...] = reader.arrays.take(f"layers.{i}.W")
-        b[...] = reader.arrays.take(f"layers.{i}.b")
+        reader.arrays.take_into(f"layers.{i}.W", W)
+        reader.arrays.take_into(f"layers.{i}.b", b)
     if frozen_layers:
         net.freeze(*frozen_layers)
     _check_probe(net, reader.arrays.take("probe.X"), reader.arrays.take("probe.outputs"))
