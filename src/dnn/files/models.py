@@ -11,7 +11,7 @@ from ..layers import ELU, Dense, Dropout, LeakyReLU, layers_of
 from ..training.history import History
 from . import ModelFormatError
 from .container import Arrays
-from .values import Reader, Writer, listed, members, whole
+from .values import Reader, Writer, listed, members, shown, whole
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -106,7 +106,7 @@ def _describe_network(net: Network, state: dict[str, Any], writer: Writer, rng: 
     others = sorted(state.keys() - known)
     if others:
         raise TypeError(
-            f"{others[0]} cannot be saved: it is an attribute of your own, got {state[others[0]]!r}"
+            f"{others[0]} cannot be saved: it is an attribute of your own, got {shown(state[others[0]])}"
         )
     layers = []
     for i, (dense, dropout, frozen) in enumerate(zip(net.layers, net.dropout, net.frozen, strict=True)):
@@ -197,7 +197,9 @@ def _describe_estimator(est: Any, state: dict[str, Any], writer: Writer) -> dict
     names = est._get_param_names()
     others = sorted(state.keys() - {*names, *ATTRIBUTES, *_OTHERS})
     if others:
-        raise TypeError(f"{others[0]} cannot be saved: dnn knows no such attribute, got {state[others[0]]!r}")
+        raise TypeError(
+            f"{others[0]} cannot be saved: dnn knows no such attribute, got {shown(state[others[0]])}"
+        )
     found: dict[str, Any] = {
         "parameters": {name: writer.value(state[name], name) for name in names},
         "attributes": {name: writer.value(state[name], name) for name in ATTRIBUTES if name in state},

@@ -88,6 +88,15 @@ def listed(item: Any, where: str) -> list[Any]:
     return item
 
 
+def shown(value: Any) -> str:
+    """Return what an error says of a value of a user."""
+    try:
+        text = repr(value)
+    except Exception:  # of a huge integer, or of the user's own __repr__
+        return "an object without repr"
+    return text if len(text) < 200 else text[:200] + " ..."
+
+
 class Writer:
     """Turns values into JSON; what is an array goes to `arrays`, by the name of the place where it was.
 
@@ -153,13 +162,14 @@ class Writer:
             names = attributes_of(kind)
             if getattr(value, "__dict__", {}).keys() - set(names):
                 raise TypeError(
-                    f"{where} cannot be saved: it must have no attributes of your own, got {value!r}"
+                    f"{where} cannot be saved: it must have no attributes of your own, got {shown(value)}"
                 )
             made = {name: self.value(getattr(value, name), f"{where}.{name}", depth + 1) for name in names}
             return {"type": kind.__name__, "fields": made}
         raise TypeError(
             f"{where} cannot be saved: it must be of numbers, strings, arrays and objects of dnn, without "
-            f"functions and objects of your own class, got {value!r} of {kind.__module__}.{kind.__qualname__}"
+            f"functions and objects of your own class, got {shown(value)} of "
+            f"{kind.__module__}.{kind.__qualname__}"
         )
 
     def labels(self, array: np.ndarray, where: str) -> dict[str, Any]:
