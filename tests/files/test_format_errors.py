@@ -144,7 +144,7 @@ EDITS = {
     "a huge shape": (array_entry("layers.0.W", shape=[HUGE, 5]), r"the arrays must have \d+ bytes together"),
     "a shape of 0 and more": (array_entry("layers.0.W", shape=[0, 2**70]), r"fewer than 2\*\*63 rows"),
     "overlapping arrays": (array_entry("layers.0.W", data_offsets=[4, 64]), "the arrays cannot be read"),
-    "a turned array": (
+    "a transposed array": (
         array_entry("layers.0.W", shape=[5, 3]),
         r"'layers.0.W' must have shape \(3, 5\), got \(5, 3",
     ),

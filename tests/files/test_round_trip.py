@@ -10,7 +10,7 @@ from saved_models import CLASS, ESTIMATORS, MODELS, NETWORKS, NUMBER, X, facts, 
 
 import dnn
 from dnn import LBFGS, SGD, Adam, MLPClassifier, MLPRegressor, Network
-from dnn.files.values import CLASSES
+from dnn.files.encoding import CLASSES
 
 
 def saved_and_loaded(model, tmp_path):

@@ -17,7 +17,7 @@ from dnn.files import container
 OLD = Network([3, 1], random_state=0)
 NEW = Network([3, 200, 1], random_state=1)
 
-# Forks processes that save two networks in turn, kills each at a random moment, and looks at what is there.
+# Forks processes that save two networks in turn, kills each at a random moment, and loads the file.
 KILL = """
 import os, random, signal, sys, time
 import dnn

@@ -71,7 +71,7 @@ def test_missing_packages_are_named(call):
 
 @pytest.mark.parametrize("call", ["net.summary()", "net.draw().svg()", "net.fit(X, y); history().to_dict()"])
 def test_calls_without_optional_packages(call):
-    """These work with NumPy and SciPy alone; neither is pandas or polars ever looked for."""
+    """These work without optional packages; neither is pandas or polars ever looked for."""
     missing = ["matplotlib", "sklearn", "tqdm", "pandas", "polars"]
     code = WITHOUT.format(missing=missing, call=call)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from ..layers import ELU, Dense, Dropout, LeakyReLU, layers_of
 from ..training.history import History
 from . import ModelFormatError
 from .container import Arrays
-from .values import Reader, Writer, listed, members, shown, whole
+from .encoding import Decoder, Encoder, listed, members, shown, whole
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -59,14 +59,14 @@ def describe(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise TypeError(
             f"save must be called on a {', '.join(KINDS)}, got {type(model).__module__}.{kind}: pickle it"
         )
-    writer = Writer()
+    encoder = Encoder()
     document: dict[str, Any] = {"format": FORMAT, "kind": kind, "dnn": dnn.__version__}
     state = model.__getstate__()
     if kind == "Network":
-        document["network"] = _describe_network(model, state, writer)
+        document["network"] = _describe_network(model, state, encoder)
     else:
-        document |= _describe_estimator(model, state, writer)
-    return document, writer.arrays
+        document |= _describe_estimator(model, state, encoder)
+    return document, encoder.arrays
 
 
 def restore(document: Any, arrays: Arrays) -> Any:
@@ -82,13 +82,13 @@ def restore(document: Any, arrays: Arrays) -> Any:
         raise ModelFormatError(f"the format must be at least 1, got {version}")
     if kind not in KINDS:
         raise ModelFormatError(f"the kind must be one of {', '.join(KINDS)}, got {kind!r} ({by})")
-    reader = Reader(arrays)
+    decoder = Decoder(arrays)
     try:
         if kind == "Network":
             item = members(document, "the document", "format", "kind", "dnn", "network")[3]
-            model = _restore_network(item, reader)
+            model = _restore_network(item, decoder)
         else:
-            model = _restore_estimator(document, kind, reader)
+            model = _restore_estimator(document, kind, decoder)
     except ModelFormatError:
         raise
     except (TypeError, ValueError, OverflowError) as error:  # of what is made of the values
@@ -97,7 +97,9 @@ def restore(document: Any, arrays: Arrays) -> Any:
     return model
 
 
-def _describe_network(net: Network, state: dict[str, Any], writer: Writer, rng: Any = None) -> dict[str, Any]:
+def _describe_network(
+    net: Network, state: dict[str, Any], encoder: Encoder, rng: Any = None
+) -> dict[str, Any]:
     """Return the entry of a network, its parameters and its outputs for some inputs.
 
     rng: random_state of its estimator; where that is the generator of the network too, it remains one object.
@@ -110,20 +112,20 @@ def _describe_network(net: Network, state: dict[str, Any], writer: Writer, rng: 
         )
     layers = []
     for i, (dense, dropout, frozen) in enumerate(zip(net.layers, net.dropout, net.frozen, strict=True)):
-        writer.array(net.weights[i], f"layers.{i}.W")
-        writer.array(net.biases[i], f"layers.{i}.b")
-        activation = writer.value(dense.activation, f"the activation of layer {i}")
+        encoder.array(net.weights[i], f"layers.{i}.W")
+        encoder.array(net.biases[i], f"layers.{i}.b")
+        activation = encoder.value(dense.activation, f"the activation of layer {i}")
         layers.append({"units": dense.units, "activation": activation, "dropout": dropout, "frozen": frozen})
     X = np.random.default_rng(0).standard_normal((PROBE_ROWS, net.n_inputs)).astype(net.dtype)
-    writer.array(X, "probe.X")
-    writer.array(net(X), "probe.outputs")
+    encoder.array(X, "probe.X")
+    encoder.array(net(X), "probe.outputs")
     return {
         "n_inputs": net.n_inputs, "dtype": net.dtype.name, "layers": layers,
-        "random": None if state["_rng"] is rng else writer.generator(state["_rng"], "random"),
+        "random": None if state["_rng"] is rng else encoder.generator(state["_rng"], "random"),
     }  # fmt: skip
 
 
-def _restore_network(item: Any, reader: Reader, rng: Any = None) -> Network:
+def _restore_network(item: Any, decoder: Decoder, rng: Any = None) -> Network:
     """Return a network; every size is compared with the arrays before any memory is taken."""
     from ..network import Network
 
@@ -138,7 +140,7 @@ def _restore_network(item: Any, reader: Reader, rng: Any = None) -> Network:
         units, activation, dropout, frozen = members(layer, name, "units", "activation", "dropout", "frozen")
         units, activation = (
             whole(units, f"units of {name}", 1),
-            reader.value(activation, f"activation of {name}"),
+            decoder.value(activation, f"activation of {name}"),
         )
         if (
             type(activation) not in (str, LeakyReLU, ELU)
@@ -146,27 +148,27 @@ def _restore_network(item: Any, reader: Reader, rng: Any = None) -> Network:
             or type(dropout) is not float
         ):
             raise ModelFormatError(f"{name} must have an activation, a rate of dropout, and be frozen or not")
-        reader.arrays.check(f"layers.{i}.W", dtype, (n_in, units))
-        reader.arrays.check(f"layers.{i}.b", dtype, (units,))
+        decoder.arrays.check(f"layers.{i}.W", dtype, (n_in, units))
+        decoder.arrays.check(f"layers.{i}.b", dtype, (units,))
         spec += [Dropout(dropout), Dense(units, activation)] if dropout else [Dense(units, activation)]
         frozen_layers += [i] if frozen else []
         n_in = units
     layers_of(n_inputs, spec, "relu", "identity", 0.0)
-    reader.arrays.check("probe.X", dtype, (PROBE_ROWS, n_inputs))
-    reader.arrays.check("probe.outputs", dtype, (PROBE_ROWS, n_in))
+    decoder.arrays.check("probe.X", dtype, (PROBE_ROWS, n_inputs))
+    decoder.arrays.check("probe.outputs", dtype, (PROBE_ROWS, n_in))
     if random is not None:
         if not isinstance(random, dict) or random.get("type") not in ("Generator", "RandomState"):
             raise ModelFormatError(f"random must be a generator of NumPy, got {random!r}")
-        rng = reader.value(random, "random")
+        rng = decoder.value(random, "random")
     elif not isinstance(rng, np.random.RandomState):
         raise ModelFormatError("random must be a generator of NumPy, got none")
     net = Network(n_inputs, spec, init="zeros", dtype=dtype, random_state=rng)
     for i, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
-        reader.arrays.take_into(f"layers.{i}.W", W)
-        reader.arrays.take_into(f"layers.{i}.b", b)
+        decoder.arrays.take_into(f"layers.{i}.W", W)
+        decoder.arrays.take_into(f"layers.{i}.b", b)
     if frozen_layers:
         net.freeze(*frozen_layers)
-    _check_probe(net, reader.arrays.take("probe.X"), reader.arrays.take("probe.outputs"))
+    _check_probe(net, decoder.arrays.take("probe.X"), decoder.arrays.take("probe.outputs"))
     return net
 
 
@@ -192,7 +194,7 @@ def _check_probe(net: Network, X: np.ndarray, expected: np.ndarray) -> None:
         )
 
 
-def _describe_estimator(est: Any, state: dict[str, Any], writer: Writer) -> dict[str, Any]:
+def _describe_estimator(est: Any, state: dict[str, Any], encoder: Encoder) -> dict[str, Any]:
     """Return the entries of an estimator."""
     names = est._get_param_names()
     others = sorted(state.keys() - {*names, *ATTRIBUTES, *_OTHERS})
@@ -201,46 +203,46 @@ def _describe_estimator(est: Any, state: dict[str, Any], writer: Writer) -> dict
             f"{others[0]} cannot be saved: dnn knows no such attribute, got {shown(state[others[0]])}"
         )
     found: dict[str, Any] = {
-        "parameters": {name: writer.value(state[name], name) for name in names},
-        "attributes": {name: writer.value(state[name], name) for name in ATTRIBUTES if name in state},
+        "parameters": {name: encoder.value(state[name], name) for name in names},
+        "attributes": {name: encoder.value(state[name], name) for name in ATTRIBUTES if name in state},
         "feature_names": None, "labels": None, "optimizer": None, "network": None,
     }  # fmt: skip
     if "feature_names_in_" in state:
-        found["feature_names"] = writer.labels(state["feature_names_in_"], "feature_names_in_")
+        found["feature_names"] = encoder.labels(state["feature_names_in_"], "feature_names_in_")
     labels = state.get("_labels")
     if labels is not None:
         if state.get("classes_") is not labels.classes and not np.array_equal(
             state["classes_"], labels.classes
         ):
             raise TypeError("classes_ cannot be saved: they must be those that fit has seen, got others")
-        found["labels"] = {"kind": labels.kind, "classes": writer.labels(labels.classes, "classes_")}
+        found["labels"] = {"kind": labels.kind, "classes": encoder.labels(labels.classes, "classes_")}
     if "_optimizer" in state:
-        found["optimizer"] = _describe_optimizer(state["_optimizer"], writer)
+        found["optimizer"] = _describe_optimizer(state["_optimizer"], encoder)
     if "_net" in state:
         net = state["_net"]
-        found["network"] = _describe_network(net, net.__getstate__(), writer, state["random_state"])
+        found["network"] = _describe_network(net, net.__getstate__(), encoder, state["random_state"])
     return found
 
 
-def _describe_optimizer(optimizer: Any, writer: Writer) -> dict[str, Any]:
+def _describe_optimizer(optimizer: Any, encoder: Encoder) -> dict[str, Any]:
     """Return the entry of the optimizer of an estimator and its state."""
     state = optimizer.portable()
     found = {
-        "spec": writer.value(optimizer.spec, "the optimizer"),
-        "weight_decay": writer.value(optimizer.weight_decay, "weight_decay"), "state": None,
+        "spec": encoder.value(optimizer.spec, "the optimizer"),
+        "weight_decay": encoder.value(optimizer.weight_decay, "weight_decay"), "state": None,
     }  # fmt: skip
     if state:
         # scikit-learn's rate learns, and is one object in both places
         own = state["schedule"] is not optimizer.spec.rate
         found["state"] = {
-            "slots": writer.array(state["slots"], "optimizer.slots"),
+            "slots": encoder.array(state["slots"], "optimizer.slots"),
             "n_steps": int(state["n_steps"]), "seed": None if state["seed"] is None else int(state["seed"]),
-            "schedule": writer.value(state["schedule"], "the schedule") if own else None,
+            "schedule": encoder.value(state["schedule"], "the schedule") if own else None,
         }  # fmt: skip
     return found
 
 
-def _restore_estimator(document: dict[str, Any], kind: str, reader: Reader) -> Any:
+def _restore_estimator(document: dict[str, Any], kind: str, decoder: Decoder) -> Any:
     """Return an estimator."""
     of_estimator = ("parameters", "attributes", "feature_names", "labels", "optimizer", "network")
     given = members(document, "the document", "format", "kind", "dnn", *of_estimator)[3:]
@@ -254,25 +256,25 @@ def _restore_estimator(document: dict[str, Any], kind: str, reader: Reader) -> A
                 f"the document must have parameters and attributes of {kind}, got {part!r}"
             )
         # A parameter that is younger than the file has its default
-        state |= {name: reader.value(item, name) for name, item in part.items()}
+        state |= {name: decoder.value(item, name) for name, item in part.items()}
     for name in attributes:
         _check_attribute(name, state[name])
     if labels is not None and kind == "MLPClassifier":
-        state["_labels"] = _restore_labels(labels, reader)
+        state["_labels"] = _restore_labels(labels, decoder)
         state["classes_"] = state["_labels"].classes
     elif labels is not None:
         raise ModelFormatError("labels must belong to a classifier")
     if network is not None:
-        state["_net"] = net = _restore_network(network, reader, state["random_state"])
+        state["_net"] = net = _restore_network(network, decoder, state["random_state"])
         if state.get("n_features_in_", net.n_inputs) != net.n_inputs:
             raise ModelFormatError(f"n_features_in_ must be {net.n_inputs}, got {state['n_features_in_']}")
         if kind == "MLPClassifier" and (labels is None or state["_labels"].n_outputs != net.n_outputs):
             raise ModelFormatError(f"the labels must be those of a network of {net.n_outputs} outputs")
     if feature_names is not None:
         n_features = whole(state.get("n_features_in_"), "n_features_in_", 1)
-        state["feature_names_in_"] = reader.labels(feature_names, "feature_names_in_", (n_features,))
+        state["feature_names_in_"] = decoder.labels(feature_names, "feature_names_in_", (n_features,))
     if optimizer is not None:
-        state["_optimizer"] = _restore_optimizer(optimizer, reader)
+        state["_optimizer"] = _restore_optimizer(optimizer, decoder)
     state["_dnn_version"] = import_module("dnn").__version__  # the format is not that of pickle
     est.__setstate__(state)
     return est
@@ -293,14 +295,14 @@ def _check_attribute(name: str, value: Any) -> None:
         raise ModelFormatError(f"{name} must be what fit sets, got {value!r}")
 
 
-def _restore_labels(item: Any, reader: Reader) -> Any:
+def _restore_labels(item: Any, decoder: Decoder) -> Any:
     """Return the labels of a classifier."""
     from ..estimators.labels import Labels
 
     kind, classes = members(item, "labels", "kind", "classes")
     if kind not in ("binary", "multiclass", "multilabel-indicator"):
         raise ModelFormatError(f"labels must be binary, multiclass or multilabel-indicator, got {kind!r}")
-    found = reader.labels(classes, "classes_")
+    found = decoder.labels(classes, "classes_")
     if found.ndim != 1 or not 1 <= len(found) or (kind == "binary" and len(found) > 2):
         raise ModelFormatError(f"classes_ must be those of {kind} labels, got shape {found.shape}")
     labels = object.__new__(Labels)
@@ -309,14 +311,14 @@ def _restore_labels(item: Any, reader: Reader) -> Any:
     return labels
 
 
-def _restore_optimizer(item: Any, reader: Reader) -> Any:
+def _restore_optimizer(item: Any, decoder: Decoder) -> Any:
     """Return the optimizer of an estimator and its state."""
     from ..estimators.optimizer import PortableOptimizer
     from ..optimizers import Optimizer
     from ..schedules import Schedule
 
     spec, weight_decay, state = members(item, "the optimizer", "spec", "weight_decay", "state")
-    spec, weight_decay = reader.value(spec, "the optimizer"), reader.value(weight_decay, "weight_decay")
+    spec, weight_decay = decoder.value(spec, "the optimizer"), decoder.value(weight_decay, "weight_decay")
     if not isinstance(spec, Optimizer) or not (
         weight_decay is None or isinstance(weight_decay, (int, float))
     ):
@@ -326,8 +328,8 @@ def _restore_optimizer(item: Any, reader: Reader) -> Any:
         slots, n_steps, seed, schedule = members(
             state, "the optimizer's state", "slots", "n_steps", "seed", "schedule"
         )
-        schedule = spec.rate if schedule is None else reader.value(schedule, "the schedule")
-        slots = reader.take(slots, "the optimizer's slots")
+        schedule = spec.rate if schedule is None else decoder.value(schedule, "the schedule")
+        slots = decoder.take(slots, "the optimizer's slots")
         if not isinstance(schedule, Schedule) or slots.ndim != 2 or slots.dtype.name not in TOLERANCE:
             raise ModelFormatError(
                 f"the optimizer's state must have slots (n, P) and a schedule, got {schedule!r}"

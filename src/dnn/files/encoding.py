@@ -97,13 +97,13 @@ def shown(value: Any) -> str:
     return text if len(text) < 200 else text[:200] + " ..."
 
 
-class Writer:
-    """Turns values into JSON; what is an array goes to `arrays`, by the name of the place where it was.
+class Encoder:
+    """Makes JSON of values; what is an array goes to `arrays`, by the name of the place where it was.
 
     Examples
     --------
     >>> from dnn import SGD
-    >>> Writer().value(SGD(0.1).momentum, "momentum"), Writer().value((1, float("inf")), "a pair")
+    >>> Encoder().value(SGD(0.1).momentum, "momentum"), Encoder().value((1, float("inf")), "a pair")
     (0.0, {'type': 'tuple', 'items': [1, {'type': 'float', 'value': 'inf'}]})
     """
 
@@ -112,7 +112,7 @@ class Writer:
 
     def array(self, array: np.ndarray, where: str) -> str:
         """Keep an array, and return its name."""
-        if where in self.arrays:  # two attributes of one name, as in {1: a, "1": b}
+        if where in self.arrays:  # by long keys of a dict, which are cut
             where = f"{where} ({len(self.arrays)})"
         self.arrays[where] = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
         return where
@@ -141,7 +141,7 @@ class Writer:
             items = [self.value(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
             return items if kind is list else {"type": "tuple", "items": items}
         if kind is dict:
-            places = [(key, item, f"{where}[{key!r}]") for key, item in value.items()]
+            places = [(key, item, f"{where}[{shown(key)}]") for key, item in value.items()]
             pairs = [
                 [self.value(key, f"a key of {where}", depth + 1), self.value(item, place, depth + 1)]
                 for key, item, place in places
@@ -227,14 +227,14 @@ def _code_points(array: np.ndarray) -> np.ndarray:
     return array.reshape(*array.shape, 1).view(np.uint32)
 
 
-class Reader:
-    """Turns JSON into values again; each class it makes is one of the list."""
+class Decoder:
+    """Makes values of JSON again; each class is one of the list."""
 
     def __init__(self, arrays: Arrays) -> None:
         self.arrays = arrays
 
     def value(self, item: Any, where: str, depth: int = 0) -> Any:
-        """Return the value that `Writer.value` has turned into JSON.
+        """Return the value that `Encoder.value` has made JSON of.
 
         Parameters
         ----------
