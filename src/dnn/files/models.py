@@ -212,7 +212,7 @@ def _describe_estimator(est: Any, state: dict[str, Any], encoder: Encoder) -> di
     labels = state.get("_labels")
     if labels is not None:
         if state.get("classes_") is not labels.classes and not np.array_equal(
-            state["classes_"], labels.classes
+            state.get("classes_"), labels.classes
         ):
             raise TypeError("classes_ cannot be saved: they must be those that fit has seen, got others")
         found["labels"] = {"kind": labels.kind, "classes": encoder.labels(labels.classes, "classes_")}
