@@ -30,13 +30,15 @@ for i in range(5):
     nets[i % 2].save(path)
 one = (time.perf_counter() - start) / 5
 seen = set()
+flush = os.fsync
+os.fsync = lambda file: (time.sleep(one / 2), flush(file))  # so that many are killed before the end
 for _ in range(n):
     child = os.fork()
     if not child:
         while True:
             for net in nets:
                 net.save(path)
-    time.sleep(draws.uniform(0, 5 * one))
+    time.sleep(draws.uniform(0, 9 * one))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     net = dnn.load(path)

@@ -178,19 +178,19 @@ def _check_probe(net: Network, X: np.ndarray, expected: np.ndarray) -> None:
     Another processor sums in another order, so that an error may be as large as that of the terms of the last
     sums, |A| |W| + |b|; exp multiplies it by its value. Outputs that are not finite are not compared.
     """
-    _, cache = net.forward(X)
+    found, cache = net.forward(X)
     A = cache.A[-2] if len(net.layers) > 1 else X
     with np.errstate(all="ignore"):
         terms = np.abs(A, dtype=np.float64) @ np.abs(net.weights[-1]) + np.abs(net.biases[-1])
         if net.layers[-1].info.name == "exp":
             terms *= np.maximum(1, np.abs(expected))
-        wrong = np.abs(net(X) - expected) > TOLERANCE[net.dtype.name] * terms
-    wrong &= np.isfinite(expected)
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0].tolist()
+        right = np.abs(found - expected) <= TOLERANCE[net.dtype.name] * terms
+    right |= ~np.isfinite(expected)
+    if not right.all():
+        row, column = np.argwhere(~right)[0].tolist()
         raise ModelFormatError(
             f"the network must give the outputs that are stored with it, {expected[row, column]:g} in row "
-            f"{row}, column {column}, got {net(X)[row, column]:g}: the file was damaged, or changed"
+            f"{row}, column {column}, got {found[row, column]:g}: the file was damaged, or changed"
         )
 
 
@@ -211,9 +211,8 @@ def _describe_estimator(est: Any, state: dict[str, Any], encoder: Encoder) -> di
         found["feature_names"] = encoder.labels(state["feature_names_in_"], "feature_names_in_")
     labels = state.get("_labels")
     if labels is not None:
-        if state.get("classes_") is not labels.classes and not np.array_equal(
-            state.get("classes_"), labels.classes
-        ):
+        known = getattr(est, "classes_", None)
+        if known is not labels.classes and not np.array_equal(known, labels.classes):
             raise TypeError("classes_ cannot be saved: they must be those that fit has seen, got others")
         found["labels"] = {"kind": labels.kind, "classes": encoder.labels(labels.classes, "classes_")}
     if "_optimizer" in state:
