@@ -385,18 +385,20 @@ def test_an_estimator_without_scikit_learn(files, tmp_path):
 
 
 MEMORY = """
-import resource, sys
+import sys
 import dnn
 small, path = sys.argv[1:]
+def most():  # not ru_maxrss, which begins with that of the parent
+    return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 dnn.load(small)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = most()
 try: dnn.load(path)
 except dnn.ModelFormatError as error: print(error, file=sys.stderr)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(most() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has the unit kB on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc/self/status")
 @pytest.mark.parametrize("what", ["whole", "damaged at the end", "a long string", "many lists", "many keys"])
 def test_memory_is_at_most_twice_the_size_of_the_file(what, tmp_path):
     """Plus 25 MB for a header; the file itself counts, as it is mapped."""
@@ -421,7 +423,8 @@ def test_memory_is_at_most_twice_the_size_of_the_file(what, tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert bool(ran.stderr) == (what != "whole")
-    assert 1024 * int(ran.stdout) < 2 * len(data) + 25e6
+    most = 1024 * int(ran.stdout)
+    assert most < 2 * len(data) + 25e6 and (most > 1.5 * len(data) or len(data) < 1e7)  # and it is measured
 
 
 def check_mutations(files, seeds):

@@ -211,7 +211,7 @@ def _describe_estimator(est: Any, state: dict[str, Any], encoder: Encoder) -> di
         found["feature_names"] = encoder.labels(state["feature_names_in_"], "feature_names_in_")
     labels = state.get("_labels")
     if labels is not None:
-        known = getattr(est, "classes_", None)
+        known: Any = getattr(est, "classes_", None)
         if known is not labels.classes and not np.array_equal(known, labels.classes):
             raise TypeError("classes_ cannot be saved: they must be those that fit has seen, got others")
         found["labels"] = {"kind": labels.kind, "classes": encoder.labels(labels.classes, "classes_")}
