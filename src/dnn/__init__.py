@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._installation import warn_of_namesake
 from .cache import Cache
+from .files import ModelFormatError, load
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
 from .inspection.gradient_check import check_gradient
 from .inspection.rate_finder import RateCurve, find_rate
@@ -64,6 +65,7 @@ __all__ = [
     "LeCun",
     "LeakyReLU",
     "LogLoss",
+    "ModelFormatError",
     "Network",
     "NoProgressWarning",
     "Normal",
@@ -82,6 +84,7 @@ __all__ = [
     "Zeros",
     "check_gradient",
     "find_rate",
+    "load",
 ]
 
 

@@ -13,6 +13,7 @@ from . import _core, initializers, optimizers
 from . import _threads as threads
 from .cache import Cache
 from .data import arrays as data
+from .files import save
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss
 from .predictor import Predictor
@@ -26,13 +27,7 @@ from .training.problem import Problem, examples_of, losses, validation_loss
 from .training.write_lock import WriteLock
 
 _ADAM = optimizers.Adam(1e-3)
-_BUILT = {
-    "_biases",
-    "_write_lock",
-    "_plan",
-    "_predictor",
-    "_weights",
-}  # made by `_build`
+_BUILT = {"_biases", "_write_lock", "_plan", "_predictor", "_weights"}  # made by `_build`
 _FIXED = {"dropout", "dtype", "frozen", "layers", "n_inputs", "n_outputs"}  # cannot be assigned to
 
 
@@ -593,7 +588,8 @@ class Network:
                 return lbfgs.minimize(self, problem, optimizer, options)
             return loop.train(self, problem, optimizer, options, rng)
 
-    # Methods that are defined in summary.py
+    # Methods that are defined in summary.py and files
     __repr__ = one_line
     draw = draw
+    save = save
     summary = summary

@@ -20,6 +20,7 @@ from .. import _core
 from .. import _threads as threads
 from ..data import arrays as data
 from ..data.sparse import SparseRows
+from ..files import save
 from ..initializers import Glorot
 from ..losses import Loss, LossSpec, loss_of
 from ..network import Network
@@ -556,6 +557,8 @@ class BaseMLP(ParameterMixin):
     def summary(self) -> str:
         """Return a table of all dimensions, parameters and flops."""
         return self._current_network().summary()
+
+    save = save
 
     # scikit-learn's conventions
 
