@@ -448,6 +448,9 @@ class Network:
         n_threads: int | str = "auto",
         random_state: int | checks.Random | None = None,
         progress: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | float | None = None,
+        resume: bool = False,
     ) -> History:
         """Train from the present parameters, in place, and return what happened.
 
@@ -516,6 +519,13 @@ class Network:
             Source of the orders and of dropout; None: the network's own generator.
         progress : bool, default False
             Show a progress bar (needs tqdm).
+        checkpoint : path, default None
+            A file that is written during the training, and at its end, for `resume` (needs safetensors).
+        every : int or float, default None
+            Epochs (an int) or seconds (a float) between two checkpoints; None: 60 seconds.
+        resume : bool, default False
+            Continue from the checkpoint, if there is one, to the same bits as without an interruption. Give
+            the same data and options; others are an error that says what differs.
 
         Returns
         -------
@@ -581,12 +591,18 @@ class Network:
             lbfgs.refuse(self, problem, options)
         elif optimizer.params is not self._params:
             raise ValueError("optimizer must be a state of this network, got one of another")
+        file = saved = None
+        if isinstance(optimizer, OptimizerState):
+            file = checkpoint_of(self, problem, optimizer, options)
+        if file is not None:
+            file.describe({"rng": rng, "schedule": optimizer.schedule})  # refuses what a file cannot hold
+            saved = file.read() if options.resume else None
         with self._write_lock.writing("fit"):
             if begin is not None:
                 begin()
             if isinstance(optimizer, optimizers.LBFGS):
                 return lbfgs.minimize(self, problem, optimizer, options)
-            return loop.train(self, problem, optimizer, options, rng)
+            return loop.train(self, problem, optimizer, options, rng, file, saved)
 
     # Methods that are defined in summary.py and files
     __repr__ = one_line

@@ -30,7 +30,7 @@ from ..training import diagnosis
 from ..training.history import DivergedError, History
 from ..training.optimizer_state import OptimizerState
 from ..training.options import FitOptions, callbacks_of
-from ..training.order import successive_shuffles
+from ..training.order import SuccessiveShuffles
 from ..training.problem import Problem
 from . import passes
 from .convergence import Convergence, TrainingRecord, TrainingSetup
@@ -257,7 +257,7 @@ class BaseMLP(ParameterMixin):
             tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose,
         )  # fmt: skip
         if self.shuffle and steps is not None:
-            options.order = successive_shuffles(n_rows, rng)
+            options.order = SuccessiveShuffles(n_rows, rng)
         return TrainingSetup(net, problem, optimizer, options, rule, incremental, rng)
 
     def _continued(self, sizes: list[int]) -> Network:
