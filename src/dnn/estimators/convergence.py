@@ -233,7 +233,7 @@ class Convergence:
         return {"record": dict(vars(self.record)), "best": best, "n_checked": self.n_checked}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned; lists are those of the estimator, and stay the same objects."""
+        """Continue from what `state` returned; lists, which the estimator has too, stay the same objects."""
         for name, value in state["record"].items():
             present = getattr(self.record, name)
             if isinstance(present, list):

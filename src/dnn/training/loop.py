@@ -108,7 +108,7 @@ class _Run:
         self.epoch_end = EpochEnd(net, options, self.history)
 
     def chunk(self, n_epochs: int | None = None) -> None:
-        """Do the steps of a chunk, of n_epochs at most, record them, and do the work at the end of an epoch."""
+        """Do the steps of a chunk, at most n_epochs, record them, and do the work at the end of an epoch."""
         epoch, first = divmod(self.n_done, self.steps_per_epoch)
         n_steps = self._steps_until_pause(first)
         if n_epochs is not None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data.blocks import BlockRows
 from ..data.sparse import SparseRows
+from ..optimizers import LBFGS
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class CheckpointFile:
         ModelFormatError
             If the file is damaged, or no checkpoint.
         ValueError
-            If it is a checkpoint of another network, other options or other data: the message says what differs.
+            If it is of another network, other options or other data: the message says what differs.
         """
         from ..files import ModelFormatError, container
         from ..files.values import Reader, members
@@ -98,17 +99,21 @@ class CheckpointFile:
             differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
             if differing:
                 parts = (f"{name}: {theirs.get(name)} there, {ours.get(name)} here" for name in differing)
-                raise ValueError(f"checkpoint must be of the same training to resume; it differs in {'; '.join(parts)}")
+                raise ValueError(
+                    f"checkpoint must be of the same training to resume it, and differs in {'; '.join(parts)}"
+                )
             state: dict[str, Any] = Reader(arrays).value(item, "state")
         return state
 
 
 def checkpoint_of(
-    net: Network, problem: Problem, optimizer: OptimizerState, options: FitOptions
-) -> CheckpointFile | None:
-    """Return the file that the options ask for, None if there is none."""
+    net: Network, problem: Problem, optimizer: OptimizerState | LBFGS, options: FitOptions, rng: Any
+) -> tuple[CheckpointFile | None, dict[str, Any] | None]:
+    """Return the file that the options ask for, and the state to resume from; None where there is none."""
     if options.checkpoint is None:
-        return None
+        return None, None
+    if isinstance(optimizer, LBFGS):
+        raise ValueError("checkpoint must not be given with L-BFGS, whose state SciPy keeps to itself")
     layers = [(layer.units, str(layer.activation)) for layer in net.layers]
     fingerprint = {
         "network": f"{net.n_inputs} -> {layers}, dropout {net.dropout}, {net.dtype}, frozen {net.frozen}",
@@ -122,7 +127,9 @@ def checkpoint_of(
     validated = getattr(options.validate, "__self__", None)
     if isinstance(validated, Problem):
         fingerprint |= _digests(validated, "_val")
-    return CheckpointFile(options.checkpoint, options.every, fingerprint)
+    file = CheckpointFile(options.checkpoint, options.every, fingerprint)
+    file.describe({"rng": rng, "schedule": optimizer.schedule})  # refuses what a file cannot hold, at once
+    return file, file.read() if options.resume else None
 
 
 def _digests(problem: Problem, suffix: str) -> dict[str, str]:
