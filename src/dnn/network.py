@@ -502,7 +502,7 @@ class Network:
         max_seconds : float above 0, default None
             Stop after the steps that this time allows, also within an epoch.
         shuffle, order : bool, default True; callable, default None
-            Visit the rows in a new random order in each epoch, or in that which ``order(epoch)`` returns (N,).
+            Visit the rows in a new random order each epoch, or in that of ``order(epoch)``, row numbers (N,).
         record : "epoch" or "step", default "epoch"
             "step": the cost of each step too, in ``history.step_loss``.
         callbacks : iterable of callables, default ()

@@ -22,7 +22,7 @@ from .optimizer_state import OptimizerState, frozen_of
 from .options import FitOptions
 from .order import EpochOrders
 from .problem import Problem
-from .resume import CheckpointFile, restore_generator, restore_schedule
+from .resume import CheckpointFile, kept_schedule, restore_generator, restore_schedule
 from .stopping import EpochEnd
 from .trainers import trainer_for
 
@@ -132,7 +132,8 @@ class _Run:
             "first_step": self.first_step, "n_done": self.n_done, "costs": self.costs,
             "recent": list(self.recent), "history": self.history, "mean": self.average.mean,
             "kept_params": kept[0], "kept_slots": kept[1], "kept_step": self.checkpoint.n_steps,
-            "kept_before": self.checkpoint.steps, "rng": self.rng, "schedule": self.optimizer.schedule,
+            "kept_before": self.checkpoint.steps, "rng": self.rng,
+            "schedule": kept_schedule(self.optimizer.schedule),
             "orders": None if self.orders is None else self.orders.state(),
             "epoch_end": self.epoch_end.state(), "seconds": time.perf_counter() - self.began,
         }  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 from ..data.blocks import BlockRows
 from ..data.sparse import SparseRows
 from ..optimizers import LBFGS
+from ..schedules import Schedule
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -90,15 +91,15 @@ class CheckpointFile:
         with container.opened(self.path) as (document, arrays):
             if not isinstance(document, dict) or document.get("kind") != "checkpoint":
                 raise ModelFormatError(f"{self.path} must be a checkpoint, got a file of another kind")
-            version, _, theirs, item = members(
+            version, _, saved, item = members(
                 document, "the document", "format", "kind", "fingerprint", "state"
             )
-            if version != 1 or not isinstance(theirs, dict):
+            if version != 1 or not isinstance(saved, dict):
                 raise ModelFormatError(f"the format must be 1, got {version!r}: upgrade dnn")
-            ours = self.fingerprint
-            differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+            present = self.fingerprint
+            differing = [name for name in {**present, **saved} if present.get(name) != saved.get(name)]
             if differing:
-                parts = (f"{name}: {theirs.get(name)} there, {ours.get(name)} here" for name in differing)
+                parts = (f"{name}: {saved.get(name)} there, {present.get(name)} here" for name in differing)
                 raise ValueError(
                     f"checkpoint must be of the same training to resume it, and differs in {'; '.join(parts)}"
                 )
@@ -128,7 +129,10 @@ def checkpoint_of(
     if isinstance(validated, Problem):
         fingerprint |= _digests(validated, "_val")
     file = CheckpointFile(options.checkpoint, options.every, fingerprint)
-    file.describe({"rng": rng, "schedule": optimizer.schedule})  # refuses what a file cannot hold, at once
+    from ..files.values import Writer
+
+    for name, part in (("random_state", rng), ("schedule", kept_schedule(optimizer.schedule))):
+        Writer().value(part, name)  # refuses, before anything is changed, what a file cannot hold
     return file, file.read() if options.resume else None
 
 
@@ -176,8 +180,17 @@ def restore_generator(rng: Any, saved: Any) -> None:
         rng.bit_generator.state = saved.bit_generator.state
 
 
+def kept_schedule(schedule: Schedule) -> Schedule | None:
+    """Return what a checkpoint keeps of a schedule: nothing of a user's that does not watch the training."""
+    from ..files.values import CLASSES
+
+    return schedule if schedule.watches or type(schedule).__name__ in CLASSES else None
+
+
 def restore_schedule(schedule: Any, saved: Any) -> None:
     """Bring a schedule that changes with the training to the state of another, in place."""
+    if saved is None:
+        return
     if is_dataclass(schedule):
         if hasattr(schedule, "then"):  # WarmUp is a value, and holds one that may change
             restore_schedule(schedule.then, saved.then)
