@@ -24,7 +24,7 @@ ORDER = (
     {"data"},
     {"initializers", "cache"},
     {"training", "predictor"},
-    {"summary"},
+    {"summary", "exports"},
     {"network"},
     {"inspection"},
     {"plotting"},
@@ -125,7 +125,7 @@ def test_importing_is_light():
 
 
 def modules():
-    folders = ("data", "training", "estimators", "inspection")
+    folders = ("data", "training", "estimators", "inspection", "interop")
     inner = (m.name for m in pkgutil.walk_packages(dnn.__path__, "dnn."))
     return [
         "dnn",
