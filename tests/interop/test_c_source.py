@@ -1,5 +1,6 @@
 """C source gives what Python gives, compiles without a warning, is small; refused calls write nothing."""
 
+import json
 import re
 import subprocess
 
@@ -46,7 +47,9 @@ def compare_with_python(folder, seeds, flags, n_rows=20):
         rows[name] = X, net.n_outputs
     found = outputs(folder, rows, flags)
     for name, net in nets.items():
-        expected = predictions(stack_of(net), rows[name][0], "float64")
+        X, stack = rows[name][0], stack_of(net)
+        np.testing.assert_array_equal(predictions(stack, X, net.dtype.name), net(X))
+        expected = predictions(stack, X, "float64")
         allowed = {"float32": 1e-6, "float64": 1e-14}[net.dtype.name] * np.abs(expected).max()
         np.testing.assert_allclose(found[name], expected, rtol=0, atol=allowed, err_msg=repr(net))
     return {layer.info.name for net in nets.values() for layer in net.layers}
@@ -223,6 +226,49 @@ def test_code_is_small(tmp_path):
     assert 0 < loaded - 4 * net.n_params <= 2048
 
 
+# ---- WebAssembly ----
+
+# libm is what the importing page has: JavaScript's functions in double
+SCRIPT = """
+const libm = {expf: Math.exp, expm1f: Math.expm1, log1pf: Math.log1p, tanhf: Math.tanh};
+const module = new WebAssembly.Module(require("fs").readFileSync("net.wasm"));
+const {memory, __heap_base, net_predict} = new WebAssembly.Instance(module, {env: libm}).exports;
+const x = __heap_base.value, y = x + 4 * N_INPUTS;
+memory.grow(1);
+const rows = JSON.parse(require("fs").readFileSync(0, "utf8")).map(row => {
+    new Float32Array(memory.buffer, x, N_INPUTS).set(row);
+    net_predict(x, y);
+    return Array.from(new Float32Array(memory.buffer, y, N_OUTPUTS));
+});
+console.log(JSON.stringify(rows));
+"""
+WASM = "--target=wasm32 -O2 -nostdlib -Wl,--no-entry -Wl,--export=net_predict -Wl,--export=__heap_base"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "output", "imported"),
+    [(["relu"] * 2, "identity", []), (["tanh", "elu"], "softmax", ["tanhf", "expm1f", "expf"])],
+    ids=["relu", "libm"],
+)
+def test_webassembly(hidden, output, imported, tmp_path):
+    """The same file, by a clang without libraries, in Node."""
+    for program in ("clang", "wasm-ld", "node"):
+        need(program)
+    net = Network([30, 70, 20, 3], activation=hidden, output=output, random_state=0)
+    net.to_c(tmp_path / "net.c", verify=False)
+    build(["clang"], tmp_path, *WASM.split(), "-Wl,--allow-undefined", *C, "net.c", "-o", "net.wasm")
+    rows = np.random.default_rng(0).standard_normal((9, 30)).astype(np.float32)
+    script = SCRIPT.replace("N_INPUTS", "30").replace("N_OUTPUTS", "3")
+    ran = subprocess.run(
+        ["node", "-e", script], cwd=tmp_path, input=json.dumps(rows.tolist()), capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    np.testing.assert_allclose(json.loads(ran.stdout), net(rows), rtol=0, atol=1e-6)
+    names = (tmp_path / "net.wasm").read_bytes()
+    assert [f for f in imported if f.encode() not in names] == []
+    assert imported or b"env" not in names  # nothing is imported
+
+
 # ---- verification ----
 
 
@@ -256,7 +302,7 @@ FAULTS = {
         "ACTIVATIONS",
         {**c_source.ACTIVATIONS, "relu": ("", "return z < 0 ? 0.001$f * z : z;")},
     ),
-    "a product": ("DENSE", c_source.DENSE.replace("s[k] + t[k]", "s[k]")),
+    "a product": ("DENSE", c_source.DENSE.replace("s[k] + b[j + k]", "s[k]")),
     "a compiler's error": ("DENSE", c_source.DENSE.replace("int j = 0;", "")),
     "a bad address": ("SOFTMAX", c_source.SOFTMAX.replace("top = z[0]", "top = *($real *)0")),
     "the class": ("CLASSIFY", {"multiclass": "    (void)x;\n    return 1;\n"}),

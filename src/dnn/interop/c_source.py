@@ -114,37 +114,34 @@ def _replace(texts: dict[Path, str]) -> None:
 
 # The text. $real is float or double; $f ends the constants and the functions of libm of that precision.
 
-# Two sums for each output, so that an addition can begin before the last one has ended. gcc and clang make
-# vector code of the inner loops and keep both arrays in registers. Of one array s[2][WIDTH] clang
-# does not: 20 times slower.
+# Pairs of products are added before the sum, whose additions wait for each other. gcc and clang make vector
+# code of the inner loops over k and keep s in registers; they would not with one more loop over s[2][WIDTH].
+# No loop only copies or only clears: compilers call memcpy and memset for those, which a device may lack.
 DENSE = """\
-/* z (n_out) = x (n_in) W + b, W (n_in, n_out) by rows: WIDTH outputs at a time. Each has two sums, of the
- * even and of the odd inputs, which stay in registers. */
+/* z (n_out) = x (n_in) W + b, W (n_in, n_out) by rows: WIDTH outputs at a time, whose sums s stay in
+ * registers while the inputs are added in pairs. */
 #define ${NAME}_BLOCK(WIDTH) \\
     for (; n_out - j >= WIDTH; j += WIDTH) { \\
         const $real *w = W + j; \\
-        $real s[WIDTH], t[WIDTH]; \\
-        int i = 0; \\
-        for (int k = 0; k < WIDTH; k++) { \\
-            s[k] = b[j + k]; \\
-            t[k] = 0; \\
-        } \\
-        for (; i < n_in - 1; i += 2, w += 2 * n_out) \\
-            for (int k = 0; k < WIDTH; k++) { \\
-                s[k] += x[i] * w[k]; \\
-                t[k] += x[i + 1] * w[n_out + k]; \\
-            } \\
+        $real s[WIDTH]; \\
+        int i = 1; \\
+        for (int k = 0; k < WIDTH; k++) \\
+            s[k] = x[0] * w[k]; \\
+        for (w += n_out; i < n_in - 1; i += 2, w += 2 * n_out) \\
+            for (int k = 0; k < WIDTH; k++) \\
+                s[k] += x[i] * w[k] + x[i + 1] * w[n_out + k]; \\
         if (i < n_in) \\
             for (int k = 0; k < WIDTH; k++) \\
                 s[k] += x[i] * w[k]; \\
         for (int k = 0; k < WIDTH; k++) \\
-            z[j + k] = s[k] + t[k]; \\
+            z[j + k] = s[k] + b[j + k]; \\
     }
 
 static void ${name}_dense(const $real *x, int n_in, const $real *W, const $real *b, int n_out, $real *z)
 {
     int j = 0;
     ${NAME}_BLOCK($wide)
+    ${NAME}_BLOCK($half)
     ${NAME}_BLOCK(8)
     ${NAME}_BLOCK(1)
 }
@@ -318,7 +315,8 @@ class Text:
             "file": file,
             "real": "float" if self.suffix else "double",
             "f": self.suffix,
-            "wide": "32" if self.suffix else "16",  # sums in half the registers of AVX2
+            "wide": "64" if self.suffix else "32",  # sums in eight of the sixteen registers of AVX2
+            "half": "32" if self.suffix else "16",
             "version": version("dnn-core"),
             "sizes": "-".join(map(str, [stack.n_inputs, *(len(layer.b) for layer in stack.layers)])),
             "n_inputs": str(stack.n_inputs),
