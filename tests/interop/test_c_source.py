@@ -3,8 +3,10 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 from c_programs import CPP, C, build, need, outputs
 
@@ -267,6 +269,34 @@ def test_webassembly(hidden, output, imported, tmp_path):
     names = (tmp_path / "net.wasm").read_bytes()
     assert [f for f in imported if f.encode() not in names] == []
     assert imported or b"env" not in names  # nothing is imported
+
+
+# ---- the page ----
+
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "c_source.md"
+
+
+def run_commands(code, folder):
+    done = subprocess.run(["sh", "-ec", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_page_runs(tmp_path, monkeypatch):
+    """Its Python writes the model; its programs are compiled and run as it says, and print what it says."""
+    pytest.importorskip("sklearn")
+    need("gcc")
+    text = PAGE.read_text(encoding="utf-8")
+    kinds, codes = zip(*re.findall(r"^```(\w+)\n(.*?)^```\n", text, re.M | re.S), strict=True)
+    assert kinds == ("python", "text", "c", "sh", "text", "sh", "js", "text")
+    monkeypatch.chdir(tmp_path)
+    pages.run(text, "c_source.md")
+    (tmp_path / "main.c").write_text(codes[2])
+    pages.check_output(run_commands(codes[3], tmp_path), codes[4], within=1e-3)
+    for program in ("clang", "wasm-ld", "node"):
+        need(program)
+    (tmp_path / "main.mjs").write_text(codes[6])
+    pages.check_output(run_commands(codes[5] + "node main.mjs", tmp_path), codes[7], within=1e-3)
 
 
 # ---- verification ----

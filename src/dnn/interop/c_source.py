@@ -334,8 +334,8 @@ class Text:
         about = f"${{name}}_predict writes {PREDICT[self.stack.kind]} for the inputs x (${{NAME}}_N_INPUTS)."
         if self.stack.kind in CLASSIFY:
             more += "int ${name}_classify(const $real *x);\n"
-            about += "\n * ${name}_classify returns the index of the class that is predicted"
-            about += ", from 0." if not self.classes() else " in ${name}_classes."
+            about += "\n * ${name}_classify returns the index of the predicted class"
+            about += ", from 0." if not self.classes() else ", in ${name}_classes."
         if self.classes():
             more += "extern const char *const ${name}_classes[${NAME}_N_OUTPUTS];\n"
         return self.fill(HEADER, about=self.fill(about), more=self.fill(more))
