@@ -16,9 +16,9 @@ from ..predictor import write_outputs
 from .stack import Stack
 
 N_ROWS = 64
-# A difference that is always allowed, relative to the outputs: a dozen roundings in float32. In float64 it is
-# a million of them, which a network may make of one, and still far below any mistake.
-ALLOWED = {"float32": 1e-6, "float64": 1e-9}
+# A difference that is always allowed, relative to the outputs: a hundred roundings in float32, where Python
+# may happen to make none. In float64 it is a million, which a network may make of one, far below any mistake.
+ALLOWED = {"float32": 1e-5, "float64": 1e-9}
 # How many times as far from exact outputs as Python C may be in float32: their sums have another order
 FACTOR = 8
 REFUSED = "Nothing was written. verify=False writes the source without this comparison."

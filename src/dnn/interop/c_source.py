@@ -184,16 +184,20 @@ ACTIVATIONS = {
     "exp": ("", "return exp$f(z);"),
 }
 
+# The core sums in double, which a small device computes slowly; a sum of many classes loses digits in float
 SOFTMAX = """\
 static void ${name}_softmax($real *z, int n)
 {
-    $real top = z[0], sum = 0;
+    $real top = z[0], sum = 0, lost = 0; /* lost: by rounding the sum */
     for (int i = 1; i < n; i++)
         top = z[i] > top ? z[i] : top;
     for (int i = 0; i < n; i++) {
+        const $real before = sum;
         z[i] = exp$f(z[i] - top);
         sum += z[i];
+        lost += z[i] - (sum - before);
     }
+    sum += lost;
     for (int i = 0; i < n; i++)
         z[i] /= sum;
 }
