@@ -85,12 +85,12 @@ def compare(stack: Stack, name: str, file: str, texts: dict[str, str]) -> tuple[
     if expected is not None and not np.array_equal(labels, expected):
         row = int((labels != expected).argmax())
         raise RuntimeError(
-            f"{name}_classify, compiled by {command[0]}, gives {labels[row]} for the probabilities "
+            f"{name}_classify, compiled by {shlex.join(command)}, gives {labels[row]} for the probabilities "
             f"{Y[row].tolist()}. {REFUSED}"
         )
     finite = np.isfinite(exact).all(axis=1) & np.isfinite(python).all(axis=1)
     if not finite.any():
-        return command[0], None
+        return shlex.join(command), None
     Y, exact, python = Y[finite], exact[finite], python[finite]
     # Where the outputs of a row happen to be near 0, those of the others say how large they are
     size = np.abs(exact).max(axis=1)
@@ -100,10 +100,10 @@ def compare(stack: Stack, name: str, file: str, texts: dict[str, str]) -> tuple[
     if not (difference <= allowed).all():
         row = int((~(difference <= allowed)).argmax())
         raise RuntimeError(
-            f"the C source, compiled by {command[0]}, gives {Y[row].tolist()} for a row "
+            f"the C source, compiled by {shlex.join(command)}, gives {Y[row].tolist()} for a row "
             f"for which Python gives {python[row].tolist()}. {REFUSED}"
         )
-    return command[0], float(difference.max())
+    return shlex.join(command), float(difference.max())
 
 
 def predictions(stack: Stack, X: np.ndarray, dtype: str) -> np.ndarray:
@@ -140,7 +140,7 @@ def _run(
         for path, text in ((file + ".h", texts[".h"]), (file + ".c", texts[".c"]), (file + "-main.c", main)):
             Path(folder, path).write_text(text, encoding="ascii")
         build = [*command, "-std=c99", "-O1", "-o", f"{file}-run", f"{file}.c", f"{file}-main.c", "-lm"]
-        built = subprocess.run(build, cwd=folder, capture_output=True, text=True)
+        built = subprocess.run(build, cwd=folder, capture_output=True, text=True, errors="replace")
         if built.returncode:
             raise RuntimeError(
                 f"{shlex.join(command)} must compile the C source, and says: {built.stderr}{REFUSED}"
@@ -154,6 +154,8 @@ def _run(
             ) from None
     rows = np.dtype([("y", stack.dtype, (K,)), ("label", np.intc)])
     if ran.returncode or len(ran.stdout) != len(X) * rows.itemsize:
-        raise RuntimeError(f"the C source, compiled by {command[0]}, ends with {ran.returncode}. {REFUSED}")
+        raise RuntimeError(
+            f"the C source, compiled by {shlex.join(command)}, ends with {ran.returncode}. {REFUSED}"
+        )
     found = np.frombuffer(ran.stdout, rows)
     return found["y"], found["label"]
