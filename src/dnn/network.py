@@ -14,6 +14,7 @@ from . import _core, initializers, optimizers
 from . import _threads as threads
 from .cache import Cache
 from .data import arrays as data
+from .exports import Exports
 from .files import save
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss
@@ -29,11 +30,11 @@ from .training.resume import checkpoint_of
 from .training.write_lock import WriteLock
 
 _ADAM = optimizers.Adam(1e-3)
-_BUILT = {"_biases", "_write_lock", "_plan", "_predictor", "_weights"}  # made by `_build`
+_BUILT = {"_biases", "_plan", "_predictor", "_weights", "_write_lock"}  # made by `_build`
 _FIXED = {"dropout", "dtype", "frozen", "layers", "n_inputs", "n_outputs"}  # cannot be assigned to
 
 
-class Network:
+class Network(Exports):
     """A dense network: layers of ``A = f(A_prev @ W + b)``, rows are examples.
 
     Parameters

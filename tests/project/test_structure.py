@@ -24,7 +24,7 @@ ORDER = (
     {"data"},
     {"initializers", "cache"},
     {"training", "predictor"},
-    {"summary", "files"},
+    {"summary", "files", "exports"},
     {"network"},
     {"inspection"},
     {"plotting"},
@@ -124,7 +124,7 @@ def test_importing_is_light():
 
 
 def modules():
-    folders = ("data", "files", "training", "estimators", "inspection")
+    folders = ("data", "files", "training", "estimators", "inspection", "interop")
     inner = (m.name for m in pkgutil.walk_packages(dnn.__path__, "dnn."))
     return [
         "dnn",

@@ -121,7 +121,7 @@ cdef struct Job:
     int me, n_members      # the member's number 0, 1, ..., and how many members take part
     long round             # number of the last round of claims: all members go through the same rounds
     unsigned n_barriers    # barriers of this run
-    bint stopped           # whether all members leave: the same answer for all of them after each barrier
+    bint stopped           # whether all members leave: the same for all of them after each barrier
     # parameters; each member of a replicated step has its copy
     char* params           # (n_params,)
     char* state            # (n_slots, n_params)

@@ -20,6 +20,7 @@ from .. import _core
 from .. import _threads as threads
 from ..data import arrays as data
 from ..data.sparse import SparseRows
+from ..exports import Exports
 from ..files import save
 from ..initializers import Glorot
 from ..losses import Loss, LossSpec, loss_of
@@ -50,7 +51,7 @@ def _version() -> str:
     return version("dnn-core")
 
 
-class BaseMLP(ParameterMixin):
+class BaseMLP(Exports, ParameterMixin):
     """A network behind scikit-learn's interface, the base of `MLPClassifier` and `MLPRegressor`."""
 
     classes_: np.ndarray
