@@ -13,6 +13,7 @@ from . import _core, initializers, optimizers
 from . import _threads as threads
 from .cache import Cache
 from .data import arrays as data
+from .exports import Exports
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss
 from .predictor import Predictor
@@ -36,7 +37,7 @@ _BUILT = {
 _FIXED = {"dropout", "dtype", "frozen", "layers", "n_inputs", "n_outputs"}  # cannot be assigned to
 
 
-class Network:
+class Network(Exports):
     """A dense network: layers of ``A = f(A_prev @ W + b)``, rows are examples.
 
     Parameters

@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "dnn"
 
 # Imports point one way: a module may import from its own folder and from what stands before it here.
 ORDER = (
-    {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation"},
+    {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation", "exports"},
     {"layers", "losses", "schedules"},
     {"optimizers"},
     {"data"},

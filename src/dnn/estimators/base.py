@@ -20,6 +20,7 @@ from .. import _core
 from .. import _threads as threads
 from ..data import arrays as data
 from ..data.sparse import SparseRows
+from ..exports import Exports
 from ..initializers import Glorot
 from ..losses import Loss, LossSpec, loss_of
 from ..network import Network
@@ -49,7 +50,7 @@ def _version() -> str:
     return version("dnn-core")
 
 
-class BaseMLP(ParameterMixin):
+class BaseMLP(Exports, ParameterMixin):
     """A network behind scikit-learn's interface; `MLPClassifier` and `MLPRegressor` say what it is for."""
 
     classes_: np.ndarray
