@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 
@@ -45,3 +46,30 @@ class Exports:
         from .interop.onnx import to_onnx
 
         return to_onnx(self, path)  # type: ignore[arg-type]
+
+
+class EstimatorExports(Exports):
+    """The same of estimators, which skl2onnx converts too, alone and in pipelines."""
+
+    def _meet_skl2onnx(self) -> None:
+        """Register our converters where skl2onnx is imported, which takes seconds and is not done for it."""
+        if "skl2onnx" in sys.modules:
+            from .interop.onnx import register
+
+            register()
+
+    def onnx_parser(self) -> None:
+        """Do nothing: skl2onnx calls it, and it is the last chance to register.
+
+        Raises
+        ------
+        RuntimeError
+            If our converters were not registered. It is too late for this conversion, but not for the next.
+        """
+        from .interop.onnx import register
+
+        if register():
+            raise RuntimeError(
+                f"skl2onnx was imported after this {type(self).__name__} was fitted, and its converter is "
+                "registered only now: convert it again, or call dnn.interop.onnx.register() first"
+            )

@@ -20,7 +20,7 @@ from .. import _core
 from .. import _threads as threads
 from ..data import arrays as data
 from ..data.sparse import SparseRows
-from ..exports import Exports
+from ..exports import EstimatorExports
 from ..initializers import Glorot
 from ..losses import Loss, LossSpec, loss_of
 from ..network import Network
@@ -50,7 +50,7 @@ def _version() -> str:
     return version("dnn-core")
 
 
-class BaseMLP(Exports, ParameterMixin):
+class BaseMLP(EstimatorExports, ParameterMixin):
     """A network behind scikit-learn's interface; `MLPClassifier` and `MLPRegressor` say what it is for."""
 
     classes_: np.ndarray
@@ -164,6 +164,7 @@ class BaseMLP(Exports, ParameterMixin):
         self._net = net
         self._views = net.weights + net.biases  # which each prediction compares with these lists
         self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
+        self._meet_skl2onnx()
 
     # Training
 

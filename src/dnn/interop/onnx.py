@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,3 +227,126 @@ def _one_class(graph: Graph, stack: Stack, X: str) -> dict[str, str]:
         "label": graph.op("Expand", classes, n),
         "probabilities": graph.op("Expand", graph.number(1.0), shape),
     }
+
+
+# For skl2onnx
+
+_registered: set[str] = set()
+
+
+def register() -> bool:
+    """Make the estimators known to skl2onnx, also in pipelines; return whether they were not before.
+
+    Estimators do so themselves when they are fitted or unpickled after skl2onnx was imported. Options of a
+    classifier are zipmap, output_class_labels, nocl and raw_scores: see skl2onnx.
+
+    Raises
+    ------
+    ImportError
+        Without the package skl2onnx.
+
+    Examples
+    --------
+    >>> first = register()
+    >>> register()
+    False
+    """
+    if _registered:
+        return False
+    skl2onnx = need("skl2onnx", "register", "onnx")
+    from ..estimators.classifier import MLPClassifier
+    from ..estimators.regressor import MLPRegressor
+
+    options: dict[str, list[Any]] = {
+        name: [True, False] for name in ("output_class_labels", "nocl", "raw_scores")
+    }
+    options["zipmap"] = [True, False, "columns"]
+    add = skl2onnx.update_registered_converter
+    add(MLPClassifier, "DnnMLPClassifier", _classifier_shapes, _convert_classifier, options=options)
+    add(MLPRegressor, "DnnMLPRegressor", _regressor_shapes, _convert_regressor)
+    _registered.add("skl2onnx")
+    return True
+
+
+class _ContainerGraph(Graph):
+    """A graph that is written into what skl2onnx has so far."""
+
+    def __init__(self, scope: Any, container: Any, dtype: np.dtype[Any]) -> None:
+        super().__init__(dtype)
+        self.scope, self.container = scope, container
+
+    def name(self, hint: str) -> str:
+        found: str = self.scope.get_unique_variable_name(hint)
+        return found
+
+    def op(self, kind: str, *inputs: str, n_outputs: int = 1, **attrs: Any) -> str:
+        outputs = [self.name(kind.lower()) for _ in range(n_outputs)]
+        name = self.scope.get_unique_operator_name(kind)
+        self.container.add_node(kind, list(inputs), outputs, name=name, **attrs)
+        return outputs[0]
+
+    def constant(self, array: np.ndarray, hint: str) -> str:
+        onnx = need("onnx", "to_onnx", "onnx")
+        name = self.name(hint)
+        if array.dtype == object:
+            content = [label.encode() for label in array]
+            self.container.add_initializer(name, onnx.TensorProto.STRING, array.shape, content)
+        else:
+            self.container.add_initializer(name, None, None, onnx.numpy_helper.from_array(array, name))
+        return name
+
+
+def _precision(operator: Any) -> tuple[np.dtype[Any], Any]:
+    """Return the precision in which an operator is computed, float64 for such inputs only, and its type."""
+    types = need("skl2onnx.common.data_types", "register", "onnx")
+    double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
+    return (
+        (np.dtype(np.float64), types.DoubleTensorType)
+        if double
+        else (np.dtype(np.float32), types.FloatTensorType)
+    )
+
+
+def _stack_for(scope: Any, model: Any) -> Stack:
+    """Return the stack of an estimator, with the labels that the options of skl2onnx ask for."""
+    stack = stack_of(model)
+    if stack.classes is None:
+        return stack
+    found = need("skl2onnx.common.utils_classifier", "register", "onnx").get_label_classes(scope, model)
+    return replace(stack, classes=found)
+
+
+def _classifier_shapes(operator: Any) -> None:
+    types = need("skl2onnx.common.data_types", "register", "onnx")
+    stack = _stack_for(operator.scope_inst, operator.raw_operator)
+    n = operator.inputs[0].get_first_dimension()
+    whole = stack.kind == "multilabel" or labels_of(stack).dtype == np.int64
+    kinds = [types.Int64TensorType if whole else types.StringTensorType, _precision(operator)[1]]
+    for output, kind, name in zip(operator.outputs, kinds, ("label", "probabilities"), strict=True):
+        output.set_type(kind([n, *shape_of(stack, name)]))
+
+
+def _regressor_shapes(operator: Any) -> None:
+    n, stack = operator.inputs[0].get_first_dimension(), stack_of(operator.raw_operator)
+    operator.outputs[0].set_type(_precision(operator)[1]([n, stack.n_outputs]))
+
+
+def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
+    raw = container.get_options(operator.raw_operator, {"raw_scores": False})["raw_scores"]
+    _convert(scope, operator, container, raw)
+
+
+def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
+    _convert(scope, operator, container, False)
+
+
+def _convert(scope: Any, operator: Any, container: Any, raw_scores: bool) -> None:
+    """Write an estimator into a container, and its outputs under the names that are declared."""
+    onnx = need("onnx", "to_onnx", "onnx")
+    graph = _ContainerGraph(scope, container, _precision(operator)[0])
+    to = onnx.helper.np_dtype_to_tensor_dtype(graph.dtype)
+    X = graph.op("Cast", operator.inputs[0].full_name, to=to)
+    values = write(graph, _stack_for(scope, operator.raw_operator), X, raw_scores)
+    for value, output in zip(values.values(), operator.outputs, strict=True):
+        name = scope.get_unique_operator_name("Identity")
+        container.add_node("Identity", [value], [output.full_name], name=name)
