@@ -15,6 +15,7 @@ from .cache import Cache
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
 from .inspection.gradient_check import check_gradient
 from .inspection.rate_finder import RateCurve, find_rate
+from .interop.onnx_reader import from_onnx
 from .layers import ELU, Dense, Dropout, LeakyReLU
 from .losses import Huber, LogLoss, Quantile
 from .network import Network
@@ -82,6 +83,7 @@ __all__ = [
     "Zeros",
     "check_gradient",
     "find_rate",
+    "from_onnx",
 ]
 
 

@@ -170,8 +170,9 @@ def recognized() -> list[tuple[str, Formula]]:
     others: list[tuple[str, Formula]] = [
         ("relu", op("Max", Z, 0.0)),
         ("softplus", op("Softplus", Z)),
+        ("softplus", op("Where", op("Greater", Z, 20.0), Z, op("Softplus", Z))),
         ("silu", op("Mul", Z, op("Sigmoid", Z))),
-        ("silu", op("Swish", Z)),
+        ("silu", op("Swish", Z, alpha=1.0)),
         ("mish", op("Mish", Z)),
         ("mish", op("Mul", Z, op("Tanh", op("Softplus", Z)))),
         ("gelu", op("Gelu", Z, approximate="none")),
