@@ -125,7 +125,7 @@ def test_importing_is_light():
 
 
 def modules():
-    folders = ("data", "training", "estimators", "inspection")
+    folders = ("data", "training", "estimators", "inspection", "interop")
     inner = (m.name for m in pkgutil.walk_packages(dnn.__path__, "dnn."))
     return [
         "dnn",
@@ -133,8 +133,14 @@ def modules():
     ]
 
 
+# What examples need of the packages that dnn can do without
+NEEDED = {"dnn.exports": "onnx", "dnn.interop.onnx": "skl2onnx", "dnn.interop.onnx_reader": "onnx"}
+
+
 @pytest.mark.parametrize("name", modules())
 def test_examples_run(name):
+    if name in NEEDED:
+        pytest.importorskip(NEEDED[name], reason=f"needs {NEEDED[name]}: pip install 'dnn-core[dev]'")
     module = importlib.import_module(name)
     assert module.__doc__
     failed, _ = doctest.testmod(module)

@@ -243,7 +243,7 @@ def register() -> bool:
     Raises
     ------
     ImportError
-        Without the package skl2onnx.
+        Without the package skl2onnx: ``pip install 'dnn-core[skl2onnx]'``.
 
     Examples
     --------
@@ -253,7 +253,7 @@ def register() -> bool:
     """
     if _registered:
         return False
-    skl2onnx = need("skl2onnx", "register", "onnx")
+    skl2onnx = need("skl2onnx", "register", "skl2onnx")
     from ..estimators.classifier import MLPClassifier
     from ..estimators.regressor import MLPRegressor
 
@@ -298,7 +298,7 @@ class _ContainerGraph(Graph):
 
 def _precision(operator: Any) -> tuple[np.dtype[Any], Any]:
     """Return the precision in which an operator is computed, float64 for such inputs only, and its type."""
-    types = need("skl2onnx.common.data_types", "register", "onnx")
+    types = need("skl2onnx.common.data_types", "register", "skl2onnx")
     double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
     return (
         (np.dtype(np.float64), types.DoubleTensorType)
@@ -312,12 +312,12 @@ def _stack_for(scope: Any, model: Any) -> Stack:
     stack = stack_of(model)
     if stack.classes is None:
         return stack
-    found = need("skl2onnx.common.utils_classifier", "register", "onnx").get_label_classes(scope, model)
+    found = need("skl2onnx.common.utils_classifier", "register", "skl2onnx").get_label_classes(scope, model)
     return replace(stack, classes=found)
 
 
 def _classifier_shapes(operator: Any) -> None:
-    types = need("skl2onnx.common.data_types", "register", "onnx")
+    types = need("skl2onnx.common.data_types", "register", "skl2onnx")
     stack = _stack_for(operator.scope_inst, operator.raw_operator)
     n = operator.inputs[0].get_first_dimension()
     whole = stack.kind == "multilabel" or labels_of(stack).dtype == np.int64

@@ -83,7 +83,7 @@ def from_onnx(source: Any) -> Network:
     try:
         onnx.checker.check_model(model)  # the graph has no circles after this
         return _Reader(onnx, model.graph).network()
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         raise ValueError(f"source must be a valid ONNX model: {str(error).strip()}") from None
     except RecursionError:
         raise ValueError(
