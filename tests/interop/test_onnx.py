@@ -282,6 +282,20 @@ def test_quantiles_rise_in_each_row():
         assert found["variable"].tolist() == [[-1, 0.5, 1], [0, 0, 0.5], [-2, 0.5, 2]]
 
 
+@pytest.mark.parametrize("n", range(1, 14))
+def test_exchanges_sort(n):
+    """By the zero-one principle, a network of exchanges that sorts all rows of 0 and 1 sorts all rows."""
+    from dnn.interop.onnx import exchanges
+
+    rows = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+    wanted = np.sort(rows, axis=1)
+    for pairs in exchanges(n):
+        assert len({i for pair in pairs for i in pair}) == 2 * len(pairs)
+        for low, high in pairs:
+            rows[:, [low, high]] = np.sort(rows[:, [low, high]], axis=1)
+    np.testing.assert_array_equal(rows, wanted)
+
+
 def test_names_and_version():
     pandas = pytest.importorskip("pandas", reason="needs pandas: pip install 'dnn-core[dev]'")
     X = pandas.DataFrame({"height": [0.0, 1.0, 2.0], "Größe": [1.0, 0.0, 1.0]})

@@ -352,10 +352,6 @@ REFUSED = {
         ],
         r"\(Mul\) is not",
     ),
-    "sorted outputs": (
-        [first(), node("TopK", ["z", "k"], ["out", "i"], name="sort")],
-        r"node 'sort' \(TopK\) sorts the outputs",
-    ),
     "two probabilities of more": (
         [
             first(),
@@ -382,7 +378,6 @@ def test_what_is_refused(name):
         "axes3": np.array([-1, 1, 5]),
         "half": np.float32(0.5),
         "yes": np.array(True),
-        "k": np.array([5]),
     }
     with pytest.raises(ValueError, match=message):
         from_onnx(model_of(*nodes, **extra))

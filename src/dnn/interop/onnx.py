@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -133,13 +134,12 @@ class Graph:
         """Return a name that is not in use."""
         return f"{hint}_{len(self.nodes)}_{len(self.initializers)}"
 
-    def op(self, kind: str, *inputs: str, n_outputs: int = 1, **attrs: Any) -> str:
-        """Add a node, and return the name of its first output."""
+    def op(self, kind: str, *inputs: str, **attrs: Any) -> str:
+        """Add a node, and return the name of its output."""
         helper = need("onnx.helper", "to_onnx", "onnx")
-        first = self.name(kind.lower())
-        outputs = [first, *(f"{first}_{i}" for i in range(1, n_outputs))]
-        self.nodes.append(helper.make_node(kind, inputs, outputs, name=f"{kind}_{len(self.nodes)}", **attrs))
-        return first
+        output = self.name(kind.lower())
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}_{len(self.nodes)}", **attrs))
+        return output
 
     def constant(self, array: np.ndarray, hint: str) -> str:
         """Add a constant, and return its name."""
@@ -203,8 +203,7 @@ def write(graph: Graph, stack: Stack, X: str, raw_scores: bool = False) -> dict[
     if stack.kind == "outputs":
         return {"outputs": value}
     if stack.kind == "quantiles":
-        k = graph.constant(np.array([stack.n_outputs]), "k")
-        return {"outputs": graph.op("TopK", value, k, n_outputs=2, axis=1, largest=0, sorted=1)}
+        return {"outputs": _sorted_rows(graph, value, stack.n_outputs)}
     if stack.kind == "binary":
         # Not 1 - p, which is 0 where p is nearly 1
         logits = graph.op("Concat", graph.op("Neg", logits), logits, axis=1)
@@ -216,6 +215,46 @@ def write(graph: Graph, stack: Stack, X: str, raw_scores: bool = False) -> dict[
     classes = graph.constant(labels_of(stack), "classes")
     best = graph.op("ArgMax", scores, axis=1, keepdims=0)
     return {"label": graph.op("Gather", classes, best), "probabilities": scores}
+
+
+def _sorted_rows(graph: Graph, value: str, n: int) -> str:
+    """Sort each row of n values; NaN in a row becomes NaN in several of its values.
+
+    TopK would be one node, but with 0 rows ONNX Runtime 1.24 and earlier end the process in it.
+    """
+    for pairs in exchanges(n):
+        partner, is_lower = np.arange(n), np.ones(n, bool)
+        for low, high in pairs:
+            partner[low], partner[high], is_lower[high] = high, low, False
+        other = graph.op("Gather", value, graph.constant(partner, "partner"), axis=1)
+        smaller, larger = graph.op("Min", value, other), graph.op("Max", value, other)
+        value = graph.op("Where", graph.constant(is_lower, "is_lower"), smaller, larger)
+    return value
+
+
+def exchanges(n: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield lists of pairs that sort n values, if in each the smaller value goes to the first of the two.
+
+    The pairs of a list have no position in common.
+
+    References
+    ----------
+    Knuth, The art of computer programming, volume 3, algorithm 5.2.2M (merge exchange, by Batcher).
+
+    Examples
+    --------
+    >>> list(exchanges(3))
+    [[(0, 2)], [(0, 1)], [(1, 2)]]
+    """
+    top = 1 << max(n - 1, 0).bit_length() >> 1
+    p = top
+    while p:
+        q, r, d = top, 0, p
+        while d:
+            if pairs := [(i, i + d) for i in range(n - d) if i & p == r]:
+                yield pairs
+            d, q, r = q - p, q >> 1, p
+        p >>= 1
 
 
 def _one_class(graph: Graph, stack: Stack, X: str) -> dict[str, str]:
@@ -279,11 +318,10 @@ class _ContainerGraph(Graph):
         found: str = self.scope.get_unique_variable_name(hint)
         return found
 
-    def op(self, kind: str, *inputs: str, n_outputs: int = 1, **attrs: Any) -> str:
-        outputs = [self.name(kind.lower()) for _ in range(n_outputs)]
-        name = self.scope.get_unique_operator_name(kind)
-        self.container.add_node(kind, list(inputs), outputs, name=name, **attrs)
-        return outputs[0]
+    def op(self, kind: str, *inputs: str, **attrs: Any) -> str:
+        output, name = self.name(kind.lower()), self.scope.get_unique_operator_name(kind)
+        self.container.add_node(kind, list(inputs), [output], name=name, **attrs)
+        return output
 
     def constant(self, array: np.ndarray, hint: str) -> str:
         onnx = need("onnx", "to_onnx", "onnx")

@@ -35,7 +35,6 @@ UNKNOWN = "is not a dense layer or an activation that dnn has"
 REASONS = {
     "LogSoftmax": "gives logarithms of probabilities, which no network of dnn does: export the model with "
     "softmax, or without it",
-    "TopK": "sorts the outputs, which a network cannot do",
 }
 
 
@@ -107,10 +106,11 @@ def _load(onnx: Any, path: Path) -> Any:
             raise ValueError(f"{path} has weights in {name!r}, which must be a file in the same folder")
         try:
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.data_location = onnx.TensorProto.DEFAULT  # its values are in raw_data now
+            del tensor.external_data[:]
+            onnx.numpy_helper.to_array(tensor)  # raises where the file is too short
         except Exception as error:
             raise ValueError(f"{path} has weights in {name!r}, which cannot be read: {error}") from None
-        tensor.data_location = onnx.TensorProto.DEFAULT
-        del tensor.external_data[:]
     return model
 
 
