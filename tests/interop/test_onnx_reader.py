@@ -384,9 +384,10 @@ def test_what_is_refused(name):
 
 
 def test_inputs_and_outputs_that_are_refused():
-    image = model_of(node("Flatten", ["x"], ["f"]), node("Gemm", ["f", "W0"], ["out"]), shape=("N", 1, 2, 2))
-    with pytest.raises(ValueError, match=r"must take \(N, features\), its input 'x' has 4 axes"):
-        from_onnx(image)
+    nodes = [node("Flatten", ["x"], ["f"]), node("Gemm", ["f", "W0"], ["out"])]
+    for shape in (("N", 1, 2, 2), ("N", 5)):
+        with pytest.raises(ValueError, match=r"must take \(N, 4\), its input 'x' has the shape \[0, "):
+            from_onnx(model_of(*nodes, shape=shape))
     real = onnx.TensorProto.FLOAT
     outputs = [onnx.helper.make_tensor_value_info(name, real, ["N", 5]) for name in ("z", "out")]
     with pytest.raises(ValueError, match=r"one output of real numbers, found 2 among \['z', 'out'\]"):

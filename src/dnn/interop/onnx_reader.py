@@ -164,12 +164,14 @@ class _Reader:
         """Return the network of layers that begin with an input of the graph."""
         if not layers:
             raise ValueError("the ONNX model must have a dense layer, found none before its output")
-        shape = self.inputs[value].type.tensor_type.shape
-        if self.inputs[value].type.tensor_type.HasField("shape") and len(shape.dim) != 2:
-            raise ValueError(
-                f"the ONNX model must take (N, features), its input {value!r} has {len(shape.dim)} axes"
-            )
-        self._check_width(len(layers[0][0]))
+        n_inputs = len(layers[0][0])
+        self._check_width(n_inputs)
+        if self.inputs[value].type.tensor_type.HasField("shape"):
+            shape = [dim.dim_value for dim in self.inputs[value].type.tensor_type.shape.dim]
+            if len(shape) != 2 or shape[1] not in (0, n_inputs):  # 0: any number
+                raise ValueError(
+                    f"the ONNX model must take (N, {n_inputs}), its input {value!r} has the shape {shape}"
+                )
         for *_, activation, node in layers[:-1]:
             if activation == "softmax":
                 _refuse(node, "is a softmax between layers, which dnn does not have")
@@ -179,7 +181,7 @@ class _Reader:
             _refuse(layers[-1][3], "is a softmax of one unit, which is always 1")
         wide = any(array.dtype == np.float64 for W, b, *_ in layers for array in (W, b))
         return Network(
-            len(layers[0][0]), [Dense(len(b), activation) for _, b, activation, _ in layers],
+            n_inputs, [Dense(len(b), activation) for _, b, activation, _ in layers],
             init=[(W, b) for W, b, *_ in layers], dtype="float64" if wide else "float32",
         )  # fmt: skip
 
