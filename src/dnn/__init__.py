@@ -15,7 +15,6 @@ from .cache import Cache
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
 from .inspection.gradient_check import check_gradient
 from .inspection.rate_finder import RateCurve, find_rate
-from .interop.onnx_reader import from_onnx
 from .layers import ELU, Dense, Dropout, LeakyReLU
 from .losses import Huber, LogLoss, Quantile
 from .network import Network
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     # "as" says to a type checker that the name is public, which __all__ cannot say of it: see below
     from .estimators.classifier import MLPClassifier as MLPClassifier
     from .estimators.regressor import MLPRegressor as MLPRegressor
+    from .interop.onnx_reader import from_onnx
 
 __all__ = [
     "ELU",
@@ -90,6 +90,8 @@ __all__ = [
 # Not in __all__: ``from dnn import *`` must work without scikit-learn.
 _ESTIMATORS = {"MLPClassifier": "estimators.classifier", "MLPRegressor": "estimators.regressor"}
 
+_INTEROP = {"from_onnx": "onnx_reader"}
+
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":  # read on demand: importlib.metadata takes longer to import than all of dnn
@@ -103,10 +105,12 @@ def __getattr__(name: str) -> Any:
             if (error.name or "").partition(".")[0] != "sklearn":
                 raise
             raise ImportError(f"{name} needs scikit-learn: pip install 'dnn-core[sklearn]'") from error
+    if name in _INTEROP:  # imported on first use: it is for other libraries
+        return getattr(import_module(f".interop.{_INTEROP[name]}", __name__), name)
     if name == "plotting":  # imported on first use: it is for matplotlib, which is an extra
         return import_module(".plotting", __name__)
     raise AttributeError(f"module 'dnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ESTIMATORS, "__version__", "plotting"})
+    return sorted({*globals(), *_ESTIMATORS, *_INTEROP, "__version__", "plotting"})

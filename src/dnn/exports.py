@@ -71,5 +71,5 @@ class EstimatorExports(Exports):
         if register():
             raise RuntimeError(
                 f"skl2onnx was imported after this {type(self).__name__} was fitted, and its converter is "
-                "registered only now: convert it again, or call dnn.interop.onnx.register() first"
+                "registered only now: convert it again, or call register from dnn.interop.onnx first"
             )

@@ -172,7 +172,12 @@ SCRIPTS = {
     "imported first": ("import skl2onnx\n", BEFORE, FIT, CONVERT),
     "imported before fit": (BEFORE, "import skl2onnx\n", FIT, CONVERT),
     "unpickled": (BEFORE, FIT, "import skl2onnx\nmodel = pickle.loads(pickle.dumps(model))\n", CONVERT),
-    "registered": (BEFORE, FIT, "import skl2onnx, dnn.interop.onnx\ndnn.interop.onnx.register()\n", CONVERT),
+    "registered": (
+        BEFORE,
+        FIT,
+        "import skl2onnx\nfrom dnn.interop.onnx import register\nregister()\n",
+        CONVERT,
+    ),
 }
 
 
