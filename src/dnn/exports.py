@@ -53,7 +53,7 @@ class EstimatorExports(Exports):
 
     def _meet_skl2onnx(self) -> None:
         """Register our converters where skl2onnx is imported, which takes seconds and is not done for it."""
-        if "skl2onnx" in sys.modules:
+        if sys.modules.get("skl2onnx") is not None:
             from .interop.onnx import register
 
             register()

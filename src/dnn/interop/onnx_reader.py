@@ -26,6 +26,7 @@ DEFAULTS: dict[tuple[str, str], Any] = {
     ("Swish", "alpha"): 1.0,
 }
 KINDS: dict[str, Any] = {"leaky_relu": LeakyReLU, "elu": ELU}
+OLDEST_OPSET = 7  # from which on Add and Gemm broadcast as NumPy does
 COMMUTE = {"Add", "Mul", "Max", "Min"}
 FLOATS = {1: np.float32, 11: np.float64}  # members of onnx.TensorProto
 # The two probabilities of a binary classifier, from the second or from its logit
@@ -81,6 +82,11 @@ def from_onnx(source: Any) -> Network:
         raise TypeError(f"source must be a path or an onnx.ModelProto, got {type(source).__name__}")
     try:
         onnx.checker.check_model(model)  # the graph has no circles after this
+        opset = min(
+            (each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=0
+        )
+        if opset < OLDEST_OPSET:
+            raise ValueError(f"source must be of opset {OLDEST_OPSET} or newer, got opset {opset}")
         return _Reader(onnx, model.graph).network()
     except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         raise ValueError(f"source must be a valid ONNX model: {str(error).strip()}") from None
