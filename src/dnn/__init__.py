@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     # "as" tells type checkers that the name is public, because it is not in __all__: see below
     from .estimators.classifier import MLPClassifier as MLPClassifier
     from .estimators.regressor import MLPRegressor as MLPRegressor
+    from .interop.onnx_reader import from_onnx
 
 __all__ = [
     "ELU",
@@ -84,12 +85,15 @@ __all__ = [
     "Zeros",
     "check_gradient",
     "find_rate",
+    "from_onnx",
     "load",
 ]
 
 
 # These are not in __all__, because ``from dnn import *`` must work without scikit-learn.
 _ESTIMATORS = {"MLPClassifier": "estimators.classifier", "MLPRegressor": "estimators.regressor"}
+
+_INTEROP = {"from_onnx": "onnx_reader"}
 
 
 def __getattr__(name: str) -> Any:
@@ -104,10 +108,12 @@ def __getattr__(name: str) -> Any:
             if (error.name or "").partition(".")[0] != "sklearn":
                 raise
             raise ImportError(f"{name} needs scikit-learn: pip install 'dnn-core[sklearn]'") from error
+    if name in _INTEROP:  # imported on first use, because other libraries are optional
+        return getattr(import_module(f".interop.{_INTEROP[name]}", __name__), name)
     if name == "plotting":  # imported on first use, because matplotlib is optional
         return import_module(".plotting", __name__)
     raise AttributeError(f"module 'dnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ESTIMATORS, "__version__", "plotting"})
+    return sorted({*globals(), *_ESTIMATORS, *_INTEROP, "__version__", "plotting"})

@@ -15,7 +15,6 @@ from . import _threads as threads
 from .cache import Cache
 from .data import arrays as data
 from .exports import Exports
-from .files import save
 from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss
 from .predictor import Predictor
@@ -597,5 +596,4 @@ class Network(Exports):
     # Methods that are defined in summary.py and files
     __repr__ = one_line
     draw = draw
-    save = save
     summary = summary

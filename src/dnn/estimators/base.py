@@ -20,8 +20,7 @@ from .. import _core
 from .. import _threads as threads
 from ..data import arrays as data
 from ..data.sparse import SparseRows
-from ..exports import Exports
-from ..files import save
+from ..exports import EstimatorExports
 from ..initializers import Glorot
 from ..losses import Loss, LossSpec, loss_of
 from ..network import Network
@@ -51,7 +50,7 @@ def _version() -> str:
     return version("dnn-core")
 
 
-class BaseMLP(Exports, ParameterMixin):
+class BaseMLP(EstimatorExports, ParameterMixin):
     """A network behind scikit-learn's interface, the base of `MLPClassifier` and `MLPRegressor`."""
 
     classes_: np.ndarray
@@ -165,6 +164,7 @@ class BaseMLP(Exports, ParameterMixin):
         self._net = net
         self._views = net.weights + net.biases  # which each prediction compares with these lists
         self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
+        self._meet_skl2onnx()
 
     # Training
 
@@ -561,8 +561,6 @@ class BaseMLP(Exports, ParameterMixin):
     def summary(self) -> str:
         """Return a table of all dimensions, parameters and flops."""
         return self._current_network().summary()
-
-    save = save
 
     # scikit-learn's conventions
 

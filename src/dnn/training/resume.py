@@ -67,11 +67,11 @@ class CheckpointFile:
 
     def describe(self, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return a state as a document and arrays; TypeError names what a file cannot hold."""
-        from ..files.values import Writer
+        from ..files.encoding import Encoder
 
-        writer = Writer()
+        encoder = Encoder()
         document = {"format": 1, "kind": "checkpoint", "fingerprint": self.fingerprint}
-        return {**document, "state": writer.value(state, "state")}, writer.arrays
+        return {**document, "state": encoder.value(state, "state")}, encoder.arrays
 
     def read(self) -> dict[str, Any] | None:
         """Return the state in the file, None if there is no file.
@@ -84,7 +84,7 @@ class CheckpointFile:
             If it is of another network, other options or other data: the message says what differs.
         """
         from ..files import ModelFormatError, container
-        from ..files.values import Reader, members
+        from ..files.encoding import Decoder, members
 
         if not os.path.exists(self.path):
             return None
@@ -103,7 +103,7 @@ class CheckpointFile:
                 raise ValueError(
                     f"checkpoint must be of the same training to resume it, and differs in {'; '.join(parts)}"
                 )
-            state: dict[str, Any] = Reader(arrays).value(item, "state")
+            state: dict[str, Any] = Decoder(arrays).value(item, "state")
         return state
 
 
@@ -129,10 +129,10 @@ def checkpoint_of(
     if isinstance(validated, Problem):
         fingerprint |= _digests(validated, "_val")
     file = CheckpointFile(options.checkpoint, options.every, fingerprint)
-    from ..files.values import Writer
+    from ..files.encoding import Encoder
 
     for name, part in (("random_state", rng), ("schedule", kept_schedule(optimizer.schedule))):
-        Writer().value(part, name)  # refuses, before anything is changed, what a file cannot hold
+        Encoder().value(part, name)  # refuses, before anything is changed, what a file cannot hold
     return file, file.read() if options.resume else None
 
 
@@ -182,7 +182,7 @@ def restore_generator(rng: Any, saved: Any) -> None:
 
 def kept_schedule(schedule: Schedule) -> Schedule | None:
     """Return what a checkpoint keeps of a schedule: nothing of a user's that does not watch the training."""
-    from ..files.values import CLASSES
+    from ..files.encoding import CLASSES
 
     return schedule if schedule.watches or type(schedule).__name__ in CLASSES else None
 
