@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     # "as" tells type checkers that the name is public, because it is not in __all__: see below
     from .estimators.classifier import MLPClassifier as MLPClassifier
     from .estimators.regressor import MLPRegressor as MLPRegressor
-    from .interop.onnx_reader import from_onnx
+    from .interop.keras import from_keras as from_keras
+    from .interop.onnx_reader import from_onnx as from_onnx
+    from .interop.sklearn import from_sklearn as from_sklearn
+    from .interop.torch import from_torch as from_torch
 
 __all__ = [
     "ELU",
@@ -85,15 +88,25 @@ __all__ = [
     "Zeros",
     "check_gradient",
     "find_rate",
+    "from_keras",
     "from_onnx",
+    "from_torch",
     "load",
 ]
 
 
 # These are not in __all__, because ``from dnn import *`` must work without scikit-learn.
-_ESTIMATORS = {"MLPClassifier": "estimators.classifier", "MLPRegressor": "estimators.regressor"}
-
-_INTEROP = {"from_onnx": "onnx_reader"}
+_NEED_SKLEARN = {
+    "MLPClassifier": "estimators.classifier",
+    "MLPRegressor": "estimators.regressor",
+    "from_sklearn": "interop.sklearn",
+}
+_ON_FIRST_USE = {
+    **_NEED_SKLEARN,
+    "from_keras": "interop.keras",
+    "from_onnx": "interop.onnx_reader",
+    "from_torch": "interop.torch",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -101,19 +114,17 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("dnn-core")
-    if name in _ESTIMATORS:  # imported on first use, because scikit-learn is optional and takes half a second
+    if name in _ON_FIRST_USE:  # scikit-learn is optional and takes half a second to import
         try:
-            return getattr(import_module(f".{_ESTIMATORS[name]}", __name__), name)
+            return getattr(import_module(f".{_ON_FIRST_USE[name]}", __name__), name)
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "sklearn":
+            if name not in _NEED_SKLEARN or (error.name or "").partition(".")[0] != "sklearn":
                 raise
             raise ImportError(f"{name} needs scikit-learn: pip install 'dnn-core[sklearn]'") from error
-    if name in _INTEROP:  # imported on first use, because other libraries are optional
-        return getattr(import_module(f".interop.{_INTEROP[name]}", __name__), name)
     if name == "plotting":  # imported on first use, because matplotlib is optional
         return import_module(".plotting", __name__)
     raise AttributeError(f"module 'dnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ESTIMATORS, *_INTEROP, "__version__", "plotting"})
+    return sorted({*globals(), *_ON_FIRST_USE, "__version__", "plotting"})

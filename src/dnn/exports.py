@@ -108,6 +108,40 @@ class Exports:
 
         return to_onnx(self, path)  # type: ignore[arg-type]
 
+    def to_torch(self) -> Any:
+        """Return the model as a module of PyTorch, in evaluation mode, with its own copy of the parameters.
+
+        It returns what the network returns, within rounding: for a classifier of two classes the probability
+        of the second one, for other classifiers the probability of each class. After ``train()`` it has the
+        same dropout. `from_torch` gives the same network again, bit for bit.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Of Linear, activations and Dropout, in the precision of the network.
+
+        Raises
+        ------
+        ImportError
+            Without the package torch: ``pip install 'dnn-core[torch]'``.
+        ValueError
+            For the activation exp, for which torch.nn has no module.
+
+        Examples
+        --------
+        >>> from dnn import Network
+        >>> Network([4, 8, 3], output="softmax").to_torch()  # doctest: +SKIP
+        Sequential(
+          (0): Linear(in_features=4, out_features=8, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=8, out_features=3, bias=True)
+          (3): Softmax(dim=-1)
+        )
+        """
+        from .interop.torch import to_torch
+
+        return to_torch(self)  # type: ignore[arg-type]
+
 
 class EstimatorExports(Exports):
     """The same of estimators, which skl2onnx converts too, alone and in pipelines."""

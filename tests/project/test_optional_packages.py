@@ -58,6 +58,8 @@ NEEDS = {
         "register needs skl2onnx: pip install 'dnn-core[skl2onnx]'",
     ),
     "dnn.MLPClassifier": ("sklearn", "MLPClassifier needs scikit-learn: pip install 'dnn-core[sklearn]'"),
+    "net.to_torch()": ("torch", "to_torch needs torch: pip install 'dnn-core[torch]'"),
+    "dnn.from_sklearn": ("sklearn", "from_sklearn needs scikit-learn: pip install 'dnn-core[sklearn]'"),
     "from dnn import MLPRegressor": (
         "sklearn",
         "MLPRegressor needs scikit-learn: pip install 'dnn-core[sklearn]'",

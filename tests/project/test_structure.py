@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "dnn"
 
 # Imports point one way: a module may import from its own folder and from the names before it in this order.
 ORDER = (
-    {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation"},
+    {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation", "exports"},
     {"layers", "losses", "schedules"},
     {"optimizers"},
     {"data"},
@@ -148,7 +148,7 @@ def test_examples_run(name):
 
 def public():
     """Yield every public name, and the public methods of every public class."""
-    for name in (*dnn.__all__, "MLPClassifier", "MLPRegressor"):
+    for name in (*dnn.__all__, "MLPClassifier", "MLPRegressor", "from_sklearn"):
         thing = getattr(dnn, name)
         yield name, thing
         if inspect.isclass(thing):
