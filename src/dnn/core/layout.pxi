@@ -34,6 +34,7 @@ cdef enum StepKind:
 cdef enum:
     N_SHARDS = 2  # parts of a batch in a replicated step
     LINE = 64     # bytes of a cache line
+    GAP = 192     # bytes between buffers, which keep them from beginning on the same set of lines of the cache
 
 cdef struct Place:         # where the matrices of a slot begin: bytes from the start of their block; -1: none
     Py_ssize_t A, Z, dZ, V
@@ -193,7 +194,7 @@ cdef class Layout:
             self.block_rows = DNN_BLOCK_ROWS_PREDICT if self.purpose == PREDICT else DNN_BLOCK_ROWS
             self.tile_rows = max(1, min(self.block_rows, (n + tiles - 1) // max(tiles, 1)))
         else:
-            self.tile_rows = DNN_BLAS_TILE_ELEMENTS // self.plan.width // DNN_BLAS_TILE_ROWS_MIN * DNN_BLAS_TILE_ROWS_MIN
+            self.tile_rows = DNN_BLAS_TILE_VALUES // self.plan.width // DNN_BLAS_TILE_ROWS_MIN * DNN_BLAS_TILE_ROWS_MIN
             self.tile_rows = max(DNN_BLAS_TILE_ROWS_MIN, min(DNN_BLAS_TILE_ROWS_MAX, self.tile_rows))
             self.tile_rows = self.block_rows = max(1, min(self.tile_rows, n))
         self.n_row_tiles = (n + self.tile_rows - 1) // self.tile_rows
@@ -266,16 +267,15 @@ cdef class Layout:
         free(self.choices)
 
     cdef Py_ssize_t take(self, Py_ssize_t n_bytes):
-        """Take n_bytes of the work space, and return where they begin. A buffer begins on a cache line; the gap of 3 lines
-        after it keeps buffers from beginning on the same set of lines."""
+        """Take n_bytes of the work space, and return where they begin: on a cache line."""
         cdef Py_ssize_t start = self.work
-        self.work = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
+        self.work = start + (n_bytes + LINE - 1) // LINE * LINE + GAP
         return start
 
     cdef Py_ssize_t take_scratch(self, Py_ssize_t n_bytes):
         """Take n_bytes of the scratch memory of each member, and return where they begin."""
         cdef Py_ssize_t start = self.scratch
-        self.scratch = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
+        self.scratch = start + (n_bytes + LINE - 1) // LINE * LINE + GAP
         return start
 
     cdef bint drops(self, int slot):

@@ -44,8 +44,7 @@
 /* ROW(id, name, output, classes, n_par, low, high)
  *   name       the name in the public interface
  *   output     the output activation that the loss is computed for, from the logits; "": it is computed from the
- *   outputs of any
- *              element-wise activation
+ *              outputs of any element-wise activation
  *   classes    targets may be given as class indices
  *   n_par      number of parameters; -1: one for each column of the outputs
  *   low, high  range of the targets */
@@ -268,8 +267,7 @@ const DnnKernels *dnn_kernels(int isa, int precision);
 /* Computes the DNN_MAX_SCALARS scalars of step number `step` (1, 2, ...) of an optimizer, in double. hyper (n_hyper,):
  *   momentum, nesterov, averaged   mu
  *   adam                           beta1, beta2, epsilon, and the form: 0 as in the paper; 1 epsilon is added to the
- *   uncorrected
- *                                  root; 2 epsilon is inside the root
+ *                                  uncorrected root; 2 epsilon is inside the root
  *   rmsprop                        rho, epsilon
  *   rmsprop_momentum               rho, epsilon, mu (slot 0: mean square, slot 1: momentum) */
 void dnn_scalars(int optimizer, const double *hyper, double rate, int64_t step, double *scalars);

@@ -26,7 +26,7 @@
 #define DNN_PREDICT_ROWS (DNN_ROW_TILES_MAX * DNN_BLOCK_ROWS_PREDICT)
 /* With BLAS: elements of the activations of a tile, all layers together (a quarter of an L2 of 1 MB), and bounds of its
  * rows */
-#define DNN_BLAS_TILE_ELEMENTS 65536
+#define DNN_BLAS_TILE_VALUES 65536
 #define DNN_BLAS_TILE_ROWS_MIN 64
 #define DNN_BLAS_TILE_ROWS_MAX 1024
 
