@@ -80,7 +80,7 @@ NAMES = {
 }
 FINE = {  # values of WRONG that are valid, or functions of the user that fail by themselves
     ("loss", "function"), ("order", "function"), ("init", "float64"),
-    ("callbacks", "dict"), ("callbacks", "function"),
+    ("callbacks", "dict"), ("callbacks", "function"), ("checkpoint", "str"),
 }  # fmt: skip
 
 

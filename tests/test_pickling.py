@@ -111,7 +111,7 @@ def test_everything_public_is_tested_here():
         dnn.RateCurve,
         dnn.DivergedError,
     }
-    abstract = {dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning}
+    abstract = {dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning, dnn.ModelFormatError}
     public = {getattr(dnn, name) for name in dnn.__all__}
     assert {each for each in public if isinstance(each, type)} <= held | abstract
 
@@ -130,7 +130,7 @@ def test_histories_events_and_curves(round_trip):
     np.testing.assert_array_equal(round_trip(curve).rates, curve.rates)
     error = DivergedError(3, 0.5, "it ran away")
     assert str(round_trip(error)) == str(error) and round_trip(error).epoch == 3
-    for warning in (dnn.NoProgressWarning("slow"),):
+    for warning in (dnn.NoProgressWarning("slow"), dnn.ModelFormatError("slow")):
         assert round_trip(warning).args == ("slow",)
 
 

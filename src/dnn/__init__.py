@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._installation import warn_of_namesake
 from .cache import Cache
+from .files import ModelFormatError, load
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
 from .inspection.gradient_check import check_gradient
 from .inspection.rate_finder import RateCurve, find_rate
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from .estimators.classifier import MLPClassifier as MLPClassifier
     from .estimators.regressor import MLPRegressor as MLPRegressor
     from .interop.keras import from_keras as from_keras
+    from .interop.onnx_reader import from_onnx as from_onnx
     from .interop.sklearn import from_sklearn as from_sklearn
     from .interop.torch import from_torch as from_torch
 
@@ -67,6 +69,7 @@ __all__ = [
     "LeCun",
     "LeakyReLU",
     "LogLoss",
+    "ModelFormatError",
     "Network",
     "NoProgressWarning",
     "Normal",
@@ -86,7 +89,9 @@ __all__ = [
     "check_gradient",
     "find_rate",
     "from_keras",
+    "from_onnx",
     "from_torch",
+    "load",
 ]
 
 
@@ -96,7 +101,12 @@ _NEED_SKLEARN = {
     "MLPRegressor": "estimators.regressor",
     "from_sklearn": "interop.sklearn",
 }
-_ON_FIRST_USE = {**_NEED_SKLEARN, "from_keras": "interop.keras", "from_torch": "interop.torch"}
+_ON_FIRST_USE = {
+    **_NEED_SKLEARN,
+    "from_keras": "interop.keras",
+    "from_onnx": "interop.onnx_reader",
+    "from_torch": "interop.torch",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -124,7 +124,7 @@ def test_the_readme_runs(monkeypatch, tmp_path):
     (tmp_path / "docs").symlink_to(DOCS)
     monkeypatch.chdir(tmp_path)
     pages.run(README, "README.md")
-    assert (tmp_path / "penguins.joblib").exists()
+    assert (tmp_path / "penguins.joblib").exists() and (tmp_path / "penguins.safetensors").exists()
 
 
 RUNNABLE = ["index.md", *sorted(f"guide/{page.name}" for page in (DOCS / "guide").glob("*.md"))]
@@ -133,8 +133,9 @@ RUNNABLE = ["index.md", *sorted(f"guide/{page.name}" for page in (DOCS / "guide"
 @pytest.mark.long
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_pages_print_what_they_say(page, monkeypatch, tmp_path):
-    if page == "guide/tuning.md":
-        pytest.importorskip("optuna")
+    needed = {"guide/tuning.md": ["optuna"], "guide/onnx.md": ["onnxruntime", "skl2onnx"]}
+    for package in needed.get(page, []):
+        pytest.importorskip(package, reason=f"{page} needs {package}")
     monkeypatch.chdir(tmp_path)
     pages.run((DOCS / page).read_text(), page)
 

@@ -51,6 +51,12 @@ NEEDS = {
         "tqdm",
         "progress=True needs tqdm: pip install 'dnn-core[all]'",
     ),
+    "net.to_onnx()": ("onnx", "to_onnx needs onnx: pip install 'dnn-core[onnx]'"),
+    "dnn.from_onnx('net.onnx')": ("onnx", "from_onnx needs onnx: pip install 'dnn-core[onnx]'"),
+    "from dnn.interop.onnx import register; register()": (
+        "skl2onnx",
+        "register needs skl2onnx: pip install 'dnn-core[skl2onnx]'",
+    ),
     "dnn.MLPClassifier": ("sklearn", "MLPClassifier needs scikit-learn: pip install 'dnn-core[sklearn]'"),
     "net.to_torch()": ("torch", "to_torch needs torch: pip install 'dnn-core[torch]'"),
     "dnn.from_sklearn": ("sklearn", "from_sklearn needs scikit-learn: pip install 'dnn-core[sklearn]'"),

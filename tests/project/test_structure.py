@@ -24,7 +24,7 @@ ORDER = (
     {"data"},
     {"initializers", "cache"},
     {"training", "predictor"},
-    {"summary"},
+    {"summary", "files", "exports"},
     {"network"},
     {"inspection"},
     {"plotting"},
@@ -117,15 +117,14 @@ def test_no_file_is_too_long():
 
 def test_importing_is_light():
     """Slow and optional imports wait until they are needed."""
-    code = (
-        "import sys, dnn; print([m for m in ('scipy', 'sklearn', 'matplotlib', 'tqdm') if m in sys.modules])"
-    )
+    heavy = ("scipy", "sklearn", "matplotlib", "tqdm", "safetensors", "json")
+    code = f"import sys, dnn; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 
 
 def modules():
-    folders = ("data", "training", "estimators", "inspection", "interop")
+    folders = ("data", "files", "training", "estimators", "inspection", "interop")
     inner = (m.name for m in pkgutil.walk_packages(dnn.__path__, "dnn."))
     return [
         "dnn",
@@ -133,8 +132,14 @@ def modules():
     ]
 
 
+# What examples need of the packages that dnn can do without
+NEEDED = {"dnn.exports": "onnx", "dnn.interop.onnx": "skl2onnx", "dnn.interop.onnx_reader": "onnx"}
+
+
 @pytest.mark.parametrize("name", modules())
 def test_examples_run(name):
+    if name in NEEDED:
+        pytest.importorskip(NEEDED[name], reason=f"needs {NEEDED[name]}: pip install 'dnn-core[dev]'")
     module = importlib.import_module(name)
     assert module.__doc__
     failed, _ = doctest.testmod(module)

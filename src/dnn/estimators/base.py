@@ -20,7 +20,7 @@ from .. import _core
 from .. import _threads as threads
 from ..data import arrays as data
 from ..data.sparse import SparseRows
-from ..exports import Exports
+from ..exports import EstimatorExports
 from ..initializers import Glorot
 from ..losses import Loss, LossSpec, loss_of
 from ..network import Network
@@ -30,7 +30,7 @@ from ..training import diagnosis
 from ..training.history import DivergedError, History
 from ..training.optimizer_state import OptimizerState
 from ..training.options import FitOptions, callbacks_of
-from ..training.order import successive_shuffles
+from ..training.order import SuccessiveShuffles
 from ..training.problem import Problem
 from . import passes
 from .convergence import Convergence, TrainingRecord, TrainingSetup
@@ -50,7 +50,7 @@ def _version() -> str:
     return version("dnn-core")
 
 
-class BaseMLP(Exports, ParameterMixin):
+class BaseMLP(EstimatorExports, ParameterMixin):
     """A network behind scikit-learn's interface, the base of `MLPClassifier` and `MLPRegressor`."""
 
     classes_: np.ndarray
@@ -164,6 +164,7 @@ class BaseMLP(Exports, ParameterMixin):
         self._net = net
         self._views = net.weights + net.biases  # which each prediction compares with these lists
         self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
+        self._meet_skl2onnx()
 
     # Training
 
@@ -175,6 +176,7 @@ class BaseMLP(Exports, ParameterMixin):
         validation: tuple[Any, Any, Any],
         incremental: bool = False,
         classes: Any = None,
+        **saving: Any,
     ) -> None:
         """Train, as `fit` and `partial_fit` say.
 
@@ -192,7 +194,7 @@ class BaseMLP(Exports, ParameterMixin):
             adopted = True
 
         try:
-            setup = draft._set_up(X, y, sample_weight, validation, incremental, classes, rng)
+            setup = draft._set_up(X, y, sample_weight, validation, incremental, classes, rng, **saving)
             (self._train_by_lbfgs if self._is_lbfgs() else self._train_by_steps)(setup, begin)
         except BaseException:
             if before is not None and not adopted:
@@ -208,6 +210,7 @@ class BaseMLP(Exports, ParameterMixin):
         incremental: bool,
         classes: Any,
         rng: Any,
+        **saving: Any,
     ) -> TrainingSetup:
         """Check everything that a training needs, and return it; self is a draft that a refusal discards."""
         hidden = self._check_parameters()
@@ -249,7 +252,7 @@ class BaseMLP(Exports, ParameterMixin):
         problem = self._problem(net, spec, examples)
         validated_on = None if held_out is None else self._validation(net, spec, held_out, examples.y)
         n_rows = len(examples.rows)
-        options = self._fit_options(1 if incremental else self.max_iter, n_rows)
+        options = self._fit_options(1 if incremental else self.max_iter, n_rows, **saving)
         optimizer = self._optimizer_for(net, incremental)
         steps = optimizer if isinstance(optimizer, OptimizerState) else None
         options.stopping = rule = Convergence(
@@ -257,7 +260,7 @@ class BaseMLP(Exports, ParameterMixin):
             tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose,
         )  # fmt: skip
         if self.shuffle and steps is not None:
-            options.order = successive_shuffles(n_rows, rng)
+            options.order = SuccessiveShuffles(n_rows, rng)
         return TrainingSetup(net, problem, optimizer, options, rule, incremental, rng)
 
     def _continued(self, sizes: list[int]) -> Network:
@@ -360,7 +363,7 @@ class BaseMLP(Exports, ParameterMixin):
 
         return Validation(name, place, loss, checked_score(name, place, scored, is_finite))
 
-    def _fit_options(self, epochs: int, n: int) -> FitOptions:
+    def _fit_options(self, epochs: int, n: int, **saving: Any) -> FitOptions:
         """Return the options of a training, without its stopping rule and the order of its rows."""
         batch = None
         if not self._is_lbfgs():
@@ -373,6 +376,7 @@ class BaseMLP(Exports, ParameterMixin):
         return FitOptions(
             epochs=epochs, batch_size=batch, clip_norm=self.clip_norm, max_seconds=self.max_seconds,
             shuffle=False, callbacks=callbacks_of(self.callbacks), progress=self.progress,
+            **saving,
         )  # fmt: skip
 
     def _run(self, setup: TrainingSetup, begin: Callable[[], None]) -> History:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -230,6 +231,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | float | None = None,
+        resume: bool = False,
     ) -> MLPClassifier:
         """Train, and return self.
 
@@ -247,6 +251,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             A validation set, evaluated after each iteration: see `history_` and `validation_scores_`. With
             early_stopping it replaces the rows that would be set aside.
 
+        checkpoint, every, resume
+            As in `Network.fit`: a file from which an interrupted training resumes to the same bits. Give
+            random_state, because another one draws other first weights and another validation set.
+
         Raises
         ------
         DivergedError
@@ -260,7 +268,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         >>> clf.fit(X, y, X_val=[[0.5], [2.5]], y_val=[0, 1]).validation_scores_[-1]
         1.0
         """
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        saving: dict[str, Any] = {"checkpoint": checkpoint, "every": every, "resume": resume}
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), **saving)
         return self
 
     @available_for_steps

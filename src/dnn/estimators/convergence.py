@@ -227,6 +227,21 @@ class Convergence:
         if record.validation_scores is not None:
             record.validation_scores.append(math.nan)
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the record, the best weights, the epochs that are recorded."""
+        best = None if self.best is None else self.best.copy()
+        return {"record": dict(vars(self.record)), "best": best, "n_checked": self.n_checked}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned; lists, which the estimator has too, stay the same objects."""
+        for name, value in state["record"].items():
+            present = getattr(self.record, name)
+            if isinstance(present, list):
+                present[:] = value
+            else:
+                setattr(self.record, name, value)
+        self.best, self.n_checked = state["best"], state["n_checked"]
+
     def end(self) -> None:
         """Put the weights with the best validation score in place."""
         if self.best is not None:

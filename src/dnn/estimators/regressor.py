@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -225,6 +226,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | float | None = None,
+        resume: bool = False,
     ) -> MLPRegressor:
         """Train, and return self.
 
@@ -241,6 +245,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             A validation set, evaluated after each iteration: see `history_` and `validation_scores_`. With
             early_stopping it replaces the rows that would be set aside.
 
+        checkpoint, every, resume
+            As in `Network.fit`: a file from which an interrupted training resumes to the same bits. Give
+            random_state, because another one draws other first weights and another validation set.
+
         Raises
         ------
         DivergedError
@@ -253,7 +261,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         >>> reg.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).coefs_[0].round(2).tolist()
         [[2.0]]
         """
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        saving: dict[str, Any] = {"checkpoint": checkpoint, "every": every, "resume": resume}
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), **saving)
         return self
 
     @available_for_steps

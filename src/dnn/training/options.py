@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,9 @@ class FitOptions:
     first_order: np.ndarray | None = None
     chunk: float = CHUNK
     two_sweeps: bool | None = None
+    checkpoint: str | os.PathLike[str] | None = None
+    every: int | float | None = None
+    resume: bool = False
 
     def __post_init__(self) -> None:
         checks.check_integer("epochs", self.epochs, 1)
@@ -86,10 +90,22 @@ class FitOptions:
             checks.check_real("max_seconds", self.max_seconds, 0.0, above=True)
         if self.order is not None and not callable(self.order):
             raise TypeError(f"order must be a function of the epoch, got {self.order!r}")
+        self._check_checkpoint()
         checks.check_name("record", self.record, ("epoch", "step"))
         checks.check_boolean("shuffle", self.shuffle)
         if checks.check_boolean("progress", self.progress):
             _progress_bar_type()
+
+    def _check_checkpoint(self) -> None:
+        if self.checkpoint is not None and not isinstance(self.checkpoint, (str, os.PathLike)):
+            raise TypeError(f"checkpoint must be a path or None, got {self.checkpoint!r}")
+        resume = checks.check_boolean("resume", self.resume)
+        if self.checkpoint is None and (resume or self.every is not None):
+            raise ValueError(f"{'resume' if resume else 'every'} must come with checkpoint, got none")
+        if isinstance(self.every, (float, np.floating)):
+            self.every = checks.check_real("every", self.every, 0.0, above=True)
+        elif self.every is not None:
+            self.every = checks.check_integer("every", self.every, 1)
 
     @property
     def gathers(self) -> bool:

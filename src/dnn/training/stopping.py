@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,12 @@ class StoppingRule(Protocol):
 
     def end(self) -> None:
         """Put the best weights in place, however the training ended."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of it: numbers, lists and arrays."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
 
 
 class EpochEnd:
@@ -80,6 +86,23 @@ class EpochEnd:
             curves = (("loss", history.loss), ("val_loss", history.val_loss))
             self.bar.set_postfix({name: f"{curve[-1]:.4g}" for name, curve in curves if curve})
             self.bar.update()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the best weights, what they gave, and the stopping rule's state."""
+        rule = self.options.stopping
+        return {
+            "best": None if self.best is None else self.best.copy(), "lowest": self.lowest,
+            "mark": self.mark, "n_stale": self.n_stale, "rule": None if rule is None else rule.state(),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.best, self.lowest, self.mark = state["best"], state["lowest"], state["mark"]
+        self.n_stale = state["n_stale"]
+        if self.options.stopping is not None:
+            self.options.stopping.restore(state["rule"])
+        if self.bar is not None:
+            self.bar.update(len(self.history.loss))
 
     def close(self) -> None:
         """Put the best weights in place, however the training ended."""
