@@ -35,8 +35,7 @@ class Exports:
         Parameters
         ----------
         path : path
-            Of the source, with the suffix .c; the header is beside it. Existing files are replaced, both or
-            neither.
+            Of the source, with the suffix .c; the header is beside it. Existing files are replaced.
         name : str, default None
             What the functions' names begin with, a C identifier. None: the file name.
         verify : bool, default True

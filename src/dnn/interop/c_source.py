@@ -56,9 +56,9 @@ def to_c(model: Any, path: str | os.PathLike[str], name: str | None = None, veri
     --------
     >>> import tempfile
     >>> from dnn import Network
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> written = to_c(Network([4, 8, 2]), folder / "pole.c", verify=False)
-    >>> sorted(file.name for file in folder.iterdir()), written.verified
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = to_c(Network([4, 8, 2]), f"{folder}/pole.c", verify=False)
+    ...     sorted(os.listdir(folder)), written.verified
     (['pole.c', 'pole.h'], False)
     """
     source, name = _place(path, name)
@@ -99,7 +99,7 @@ def _place(path: Any, name: Any) -> tuple[Path, str]:
 
 
 def _replace(texts: dict[Path, str]) -> None:
-    """Write files, all of them or none; each is complete at any time."""
+    """Replace files once all of them could be written; each is complete at any time."""
     drafts = {path.with_name(f".{path.name}.{secrets.token_hex(4)}"): path for path in texts}
     try:
         for draft, path in drafts.items():
@@ -283,11 +283,16 @@ def n_predictions(stack: Stack) -> int:
     return len(stack.classes) if stack.classes is not None else stack.n_outputs
 
 
+def in_precision(par: tuple[float, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Return the parameters of an activation as the core rounds them."""
+    with np.errstate(over="ignore"):
+        return np.asarray(par).astype(dtype)
+
+
 def check_finite(stack: Stack) -> None:
     """Raise ValueError where C could not write a weight."""
     for number, layer in enumerate(stack.layers):
-        with np.errstate(over="ignore"):
-            par = np.asarray(layer.par).astype(stack.dtype)
+        par = in_precision(layer.par, stack.dtype)
         for what, values in (("weights", layer.W), ("biases", layer.b), ("activation parameters", par)):
             bad = values[~np.isfinite(values)]
             if len(bad):
@@ -394,7 +399,9 @@ class Text:
             (n_in, n_out), activation = layer.W.shape, layer.activation
             weights = f"${{name}}_W{number}, ${{name}}_b{number}"
             lines.append(f"${{name}}_dense({here}, {n_in}, {weights}, {n_out}, {there});")
-            par = "".join(", " + self.number(value) for value in layer.par)
+            par = "".join(
+                ", " + self.number(value) for value in in_precision(layer.par, self.stack.dtype).tolist()
+            )
             if there == "y" and self.stack.kind == "binary":
                 lines += ["y[1] = ${name}_sigmoid(y[0]);", "y[0] = ${name}_sigmoid(-y[0]);"]
             elif activation == "softmax":
