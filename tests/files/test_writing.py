@@ -331,6 +331,25 @@ def test_saving_changes_nothing(tmp_path):
         assert facts(model.__getstate__()) == before
 
 
+def test_a_program_without_the_metadata_of_packages(tmp_path, monkeypatch):
+    """As one that was bundled to a single file."""
+    from importlib import metadata
+
+    from dnn.files import models
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    models.version_here.cache_clear()
+    monkeypatch.setattr(metadata, "version", missing)
+    try:
+        OLD.save(tmp_path / "model")
+        assert dnn.load(tmp_path / "model").params.tobytes() == OLD.params.tobytes()
+        assert models.version_here() == "unknown"
+    finally:
+        models.version_here.cache_clear()
+
+
 def test_saving_in_a_callback(tmp_path):
     """Each epoch a checkpoint, which is the network as it was then."""
     seen = []

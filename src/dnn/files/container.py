@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -102,7 +103,7 @@ def _header(path: str) -> dict[str, Any]:
     """Return the header of a file, checked as far as it can be before the arrays are read."""
     info = os.stat(path)
     if stat.S_ISDIR(info.st_mode):
-        raise IsADirectoryError(21, "path must be a file, got a folder", path)
+        raise IsADirectoryError(errno.EISDIR, "path must be a file, got a folder", path)
     if not stat.S_ISREG(info.st_mode):
         raise ModelFormatError("path must be a regular file, got a device or a pipe")
     with open(path, "rb") as file:
@@ -211,9 +212,9 @@ def replace(path: str, data: bytes) -> None:
     with suppress(FileNotFoundError):
         mode = os.stat(path).st_mode
     if mode is not None and stat.S_ISDIR(mode):
-        raise IsADirectoryError(21, "Is a directory")
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
     if mode is not None and not (stat.S_ISREG(mode) and os.access(path, os.W_OK)):
-        raise PermissionError(13, "The file that is there is read-only, or no regular file")
+        raise PermissionError(errno.EACCES, "The file that is there is read-only, or no regular file")
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".dnn-{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

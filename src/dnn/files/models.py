@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,16 @@ _OTHERS = {
 }
 
 
+@cache
+def version_here() -> str:
+    """Return the version of dnn; "unknown" where a program was bundled without the metadata of packages."""
+    try:
+        found: str = import_module("dnn").__version__
+    except ModuleNotFoundError:
+        return "unknown"
+    return found
+
+
 def describe(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return a network or an estimator as a document and arrays.
 
@@ -54,13 +65,12 @@ def describe(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     ('Network', ['layers.0.W', 'layers.0.b'])
     """
     kind = type(model).__name__
-    dnn = import_module("dnn")
-    if kind not in KINDS or type(model) is not getattr(dnn, kind):
+    if kind not in KINDS or type(model) is not getattr(import_module("dnn"), kind):
         raise TypeError(
             f"save must be called on a {', '.join(KINDS)}, got {type(model).__module__}.{kind}: pickle it"
         )
     encoder = Encoder()
-    document: dict[str, Any] = {"format": FORMAT, "kind": kind, "dnn": dnn.__version__}
+    document: dict[str, Any] = {"format": FORMAT, "kind": kind, "dnn": version_here()}
     state = model.__getstate__()
     if kind == "Network":
         document["network"] = _describe_network(model, state, encoder)
@@ -74,8 +84,7 @@ def restore(document: Any, arrays: Arrays) -> Any:
     if not isinstance(document, dict) or type(document.get("format")) is not int:
         raise ModelFormatError("the entry 'dnn' must be an object with the format's version")
     version, kind = document["format"], document.get("kind")
-    here = import_module("dnn").__version__
-    by = f"it was written by dnn {document.get('dnn')}, and this is {here}: upgrade dnn"
+    by = f"it was written by dnn {document.get('dnn')}, and this is {version_here()}: upgrade dnn"
     if version > FORMAT:
         raise ModelFormatError(f"the format must be at most {FORMAT}, got {version} ({by})")
     if version < 1:
@@ -274,7 +283,7 @@ def _restore_estimator(document: dict[str, Any], kind: str, decoder: Decoder) ->
         state["feature_names_in_"] = decoder.labels(feature_names, "feature_names_in_", (n_features,))
     if optimizer is not None:
         state["_optimizer"] = _restore_optimizer(optimizer, decoder)
-    state["_dnn_version"] = import_module("dnn").__version__  # the format is not that of pickle
+    state["_dnn_version"] = version_here()  # the format is not that of pickle, and does not depend on it
     est.__setstate__(state)
     return est
 
