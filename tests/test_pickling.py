@@ -114,6 +114,7 @@ def test_everything_public_is_tested_here():
     abstract = {dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning}
     assert {getattr(dnn, name) for name in dnn.__all__} - held - abstract == {
         dnn.check_gradient,
+        dnn.from_onnx,
         dnn.find_rate,
     }
 
