@@ -17,7 +17,7 @@ from typing import Any
 
 import measuring
 import numpy as np
-from threads import neighbour
+from threads import neighbor
 
 NAME = "gil"
 
@@ -74,7 +74,7 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
         work()
         times: dict[str, list[float]] = {"process": [], "thread": []}
         for _ in range(options.repeats):  # alternately, so that other load affects both
-            for beside, busy in (("process", neighbour), ("thread", busy_thread)):
+            for beside, busy in (("process", neighbor), ("thread", busy_thread)):
                 with busy():
                     time.sleep(0.1)
                     begin = time.perf_counter()

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import c_source
 import custom_loop
 import gil
 import measuring
@@ -44,6 +45,7 @@ QUESTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "gil": (gil, {}),
     "custom_loop": (custom_loop, {}),
     "memory": (memory, {}),
+    "c_source": (c_source, {}),
     "sparse": (sparse, {}),
     "start": (start, {}),
 }

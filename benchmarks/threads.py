@@ -26,7 +26,7 @@ SPIN = "while True: pass"
 
 
 @contextmanager
-def neighbour():
+def neighbor():
     """Keep one core busy, which the operating system chooses."""
     process = subprocess.Popen([sys.executable, "-c", SPIN])
     try:
@@ -53,11 +53,11 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
     for task, work in pieces(options):
         for busy in (False, True):
             if busy:
-                with neighbour():
+                with neighbor():
                     figure = pool.compare(task, work, only=["dnn"], threads=(1, 2, None))
             else:
                 figure = pool.compare(task, work, only=["dnn"], threads=(1, 2, None))
-            figure["neighbour"] = busy
+            figure["neighbor"] = busy
             figures.append(figure)
             print(f"{'busy' if busy else 'quiet':6}", row(figure), flush=True)
     pool.options.seconds = settings.seconds
@@ -68,7 +68,7 @@ def row(figure: dict[str, Any]) -> list[str]:
     """Return the times with 1, 2 and "auto" threads, and the ratios to their references."""
     cases = figure["times"].get("dnn", {})
     cells = [measuring.duration(cases[t]["median"]) if t in cases else "-" for t in ("1", "2", "auto")]
-    if figure["neighbour"]:
+    if figure["neighbor"]:
         ratios = [over(cases, "2", "1"), over(cases, "auto", "1")]
     else:
         found = [value for value in (over(cases, "auto", "1"), over(cases, "auto", "2")) if value]
@@ -89,7 +89,7 @@ def table(figures: list[dict[str, Any]]) -> str:
         (False, ["idle machine", "1 thread", "2 threads", "auto", "auto / better of 1, 2"]),
         (True, ["one busy core", "1 thread", "2 threads", "auto", "2 / 1", "auto / 1"]),
     ):
-        part = [figure for figure in figures if figure["neighbour"] is busy]
+        part = [figure for figure in figures if figure["neighbor"] is busy]
         describe = {"training": training.describe, "prediction": prediction.describe}
         parts.append(measuring.markdown(head, ([describe[f["task"]](f), *row(f)] for f in part)))
     parts += [measuring.left_out(figures), measuring.spread(figures)]

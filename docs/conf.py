@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import drawings  # noqa: E402, beside this file
+import drawings  # noqa: E402, next to this file
 from sphinx_gallery import backreferences  # noqa: E402
 
 import dnn  # noqa: E402
@@ -67,6 +67,25 @@ html_theme_options = {
 # The gallery: a page for each demonstration. It has the docstring of the module, a script that shows the
 # essential part (gallery_scripts), and the results of the whole demonstration.
 
+TITLES = {
+    "vectorization": "Loops, NumPy and compiled code",
+    "housing": "Predicting house prices",
+    "scale": "Data and network size",
+    "logistic": "Logistic regression",
+    "cost": "Loss and cost",
+    "derivative": "Derivatives",
+    "descent": "Gradient descent",
+    "computation-graph": "Computation graphs",
+    "activations": "Activation functions",
+    "linear": "Linear hidden layers",
+    "symmetry": "Breaking the symmetry",
+    "saturation": "Scale of the initial weights",
+    "planar": "Number of hidden units",
+    "depth": "Benefits of depth",
+    "digits": "Handwritten digits",
+    "parameters": "Parameters and hyper-parameters",
+    "hyperparameters": "Hyper-parameter search",
+}
 PAGE = '''"""
 {title}
 {underline}
@@ -152,7 +171,7 @@ def write_gallery():
     (folder / "GALLERY_HEADER.rst").write_text(text)
     pages = {}
     for number, name in enumerate(demos.DEMOS, 1):
-        title = name.capitalize().replace("-", " ")
+        title = TITLES[name]
         script = (HERE / "gallery_scripts" / f"{name}.py").read_text()
         pages[f"plot_{number:02}_{name.replace('-', '_')}.py"] = PAGE.format(
             title=title, underline="=" * len(title), words=inspect.getdoc(demos.demo(name)), name=name,

@@ -17,7 +17,7 @@ def path_of_the_data():
         (505, "history", "losses, validation, callbacks", "per chunk"),
     ]
     drawing.box(middle, 382, width, 150, fill="#fbeee6")
-    drawing.text(140, 328, "compiled, without the GIL", size=16, color=VERMILION, bold=True)
+    drawing.text(152, 328, "compiled, without the GIL", size=16, color=VERMILION, bold=True)
     drawing.text(560, 328, "per step", size=16, color=GRAY)
     for x, name, words in (
         (102, "rows", "gathered"),
@@ -38,7 +38,7 @@ def path_of_the_data():
         drawing.box(middle, y, width, 58, fill="#e8f1f8")
         drawing.text(95, y, name, bold=True, color=BLUE)
         drawing.text(336, y, words, size=16)
-        drawing.text(562, y, often, size=16, color=GRAY)
+        drawing.text(556, y, often, size=16, color=GRAY)
     for begin, end in ((99, 135), (194, 230), (289, 306), (457, 475)):
         drawing.arrow(middle, begin, middle, end)
     # From the history back to the next chunk

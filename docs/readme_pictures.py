@@ -21,17 +21,17 @@ HERE = Path(__file__).parent / "_static"
 
 
 def what():
-    """Draw a network and the boundary that it has learnt on the course's flower data."""
+    """Draw a network and the boundary that it has learned on the course's flower data."""
     X, y = flower()
     rng = np.random.RandomState(2)
     net = Network([2, 4, 1], activation="tanh", output="sigmoid", init=Normal(0.01), random_state=rng)
     net.fit(X, y, optimizer=SGD(1.2), epochs=5000, batch_size=None)
     figure = Figure(figsize=(9, 4))
-    drawn, learnt = figure.add_axes([0, 0, 0.57, 1]), figure.add_axes([0.6, 0.04, 0.38, 0.84])
+    drawn, learned = figure.add_axes([0, 0, 0.57, 1]), figure.add_axes([0.6, 0.04, 0.38, 0.84])
     net.draw().on(drawn)
-    plotting.boundary(net, X, y, learnt)
+    plotting.boundary(net, X, y, learned)
     right = np.mean((net(X)[:, 0] > 0.5) == y)
-    learnt.set_title(f"After 5000 steps: {100 * right:.0f} % right", fontsize=15)
+    learned.set_title(f"After 5000 steps: {100 * right:.0f} % right", fontsize=15)
     figure.savefig(HERE / "what.png", dpi=100)
 
 

@@ -1,4 +1,4 @@
-"""What several test files need."""
+"""Fixtures that several test files use."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,14 @@ import pytest
 
 from dnn import _core
 
-# DNN_TEST_THREADS=3: every test on teams of three, however little the work. With DNN_ISA, CI thus runs all of
-# them on each instruction set and on one, two and three threads.
+# With DNN_TEST_THREADS=3 every test uses teams of three threads, however little work there is. CI combines it
+# with DNN_ISA, so that all tests run on each instruction set and on one, two and three threads.
 _core.assume_threads(int(os.environ.get("DNN_TEST_THREADS", "0")))
 
 
 @pytest.fixture(scope="session")
 def data_folder():
-    """The folder of real data and published figures; a test that needs it is skipped where there is none."""
+    """Return the folder of real data and published figures; without it, tests that need it are skipped."""
     beside = Path(__file__).parents[1] / "../shared/data"
     folder = Path(os.environ.get("DNN_DATA") or beside).resolve()
     if not folder.is_dir():
@@ -24,7 +24,7 @@ def data_folder():
 
 @pytest.fixture(params=_core.available_isas())
 def isa(request):
-    """Every instruction set that this processor has."""
+    """Run the test on every instruction set that this processor has."""
     before = _core.isa()
     _core.select_isa(request.param)
     yield request.param
@@ -33,7 +33,7 @@ def isa(request):
 
 @pytest.fixture
 def isa_drawn():
-    """A function that selects one of them, drawn by a generator."""
+    """Return a function that selects an instruction set, drawn by a generator."""
     before = _core.isa()
     yield lambda rng: _core.select_isa(rng.choice(_core.available_isas()))
     _core.select_isa(before)

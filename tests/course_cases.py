@@ -1,4 +1,4 @@
-"""What the tests of the course share: its printed figures, and its layout beside dnn's.
+"""The printed figures of the course, and conversions between its layout and dnn's.
 
 The cases, their inputs and their figures are in course_expected.json of the data folder. The course has X
 (features, examples) and W (n_out, n_in); dnn has rows of examples and W (n_in, n_out). `network` and
@@ -12,12 +12,12 @@ from dnn import SGD, Network
 
 
 def cases(*names):
-    """Run a test on these cases."""
+    """Return a decorator that runs a test on these cases."""
     return pytest.mark.parametrize("case", names, indirect=True)
 
 
 def agree(case, decimals=None, **found):
-    """Hold what was found against the printed figures, to half a unit of the last decimal (and a little)."""
+    """Assert that results equal the printed figures, with half a unit of the last decimal as tolerance."""
     decimals = case.decimals if decimals is None else decimals
     for name, value in found.items():
         expected = case.expected[name]
@@ -27,7 +27,7 @@ def agree(case, decimals=None, **found):
 
 
 def network(weights, biases=None, *, hidden="relu", output="sigmoid", dropout=0.0):
-    """A net with the course's W (n_out, n_in) and b (n_out, 1), layer by layer; no biases: 0."""
+    """Return a network with the course's W (n_out, n_in) and b (n_out, 1), or 0, of each layer."""
     sizes = [weights[0].shape[1], *(len(W) for W in weights)]
     net = Network(sizes, activation=hidden, output=output, dropout=dropout, init="zeros", dtype="float64")
     for mine, W in zip(net.weights, weights, strict=True):
@@ -38,7 +38,7 @@ def network(weights, biases=None, *, hidden="relu", output="sigmoid", dropout=0.
 
 
 def by_layer(net, vector, prefix=""):
-    """The course's W1 (n_out, n_in), b1 (n_out, 1), W2, ... out of parameters or a gradient (P,)."""
+    """Return the course's W1 (n_out, n_in), b1 (n_out, 1), W2, ... from parameters or a gradient (P,)."""
     found, begin = {}, 0
     for layer, W in enumerate(net.weights, 1):
         n_in, n_out = W.shape
@@ -51,7 +51,7 @@ def by_layer(net, vector, prefix=""):
 
 
 def listed(inputs, letter):
-    """The arrays W1, W2, ... of a case (or W alone)."""
+    """Return the arrays W1, W2, ... of a case, or its only array W."""
     if hasattr(inputs, letter):
         return [getattr(inputs, letter)]
     names = [f"{letter}{layer}" for layer in range(1, 9)]
@@ -59,20 +59,20 @@ def listed(inputs, letter):
 
 
 def net_of(inputs, **settings):
-    """A net with the weights and biases of a case."""
+    """Return a network with the weights and biases of a case."""
     return network(listed(inputs, "W"), listed(inputs, "b"), **settings)
 
 
 def net_giving(A):
-    """A sigmoid of one number a row, and the inputs (N, 1) for which it gives the outputs A (1, N)."""
+    """Return a network of one sigmoid unit, and inputs (N, 1) for which its outputs are A (1, N)."""
     return network([np.ones((1, 1))]), np.log(A / (1 - A)).T
 
 
 def stepped(case, spec, *, skip=0):
-    """Parameters W1, b1, ... after one step from W1, b1, ... with the gradient dW1, db1, ..., and the states.
+    """Return W1, b1, ... after one step with the gradient dW1, db1, ..., and the states of the optimizer.
 
-    The layers of some cases do not fit each other, so each is a net of its own: a step is element by element.
-    `skip` steps go before, with a gradient of 0.
+    The layers of some cases do not fit each other, so that each layer is a network of its own, which gives
+    the same step. The step follows `skip` steps with a gradient of 0.
     """
     found, states = {}, []
     for layer, (W, b) in enumerate(zip(listed(case.inputs, "W"), listed(case.inputs, "b"), strict=True), 1):
@@ -90,7 +90,7 @@ def stepped(case, spec, *, skip=0):
 
 
 def descend(net, X, Y, *, rate, iterations):
-    """The course's gradient descent: all examples in every step. Returns the cost before each step."""
+    """Train by gradient descent on all examples, as the course does; return the cost before each step."""
     return net.fit(X.T, Y.T, optimizer=SGD(rate), batch_size=None, epochs=iterations).loss
 
 

@@ -10,7 +10,7 @@ VERSIONS = {"loops": loops, "vectorized": vectorized, "compiled": compiled}
 
 
 def given(version, value):
-    """Arrays, alone or within dicts, tuples and lists, as this version takes them: the loops take lists."""
+    """Return arrays, also in dicts, tuples and lists, as this version takes them: the loops take lists."""
     if isinstance(value, dict):
         return {name: given(version, each) for name, each in value.items()}
     if type(value) in (tuple, list):
@@ -44,7 +44,7 @@ def same(found, expected, **close):
 
 
 def example(sizes, output, m=6, seed=1):
-    """Parameters, X and Y as arrays in the course's shapes."""
+    """Return parameters, X and Y as arrays in the shapes of the course."""
     rng = np.random.default_rng(seed)
     parameters = {}
     for layer, (n_prev, n) in enumerate(pairwise(sizes), 1):

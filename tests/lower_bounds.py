@@ -1,10 +1,10 @@
-"""Prints the oldest version that pyproject.toml allows of each package that dnn or its tests use, for pip."""
+"""Print for pip the oldest version that pyproject.toml allows of each package that dnn or its tests use."""
 
 import re
 import tomllib
 from pathlib import Path
 
-# Of the extra dev: tools that no test imports, and a search that takes long to install
+# Packages of the extra dev that no quick test imports, or that take long to install
 LEFT_OUT = {"build", "cython", "optuna", "setuptools"}
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise, product
 import numpy as np
 import reference as ref
 
-# Each with its usual parameters and, where it has any, with others.
+# Each with its default parameters, and some with others
 ACTIVATIONS = [*ref.ACTIVATIONS, ("leaky_relu", 0.3), ("elu", 0.4), ("selu", 0.8, 1.7)]
 LOSSES = [
     *dict.fromkeys(name for name, _ in ref.LOSSES),
@@ -23,7 +23,7 @@ def draw_net(rng, sizes, dtype=np.float64):
 
 
 def draw_targets(rng, output, n_rows, n_outputs):
-    """Targets that any loss of this output takes, none of them an extreme."""
+    """Return targets without extreme values that every loss of this output accepts."""
     if output == "softmax":
         return rng.dirichlet(np.ones(n_outputs), size=n_rows)
     if output == "sigmoid":
@@ -34,7 +34,7 @@ def draw_targets(rng, output, n_rows, n_outputs):
 
 
 def draw_masks(rng, n_rows, n_inputs):
-    """Masks of dropout for layers with so many inputs, each of another rate."""
+    """Return dropout masks for layers with these numbers of inputs, each with a different rate."""
     rates = [0.2 + 0.1 * layer for layer in range(len(n_inputs))]
     return [(rng.random((n_rows, n)) >= rate, rate) for n, rate in zip(n_inputs, rates, strict=True)]
 

@@ -1,4 +1,4 @@
-"""The code of a page, and what the page says that it prints."""
+"""The code of documentation pages, and the output that the pages show."""
 
 import contextlib
 import io
@@ -9,12 +9,12 @@ NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def blocks(text):
-    """The Python blocks of a page in Markdown, each with the output that follows it, or None."""
+    """Return the Python blocks of a page in Markdown, each with the output that follows it, or None."""
     return [(code, said or None) for code, said in PYTHON.findall(text)]
 
 
 def check_output(printed, said, within=0.05):
-    """Raise unless both have the same words, and numbers as near as other processors and releases come.
+    """Raise unless both have the same words, and numbers that differ no more than between processors.
 
     A number with a decimal point may differ by `within`, or that share of it; an integer may not differ.
     """
@@ -28,7 +28,7 @@ def check_output(printed, said, within=0.05):
 
 
 def run(text, name="page"):
-    """Run the blocks of a page in one namespace; compare what each prints with what the page says."""
+    """Run the blocks of a page in one namespace, and compare their output with that on the page."""
     names = {}
     for number, (code, said) in enumerate(blocks(text), 1):
         out = io.StringIO()

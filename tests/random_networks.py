@@ -1,4 +1,4 @@
-"""Networks, data and options of a training, drawn at random from all that the tables allow."""
+"""Networks, data and training options, drawn at random from all combinations that the tables allow."""
 
 import numpy as np
 import reference
@@ -29,7 +29,7 @@ def pick(rng, options):
 
 
 def draw(seed):
-    """A network, X, y and everything else of a training."""
+    """Return a network, X, y and all options of a training, drawn from a seed."""
     rng = np.random.default_rng(seed)
     n_layers = rng.integers(1, 4)
     sizes = rng.integers(1, 12, n_layers + 1).tolist()

@@ -1,8 +1,8 @@
-"""The oracle: dense networks in plain NumPy, written from the mathematics and apart from the kernels.
+"""The oracle: dense networks in plain NumPy, written from the mathematics and independent of the kernels.
 
-Rows are examples; `weights[l]` is (n_in, n_out), `biases[l]` (n_out,), `activations[l]` what follows.
-An activation or a loss is a name, or (name, parameter, ...) where its parameters are not the usual ones.
-Everything is computed in the precision of what comes in: float64, unless a test hands in another.
+Rows are examples. `weights[l]` is (n_in, n_out), `biases[l]` is (n_out,), and `activations[l]` follows them.
+An activation or a loss is a name, or (name, parameter, ...) if its parameters differ from the defaults.
+Everything is computed in the precision of the arguments, which is float64 unless a test passes another one.
 """
 
 from itertools import pairwise, repeat
@@ -10,12 +10,12 @@ from itertools import pairwise, repeat
 import numpy as np
 from scipy import special
 
-# Of selu: with these, mean 0 and variance 1 reproduce themselves.
+# The parameters of selu, with which a mean of 0 and a variance of 1 are preserved from layer to layer.
 SCALE, ALPHA = 1.0507009873554805, 1.6732632423543772
 
 
 def split(spec):
-    """The name and the tuple of parameters of a name or of (name, parameter, ...)."""
+    """Return the name and the tuple of parameters of a name or of (name, parameter, ...)."""
     return (spec, ()) if isinstance(spec, str) else (spec[0], tuple(spec[1:]))
 
 
@@ -50,13 +50,13 @@ def elu_backward(Z, dA, alpha=1.0):
 
 
 def gelu_backward(Z, dA):
-    # Beyond 100 the density is 0; so far, no square overflows.
+    # Beyond 100 the density is 0; up to there no square overflows.
     density = np.exp(-(np.clip(Z, -100, 100) ** 2) / 2) / (2 * np.pi) ** 0.5
     return dA * (special.ndtr(Z) + Z * density)
 
 
 def gelu_tanh_cubic(Z):
-    """u and du/dZ, where (1 + tanh(sqrt(2/pi) (Z + 0.044715 Z^3))) / 2 = sigmoid(u)."""
+    """Return u and du/dZ, where (1 + tanh(sqrt(2/pi) (Z + 0.044715 Z^3))) / 2 = sigmoid(u)."""
     Z = np.clip(Z, -100, 100)
     c = (8 / np.pi) ** 0.5
     return c * (Z + 0.044715 * Z**3), c * (1 + 3 * 0.044715 * Z**2)
@@ -76,7 +76,7 @@ def mish_backward(Z, dA):
     return dA * (t + Z * (1 - t**2) * sigmoid(Z))
 
 
-# name: (f(Z, *parameters), backward(Z, dA, *parameters) -> dZ). At a kink the slope is the left one.
+# name: (f(Z, *parameters), backward(Z, dA, *parameters) -> dZ). At a kink the slope is that from the left.
 ACTIVATIONS = {
     "identity": (lambda Z: Z, lambda Z, dA: dA),
     "sigmoid": (sigmoid, lambda Z, dA: dA * sigmoid(Z) * sigmoid(-Z)),
@@ -100,12 +100,12 @@ ACTIVATIONS = {
     "softmax": (softmax, softmax_backward),
 }
 
-# A row's outputs depend on all its pre-activations.
+# Activations whose outputs depend on all pre-activations of the row.
 ROW_WISE = {"softmax"}
 
 
 def column(Y, S):
-    """Y in the shape of S: (N,) targets of a single output become (N, 1)."""
+    """Return Y in the shape of S: (N,) targets of a single output become (N, 1)."""
     return Y.reshape(S.shape) if Y.ndim == 1 else Y
 
 
@@ -119,7 +119,7 @@ def huber(A, Y, delta=1.0):
 
 
 def quantile(A, Y, levels=(0.5,)):
-    # One target a row serves all the levels.
+    # One target per row is used for all levels.
     r, tau = Y.reshape(len(A), -1) - A, np.asarray(levels, A.dtype)
     return np.maximum(tau * r, (tau - 1) * r).sum(axis=1)
 
@@ -150,7 +150,7 @@ def smooth_bits(Y, S, smoothing):
 
 
 def smooth_rows(Y, S, smoothing):
-    """Y as rows of probabilities, which keep their sum; classes (N,) become rows with a single 1 before."""
+    """Return smoothed rows of probabilities with the same sums; classes (N,) are one-hot encoded before."""
     Y = np.eye(S.shape[1], dtype=S.dtype)[Y] if Y.ndim == 1 else Y
     return Y * (1 - smoothing) + smoothing * Y.mean(axis=1, keepdims=True)
 
@@ -171,8 +171,8 @@ def d_log_loss_softmax(S, Y, smoothing=0.0):
     return softmax(S) * Y.sum(axis=1, keepdims=True) - Y
 
 
-# (loss, output): (per_row_loss(S, Y, *parameters) -> (N,), d_logits(S, Y, *parameters) -> (N, O)). Output
-# None: S are the outputs of any element-wise activation. Where a target is met the slope at the kink is 0.
+# (loss, output): (per_row_loss(S, Y, *parameters) -> (N,), d_logits(S, Y, *parameters) -> (N, O)). S are the
+# logits; if output is None, S are the outputs of any element-wise activation. The slope at a kink is 0.
 LOSSES = {
     ("squared_error", None): (squared_error, lambda A, Y: A - column(Y, A)),
     ("absolute_error", None): (
@@ -192,7 +192,7 @@ LOSSES = {
 
 
 def fits(loss, output):
-    """The key of LOSSES for a loss and an output activation; None where they do not fit."""
+    """Return the key of LOSSES for a loss and an output activation, or None if they do not fit."""
     loss, output = split(loss)[0], split(output)[0]
     if (loss, output) in LOSSES:
         return loss, output
@@ -202,11 +202,11 @@ def fits(loss, output):
 
 
 class Cache(list):
-    """(Z, A) layer by layer, A before any dropout; masks: what was dropped of each layer's input."""
+    """A list of (Z, A), layer by layer, with A before dropout; `masks` are those of each layer's input."""
 
 
 def drop(A, mask):
-    """A where it is kept, made up for what is not; or its slope, which is dropped in the same way."""
+    """Return A, or its gradient, with dropped elements set to 0 and the others divided by 1 - rate."""
     if mask is None:
         return A
     keep, rate = mask
@@ -214,7 +214,7 @@ def drop(A, mask):
 
 
 def draw_masks(rates, n_inputs, n_rows, seed, step):
-    """Masks for `forward`, a hash of seed, step, layer, row of the batch and unit."""
+    """Return masks for `forward`, which hash the seed, step, layer, row of the batch and unit."""
 
     def mixed(state):
         state = (state + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
@@ -237,9 +237,9 @@ def draw_masks(rates, n_inputs, n_rows, seed, step):
 
 
 def forward(weights, biases, activations, X, masks=None):
-    """A Cache, which is a list of (Z, A), layer by layer.
+    """Return the Cache of a forward pass.
 
-    masks: for the input of each layer (X first) None, or (keep (N, units), rate): dropout of that rate.
+    masks: for the input of each layer, X first, None or (keep (N, units), rate) for dropout of that rate.
     """
     cache = Cache()
     cache.masks = [None] * len(weights) if masks is None else masks
@@ -253,7 +253,7 @@ def forward(weights, biases, activations, X, masks=None):
 
 
 def backward(weights, activations, X, cache, d_out, logits=False):
-    """dW, db (lists) and dX of sum(d_out * outputs), or of sum(d_out * logits) with logits=True."""
+    """Return dW, db (lists) and dX of sum(d_out * outputs), or of sum(d_out * logits) with logits=True."""
     n_layers = len(weights)
     dW, db = [None] * n_layers, [None] * n_layers
     dA = d_out
@@ -270,12 +270,12 @@ def backward(weights, activations, X, cache, d_out, logits=False):
 
 
 def flatten(weights, biases):
-    """One new vector: W0 (C order), b0, W1, b1, ..."""
+    """Return a new vector of W0 (C order), b0, W1, b1, ..."""
     return np.concatenate([part.ravel() for W, b in zip(weights, biases, strict=True) for part in (W, b)])
 
 
 def unflatten(params, sizes):
-    """weights and biases as views of a vector; sizes are the layers' widths, input first."""
+    """Return weights and biases as views of a vector; sizes are the widths of the layers, input first."""
     weights, biases = [], []
     start = 0
     for n_in, n_out in pairwise(sizes):
@@ -287,16 +287,16 @@ def unflatten(params, sizes):
 
 
 def class_weights(class_weight, y):
-    """The weight of each row (N,) from that of its class; times the sample weights, where there are both."""
+    """Return for each row (N,) the weight of its class, to be multiplied by its sample weight."""
     return np.array([class_weight[c] for c in np.ravel(y)])
 
 
 def cost_and_gradient(
     weights, biases, activations, X, y, loss, sample_weight=None, alpha=0.0, l1=0.0, masks=None, least=0.0
 ):
-    """(sum w_i loss_i + alpha / 2 sum W^2 + l1 sum |W|) / sum w, and its gradient (P,).
+    """Return (sum w_i loss_i + alpha / 2 sum W^2 + l1 sum |W|) / sum w, and its gradient (P,).
 
-    least: in the penalties sum w is at least this for each row.
+    least: the penalties are divided by at least this number per row.
     """
     key = fits(loss, activations[-1])
     if key is None:
@@ -327,7 +327,7 @@ class SGD:
         self.v = 0.0
 
     def step(self, p, g, rate):
-        """The parameters after one step."""
+        """Return the parameters after one step."""
         mu = self.momentum
         if self.averaged:
             self.v = mu * self.v + (1 - mu) * g
@@ -342,7 +342,7 @@ class RMSProp:
         self.v = self.u = 0.0
 
     def step(self, p, g, rate):
-        """The parameters after one step."""
+        """Return the parameters after one step."""
         self.v = self.rho * self.v + (1 - self.rho) * g**2
         self.u = self.momentum * self.u + g / (np.sqrt(self.v) + self.epsilon)
         return p - rate * self.u
@@ -355,7 +355,7 @@ class Adam:
         self.t = 0
 
     def step(self, p, g, rate):
-        """The parameters after one step."""
+        """Return the parameters after one step."""
         self.t += 1
         self.m = self.beta1 * self.m + (1 - self.beta1) * g
         self.v = self.beta2 * self.v + (1 - self.beta2) * g**2
@@ -363,7 +363,7 @@ class Adam:
         m_hat, v_hat = self.m / c1, self.v / c2
         denominator = {
             "paper": np.sqrt(v_hat) + self.epsilon,
-            # As scikit-learn: epsilon joins the root of v before v is corrected.
+            # scikit-learn does the same: it adds epsilon to the root of v before the correction.
             "uncorrected": (np.sqrt(self.v) + self.epsilon) / np.sqrt(c2),
             "inside": np.sqrt(v_hat + self.epsilon),
         }[self.epsilon_form]
@@ -393,13 +393,13 @@ def fit(
 ):
     """Train for len(orders) epochs and return params (P,), the loss of each epoch and the cost of each step.
 
-    orders: for each epoch a permutation (N,) or None (rows as they come). rates, masks: one per batch,
-    skipped ones included; masks as forward takes them. optimizer: an object with step(p, g, rate). A batch
-    whose weights sum to 0 is skipped: cost 0, and it is no step; in the penalties the sum is at least a
-    hundredth of what so many rows weigh on average. frozen: layers, from 0, that keep W and b
-    and whose gradient counts as 0. clip_norm: the largest norm of a gradient, penalties included. ema: what
-    the mean of the parameters keeps of itself at each step; where given, that mean (P,) is returned last.
-    What is handed in stays as it is, the optimizer apart.
+    orders: for each epoch a permutation (N,), or None for the order of the rows. rates, masks: one for each
+    batch, skipped batches included; masks are those of `forward`. optimizer: an object with step(p, g, rate).
+    A batch whose weights sum to 0 is skipped: its cost is 0, and the optimizer takes no step. The penalties
+    are divided by the sum of the weights of the batch, but by at least a hundredth of the average weight of
+    as many rows. frozen: layers, from 0, whose W and b stay unchanged and whose gradient counts as 0.
+    clip_norm: the largest norm of a gradient, penalties included. ema: the decay of the moving average of the
+    parameters; if it is given, that average (P,) is returned last. Only the optimizer is changed.
     """
     n_rows = len(X)
     sizes = [W.shape[0] for W in weights] + [weights[-1].shape[1]]
@@ -445,7 +445,7 @@ def fit(
 
 
 def finite_difference(cost, params, eps=1e-6):
-    """The gradient (P,) of cost(params) by central differences, in float64."""
+    """Return the gradient (P,) of cost(params) by central differences, in float64."""
     params = np.array(params, dtype=np.float64)
     gradient = np.empty_like(params)
     for i, p in enumerate(params):

@@ -1,4 +1,4 @@
-"""What an error says: the parameter, what was expected, what was given; in a table where and what it is."""
+"""Errors name the parameter, the expected and the given value; for tables the column, row and value too."""
 
 import datetime
 import inspect
@@ -16,7 +16,7 @@ X = np.random.default_rng(0).normal(size=(20, 3))
 Y = X[:, :1]
 BOTH = [MLPClassifier, MLPRegressor]
 
-# Something wrong for every parameter, except for those that other tests cover
+# A wrong value for every parameter, except for those that other tests cover
 WRONG = [
     "no such name", b"x", -1, 1.5j, np.nan, [None], [[1, "b"]], {1, 2}, {"a": 1}, object(),
     np.ones((2, 2, 2)), np.array(0.5), dnn.Adam, dnn.Dropout(0.1), lambda: 0,
@@ -78,9 +78,9 @@ NAMES = {
     ],
     "draw": ["x", "most"],
 }
-FINE = {  # what of WRONG is right, or is a function of the user's that fails by itself
+FINE = {  # values of WRONG that are valid, or functions of the user that fail by themselves
     ("loss", "function"), ("order", "function"), ("init", "float64"),
-    ("callbacks", "dict"), ("callbacks", "function"),
+    ("callbacks", "dict"), ("callbacks", "function"), ("checkpoint", "str"),
 }  # fmt: skip
 
 
@@ -98,20 +98,20 @@ def test_every_argument_is_named(call, name):
             assert foreign not in message, (wrong, message)
 
 
-# Values: an error names the field
+# Frozen values: an error names the field
 
 
 @pytest.mark.parametrize("kind", [getattr(dnn, name) for name in dnn.__all__], ids=dnn.__all__)
 def test_every_field_of_a_value_is_named(kind):
     fields = getattr(kind, "__dataclass_fields__", {})
     if kind in (dnn.History, dnn.RateCurve):
-        return  # not made by users
+        return  # users do not create it
     right = {"rate": 0.1, "factor": 0.5, "epochs": 3, "then": 0.1, "units": 3, "value": 1.0}
     right = {name: value for name, value in right.items() if name in fields}
     for name in fields:
         for wrong in WRONG:
             if name == "value" and isinstance(wrong, int):
-                continue  # any number will do
+                continue  # every number is valid
             with pytest.raises((TypeError, ValueError), match=name):
                 kind(**{**right, name: wrong})
 
@@ -192,7 +192,7 @@ def test_validation_fraction_is_ignored_with_a_given_validation_set():
 
 
 def test_one_class():
-    """One column, for the one class: as scikit-learn's trees do, and not its perceptron, which gives two."""
+    """There is one column for the one class, as for scikit-learn's trees; its MLP returns two columns."""
     one = np.full(20, "only")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -206,11 +206,11 @@ def test_one_class():
         assert clf.decision_function(X).shape == (20,) and clf.score(X, one) == 1.0
 
 
-# Tables: the column, the row, the value, and what to do
+# Tables: errors name the column, the row, the value and a remedy
 
 
 def frames(values, **how):
-    """A table with one odd column, as each library has it; none where it cannot hold the values."""
+    """Return a table with one wrong column for each library that can represent its values."""
     pd = pytest.importorskip("pandas")
     pl = pytest.importorskip("polars")
     yield pd.DataFrame({"age": X[: len(values), 0], "odd": pd.Series(values, **how), "size": 1.0})
@@ -229,27 +229,27 @@ def odd_columns():
     yield "blank", ["1", "", "3"], {}, r"'' in row 1, column 'odd'\S* fill in missing"
     yield "comma", ["1,5", "2", "3"], {}, r"'1,5' in row 0, column 'odd'\S* read the file with decimal=','"
     yield "thousands", ["1,234,567", "2", "3"], {}, "'1,234,567' in row 0.* thousands=','"
-    yield "unit", ["1", "12 kg", "3"], {}, "'12 kg' in row 1, column 'odd'.* take out units"
-    yield "percent", ["1", "12%", "3"], {}, "'12%' in row 1.* take out units"
-    yield "dollars", ["1", "2", "$3.50"], {}, r"'\$3.50' in row 2.* take out units"
+    yield "unit", ["1", "12 kg", "3"], {}, "'12 kg' in row 1, column 'odd'.* remove units"
+    yield "percent", ["1", "12%", "3"], {}, "'12%' in row 1.* remove units"
+    yield "dollars", ["1", "2", "$3.50"], {}, r"'\$3.50' in row 2.* remove units"
     yield "words", ["red", "green", "red"], {}, "'red' in row 0, column 'odd'.* categories .*get_dummies"
-    yield "yes", ["yes", "no", "yes"], {}, "'yes' in row 0.* yes and no into 1 and 0"
+    yield "yes", ["yes", "no", "yes"], {}, "'yes' in row 0.* yes and no to 1 and 0"
     yield (
         "date as text",
         ["2024-01-31", "2024-02-01", "x"],
         {},
-        "'2024-01-31' in row 0.* turn times into numbers",
+        "'2024-01-31' in row 0.* convert times to numbers",
     )
-    yield "times", [day] * 3, {}, "column 'odd'.* turn times into numbers"
-    yield "dates", [day.date()] * 3, {}, "column 'odd'.* turn times into numbers"
-    yield "durations", [datetime.timedelta(1)] * 3, {}, "column 'odd'.* turn times into numbers"
+    yield "times", [day] * 3, {}, "column 'odd'.* convert times to numbers"
+    yield "dates", [day.date()] * 3, {}, "column 'odd'.* convert times to numbers"
+    yield "durations", [datetime.timedelta(1)] * 3, {}, "column 'odd'.* convert times to numbers"
     yield "lists", [[1, 2], [3], [4]], {}, "row 0, column 'odd'.* each must be one number"
     yield "category", ["a", "b", "a"], {"dtype": "category"}, "'a' in row 0, column 'odd'.* categories"
     yield "complex", [1j, 2, 3], {"dtype": complex}, "1j in row 0, column 'odd'.* imaginary part"
     pd = pytest.importorskip("pandas")
     yield "pd.NA", [1, pd.NA, 3], {}, "<NA> in row 1, column 'odd'.* fill in missing"
-    yield "zone", [pd.Timestamp("2024-01-01", tz="UTC")] * 3, {}, "column 'odd'.* turn times into numbers"
-    yield "period", [pd.Period("2024-01", "M")] * 3, {}, "column 'odd'.* turn times into numbers"
+    yield "zone", [pd.Timestamp("2024-01-01", tz="UTC")] * 3, {}, "column 'odd'.* convert times to numbers"
+    yield "period", [pd.Period("2024-01", "M")] * 3, {}, "column 'odd'.* convert times to numbers"
 
 
 @pytest.mark.parametrize("case", list(odd_columns()), ids=lambda case: case[0])
@@ -282,7 +282,7 @@ def test_a_wrong_column_of_a_table_is_named(case):
 
 @pytest.mark.parametrize("kind", ["Int64", "Float64", "object"])
 def test_missing_values_of_a_table(kind):
-    """NaN, None and null are numbers to NumPy, but not finite: `fit` says where by the column's name."""
+    """NaN, None and null become NaN in NumPy, and `fit` names the column of the first one."""
     for frame in frames([1, None, 3], **({} if kind == "object" else {"dtype": kind})):
         with pytest.raises((TypeError, ValueError), match=r"(nan|<NA>) in row 1, column (1 \()?'odd'"):
             Network([3, 1]).fit(frame, np.ones(3))
@@ -299,18 +299,18 @@ def test_missing_values_of_a_table(kind):
         ([[1, 2, 3], 4], "row 0 has 3 values, row 1 has a single value"),
         ([[1, "?", 3], [4, 5, 6]], r"'\?' in row 0, column 1: fill in missing"),
         ([[1, 2, 3], [4, 5, "1,5"]], "'1,5' in row 1, column 2: read the file with decimal"),
-        (np.array([[1, 2, 3], [4, "x", 6]], dtype=object), "'x' in row 1, column 1: turn categories"),
-        (np.array([["1", "2", "3"], ["4", "x", "6"]]), "'x' in row 1, column 1: turn categories"),
+        (np.array([[1, 2, 3], [4, "x", 6]], dtype=object), "'x' in row 1, column 1: convert categories"),
+        (np.array([["1", "2", "3"], ["4", "x", "6"]]), "'x' in row 1, column 1: convert categories"),
         (np.array([["1", "2", "3"]]), "'1' in row 0, column 0: convert text to numbers"),
         (np.array([[1, 2, 3], [4, None, {}]], dtype=object), "a dict in row 1, column 2"),
-        ([[datetime.date(2024, 1, 1), 2, 3]], "2024-01-01 in row 0, column 0: turn times"),
-        (np.array([["2024-01-01"] * 3], "M8[D]"), "turn times into numbers"),
+        ([[datetime.date(2024, 1, 1), 2, 3]], "2024-01-01 in row 0, column 0: convert times"),
+        (np.array([["2024-01-01"] * 3], "M8[D]"), "convert times to numbers"),
         (np.ones((2, 3)) * 1j, "0?1j in row 0, column 0: give the real and the imaginary part"),
-        ({"a": [1]}, "a dict, which is no table"),
-        ({1, 2}, "a set, which is no table"),
-        ("file.csv", "'file.csv', which is no table"),
+        ({"a": [1]}, "a dict, which is not a table"),
+        ({1, 2}, "a set, which is not a table"),
+        ("file.csv", "'file.csv', which is not a table"),
         (None, "X must be an array, got None"),
-        (object(), "which is no table"),
+        (object(), "which is not a table"),
     ],
     ids=lambda value: re.sub(r" at 0x.*", "", repr(value)[:30]) if not isinstance(value, str) else None,
 )
@@ -331,7 +331,7 @@ def test_targets_that_are_labels():
 
 
 def test_valid_numbers_are_accepted():
-    """Decimals, numbers in objects, bools, columns of pandas' and polars' own types."""
+    """Decimals, numbers as objects, bools, and columns of special types of pandas and polars are accepted."""
     pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
     net = Network([2, 1], random_state=0, dtype="float64")
     plain = net([[1.0, 1.0], [0.0, 2.0]])

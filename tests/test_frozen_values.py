@@ -1,4 +1,4 @@
-"""Optimizers, schedules, initializers and layers: equal by what they hold, and never changed."""
+"""Optimizers, schedules, initializers and layers are immutable, and compare by their contents."""
 
 import copy
 import pickle
@@ -32,7 +32,7 @@ named = pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value)._
 @named
 def test_copies_are_equal(value):
     others = [copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value)), replace(value)]
-    others.append(eval(repr(value), vars(dnn)))  # what a value prints makes it again
+    others.append(eval(repr(value), vars(dnn)))  # the repr of a value creates an equal value
     for other in others:
         assert other == value
         assert hash(other) == hash(value)
@@ -65,7 +65,7 @@ def test_equal_values_have_equal_hashes():
 
 
 def test_custom_classes_may_have_more_attributes():
-    """Fields stay as they are; what else an heir of a schedule remembers is its own."""
+    """A subclass of a schedule may have more attributes, which may change; the fields stay frozen."""
 
     class Counting(dnn.Constant):
         def rates(self, first, n, steps_per_epoch):

@@ -1,4 +1,4 @@
-"""Initializers: spreads, the order of draws, and weights that are handed in."""
+"""Initializers: standard deviations, the order of draws, and given weights."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_spread_and_shape_of_the_distribution(name):
 
 @pytest.mark.parametrize("name", SPREADS)
 def test_weights_are_drawn_unit_by_unit(name):
-    """As the course's (n_out, n_in): with a RandomState the figures of its notebooks come out."""
+    """Weights are drawn as (n_out, n_in): a RandomState gives the figures of the course's notebooks."""
     variance, bounded = SPREADS[name]
     W = Network([N_IN, N_OUT], init=name, dtype="float64", random_state=np.random.RandomState(3)).weights[0]
     rng = np.random.RandomState(3)
@@ -80,7 +80,7 @@ def test_auto_asks_the_activation():
     assert net.params.tobytes() == chosen.params.tobytes()
 
 
-# An entry for each layer
+# One entry for each layer
 
 
 def given(dtype=np.float64):
@@ -115,7 +115,7 @@ def test_given_weights_leave_biases_at_zero():
     wanted = np.concatenate([W0.ravel(), np.zeros(4), W1.ravel(), np.zeros(2)])
     for init in ([W0, W1], (W0, W1), [W0.tolist(), W1.tolist()], [(W0, None), (W1, None)], [W0, (W1, None)]):
         np.testing.assert_array_equal(Network([3, 4, 2], init=init, dtype="float64").params, wanted)
-    # Two rows are not a pair
+    # A matrix with two rows is not a pair of W and b.
     square = [[1, 2], [3, 4]]
     for W in (square, tuple(map(tuple, square)), np.array(square), list(np.array(square))):
         assert Network([2, 2], init=[W]).weights[0].tolist() == square
@@ -129,14 +129,14 @@ def test_init_may_mix_kinds_of_entries():
     net = Network(4, layers, init=["auto", given, "he", Full(2)], dtype="float64", random_state=7)
     rng = np.random.default_rng(7)
     np.testing.assert_allclose(net.weights[0].T, rng.standard_normal((5, 4)) * np.sqrt(2 / 4), rtol=1e-15)
-    np.testing.assert_array_equal(net.weights[1], given)  # what is given draws nothing
+    np.testing.assert_array_equal(net.weights[1], given)  # given weights use no random numbers
     np.testing.assert_allclose(net.weights[2].T, rng.standard_normal((4, 4)) * np.sqrt(2 / 4), rtol=1e-15)
     assert (net.weights[3] == 2).all()
 
 
 def test_a_custom_initializer():
     class ScikitLearn(Initializer):
-        """W by rows, then b, both uniform."""
+        """Draw W by rows, then b, both uniformly."""
 
         def draw(self, rng, n_in, n_out):
             return rng.uniform(-1, 1, (n_in, n_out))

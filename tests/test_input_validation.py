@@ -255,7 +255,7 @@ def test_wrong_calls_of_forward_backward_and_step():
             call()
     net.optimizer("sgd").step(net.params * 0)
     with pytest.raises(ValueError, match="a forward after the last step"):
-        net.backward(cache, out)  # A of the old weights, W of the new: no gradient of anything
+        net.backward(cache, out)  # a cache of the old weights and the new weights together give no gradient
     single = Network([4, 1], random_state=0)
     out, cache = single.forward(X)
     np.testing.assert_array_equal(single.backward(cache, out)[0], single.backward(cache, out.ravel())[0])
@@ -342,10 +342,10 @@ def test_x_in_the_right_layout_is_not_copied():
 def test_prediction_checks_overflow_but_not_nan():
     net = regression()
     assert np.isnan(net(changed(X, (0, 0), np.nan))[0]).all()
-    net(changed(X, (0, 0), np.inf))  # what comes of it is the caller's
+    net(changed(X, (0, 0), np.inf))  # prediction accepts infinite inputs
     with pytest.raises(ValueError, match="X must fit float32"):
         net(changed(X.astype(np.float64), (0, 0), 1e300))
-    net(changed(X.astype(np.float64), (0, 0), np.inf))  # was infinite before
+    net(changed(X.astype(np.float64), (0, 0), np.inf))  # it was infinite before the conversion
 
 
 def test_threads_may_predict_together():

@@ -58,7 +58,7 @@ def test_one_target_for_several_quantiles():
     one = net.losses(X, y, loss=levels)
     np.testing.assert_array_equal(one, net.losses(X, np.repeat(y, 3, axis=1), loss=levels))
     np.testing.assert_array_equal(one, net.losses(X, y.ravel(), loss=levels))
-    # putting crossed outputs in order never raises the loss
+    # Sorting crossed quantiles never increases the loss.
     rng = np.random.default_rng(0)
     S = rng.normal(size=(40, 3))
     tau = np.array([0.1, 0.5, 0.9])
@@ -69,7 +69,7 @@ def test_one_target_for_several_quantiles():
     assert (pinball(np.sort(S, axis=1)) <= pinball(S) + 1e-12).all()
     with pytest.raises(ValueError, match="1 level, or 3 for 3 outputs, got 2"):
         net.losses(X, y, loss=dnn.Quantile((0.1, 0.9)))
-    with pytest.raises(ValueError, match="levels must rise"):
+    with pytest.raises(ValueError, match="levels must increase"):
         dnn.Quantile((0.9, 0.1))
 
 

@@ -1,4 +1,4 @@
-"""Forward, losses, gradients, vector-Jacobian products against the oracle, over all that the tables allow."""
+"""Forward passes, losses, gradients and vector-Jacobian products equal those of the oracle."""
 
 import gc
 import itertools
@@ -15,7 +15,7 @@ from dnn import RMSprop, _core, layers, losses
 
 HIDDEN = [name for name, info in _core.ACTIVATIONS.items() if not info.row_wise]
 OUTPUTS = layers.OUTPUTS
-# Sizes of 1, primes, SIMD tails on either side, and products that are cut into several calls of BLAS
+# Sizes of 1, primes, sizes around multiples of SIMD widths, and products that take several calls of BLAS
 SHAPES = [
     (1, [1, 1]),
     (3, [2, 1, 2]),
@@ -30,7 +30,7 @@ TOLERANCE = {"float64": 1e-11, "float32": 2e-4}
 
 
 def losses_of(output):
-    """Names of the losses that fit an output."""
+    """Return the names of the losses that fit an output activation."""
     names = []
     for name in dict.fromkeys(row.name for row in _core.LOSSES.values()):
         try:
@@ -45,13 +45,13 @@ PAIRS = [(output, loss) for output in OUTPUTS for loss in losses_of(output)]
 
 
 def make(sizes, hidden, output, dtype="float64", seed=0):
-    """A network with biases that are not zero."""
+    """Return a network with biases that are not zero."""
     rng = np.random.default_rng(seed)
     net = dnn.Network(sizes, activation=hidden, output=output, dtype=dtype, random_state=rng)
     for b in net.biases:
         b[:] = rng.normal(size=b.shape) * 0.3
     if "exp" in (hidden, output):
-        net.params[:] *= 0.1  # exp of exp is soon beyond any number
+        net.params[:] *= 0.1  # exp of exp overflows soon
     return net
 
 
@@ -64,7 +64,7 @@ def close(a, b, dtype):
 @pytest.mark.parametrize(("output", "loss"), PAIRS)
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_everything_agrees_with_the_oracle(isa_drawn, hidden, output, loss, dtype):
-    # An instruction set and two shapes of the list each: every function meets each of them many times
+    # Each case draws an instruction set and two shapes, so that every function meets each of them many times.
     drawn = np.random.default_rng(zlib.crc32(f"{hidden}{output}{loss}{dtype}".encode()))
     isa_drawn(drawn)
     fitting = [shape for shape in SHAPES if output != "softmax" or shape[1][-1] > 1]
@@ -156,7 +156,7 @@ def test_laws_of_softmax():
     X = np.random.default_rng(0).normal(size=(9, 3))
     before = net(X)
     np.testing.assert_allclose(before.sum(axis=1), 1, rtol=1e-15)
-    net.biases[0][:] += 100.0  # a shift of the logits leaves it alone
+    net.biases[0][:] += 100.0  # softmax does not change if all logits are shifted
     np.testing.assert_allclose(net(X), before, rtol=1e-12)
     rows = np.random.default_rng(1).permutation(9)
     np.testing.assert_array_equal(net(X[rows]), net(X)[rows])
@@ -252,7 +252,7 @@ def test_initializers():
             assert abs(W).max() <= np.sqrt(3 * scale)
     net = dnn.Network([400, 300, 200, 10], activation=["relu", "tanh"], random_state=0)
     assert abs(net.weights[0].std() / np.sqrt(2 / 400) - 1) < 0.02  # "auto": He before relu
-    assert abs(net.weights[1].std() / np.sqrt(2 / 500) - 1) < 0.02  # Xavier otherwise
+    assert abs(net.weights[1].std() / np.sqrt(2 / 500) - 1) < 0.02  # Xavier for the others
     assert not any(b.any() for b in net.biases)
     drawn = np.random.RandomState(3).randn(5, 4).T * 0.01
     net = dnn.Network([4, 5], init="normal", dtype="float64", random_state=np.random.RandomState(3))
@@ -266,7 +266,7 @@ def test_one_seed_fixes_everything():
     for net in nets:
         net.fit(X, y, epochs=3, batch_size=16)
     assert nets[0].params.tobytes() == nets[1].params.tobytes()
-    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002  not touched
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002  unchanged
 
 
 def test_layers_and_sizes_define_the_same_network():
@@ -284,7 +284,9 @@ def test_summary_adds_up():
 
 
 def test_check_gradient_finds_a_planted_fault():
-    net = make([6, 50, 40, 3], "tanh", "softmax")  # above 2000 parameters: drawn ones and directions
+    net = make(
+        [6, 50, 40, 3], "tanh", "softmax"
+    )  # with more than 2000 parameters, drawn parameters and directions are checked
     assert net.n_params > 2000
     X, y = examples(8, [6, 3], "log_loss", "softmax")
     _, grad = net.loss_and_gradient(X, y)
@@ -294,7 +296,7 @@ def test_check_gradient_finds_a_planted_fault():
 
 
 def affine(output, logits, y, loss, dtype="float64"):
-    """Losses, and the gradient of their sum by the logits: the biases of a network whose weights are 0."""
+    """Return losses and the gradient of their sum with respect to the logits, which are the biases."""
     logits = np.asarray(logits, dtype)
     net = dnn.Network([1, len(logits)], output=output, init="zeros", dtype=dtype)
     net.biases[0][:] = logits
@@ -336,7 +338,7 @@ def test_a_small_log_loss_of_softmax_keeps_its_digits(n, best):
     value, slope = affine("softmax", logits, [np.arange(n)[best]], "log_loss")
     np.testing.assert_allclose(value, (n - 1) * np.exp(-60), rtol=1e-12)
     np.testing.assert_allclose(slope[best], -(n - 1) * np.exp(-60), rtol=1e-12)
-    # the highest score twice
+    # the largest logit occurs twice
     value, slope = affine("softmax", [3.0] * 2 + [1.0] * (n - 2), [0], "log_loss")
     total = 2 + (n - 2) * np.exp(-2)
     np.testing.assert_allclose(value, np.log(total), rtol=1e-12)
@@ -351,7 +353,7 @@ def test_softmax_of_large_logits_is_finite(isa):
 
 @pytest.mark.parametrize("loss", ["softmax", "probabilities", "quantile"])
 def test_many_outputs(isa, loss):
-    """More outputs than a kernel takes at a time."""
+    """There are more outputs than a kernel processes at a time."""
     n, n_outputs = 3, 4999
     rng = np.random.default_rng(0)
     output = "identity" if loss == "quantile" else "softmax"
@@ -371,7 +373,7 @@ def test_many_outputs(isa, loss):
 
 
 def test_a_network_is_freed_with_its_last_reference():
-    """No circle keeps the parameters until the garbage collector comes."""
+    """No reference cycle keeps the parameters until the garbage collector runs."""
     gc.disable()
     try:
         net = dnn.Network([3, 4, 1], random_state=0)

@@ -60,7 +60,7 @@ every_round_trip = pytest.mark.parametrize("round_trip", ROUND_TRIPS.values(), i
 
 
 class Counting(StepDecay):
-    """An heir of a schedule with a state of its own."""
+    """A subclass of a schedule that has a state."""
 
     def __init__(self, rate):
         StepDecay.__init__(self, rate)
@@ -72,7 +72,7 @@ class Counting(StepDecay):
 
 
 class Tagged(Network):
-    """An heir of Network with an attribute of its own."""
+    """A subclass of Network with an additional attribute."""
 
 
 def counting():
@@ -100,7 +100,7 @@ def test_values(value, round_trip):
 
 
 def test_everything_public_is_tested_here():
-    """A class that is new needs its line in this file."""
+    """A new public class needs a line in this file."""
     held = {type(value) for value in VALUES}
     held |= {
         dnn.Network,
@@ -111,11 +111,12 @@ def test_everything_public_is_tested_here():
         dnn.RateCurve,
         dnn.DivergedError,
     }
-    abstract = {dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning}
+    abstract = {dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning, dnn.ModelFormatError}
     assert {getattr(dnn, name) for name in dnn.__all__} - held - abstract == {
         dnn.check_gradient,
         dnn.from_onnx,
         dnn.find_rate,
+        dnn.load,
     }
 
 
@@ -133,7 +134,7 @@ def test_histories_events_and_curves(round_trip):
     np.testing.assert_array_equal(round_trip(curve).rates, curve.rates)
     error = DivergedError(3, 0.5, "it ran away")
     assert str(round_trip(error)) == str(error) and round_trip(error).epoch == 3
-    for warning in (dnn.NoProgressWarning("slow"),):
+    for warning in (dnn.NoProgressWarning("slow"), dnn.ModelFormatError("slow")):
         assert round_trip(warning).args == ("slow",)
 
 
@@ -147,7 +148,10 @@ def test_networks(round_trip):
     assert type(again) is Tagged and again.frozen == net.frozen and again.tag == ["mine"]
     assert again.params.tobytes() == net.params.tobytes() and again.params is not net.params
     assert again.weights[0].base is not None and np.shares_memory(again.weights[0], again.params)
-    for twin in (net, again):  # with the same orders and masks: the state of the random numbers went along
+    for twin in (
+        net,
+        again,
+    ):  # orders and masks are equal, because the state of the random numbers was copied
         twin.fit(X, Y, epochs=2, batch_size=8)
     assert again.params.tobytes() == net.params.tobytes()
 
@@ -169,7 +173,7 @@ def steps(net, state, n):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("spec", OPTIMIZERS, ids=repr)
 def test_a_custom_loop_continues_from_a_checkpoint(spec, dtype):
-    """The bits of an uninterrupted loop, and a state that is still that of its network."""
+    """The loop gives the bits of an uninterrupted one, and the state still belongs to its network."""
     net = Network([3, 4, 1], dropout=0.2, random_state=0, dtype=dtype)
     state = net.optimizer(spec)
     steps(net, state, 3)
@@ -185,7 +189,7 @@ def test_a_custom_loop_continues_from_a_checkpoint(spec, dtype):
 
 
 def test_a_state_before_its_network():
-    """The order in the tuple, and a network that holds its state, make no difference."""
+    """The order in the tuple does not matter, nor does a network that refers to its state."""
     net = Network([3, 1], random_state=0)
     net.state = net.optimizer("adam")
     for round_trip in (round_trip for name, round_trip in ROUND_TRIPS.items() if name != "copy"):
@@ -321,5 +325,5 @@ def test_copies_and_pickles_are_the_same_network():
         assert twin.frozen == net.frozen and twin.dropout == net.dropout and twin.layers == net.layers
         original = net.copy()
         original.fit(X, y, epochs=2, batch_size=16)
-        twin.fit(X, y, epochs=2, batch_size=16)  # its random numbers go on alike
+        twin.fit(X, y, epochs=2, batch_size=16)  # its random numbers continue in the same way
         assert twin.params.tobytes() == original.params.tobytes()

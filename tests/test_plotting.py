@@ -1,4 +1,4 @@
-"""Pictures of a training and of digits."""
+"""Plots of learning curves and of digits."""
 
 import numpy as np
 

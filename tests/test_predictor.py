@@ -1,4 +1,4 @@
-"""Predictors, and predictions of one row and a few."""
+"""Predictors, and predictions of one row and of a few rows."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_a_predictor_is_a_snapshot():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_small_batches_are_converted_like_large_ones(dtype):
-    """One row and a few take a path of their own through the core: the same bits, the same errors."""
+    """Small batches run other code of the core, which gives the same bits and errors."""
     net = Network([3, 4, 2], dtype=dtype, random_state=0)
     rng = np.random.default_rng(0)
     X = rng.standard_normal((5, 3)) * [1, 1e-30, 1e10]
@@ -33,7 +33,7 @@ def test_small_batches_are_converted_like_large_ones(dtype):
         for i in range(5):
             for row in (rows[i], lists[i], scalars[i], lists[i : i + 1]):
                 np.testing.assert_array_equal(np.atleast_2d(net(row)), many[i : i + 1])
-    # NaN and infinity pass, booleans and whole numbers of any size count
+    # NaN, infinities, booleans and integers of any size are accepted.
     assert np.isnan(net([float("nan"), 0, 0])).all() and np.isnan(net(np.array([np.nan, 0, 0]))).all()
     assert np.isfinite(net([True, 2**60, -(2**53) - 1])).all()
     np.testing.assert_array_equal(net([1, 2**53 + 1, 0]), net(np.array([[1, 2**53 + 1, 0]] * 100))[0])

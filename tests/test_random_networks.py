@@ -1,4 +1,4 @@
-"""Combinations of all that the tables allow, drawn at random, against the oracle and finite differences."""
+"""Random combinations of the tables' entries agree with the oracle and finite differences."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ def test_gradients_and_dropout_of_random_networks(hundred):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
         weights, biases = [W.copy() for W in net.weights], [b.copy() for b in net.biases]
 
-        # the gradient, against the oracle and finite differences along a direction
+        # The gradient agrees with the oracle, and along a direction with finite differences.
         cost, grad = net.loss_and_gradient(X, y, loss=spec, **options)
         cost_oracle, grad_oracle = reference.cost_and_gradient(
             weights, biases, activations, X, y, oracle_loss, **options
@@ -35,7 +35,7 @@ def test_gradients_and_dropout_of_random_networks(hundred):
         exact, found = direction @ grad, (ends[0] - ends[1]) / 2e-6
         assert abs(exact - found) <= 1e-6 * max(1.0, abs(exact) + abs(found), abs(cost)), seed
 
-        # dropout with given masks, forward and backward
+        # Forward and backward passes agree with given dropout masks.
         masks = [
             (rng.random((len(X), len(W))) >= rate) if rate else None
             for W, rate in zip(weights, net.dropout, strict=True)

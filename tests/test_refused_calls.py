@@ -1,4 +1,4 @@
-"""A refused call changes nothing: every parameter of the estimators, every argument of every call."""
+"""A refused call changes nothing, for every parameter of the estimators and every argument of every call."""
 
 import copy
 import pickle
@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import dnn
 from dnn import MLPClassifier, MLPRegressor, Network
 
+pytestmark = pytest.mark.long  # the same on every Python
 rng = np.random.default_rng(0)
 X = rng.normal(size=(30, 4))
 Y = {MLPClassifier: np.repeat(["cat", "dog"], 15), MLPRegressor: X[:, 0] * 2}
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def contents(thing, seen=None):
-    """All that an object holds, as something that == compares: arrays by bits, generators by state."""
+    """Return the contents of an object for a comparison by ==: arrays as bits, generators as their state."""
     seen = {} if seen is None else seen
     if id(thing) in seen:
         return seen[id(thing)]
@@ -47,7 +48,7 @@ def contents(thing, seen=None):
 
 
 def unchanged(thing, call, kinds=(TypeError, ValueError)):
-    """Hold that a call is refused and leaves the object as it was."""
+    """Assert that a call is refused and leaves the object unchanged."""
     before = contents(thing)
     with pytest.raises(kinds) as refused:
         call()
@@ -55,7 +56,7 @@ def unchanged(thing, call, kinds=(TypeError, ValueError)):
     return str(refused.value)
 
 
-# For each parameter what it can never be
+# Invalid values for each parameter
 WRONG = {
     "hidden_layer_sizes": [-1, 0, "10", None, 2.5, (10, "relu"), (3, 0), {"a": 1}],
     "activation": ["rellu", 3, None, ["relu"] * 5, (64, 64), dnn.Dense(3), np.ones(3)],
@@ -144,7 +145,7 @@ def with_value(array, where, value):
 
 
 def wrong_arguments(kind, other):
-    """Name of an argument, and the arguments of a call that is refused for it."""
+    """Yield the name of an argument, and the arguments of a call that is refused because of it."""
     y = Y[kind]
     ones = np.ones(30)
     for wrong in (
@@ -215,7 +216,7 @@ def test_a_wrong_argument(kind, warm_start, early_stopping, solver):
 
 
 def test_a_refused_fit_does_not_relabel():
-    """What happened: labels were read before the weights were refused, and the old weights said "up"."""
+    """Labels must not be stored before the weights are validated, or the old weights would predict "up"."""
     est = fitted(MLPClassifier)
     with pytest.raises(ValueError, match="sample_weight"):
         est.fit(X, OTHER[MLPClassifier], sample_weight=np.ones(3))
@@ -260,13 +261,13 @@ def test_set_params(kind):
 def test_a_network_in_training_elsewhere(kind):
     est = fitted(kind, warm_start=True)
     with est._net._write_lock.writing("fit"):
-        # The count of its changes goes up when the block ends, not before
+        # The counter of changes is incremented at the end of the block.
         unchanged(est, lambda: est.fit(X, Y[kind]), RuntimeError)
 
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_shared_source_of_random_numbers(kind):
-    """A refused call draws nothing, so that the next gives what it would have given."""
+    """A refused call draws no random numbers, so that the next call gives the same result."""
     states = np.random.RandomState(5), np.random.RandomState(5)
     a, b = (kind(early_stopping=True, max_iter=3, random_state=state) for state in states)
     for wrong in (np.ones(3), "a"):
@@ -331,7 +332,7 @@ def test_weights_set_by_hand_before_a_fit():
             call(X)
     clf.partial_fit(
         X, Y[MLPClassifier], classes=["cat", "dog"]
-    )  # labels are now known, and it went on from W
+    )  # the labels are known now, and training continued from W
     assert abs(clf.coefs_[0] - 1).max() < 0.01
     assert set(clf.predict(X)) <= {"cat", "dog"}
 
@@ -384,7 +385,7 @@ def test_fit_of_a_network(arguments, named):
         assert next(iter(named)) in message or "dropout" in message or "_val must be given" in message, (
             message
         )
-    net.backward(cache, T)  # no step has been done since
+    net.backward(cache, T)  # no step has been taken since
     if "optimizer" not in named:
         state = net.optimizer("adam")
         unchanged([net, state], lambda: net.fit(*arguments, **{**named, "optimizer": state}))
@@ -446,7 +447,7 @@ def test_a_given_source_of_random_numbers_is_drawn_from_only_once_all_is_checked
 
 
 def test_an_error_while_training_is_no_refusal():
-    """Weights that a callback has seen trained are those of the last step, as they were before."""
+    """After an error during training the weights are those of the last step, which a callback has seen."""
     est = MLPRegressor(hidden_layer_sizes=3, callbacks=[lambda event: 1 / 0], random_state=0)
     with pytest.raises(ZeroDivisionError):
         est.fit(X, Y[MLPRegressor])

@@ -1,4 +1,4 @@
-"""Schedules: closed forms, the same rates for any cut, and what a plateau does to a training."""
+"""Schedules: closed forms, the same rates for any chunking, and OnPlateau."""
 
 import copy
 import itertools
@@ -37,7 +37,7 @@ def one_cycle(fraction):
     return cosine(fraction / 0.4, 0.06, 0.3) if fraction < 0.4 else cosine((fraction - 0.4) / 0.6, 0.3, 0.003)
 
 
-# Each with what it should be, for step i of steps_per_epoch an epoch
+# Each schedule with its formula for step i, with steps_per_epoch steps per epoch
 PURE = {
     "constant": (Constant(0.3), lambda i, a: 0.3),
     "step": (StepDecay(0.3, 0.5, 2), lambda i, a: 0.3 * 0.5 ** (i // a // 2)),
@@ -83,14 +83,14 @@ def test_the_same_rates_for_any_chunking(name, steps_per_epoch):
 
 @pytest.mark.parametrize("name", PURE)
 def test_a_schedule_never_ends(name):
-    """Far beyond the epochs that it speaks of the rates are finite and not negative."""
+    """Long after its last epoch the rates of a schedule are finite and not negative."""
     rates = PURE[name][0].rates(2**40, 5, 10)
     assert np.isfinite(rates).all() and (rates >= 0).all()
 
 
 @pytest.mark.parametrize("name", ["exponential", "cosine", "one cycle"])
 def test_smaller_batches_take_smaller_steps_down(name):
-    """What is said in epochs does not depend on how many steps they have."""
+    """Numbers of epochs do not depend on the number of steps per epoch."""
     schedule, _ = PURE[name]
     fine, coarse = schedule.rates(0, 400, 40), schedule.rates(0, 40, 4)
     np.testing.assert_allclose(fine[::10], coarse, rtol=1e-13)
@@ -128,7 +128,7 @@ def test_a_warm_up_begins_above_zero_and_ends_where_then_begins():
 
 
 def test_inverse_scaling_equals_that_of_scikit_learn():
-    """A line trained row by row, held against SGDRegressor's weights."""
+    """A line that is trained row by row has the weights of SGDRegressor."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
     y = X @ [1.0, -2.0, 0.5, 0.0] + 3 + rng.normal(size=60)
@@ -151,11 +151,11 @@ def test_a_schedule_without_state_starts_as_itself(rate):
     assert hash(schedule) == hash(copy.copy(schedule))
 
 
-# On a plateau
+# OnPlateau
 
 
 def rates_after(spec, losses):
-    """The rate before each loss, and after the last."""
+    """Return the rate before each loss, and after the last one."""
     plateau, rates = spec.start(), []
     for loss in losses:
         rates.append(plateau.rates(0, 1, 1)[0])
@@ -166,17 +166,23 @@ def rates_after(spec, losses):
 def test_on_plateau_waits_then_lowers_the_rate():
     spec = OnPlateau(0.8, factor=0.5, patience=2, threshold=0.1)
     nan = float("nan")
-    assert rates_after(spec, [5, 4, 3, 2]) == [0.8] * 5  # falls
-    assert rates_after(spec, [5, 5, 5]) == [0.8, 0.8, 0.8, 0.4]  # two in a row that did not
-    assert rates_after(spec, [5, 5, 4, 4, 4]) == [0.8] * 5 + [0.4]  # a fall begins the wait anew
-    assert rates_after(spec, [5, 5, 5, 5, 5]) == [0.8] * 3 + [0.4, 0.4, 0.2]  # so does a step down
-    assert rates_after(spec, [5, 4.5, 4.5]) == [0.8] * 3 + [0.4]  # by 10 % is not by more than 10 %
-    assert rates_after(spec, [5, 4.49, 4.1]) == [0.8] * 4  # the lowest is 4.49 then
-    assert rates_after(spec, [5, 6, 4.6]) == [0.8] * 3 + [0.4]  # held against the lowest, not the last
-    assert rates_after(spec, [-5, -5.6, -5.7, -5.8]) == [0.8] * 4 + [0.4]  # losses below 0 fall too
+    assert rates_after(spec, [5, 4, 3, 2]) == [0.8] * 5  # the loss falls
+    assert rates_after(spec, [5, 5, 5]) == [0.8, 0.8, 0.8, 0.4]  # two losses in a row did not fall
+    assert rates_after(spec, [5, 5, 4, 4, 4]) == [0.8] * 5 + [0.4]  # a lower loss restarts the waiting
+    assert rates_after(spec, [5, 5, 5, 5, 5]) == [0.8] * 3 + [0.4, 0.4, 0.2]  # a lower rate restarts it too
+    assert rates_after(spec, [5, 4.5, 4.5]) == [0.8] * 3 + [0.4]  # a fall by exactly 10 % does not count
+    assert rates_after(spec, [5, 4.49, 4.1]) == [0.8] * 4  # the lowest loss is then 4.49
+    assert rates_after(spec, [5, 6, 4.6]) == [0.8] * 3 + [0.4]  # the lowest loss counts, not the last one
+    assert rates_after(spec, [-5, -5.6, -5.7, -5.8]) == [0.8] * 4 + [0.4]  # negative losses may fall too
     assert rates_after(spec, [-5, -4.6, -5.4]) == [0.8] * 3 + [0.4]
     assert rates_after(spec, [0.0, -1e-9, -2e-9]) == [0.8] * 4
-    assert rates_after(spec, [nan, nan, 3.0, 2.0]) == [0.8, 0.8, 0.4, 0.4, 0.4]  # NaN is no fall
+    assert rates_after(spec, [nan, nan, 3.0, 2.0]) == [
+        0.8,
+        0.8,
+        0.4,
+        0.4,
+        0.4,
+    ]  # NaN does not count as a fall
     low = OnPlateau(0.8, factor=0.1, patience=1, min_rate=0.05)
     assert rates_after(low, [1, 1, 1, 1]) == [0.8, 0.8, pytest.approx(0.08), 0.05, 0.05]
 
@@ -188,7 +194,7 @@ def test_each_training_has_its_own_plateau_state():
         first.observe(1.0)
     assert first.rate == 0.2 and second.rate == 0.8 and first.watches and spec.watches
     assert spec == OnPlateau(0.8, patience=1) and spec.rates(0, 2, 1).tolist() == [0.8, 0.8]
-    spec.observe(1.0)  # a spec is frozen: it forgets
+    spec.observe(1.0)  # a spec is frozen and keeps no state
     assert spec.rates(0, 1, 1)[0] == 0.8
     assert pickle.loads(pickle.dumps(first)).rate == 0.2
     assert "rate=0.2" in repr(first)
@@ -220,7 +226,7 @@ SPEC = OnPlateau(0.3, factor=0.5, patience=2, threshold=0.1)
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize("batch_size", [None, 16])
 def test_fit_reports_each_epoch_to_the_schedule(validated, batch_size):
-    """val_loss where there is a validation set, else loss; each epoch's rate is that after the one before."""
+    """The schedule gets val_loss if there is one, and otherwise loss; the next epoch uses the new rate."""
     X, y = problem()
     validation = {"X_val": X[32:], "y_val": y[32:]} if validated else {}
     history = small().fit(X[:32], y[:32], optimizer=SGD(SPEC), epochs=30, batch_size=batch_size, **validation)
@@ -250,7 +256,9 @@ def test_on_plateau_continues_with_the_optimizer_state():
     for epochs in (7, 20, 3):
         found += pieces.fit(X, y, optimizer=state, epochs=epochs).rate
     assert found == rates and pieces.params.tobytes() == whole.params.tobytes()
-    assert pieces.fit(X, y, optimizer=SGD(SPEC), epochs=1).rate == [0.3]  # a fresh one begins anew
+    assert pieces.fit(X, y, optimizer=SGD(SPEC), epochs=1).rate == [
+        0.3
+    ]  # a new optimizer state starts with the first rate
 
 
 def test_a_custom_loop_reports_losses_to_the_schedule():
@@ -263,7 +271,7 @@ def test_a_custom_loop_reports_losses_to_the_schedule():
     np.testing.assert_allclose(before - net.params, 0.25, rtol=1e-5)
 
 
-# What is wrong
+# Wrong arguments
 
 BAD = [
     (lambda: Constant(-1), ValueError, "rate must be finite and at least 0, got -1"),

@@ -4,20 +4,18 @@ import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
-from dnn import (
-    NoProgressWarning,
-)
+from dnn import NoProgressWarning
 
 
 def quietly(estimator, *args, **kwargs):
-    """Fit, and let it warn that few iterations are no convergence."""
+    """Fit, and ignore the warning that a few iterations do not converge."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return estimator.fit(*args, **kwargs)
 
 
 def with_warnings(fit):
-    """What a call returns, and the messages of the warnings of training that it gives."""
+    """Return the result of a call, and the messages of its NoProgressWarnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = fit()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._installation import warn_of_namesake
 from .cache import Cache
+from .files import ModelFormatError, load
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
 from .inspection.gradient_check import check_gradient
 from .inspection.rate_finder import RateCurve, find_rate
@@ -37,10 +38,13 @@ from .training.optimizer_state import OptimizerState
 warn_of_namesake(__path__[0])
 
 if TYPE_CHECKING:
-    # "as" says to a type checker that the name is public, which __all__ cannot say of it: see below
+    # "as" tells type checkers that the name is public, because it is not in __all__: see below
     from .estimators.classifier import MLPClassifier as MLPClassifier
     from .estimators.regressor import MLPRegressor as MLPRegressor
-    from .interop.onnx_reader import from_onnx
+    from .interop.keras import from_keras as from_keras
+    from .interop.onnx_reader import from_onnx as from_onnx
+    from .interop.sklearn import from_sklearn as from_sklearn
+    from .interop.torch import from_torch as from_torch
 
 __all__ = [
     "ELU",
@@ -65,6 +69,7 @@ __all__ = [
     "LeCun",
     "LeakyReLU",
     "LogLoss",
+    "ModelFormatError",
     "Network",
     "NoProgressWarning",
     "Normal",
@@ -83,34 +88,43 @@ __all__ = [
     "Zeros",
     "check_gradient",
     "find_rate",
+    "from_keras",
     "from_onnx",
+    "from_torch",
+    "load",
 ]
 
 
-# Not in __all__: ``from dnn import *`` must work without scikit-learn.
-_ESTIMATORS = {"MLPClassifier": "estimators.classifier", "MLPRegressor": "estimators.regressor"}
-
-_INTEROP = {"from_onnx": "onnx_reader"}
+# These are not in __all__, because ``from dnn import *`` must work without scikit-learn.
+_NEED_SKLEARN = {
+    "MLPClassifier": "estimators.classifier",
+    "MLPRegressor": "estimators.regressor",
+    "from_sklearn": "interop.sklearn",
+}
+_ON_FIRST_USE = {
+    **_NEED_SKLEARN,
+    "from_keras": "interop.keras",
+    "from_onnx": "interop.onnx_reader",
+    "from_torch": "interop.torch",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":  # read on demand: importlib.metadata takes longer to import than all of dnn
+    if name == "__version__":  # read on demand, because importlib.metadata takes longer to import than dnn
         from importlib.metadata import version
 
         return version("dnn-core")
-    if name in _ESTIMATORS:  # imported on first use: scikit-learn is an extra, and takes half a second
+    if name in _ON_FIRST_USE:  # scikit-learn is optional and takes half a second to import
         try:
-            return getattr(import_module(f".{_ESTIMATORS[name]}", __name__), name)
+            return getattr(import_module(f".{_ON_FIRST_USE[name]}", __name__), name)
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "sklearn":
+            if name not in _NEED_SKLEARN or (error.name or "").partition(".")[0] != "sklearn":
                 raise
             raise ImportError(f"{name} needs scikit-learn: pip install 'dnn-core[sklearn]'") from error
-    if name in _INTEROP:  # imported on first use: it is for other libraries
-        return getattr(import_module(f".interop.{_INTEROP[name]}", __name__), name)
-    if name == "plotting":  # imported on first use: it is for matplotlib, which is an extra
+    if name == "plotting":  # imported on first use, because matplotlib is optional
         return import_module(".plotting", __name__)
     raise AttributeError(f"module 'dnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ESTIMATORS, *_INTEROP, "__version__", "plotting"})
+    return sorted({*globals(), *_ON_FIRST_USE, "__version__", "plotting"})

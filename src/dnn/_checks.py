@@ -1,4 +1,4 @@
-"""Checks of arguments. An error names the parameter, what was expected and what was given."""
+"""Checks of arguments. An error names the parameter, the expected value and the given value."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-# A string: NumPy imports its generators when they are first asked for, a quarter of the time that it takes.
+# A string, because NumPy imports its generators on first use, which takes a quarter of its import time.
 Random: TypeAlias = "np.random.Generator | np.random.RandomState"
-MOST = 2**63 - 1  # the largest integer of the core
+MOST = 2**63 - 1  # the largest integer in the core
 SYNONYMS = {"logistic": "sigmoid", "swish": "silu"}
 
 
 def check_integer(name: str, value: Any, at_least: int, at_most: float = MOST) -> int:
-    """Return a whole number that is at least so large, and at most; as it is, what the core can hold."""
+    """Return an integer between at_least and at_most, by default the largest one in the core."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     number = int(value)
@@ -47,7 +47,7 @@ def check_real(name: str, value: Any, low: float, below: float = math.inf, *, ab
 
 
 def shown(value: Any) -> str:
-    """Return what an error says of a value: an integer or fraction of many digits by its size.
+    """Return a value as an error shows it: integers and fractions of many digits by their magnitude.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def check_boolean(name: str, value: Any) -> bool:
 
 
 def check_name(name: str, value: Any, allowed: Iterable[str]) -> str:
-    """Return a name that is in a list; the error suggests the nearest."""
+    """Return a name from a list; the error suggests the closest name."""
     allowed = list(allowed)
     if not isinstance(value, str):
         hint = f": did you mean {value.__name__}()?" if isinstance(value, type) else ""
@@ -85,7 +85,7 @@ def check_name(name: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def generator_of(random_state: Any) -> Random:
-    """Return the source of random numbers: None, a seed, a Generator or RandomState."""
+    """Return the random generator for None, a seed, a Generator or a RandomState."""
     if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
         return random_state
     if random_state is None:

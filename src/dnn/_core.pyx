@@ -1,32 +1,35 @@
-"""The compiled core: what a network computes, how it is cut into work for threads, and the loop of training steps.
+"""The compiled core: what a network computes, how the work is divided among threads, and the loop of training steps.
 
-This file is the table of contents. The files below are included in reading order; each begins with what it is about.
+This file is the table of contents. The files below are included in reading order; each begins with a summary of its subject.
 
-**What is computed.** A `Plan` is a list of operations, each a dense layer Z = A_prev W + b, A = f(Z), and the place of
-its parameters in one vector. A `Layout` decides how a plan is computed for a number of rows: it cuts the work into a fixed
-grid of tiles, chooses kernels and the kind of step, and gives every buffer its place in one block of memory.
+**What is computed.** A `Plan` is a list of operations. Each operation is a dense layer, Z = A_prev W + b and A = f(Z), and
+knows where its parameters begin in the one vector of all parameters. A `Layout` decides how a plan is computed for a given
+number of rows: it cuts the work into a fixed grid of tiles, chooses the kernels and the kind of step, and assigns every
+buffer its place in one block of memory.
 
-**Who computes.** A `Run` owns that memory, and the data of a call: a `Setup`, which is constant and shared, and one `Job` for
-each member of a team of threads (`core/team.h`). Member 0 is the thread that called. All members run the same code, each on
-its share of the tiles, and meet at barriers.
+**Who computes.** A `Run` owns that memory and the data of a call: a `Setup`, which is constant and shared, and one `Job` for
+each member of a team of threads (`core/team.h`). Member 0 is the calling thread. All members run the same code, each on its
+share of the tiles, and meet at barriers.
 
-**A training step** is one of three kinds; the sizes of network and batch decide which. The tiled step is the general one:
+**A training step** is of one of three kinds; the sizes of the network and of the batch decide which. The tiled step is the
+general one:
 
-    phase 1, rows      for each tile of rows, through all layers: forward, the loss and its gradient, backward
+    phase 1, rows      for each tile of rows, through all layers: forward, the loss and its gradient, backward to dZ
     phase 2, weights   for each tile of a weight matrix: dW = A_prev' dZ over all rows of the batch, then the update
 
-The replicated step, for networks of few parameters, gives each member a copy of all parameters and needs one barrier instead
-of two. The feature-major step, for tiny networks, has one member and examples in columns. The first layer of a sparse X is a
-sparse product in all of them that can read one (`core/sparse.pxi`).
+The replicated step is for networks with few parameters: each of two members has a copy of all parameters, and a step has one
+barrier instead of two. The feature-major step is for tiny networks: one member computes it, with examples in columns. A
+sparse X is read by tiled steps only; its first layer is a sparse product (`core/sparse.pxi`).
 
-**The arithmetic** is in C, in `core/kernels`: matrix products in gemm_nn.h, gemm_nt.h and gemm_tn.h (BLAS computes products
-on an instruction set for which there are none), everything else beside them, each compiled once per instruction set and
-precision. The .pxi files decide addresses and order only. Below `nogil` nothing allocates and no Python object is touched.
-Arguments are validated by the callers (`network.py`, `training/`); here only as far as memory safety needs it.
+**The arithmetic** is in C, in `core/kernels`, compiled once per instruction set and precision. Matrix products are in
+gemm_nn.h, gemm_nt.h and gemm_tn.h; the baseline instruction set has none of its own and uses BLAS. The .pxi files only
+decide addresses and order. Code marked `nogil` allocates nothing and touches no Python object, except where it takes
+the GIL to run signal handlers or a custom loss. The callers (`network.py`, `training/`) validate arguments; the core
+checks only what memory safety depends on.
 
-**The same bits.** The grid is a function of shapes, precision, instruction set and BLAS. Sums over tiles are taken in the
-order of the tiles. So neither the number of threads, nor which member computes a tile, nor where a run is cut into calls
-changes a bit of the result.
+**The same bits.** The grid is a function of the shapes, the precision, the instruction set and the BLAS. Sums over tiles are
+added in the order of the tiles. Therefore neither the number of threads, nor which member computes a tile, nor where a
+training is divided into calls changes a bit of the result.
 """
 
 import os
@@ -50,29 +53,29 @@ cnp.import_array()
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
 
-# What there is
+# The vocabulary: kernels, plans, layouts, jobs
 include "core/machine.pxi"    # the kernels, the tables of names, the instruction sets, the BLAS
 include "core/plan.pxi"       # Plan: what is computed
-include "core/layout.pxi"     # Layout: how; the grid of tiles, the buffers, the kind of step
+include "core/layout.pxi"     # Layout: how it is computed: the grid of tiles, the buffers, the kind of step
 include "core/job.pxi"        # Setup, Shared, Job: the data of a run
 
-# What is done with rows and with weights
+# The parts of a step: work on rows, work on weights
 include "core/forward.pxi"    # products, bias, activation, dropout, loss
 include "core/backward.pxi"   # from dZ of the last layer to dZ of the first; W'
 include "core/sparse.pxi"     # the first layer of a sparse X, forward and backward
 include "core/update.pxi"     # a tile of dW, and the optimizer on it
 
-# A step
+# The three kinds of step
 include "core/step_tiled.pxi"          # the general kind: two phases, two barriers
-include "core/step_replicated.pxi"     # few parameters: every member updates a copy of its own, one barrier
+include "core/step_replicated.pxi"     # few parameters: every member updates its copy of them, one barrier
 include "core/step_feature_major.pxi"  # tiny networks: examples in columns, one member
 include "core/steps.pxi"               # the steps of a chunk
 
-# What Python calls
+# The functions and classes that Python calls
 include "core/arguments.pxi"    # arrays, sparse matrices, groups of arguments
 include "core/run.pxi"          # Run: memory, teams, the arrays of a call
 include "core/passes.pxi"       # predict, losses, forward, backward, cost_and_gradient
 include "core/small_batch.pxi"  # SmallBatchPredictor: a few rows in microseconds
 include "core/throttle.pxi"     # Throttle: how many members take part in the next steps
 include "core/trainer.pxi"      # Trainer: chunks of steps
-include "core/functions.pxi"    # one update, checks, the layer of the course, element-wise functions
+include "core/functions.pxi"    # one update, checks, the layer used in the course, element-wise functions

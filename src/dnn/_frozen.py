@@ -1,4 +1,4 @@
-"""Values: small objects that never change, such as optimizers, schedules, initializers and layers."""
+"""Values: small immutable objects, such as optimizers, schedules, initializers and layers."""
 
 from dataclasses import FrozenInstanceError, dataclass, fields
 from typing import Any, TypeVar, dataclass_transform
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def value(cls: type[T]) -> type[T]:
-    """Make a class what ``dataclass(frozen=True, slots=True)`` makes of it, in a sixth of the time.
+    """Make a class like ``dataclass(frozen=True, slots=True)``, in a sixth of the time.
 
-    That compiles six methods for each class, which was a third of what ``import dnn`` took. Here each has an
-    ``__init__`` of its own, and all share the others.
+    The dataclass compiles six methods for each class, which took a third of the time of ``import dnn``. Here
+    each class has only its own ``__init__``, and all classes share the other methods.
     """
     made = dataclass(eq=False, repr=False, slots=True)(cls)
     for name, method in SHARED.items():
@@ -21,12 +21,12 @@ def value(cls: type[T]) -> type[T]:
 
 
 def contents(self: Any) -> list[Any]:
-    """Return what the fields of a value hold, in their order."""
+    """Return the contents of the fields of a value, in order."""
     return [getattr(self, field.name) for field in fields(self)]
 
 
 class Shared:
-    """What values do alike."""
+    """The methods that all values share."""
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.repr)  # type: ignore
@@ -39,7 +39,7 @@ class Shared:
         return hash((type(self), *contents(self)))
 
     def __setattr__(self, name: str, item: object) -> None:
-        if name in self.__dataclass_fields__ and hasattr(self, name):  # type: ignore # __init__ has given it
+        if name in self.__dataclass_fields__ and hasattr(self, name):  # type: ignore # __init__ has set it
             raise FrozenInstanceError(f"cannot assign to field {name!r}")
         object.__setattr__(self, name, item)
 
@@ -49,7 +49,7 @@ class Shared:
         object.__delattr__(self, name)
 
     def __getstate__(self) -> tuple[list[Any], dict[str, Any]]:
-        return contents(self), getattr(self, "__dict__", {})  # an heir may keep more
+        return contents(self), getattr(self, "__dict__", {})  # a subclass may have more
 
     def __setstate__(self, state: tuple[list[Any], dict[str, Any]]) -> None:
         for field, item in zip(fields(self), state[0], strict=True):  # type: ignore

@@ -1,4 +1,4 @@
-"""Whether another distribution has files in the folder that dnn is imported from."""
+"""A warning if another distribution has files in the folder from which dnn is imported."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import os
 import re
 import warnings
 
-# The distribution is dnn-core: 'dnn' belongs to somebody else, and installs a package of the same name.
+# The distribution is dnn-core. 'dnn' belongs to another project, and installs a package of the same name.
 _NAMESAKE = re.compile(r"dnn-\d[^-]*(-py[\d.]+)?\.(dist|egg)-info", re.IGNORECASE)
 
 
 def warn_of_namesake(package: str) -> None:
-    """Warn where the distribution 'dnn' owns files of the folder `package`.
+    """Warn if the distribution 'dnn' owns files in the folder `package`.
 
-    Only names of files beside the folder are read: importlib.metadata takes longer than all of dnn.
+    Only the names of files next to the folder are read, because importlib.metadata takes longer than
+    importing dnn.
     """
     beside, name = os.path.split(package)
     try:
         found = [each for each in os.listdir(beside) if _NAMESAKE.fullmatch(each)]
-    except OSError:  # imported from an archive, or from where nobody may look
+    except OSError:  # imported from an archive, or the folder is not readable
         return
     owners = [each for each in found if _owns(os.path.join(beside, each), name)]
     if not owners:
@@ -33,7 +34,7 @@ def warn_of_namesake(package: str) -> None:
 
 
 def _owns(metadata: str, package: str) -> bool:
-    """Return whether a distribution lists files of the package; one without a list may own any."""
+    """Return whether a distribution lists files of the package; one without a list may own all."""
     for name in ("RECORD", "SOURCES.txt"):
         try:
             with open(os.path.join(metadata, name), encoding="utf-8", errors="replace") as lines:

@@ -1,4 +1,4 @@
-"""Packages that dnn can do without: imported when they are first needed."""
+"""Optional packages, which are imported when they are first needed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 
 def need(module: str, what: str, extra: str) -> Any:
-    """Return a module of a package that may not be there, or raise ImportError, which says how to install it.
+    """Return a module of an optional package, or raise an ImportError that tells how to install it.
 
     Parameters
     ----------
     module : str
-        What is imported.
+        The module to import.
     what : str
-        What needs it, as the subject of a sentence.
+        The feature that needs it, as the subject of a sentence.
     extra : str
-        The extra of dnn-core that it comes with.
+        The extra of dnn-core that installs it.
 
     Examples
     --------
@@ -28,5 +28,5 @@ def need(module: str, what: str, extra: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != package:
-            raise  # the package is there, and lacks something itself
+            raise  # the package is installed, and lacks a dependency
         raise ImportError(f"{what} needs {package}: pip install 'dnn-core[{extra}]'") from error

@@ -1,4 +1,4 @@
-"""How many threads a computation may use: what the process is allowed, and what its environment asks for."""
+"""The number of threads that a computation may use, by the limits of the process and its environment."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from ._checks import check_integer
 
-MOST = 64  # a team has at most so many members
+MOST = 64  # members of a team, at most
 
 
-def asked(n_threads: Any) -> int:
-    """Return what a caller asks for, checked: 1 .. 64, or 0 for "auto".
+def check_n_threads(n_threads: Any) -> int:
+    """Return the validated n_threads of a caller: 1 .. 64, or 0 for "auto".
 
     Examples
     --------
     >>> from dnn import _threads
-    >>> _threads.asked(2), _threads.asked("auto")
+    >>> _threads.check_n_threads(2), _threads.check_n_threads("auto")
     (2, 0)
     """
     if isinstance(n_threads, str) and n_threads == "auto":
@@ -27,11 +27,11 @@ def asked(n_threads: Any) -> int:
 
 
 def available() -> int:
-    """Return how many threads "auto" stands for, before the work at hand is looked at: at least 1.
+    """Return the number of threads for "auto", at least 1, before the amount of work is considered.
 
-    The least of the processors that the process may run on, the quota of its container, and the environment's
-    DNN_NUM_THREADS and OMP_NUM_THREADS (which joblib sets for its workers). What of these is not a number of
-    threads is passed over.
+    It is the minimum of the number of processors that the process may use, the quota of its container, and
+    the environment variables DNN_NUM_THREADS and OMP_NUM_THREADS (which joblib sets for its workers).
+    Variables without a valid number are ignored.
 
     Examples
     --------
@@ -41,7 +41,9 @@ def available() -> int:
     """
     limits = [MOST, _processors(), _quota()]
     for name in ("DNN_NUM_THREADS", "OMP_NUM_THREADS"):
-        asked = os.environ.get(name, "").split(",")[0].strip()  # OpenMP's may be a list, one for each level
+        asked = (
+            os.environ.get(name, "").split(",")[0].strip()
+        )  # OMP_NUM_THREADS may be a list, with a number for each level
         if asked.isdecimal():
             limits.append(int(asked))
     return max(1, min(limits))
@@ -54,7 +56,7 @@ def _processors() -> int:
 
 
 def _read_quota() -> int:
-    """Return the processors that the container's quota pays for, rounded up."""
+    """Return the number of processors in the container's quota, rounded up."""
     try:
         quota, period = _read("/sys/fs/cgroup/cpu.max").split()
     except (OSError, ValueError):
@@ -81,4 +83,4 @@ def _quota() -> int:
     return _found
 
 
-_found: int | None = None  # read once: looking takes longer than a small prediction
+_found: int | None = None  # read once, because reading takes longer than a small prediction

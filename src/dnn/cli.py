@@ -15,12 +15,12 @@ from .demos import DEMOS, WITH_SKLEARN, demo, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command line says and return the exit code: 0 if it went well, 1 if not.
+    """Run the command line and return the exit code: 0 for success, 1 for an error.
 
     Parameters
     ----------
     argv : sequence of str, default None
-        The arguments; None: those that the program was called with.
+        The arguments; None: those of the program.
 
     Examples
     --------
@@ -35,8 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
     except BrokenPipeError:
-        # The reader of the output has gone, as `head` does: end without a word, with the code that a shell
-        # gives to other tools then. What is left in the buffers goes nowhere, or Python would complain of it.
+        # The reader of the output has ended, as `head` does. The program ends without a message, with the
+        # exit code of other tools. The buffers are redirected, because Python would report an error
+        # otherwise.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(argv: Sequence[str] | None) -> int:
-    """Do what the command line says and return the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="dnn", description="Dense neural networks at the speed of the processor."
     )
@@ -53,23 +54,32 @@ def _command(argv: Sequence[str] | None) -> int:
     listed = "\n".join(f"  {name:18} {what}" for name, what in DEMOS.items())
     command = commands.add_parser(
         "demo",
-        help="show what a first course on neural networks claims: measure, explain, draw",
-        description="Measures, explains in a few lines, and draws a picture. Nothing is downloaded.\n\n"
+        help="run a demonstration of a first course on neural networks: measure, explain, draw",
+        description="Measures, explains the results, and draws a picture. Nothing is downloaded.\n\n"
         + listed,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
-        "name", nargs="?", default="digits", choices=DEMOS, metavar="NAME", help="which; default: digits"
+        "name",
+        nargs="?",
+        default="digits",
+        choices=DEMOS,
+        metavar="NAME",
+        help="the demonstration; default: digits",
     )
     command.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="files of yours, for housing (a CSV) and logistic"
+        "files", nargs="*", type=Path, metavar="FILE", help="your own files, for housing (a CSV) and logistic"
     )
-    command.add_argument("--target", metavar="NAME", help="the column of the CSV that housing is to predict")
+    command.add_argument("--target", metavar="NAME", help="the column of the CSV that housing predicts")
     command.add_argument(
-        "--out", type=Path, default=Path(), metavar="FOLDER", help="where the picture goes; default: here"
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="the folder for the picture; default: the current one",
     )
     command.add_argument(
-        "--no-progress", action="store_true", help="no progress bar (digits has one, in a terminal)"
+        "--no-progress", action="store_true", help="show no progress bar (digits has one in a terminal)"
     )
     arguments = parser.parse_args(argv)
 
@@ -84,7 +94,7 @@ def _command(argv: Sequence[str] | None) -> int:
 
 
 def _demo(name: str, files: list[Path], folder: Path, progress: bool, settings: dict[str, str]) -> int:
-    """Run a demonstration; what is missing is said in one line."""
+    """Run a demonstration; missing packages are reported in one line."""
     progress = progress and name == "digits" and sys.stderr.isatty()
     needed = ["sklearn"] if name in WITH_SKLEARN and not files else []
     needed += ["matplotlib", *(["tqdm"] if progress else [])]

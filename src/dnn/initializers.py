@@ -1,4 +1,4 @@
-"""Initializers: the first weights of a network."""
+"""Initializers: the initial weights of a network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from .data import arrays as data
 
 
 class Initializer:
-    """What an initializer is: ``draw(rng, n_in, n_out)`` returns W; biases begin at 0.
+    """Base class of initializers: ``draw(rng, n_in, n_out)`` returns W; biases are 0 by default.
 
-    A subclass with its own `draw`, and `draw_biases` if they are not 0, may be given wherever an initializer
-    is wanted.
+    A subclass with its own `draw`, and `draw_biases` for biases other than 0, can be used as an initializer.
 
     Examples
     --------
@@ -48,7 +47,7 @@ class Initializer:
 
 @value
 class Zeros(Initializer):
-    """Weights of zero. Units of a layer then stay equal for ever: right for one layer, wrong for two.
+    """Weights of zero, for networks of one layer only: units of a hidden layer would stay equal.
 
     Examples
     --------
@@ -64,7 +63,7 @@ class Zeros(Initializer):
 
 @value
 class Full(Initializer):
-    """Weights that are all the same number, as those of `numpy.full`; see `Zeros` for what follows from it.
+    """Weights that all have the same value, as in `numpy.full`; `Zeros` tells when to use them.
 
     Parameters
     ----------
@@ -89,12 +88,12 @@ class Full(Initializer):
 
 @value
 class Normal(Initializer):
-    """Weights from a normal distribution, unit by unit: n_in numbers for the first, for the second, ...
+    """Weights from a normal distribution, drawn unit by unit: n_in values for each unit.
 
     Parameters
     ----------
     scale : float, default 0.01
-        Standard deviation; the default is the usual small start of shallow nets.
+        Standard deviation; the default is a common choice for shallow networks.
 
     Examples
     --------
@@ -115,7 +114,7 @@ class Normal(Initializer):
 
 @value
 class Uniform(Initializer):
-    """Weights evenly distributed in +-limit, drawn unit by unit.
+    """Weights from a uniform distribution between -limit and limit, drawn unit by unit.
 
     Parameters
     ----------
@@ -142,17 +141,17 @@ class Uniform(Initializer):
 def _scaled(rng: Random, n_in: int, n_out: int, variance: float, distribution: str) -> np.ndarray:
     if distribution == "normal":
         return Normal(math.sqrt(variance)).draw(rng, n_in, n_out)
-    # A uniform number in +-c has the variance c^2 / 3
+    # A uniform distribution between -c and c has the variance c^2 / 3
     return Uniform(math.sqrt(3 * variance)).draw(rng, n_in, n_out)
 
 
 @value
 class LeCun(Initializer):
-    """Weights of variance 1 / n_in: pre-activations have the spread of the inputs. What selu needs.
+    """Weights of variance 1 / n_in: pre-activations have the variance of the inputs. selu needs this.
 
     Parameters
     ----------
-    distribution : "normal" or "uniform", default "normal", as selu's paper
+    distribution : "normal" or "uniform", default "normal", as in the paper of selu
 
     References
     ----------
@@ -178,7 +177,7 @@ class LeCun(Initializer):
 
 @value
 class Xavier(Initializer):
-    """Weights of variance 2 / (n_in + n_out): keeps the spread of signals through tanh, forward and backward.
+    """Weights of variance 2 / (n_in + n_out), which keep the variance through tanh, forward and backward.
 
     Parameters
     ----------
@@ -208,7 +207,7 @@ class Xavier(Initializer):
 
 @value
 class He(Initializer):
-    """Weights of variance 2 / n_in: keeps the spread of signals through relu, which drops half of them.
+    """Weights of variance 2 / n_in, which keep the variance through relu, as it sets half of the values to 0.
 
     Parameters
     ----------
@@ -235,22 +234,22 @@ class He(Initializer):
         return _scaled(rng, n_in, n_out, 2 / n_in, self.distribution)
 
 
-# Weights that are drawn at a time in float64 before they become the network's
+# Number of weights that are drawn at a time in float64 before conversion to the network's dtype
 DRAWN = 1 << 17
 
 
 @value
 class Glorot(Initializer):
-    """scikit-learn's first weights: even in +-sqrt(factor / (n_in + n_out)), biases too.
+    """scikit-learn's initial weights and biases: uniform in +-sqrt(factor / (n_in + n_out)).
 
     Parameters
     ----------
     factor : float
-        6, or 2 before logistic units.
+        6, or 2 for logistic units.
 
     References
     ----------
-    Glorot and Bengio (2010), as of `Xavier`.
+    Glorot and Bengio (2010), as in `Xavier`.
 
     Examples
     --------
@@ -268,7 +267,7 @@ class Glorot(Initializer):
         return W
 
     def _write(self, rng: Random, W: np.ndarray) -> None:
-        """Draw some rows at a time: W in float64 beside a wide one would be most of the memory of a fit."""
+        """Draw some rows at a time, because a wide W in float64 would take most of the memory of a fit."""
         bound = np.sqrt(self.factor / sum(W.shape))
         some = max(1, DRAWN // W.shape[1])
         for begin in range(0, len(W), some):
@@ -299,7 +298,7 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 class _Given(Initializer):
-    """Weights and biases that a caller has handed in."""
+    """Weights and biases given by a caller."""
 
     def __init__(self, W: Any, b: Any, layer: int) -> None:
         self.layer = layer
@@ -307,7 +306,7 @@ class _Given(Initializer):
         self.b = None if b is None else data.numbers(b, f"b of layer {layer} in init")
 
     def check(self, n_in: int, n_out: int) -> None:
-        """Raise where W and b are not those of a layer of this size."""
+        """Raise unless W and b have the shapes of a layer of this size."""
         self.W = self._checked("W", self.W, (n_in, n_out))
         self.b = np.zeros(n_out) if self.b is None else self._checked("b", self.b, (n_out,))
 
@@ -338,7 +337,7 @@ class _Given(Initializer):
 
 
 def initializer_of(init: Any, activation: str) -> Initializer:
-    """Return the initializer that a name or an object stands for, in a layer with this activation."""
+    """Return the initializer for a name or an object, in a layer with this activation."""
     if isinstance(init, Initializer):
         return init
     init = check_name("init", init, ["auto", *INITIALIZERS])
@@ -357,9 +356,9 @@ def initializers_of(
     init : name or Initializer, or an iterable with one entry for each layer
         An entry is a name, an Initializer, an array W, or a pair (W, b).
     activations : sequence of str
-        Those of the layers.
+        The activations of the layers.
     shapes : sequence of (n_in, n_out), default None
-        What arrays must have, which is then checked before anything is drawn.
+        The required shapes of arrays, which are checked before any weights are drawn.
 
     Examples
     --------
@@ -391,7 +390,7 @@ def initializers_of(
 
 
 def _given(entry: Any, layer: int) -> _Given:
-    """Return an entry that is W (n_in, n_out), whose items have one dimension, or a pair (W, b)."""
+    """Return an entry that is W (n_in, n_out), which has 1-d items, or a pair (W, b)."""
     pair = not isinstance(entry, np.ndarray) and len(entry) == 2 and np.ndim(entry[0]) != 1
     W, b = entry if pair else (entry, None)
     return _Given(W, b, layer)
@@ -404,16 +403,17 @@ def fill(
     biases: Sequence[np.ndarray],
     rng: Random,
 ) -> None:
-    """Write the first weights W (n_in, n_out) and biases b (n_out,) of each layer, drawn layer by layer.
+    """Write the initial weights W (n_in, n_out) and biases b (n_out,) of each layer, drawn layer by layer.
 
     Raises
     ------
     ValueError, TypeError
-        For an unknown name, a wrong number of entries or shape, numbers that are not finite in the dtype.
+        For an unknown name, a wrong number of entries, a wrong shape, or values that are not finite in the
+        dtype.
     """
     initializers = initializers_of(init, activations, [W.shape for W in weights])
     for layer, (W, b, initializer) in enumerate(zip(weights, biases, initializers, strict=True), 1):
-        with np.errstate(over="ignore"):  # said below, in better words
+        with np.errstate(over="ignore"):  # reported below
             initializer._write(rng, W)
             b[...] = initializer.draw_biases(rng, *W.shape)
         if not (_core.all_finite(W) and _core.all_finite(b)):

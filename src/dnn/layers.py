@@ -1,4 +1,4 @@
-"""Layers, dropout and activations: what a network is made of."""
+"""Layers, dropout and activations: the parts of a network."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ Activation: TypeAlias = str | LeakyReLU | ELU
 
 
 def activation_of(activation: Any) -> tuple[str, tuple[float, ...]]:
-    """Return the name of an activation in the table, and its parameters."""
+    """Return the name of an activation in the core's table, and its parameters."""
     if isinstance(activation, LeakyReLU):
         return "leaky_relu", (float(activation.slope),)
     if isinstance(activation, ELU):
@@ -79,12 +79,12 @@ def activation_of(activation: Any) -> tuple[str, tuple[float, ...]]:
 
 @value
 class Dropout:
-    """Drops numbers on their way to the next layer, in training only; what is left is divided by 1 - rate.
+    """Drops inputs of the next layer, in training only; the remaining ones are divided by 1 - rate.
 
     Parameters
     ----------
     rate : float in [0, 1)
-        Share of the numbers that are dropped.
+        Share of the inputs that are dropped.
 
     References
     ----------
@@ -137,7 +137,7 @@ class Dense:
         return _core.ACTIVATIONS[activation_of(self.activation)[0]]
 
 
-# Parameters, an optimizer's state and copies of them must have addresses, of 63 bits.
+# Parameters, an optimizer's state and copies of them must be addressable with 63 bits.
 MOST_PARAMS = 2**56
 
 OUTPUTS = tuple(info.name for info in _core.ACTIVATIONS.values() if info.output)
@@ -146,10 +146,10 @@ OUTPUTS = tuple(info.name for info in _core.ACTIVATIONS.values() if info.output)
 def layers_of(
     sizes: Any, spec: Any, activation: Any, output: Any, dropout: Any
 ) -> tuple[int, tuple[Dense, ...], tuple[float, ...]]:
-    """Return the number of inputs, the layers, and the rate of dropout before each."""
+    """Return the number of inputs, the layers, and the dropout rate before each layer."""
     if spec is not None:
         if activation != "relu" or output != "identity" or dropout != 0.0:
-            raise ValueError("activation, output and dropout must not be given where the layers say them")
+            raise ValueError("activation, output and dropout must not be given if the layers specify them")
         n_inputs = check_integer("the number of inputs", sizes, 1)
         layers, rates = _layers_and_dropout(spec)
     else:
@@ -168,7 +168,9 @@ def layers_of(
     last = layers[-1]
     check_name("output", last.info.name, OUTPUTS)
     if last.activation == "softmax" and last.units == 1:
-        raise ValueError("output softmax must have at least 2 units, got 1: one unit wants output='sigmoid'")
+        raise ValueError(
+            "output softmax must have at least 2 units, got 1: use output='sigmoid' for one unit"
+        )
     return n_inputs, layers, rates
 
 
@@ -193,13 +195,13 @@ def _layers_of_sizes(sizes: Any, activation: Any, output: Any) -> tuple[int, tup
 
 
 def _dropout_rates(dropout: Any, n_layers: int) -> tuple[float, ...]:
-    """Return the rate before each layer: one for all hidden layers, or one for each, inputs first."""
+    """Return the rate before each layer, from one rate for all hidden layers, or from one per layer."""
     several = isinstance(dropout, (Sequence, np.ndarray)) and not isinstance(dropout, (str, bytes))
     if not several or np.ndim(dropout) == 0:
         return (0.0, *(check_real("dropout", dropout, 0.0, 1.0),) * (n_layers - 1))
     if len(dropout) != n_layers:
         raise ValueError(
-            f"dropout must be one rate, or {n_layers}, of the inputs and of {n_layers - 1} hidden layers, "
+            f"dropout must be one rate, or {n_layers}, for the inputs and for {n_layers - 1} hidden layers, "
             f"got {dropout!r}"
         )
     return tuple(check_real("dropout", rate, 0.0, 1.0) for rate in dropout)

@@ -1,4 +1,4 @@
-"""Losses: what is minimized."""
+"""Losses: the functions that training minimizes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ._frozen import value
 
 @value
 class Huber:
-    """The loss huber: ``r^2 / 2`` for residuals r within delta, ``delta (|r| - delta / 2)`` outside.
+    """The loss huber: ``r^2 / 2`` for residuals ``|r| <= delta``, otherwise ``delta (|r| - delta / 2)``.
 
     Parameters
     ----------
     delta : float above 0, default 1
-        In units of the target.
+        The threshold, in units of the target.
 
     References
     ----------
@@ -41,15 +41,15 @@ class Huber:
 
 @value
 class Quantile:
-    """The pinball loss: outputs become quantiles of the target; with several levels, one output for each.
+    """The pinball loss, with which outputs predict quantiles of the target, with one output for each level.
 
-    ``max(level (y - z), (level - 1) (y - z))``, summed over outputs. The target may be one column for all
-    levels. Outputs may cross where data are few: ``np.sort(net(X), axis=1)`` puts them in order and never
-    raises the loss.
+    The loss is ``max(level (y - z), (level - 1) (y - z))``, summed over outputs. The target may be one column
+    for all levels. The outputs may cross in regions with few data: ``np.sort(net(X), axis=1)`` sorts them and
+    never increases the loss.
 
     Parameters
     ----------
-    levels : float or tuple of float in (0, 1), rising, default 0.5, the median
+    levels : float or tuple of float in (0, 1), increasing, default 0.5, the median
 
     References
     ----------
@@ -75,21 +75,21 @@ class Quantile:
             given = (given,)
         levels = tuple(check_real("levels", level, 0.0, 1.0, above=True) for level in given)
         if not levels or any(a >= b for a, b in pairwise(levels)):
-            raise ValueError(f"levels must rise, got {self.levels!r}")
+            raise ValueError(f"levels must increase, got {self.levels!r}")
         object.__setattr__(self, "levels", levels)
 
 
 @value
 class LogLoss:
-    """The loss log_loss with targets drawn towards equal ones: ``(1 - s) y + s / K`` (K = 2 for sigmoid).
+    """The loss log_loss with smoothed targets ``(1 - s) y + s / K`` (K = 2 for sigmoid).
 
     Parameters
     ----------
     label_smoothing : float in [0, 1), default 0
         The share s.
     cap : float above 0, or None, default None
-        What one example may cost at most, in the figures alone: gradients are as without. scikit-learn's
-        figures have one of ``-log(eps)``, 36.04 in float64.
+        Upper limit of the reported loss of one example, which does not change the gradients. scikit-learn's
+        reported losses have a limit of ``-log(eps)``, 36.04 in float64.
 
     References
     ----------
@@ -118,7 +118,7 @@ Loss: TypeAlias = str | Huber | Quantile | LogLoss | LossFunction
 
 
 class LossSpec(NamedTuple):
-    """A loss for an output: its entry in the table and its parameters, or a function in Python."""
+    """A loss for an output: its entry in the core's table and its parameters, or a custom function."""
 
     name: str
     info: _core.LossInfo
@@ -127,7 +127,7 @@ class LossSpec(NamedTuple):
 
 
 def loss_of(loss: Any, output: str, n_outputs: int) -> LossSpec:
-    """Return what a loss is on these outputs."""
+    """Return the specification of a loss for these outputs."""
     table = _core.LOSSES.values()
     par: tuple[float, ...] | None = None
     if isinstance(loss, Huber):
@@ -153,7 +153,7 @@ def loss_of(loss: Any, output: str, n_outputs: int) -> LossSpec:
 
 
 def _loss_par(info: _core.LossInfo, given: tuple[float, ...] | None, n_outputs: int) -> tuple[float, ...]:
-    """Return the parameters of a loss, its defaults where none are given."""
+    """Return the parameters of a loss, or its defaults if none are given."""
     defaults = {"huber": (Huber().delta,), "log_loss": (LogLoss().label_smoothing, 0.0), "quantile": (0.5,)}
     par = defaults.get(info.name, ()) if given is None else given
     if info.n_par < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, overload
 
@@ -24,16 +25,11 @@ from .training.optimizer_state import OptimizerState
 from .training.options import Callback, FitOptions, callbacks_of
 from .training.order import order_of
 from .training.problem import Problem, examples_of, losses, validation_loss
+from .training.resume import checkpoint_of
 from .training.write_lock import WriteLock
 
 _ADAM = optimizers.Adam(1e-3)
-_BUILT = {
-    "_biases",
-    "_write_lock",
-    "_plan",
-    "_predictor",
-    "_weights",
-}  # made by `_build`
+_BUILT = {"_biases", "_plan", "_predictor", "_weights", "_write_lock"}  # made by `_build`
 _FIXED = {"dropout", "dtype", "frozen", "layers", "n_inputs", "n_outputs"}  # cannot be assigned to
 
 
@@ -248,7 +244,7 @@ class Network(Exports):
         >>> Network([3, 2], random_state=0)([[1, 2, 3]]).shape
         (1, 2)
         """
-        return self._predictor.answer(X) if out is None else self._predictor.into(X, out)
+        return self._predictor.predict(X) if out is None else self._predictor.write(X, out)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the outputs (N, O) for the rows of X (N, I): the same as ``net(X)``, never labels."""
@@ -454,6 +450,9 @@ class Network(Exports):
         n_threads: int | str = "auto",
         random_state: int | checks.Random | None = None,
         progress: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | float | None = None,
+        resume: bool = False,
     ) -> History:
         """Train from the present parameters, in place, and return what happened.
 
@@ -491,25 +490,19 @@ class Network(Exports):
         X_val, y_val, sample_weight_val : default None
             A validation set, evaluated after each epoch. The weights of the epoch with the lowest val_loss
             are in place when `fit` ends, however it ends.
-        alpha : float, at least 0, default 0
-            L2 penalty on W, never on b.
-        l1 : float, at least 0, default 0
-            L1 penalty on W, never on b.
+        alpha, l1 : float, at least 0, default 0
+            L2 and L1 penalty on W, never on b.
         clip_norm : float above 0, default None
             The gradient, penalties included, is scaled down to this norm where it is longer.
         ema : float in [0, 1), default None
             Keep a running average of the parameters, ``mean = ema mean + (1 - ema) params`` after each step;
             val_loss is computed with it, and it is in place at the end.
-        patience : int, at least 1, or None, default None
+        patience, min_delta : int, at least 1, or None, default None; float, at least 0, default 0
             Stop after so many epochs in a row in which val_loss did not fall by more than min_delta.
-        min_delta : float, at least 0, default 0
-            A smaller decrease of val_loss does not count.
         max_seconds : float above 0, default None
             Stop after the steps that this time allows, also within an epoch.
-        shuffle : bool, default True
-            Visit the rows in a new random order in each epoch; False: in their order.
-        order : callable, default None
-            ``order(epoch)`` returns the row numbers (N,) of an epoch, in place of a random order.
+        shuffle, order : bool, default True; callable, default None
+            Visit the rows in a new random order each epoch, or in that of ``order(epoch)``, row numbers (N,).
         record : "epoch" or "step", default "epoch"
             "step": the cost of each step too, in ``history.step_loss``.
         callbacks : iterable of callables, default ()
@@ -522,6 +515,11 @@ class Network(Exports):
             Source of the orders and of dropout; None: the network's own generator.
         progress : bool, default False
             Show a progress bar (needs tqdm).
+        checkpoint, every : path, default None; int (epochs) or float (seconds), default None (60 seconds)
+            A file that is written so often, and at the end, for `resume`.
+        resume : bool, default False
+            Continue from the checkpoint, if there is one, to the same bits as without an interruption; other
+            data or options than before are an error that says what differs.
 
         Returns
         -------
@@ -554,12 +552,12 @@ class Network(Exports):
         problem = Problem(
             self._plan, self._params, rows, targets, weights, spec,
             checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
-            threads.asked(n_threads))  # fmt: skip
+            threads.check_n_threads(n_threads))  # fmt: skip
         options = FitOptions(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
             min_delta=min_delta, max_seconds=max_seconds, shuffle=shuffle, order=order, record=record,
-            callbacks=callbacks_of(callbacks), progress=progress,
-            validate=validation_loss(self, loss, X_val, y_val, sample_weight_val),
+            callbacks=callbacks_of(callbacks), progress=progress, checkpoint=checkpoint, every=every,
+            resume=resume, validate=validation_loss(self, loss, X_val, y_val, sample_weight_val),
         )  # fmt: skip
         if not isinstance(optimizer, OptimizerState):
             optimizer = optimizers.optimizer_of(optimizer)
@@ -587,14 +585,15 @@ class Network(Exports):
             lbfgs.refuse(self, problem, options)
         elif optimizer.params is not self._params:
             raise ValueError("optimizer must be a state of this network, got one of another")
+        file, saved = checkpoint_of(self, problem, optimizer, options, rng)
         with self._write_lock.writing("fit"):
             if begin is not None:
                 begin()
             if isinstance(optimizer, optimizers.LBFGS):
                 return lbfgs.minimize(self, problem, optimizer, options)
-            return loop.train(self, problem, optimizer, options, rng)
+            return loop.train(self, problem, optimizer, options, rng, file, saved)
 
-    # Methods that are defined in summary.py
+    # Methods that are defined in summary.py and files
     __repr__ = one_line
     draw = draw
     summary = summary

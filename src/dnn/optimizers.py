@@ -1,4 +1,4 @@
-"""Optimizers: how parameters follow their gradient. `kernel` names the row of the core's table."""
+"""Optimizers: rules that update parameters by their gradient. `kernel` is the name in the core's table."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class SGD:
     rate : float or schedule, default 0.01
     momentum : float in [0, 1), default 0
     nesterov : bool, default False
-        ``p += mu v - rate g`` after the same v, as scikit-learn and Keras.
+        ``p += mu v - rate g`` with the same v, as in scikit-learn and Keras.
     averaged : bool, default False
-        The course's form, an exponential average of the gradients: ``v = mu v + (1 - mu) g; p -= rate v``.
+        The form of the course, an exponential average of the gradients: ``v = mu v + (1 - mu) g; p -= rate
+        v``.
 
     References
     ----------
@@ -55,7 +56,7 @@ class SGD:
 
     @property
     def kernel(self) -> str:
-        """Name of the update in the core."""
+        """Name of the update in the core's table."""
         if self.nesterov:
             return "nesterov"
         if self.averaged:
@@ -64,13 +65,13 @@ class SGD:
 
     @property
     def hyper(self) -> tuple[float, ...]:
-        """Hyper-parameters of the update, the rate apart."""
+        """Hyper-parameters of the update, except for the rate."""
         return () if self.kernel == "sgd" else (float(self.momentum),)
 
 
 @value
 class Adam:
-    """Adaptive moments: a rate for each parameter from averages m of its gradient g and v of g^2.
+    """Adaptive moments: steps from moving averages m of the gradient g and v of g^2 for each parameter.
 
     With m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t), ``p -= rate m' / (sqrt(v') + epsilon)``.
 
@@ -80,9 +81,9 @@ class Adam:
     beta1, beta2 : float in [0, 1), default 0.9 and 0.999, as in the paper
     epsilon : float, at least 0, default 1e-8, as in the paper
     epsilon_form : "paper", "uncorrected" or "inside", default "paper"
-        Where epsilon stands. "uncorrected": beside the root of v before its correction, ``p -= rate
-        sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)``, the paper's "epsilon hat", used by
-        scikit-learn. "inside": ``sqrt(v' + epsilon)``, used by the course.
+        The place of epsilon. "uncorrected": added to the root of v before its bias correction, ``p -= rate
+        sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)``, the paper's "epsilon hat", as in
+        scikit-learn. "inside": ``sqrt(v' + epsilon)``, as in the course.
 
     References
     ----------
@@ -110,12 +111,12 @@ class Adam:
 
     @property
     def kernel(self) -> str:
-        """Name of the update in the core."""
+        """Name of the update in the core's table."""
         return "adam"
 
     @property
     def hyper(self) -> tuple[float, ...]:
-        """Hyper-parameters of the update, the rate apart."""
+        """Hyper-parameters of the update, except for the rate."""
         form = EPSILON_FORMS.index(self.epsilon_form)
         return (float(self.beta1), float(self.beta2), float(self.epsilon), float(form))
 
@@ -130,13 +131,13 @@ class AdamW:
     Parameters
     ----------
     rate, beta1, beta2, epsilon
-        As of Adam.
+        As in `Adam`.
     weight_decay : float, at least 0, default 0.01, as in PyTorch
 
     References
     ----------
     Loshchilov and Hutter (2019), Decoupled weight decay regularization, algorithm 2; the decay is multiplied
-    by the rate, as everywhere in practice.
+    by the rate, as is usual in practice.
 
     Examples
     --------
@@ -157,27 +158,27 @@ class AdamW:
 
     @property
     def kernel(self) -> str:
-        """Name of the update in the core."""
+        """Name of the update in the core's table."""
         return "adam"
 
     @property
     def hyper(self) -> tuple[float, ...]:
-        """Hyper-parameters of the update, the rate apart."""
+        """Hyper-parameters of the update, except for the rate."""
         return (float(self.beta1), float(self.beta2), float(self.epsilon), 0.0)
 
 
 @value
 class RMSprop:
-    """Gradients divided by the root of their mean square: ``v = rho v + (1 - rho) g^2``.
+    """Gradient descent with gradients divided by the root of their mean square.
 
-    ``p -= rate g / (sqrt(v) + epsilon)``; with a momentum mu ``u = mu u + g / (sqrt(v) + epsilon); p -= rate
-    u``.
+    ``v = rho v + (1 - rho) g^2``, ``p -= rate g / (sqrt(v) + epsilon)``; with a momentum mu ``u = mu u + g /
+    (sqrt(v) + epsilon); p -= rate u``.
 
     Parameters
     ----------
     rate : float or schedule, default 0.001
-    rho : float in [0, 1), default 0.9, as in the lecture
-    epsilon : float, at least 0, default 1e-7, as Keras
+    rho : float in [0, 1), default 0.9, as in the reference
+    epsilon : float, at least 0, default 1e-7, as in Keras
     momentum : float in [0, 1), default 0
 
     References
@@ -204,33 +205,33 @@ class RMSprop:
 
     @property
     def kernel(self) -> str:
-        """Name of the update in the core."""
+        """Name of the update in the core's table."""
         return "rmsprop_momentum" if self.momentum else "rmsprop"
 
     @property
     def hyper(self) -> tuple[float, ...]:
-        """Hyper-parameters of the update, the rate apart."""
+        """Hyper-parameters of the update, except for the rate."""
         return (float(self.rho), float(self.epsilon), float(self.momentum))[: 3 if self.momentum else 2]
 
 
 @value
 class LBFGS:
-    """Limited-memory BFGS by `scipy.optimize`, always in float64 and over all rows: for small data and nets.
+    """Limited-memory BFGS by `scipy.optimize`, in float64 with full batches: for small data and networks.
 
-    `fit` takes at most `epochs` iterations. There are no batches, rates, dropout or clipping.
+    `fit` takes at most `epochs` iterations. There are no mini-batches, learning rates, dropout or clipping.
 
     Parameters
     ----------
     history : int, at least 1, default 10
-        Corrections that stand for the curvature.
+        Number of corrections that approximate the curvature.
     gtol : float, at least 0, default 1e-5
-        Stop where no component of the gradient is larger.
+        Stop if no component of the gradient is larger.
     ftol : float, at least 0, default 1e-12
-        Stop where an iteration lowers the cost by less, relatively.
+        Stop if an iteration lowers the cost by less, relatively.
     line_search : int, at least 1, default 50
-        Trials of a step in one direction.
+        Maximum number of trial steps in one direction.
     max_evaluations : int, at least 1, or None, default None
-        Stop after so many evaluations of the cost; None: a hundred for each iteration.
+        Stop after this number of evaluations of the cost; None: a hundred per iteration.
 
     References
     ----------
@@ -271,7 +272,7 @@ OPTIMIZERS: dict[str, Optimizer | LBFGS] = {
 
 
 def optimizer_of(optimizer: Any) -> Optimizer | LBFGS:
-    """Return the optimizer that a name or an object stands for."""
+    """Return the optimizer for a name or an object."""
     if isinstance(optimizer, (Optimizer, LBFGS)):
         return optimizer
     return OPTIMIZERS[check_name("optimizer", optimizer, OPTIMIZERS)]

@@ -1,4 +1,4 @@
-"""Pictures of networks and training, with matplotlib: the public name of ``dnn.inspection.plotting``."""
+"""Plots of networks and training with matplotlib: the public name of ``dnn.inspection.plotting``."""
 
 from .inspection.plotting import (
     boundary,

@@ -1,4 +1,4 @@
-"""A network's outputs and nothing else: a snapshot that no training changes."""
+"""Predictors: snapshots of a network that only predict, and that no training changes."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Predictor:
     """
 
     def __init__(self, spec: tuple[Any, ...], plan: _core.Plan, params: np.ndarray) -> None:
-        self.spec, self.params = spec, params  # what the plan is made of, for pickling
-        # Not a method: a bound one would make a circle, and a network would outlive its last reference
-        self.into = partial(_into, plan, params)
-        # One row, or a few, that need no conversion; it hands all else to `into`
-        self.answer = _core.SmallBatchPredictor(plan, params, self.into).predict
+        self.spec, self.params = spec, params  # the plan is made from the spec, also when unpickling
+        # Not a method: a bound method would make a reference cycle, and keep the network alive
+        self.write = partial(_write, plan, params)
+        # For a few rows that need no conversion; for all other X it calls `write`
+        self.predict = _core.SmallBatchPredictor(plan, params, self.write).predict
 
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O) for the rows of X (N, I), (O,) for one row (I,); as `Network` does."""
-        return self.answer(X) if out is None else self.into(X, out)
+        return self.predict(X) if out is None else self.write(X, out)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _predictor_again, (type(self), self.spec, self.params)
@@ -49,14 +49,14 @@ class Predictor:
 
 
 def _predictor_again(kind: type[Predictor], spec: tuple[Any, ...], params: np.ndarray) -> Predictor:
-    """Return a predictor with parameters of its own, as after pickling."""
+    """Return a predictor with its own copy of the parameters."""
     own = _core.zeros(params.shape, params.dtype)
     own[:] = params
     return kind(spec, _core.Plan(*spec), own)
 
 
-def _into(plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray | None = None) -> np.ndarray:
-    """Return the outputs, written to `out` where it is given: any X that can be converted."""
+def _write(plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+    """Return the outputs for any X that can be converted, written to `out` if it is given."""
     rows = data.features(X, params.dtype, plan.n_inputs, finite=False)
     shape: tuple[int, ...] = (len(rows), plan.n_outputs)
     if np.ndim(X) == 1:
@@ -74,7 +74,7 @@ def _into(plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray | None =
 def write_outputs(
     plan: _core.Plan, params: np.ndarray, X: Any, out: np.ndarray, logits: bool = False, n_threads: int = 0
 ) -> None:
-    """Write the outputs, or logits, of the rows of X to out (N, O); X is an array or gives rows by tiles."""
+    """Write the outputs, or logits, of X, an array, SparseRows or BlockRows, to out (N, O)."""
     if not isinstance(X, BlockRows):
         _core.predict(plan, params, core_rows(X), out, logits, n_threads)
         return
@@ -83,36 +83,36 @@ def write_outputs(
 
 
 class MethodPredictor:
-    """A method of an estimator as it was when `predictor` was called, for small inputs: a snapshot.
+    """A method of an estimator as it was when `predictor` was called: a snapshot for small inputs.
 
     Parameters
     ----------
     net : Network
         Copied.
-    answer : callable
-        From outputs (N, O), or logits, to what is returned.
+    decode : callable
+        ``decode(outputs)`` returns the result of the method from outputs, or logits, (N, O).
     logits : bool
-        Whether it wants the last Z.
+        Whether it is given the logits.
 
     Examples
     --------
     >>> from dnn import Network
-    >>> ask = MethodPredictor(Network([2, 1], init="zeros", dtype="float64"), first_column, False)
-    >>> ask([[1.0, 2.0]]).tolist()
+    >>> predict = MethodPredictor(Network([2, 1], init="zeros", dtype="float64"), first_column, False)
+    >>> predict([[1.0, 2.0]]).tolist()
     [0.0]
     """
 
-    def __init__(self, net: Network, answer: Callable[[np.ndarray], np.ndarray], logits: bool) -> None:
+    def __init__(self, net: Network, decode: Callable[[np.ndarray], np.ndarray], logits: bool) -> None:
         self._net = net.copy()
-        self._answer = answer
+        self._decode = decode
         self._logits = logits
 
     def __call__(self, X: Any) -> np.ndarray:
-        """Return the answer for the rows of X (n_samples, n_features)."""
-        out = self._into(X) if self._logits else self._net(X)
-        return self._answer(out if out.ndim == 2 else out[None])
+        """Return the result for the rows of X (n_samples, n_features)."""
+        out = self._logits_of(X) if self._logits else self._net(X)
+        return self._decode(out if out.ndim == 2 else out[None])
 
-    def _into(self, X: Any) -> np.ndarray:
+    def _logits_of(self, X: Any) -> np.ndarray:
         """Return logits (N, O)."""
         net = self._net
         rows = data.features(X, net.dtype, net.n_inputs, finite=False)
@@ -121,7 +121,7 @@ class MethodPredictor:
         return out
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._net, self._answer, self._logits)
+        return type(self), (self._net, self._decode, self._logits)
 
 
 class Decoding(NamedTuple):
@@ -140,8 +140,8 @@ class Decoding(NamedTuple):
     classes: np.ndarray | None
 
 
-def as_it_is(outputs: np.ndarray) -> np.ndarray:
-    """Return outputs (N, O)."""
+def unchanged(outputs: np.ndarray) -> np.ndarray:
+    """Return the outputs (N, O) themselves."""
     return outputs
 
 

@@ -1,7 +1,7 @@
-"""Schedules: what the learning rate is at each step.
+"""Schedules: the learning rate of each step.
 
-All but `OnPlateau` are pure: a rate depends on the number of its step alone. Epochs are counted in steps, so
-that what is said in epochs may be a fraction of one, and where a run is cut never changes a rate.
+In all schedules except for `OnPlateau`, a rate depends on the number of its step only. Epochs are counted in
+steps, so that lengths in epochs may be fractions, and the division of a run into chunks never changes a rate.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ._frozen import value
 
 
 class Schedule:
-    """What a schedule is: `rates`, and where it `watches` the loss, `start` and `observe`.
+    """Base class of schedules: `rates`, and if it watches the loss, `watches`, `start` and `observe`.
 
-    A subclass with its own `rates` may be given wherever a rate is wanted. It must give the same rates,
-    however the steps are cut into calls.
+    A subclass with its own `rates` can be used in place of a rate. It must return the same rates for any
+    division of the steps into calls.
 
     Examples
     --------
@@ -37,17 +37,17 @@ class Schedule:
 
     @property
     def watches(self) -> bool:
-        """Whether it is to be told of the loss after each epoch."""
+        """Whether `observe` must be called with the loss after each epoch."""
         return False
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps per epoch."""
         raise NotImplementedError(
             f"{type(self).__name__} must have a method rates(first, n, steps_per_epoch)"
         )
 
     def start(self) -> Schedule:
-        """Return what gives the rates of one training: itself, or with `watches` an object that learns.
+        """Return the schedule of one training run: itself, or with `watches` a mutable object.
 
         Examples
         --------
@@ -60,12 +60,12 @@ class Schedule:
         return self
 
     def observe(self, loss: float) -> None:
-        """Take in the loss after an epoch; what does not watch forgets it.
+        """Receive the loss after an epoch; schedules that do not watch it ignore it.
 
         Parameters
         ----------
         loss : float
-            val_loss, or without a validation set the loss of the epoch.
+            val_loss, or the training loss if there is no validation set.
 
         Examples
         --------
@@ -80,7 +80,7 @@ class Schedule:
 
 @value
 class Constant(Schedule):
-    """A rate that stays as it is. A plain number means the same.
+    """A constant rate. A plain number means the same.
 
     Examples
     --------
@@ -95,7 +95,7 @@ class Constant(Schedule):
         check_real("rate", self.rate, 0.0)
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps per epoch."""
         return np.full(n, float(self.rate))
 
 
@@ -108,9 +108,9 @@ class StepDecay(Schedule):
     rate : float, at least 0
         The rate of the first epochs.
     factor : float in (0, 1), default 0.5
-        What each step down multiplies it by.
+        The factor of each decay.
     every : int, at least 1, default 10
-        Epochs from one step down to the next.
+        Number of epochs between decays.
 
     Examples
     --------
@@ -129,7 +129,7 @@ class StepDecay(Schedule):
         check_integer("every", self.every, 1)
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps per epoch."""
         epochs = np.arange(first, first + n) // steps_per_epoch
         return float(self.rate) * np.power(float(self.factor), epochs // self.every)
 
@@ -143,18 +143,18 @@ class InverseScaling(Schedule):
     rate : float, at least 0
         The rate of the first step.
     power : float, at least 0, default 0.5
-        0.5, scikit-learn's default for networks, keeps the sum of the rates unbounded: training never stands
-        still; 1 is the fastest fall that does.
+        With 0.5, scikit-learn's default for networks, the sum of the rates is unbounded, so that training
+        never stops making progress; 1 is the largest power with this property.
 
     Notes
     -----
-    scikit-learn's "invscaling". In its ``SGDRegressor`` each row is a step; its ``MLPClassifier`` changes the
-    rate only at the end of an epoch, and t is then 1 + the rows seen.
+    This is scikit-learn's "invscaling". Its ``SGDRegressor`` takes a step per row; its ``MLPClassifier``
+    changes the rate only at the end of an epoch, with t = 1 + the number of rows processed.
 
     References
     ----------
-    Robbins and Monro (1951), A stochastic approximation method: convergence is sure where the sum of the
-    rates is infinite and that of their squares finite, a power in (0.5, 1].
+    Robbins and Monro (1951), A stochastic approximation method: convergence is guaranteed if the sum of the
+    rates is infinite and that of their squares finite, which is a power in (0.5, 1].
 
     Examples
     --------
@@ -171,26 +171,26 @@ class InverseScaling(Schedule):
         check_real("power", self.power, 0.0)
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps per epoch."""
         divisors: np.ndarray = np.power(_steps(first + 1, n), float(self.power))
         return float(self.rate) / divisors
 
 
 @value
 class Exponential(Schedule):
-    """A rate that falls by `factor` every `every` epochs, smoothly: a little at each step.
+    """A rate that falls smoothly, by `factor` in `every` epochs.
 
-    Step t, counted from 0, has the rate ``rate * factor^(t / (every * steps an epoch))``; `StepDecay` is the
-    same in stairs.
+    Step t, counted from 0, has the rate ``rate * factor^(t / (every * steps_per_epoch))``; `StepDecay` is the
+    same with discrete decays.
 
     Parameters
     ----------
     rate : float, at least 0
         The rate of the first step.
     factor : float in (0, 1)
-        What `every` epochs multiply it by.
+        The factor per `every` epochs.
     every : float above 0, default 1
-        Epochs, or a fraction of one.
+        Number of epochs, which may be a fraction.
 
     Examples
     --------
@@ -209,23 +209,23 @@ class Exponential(Schedule):
         check_real("every", self.every, 0.0, above=True)
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps per epoch."""
         periods = _steps(first, n) / (float(self.every) * steps_per_epoch)
         return float(self.rate) * np.power(float(self.factor), periods)
 
 
 @value
 class Cosine(Schedule):
-    """Half a wave of the cosine from `rate` down to `final` over `epochs`, then `final`.
+    """Cosine decay from `rate` to `final` over `epochs`, then `final`.
 
     Parameters
     ----------
     rate : float, at least 0
         The rate of the first step.
     epochs : float above 0
-        Length of the way down; usually as many as `fit` is given.
+        Length of the decay; usually the number of epochs of `fit`.
     final : float, at least 0, default 0
-        The rate from there on. The default is the paper's choice.
+        The rate after the decay. The default is that of the paper.
 
     References
     ----------
@@ -249,32 +249,32 @@ class Cosine(Schedule):
         check_real("final", self.final, 0.0)
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps per epoch."""
         way = _steps(first, n) / (float(self.epochs) * steps_per_epoch)
         return _half_wave(way, float(self.rate), float(self.final))
 
 
 @value
 class OneCycle(Schedule):
-    """One cycle: up from a fraction of `rate` to all of it, then down to next to nothing; both half cosines.
+    """One cycle: a rise from a fraction of `rate` to `rate`, then a fall to nearly 0, both as half cosines.
 
     Parameters
     ----------
     rate : float, at least 0
-        The rate at the peak. It may be several times what a constant rate could be, see `find_rate`.
+        The rate at the peak. It may be several times the best constant rate, see `find_rate`.
     epochs : float above 0
-        Length of the cycle; usually as many as `fit` is given. Afterwards the rate stays at its last.
+        Length of the cycle; usually the number of epochs of `fit`. Afterwards the rate keeps its last value.
     initial : float in [0, 1), default 1/25
         The first rate, as a fraction of `rate`.
     peak : float in (0, 1), default 0.3
-        Where the peak stands, as a fraction of the cycle.
+        The position of the peak, as a fraction of the cycle.
     final : float in [0, 1), default 1e-4
         The last rate, as a fraction of `rate`.
 
     Notes
     -----
-    The paper's cycle is of straight lines and lets the momentum fall as the rate rises; the cosine and the
-    defaults of `initial` and `peak` are fastai's, and the momentum stays.
+    The cycle of the paper consists of straight lines, and lowers the momentum while the rate rises. The
+    cosine and the defaults of `initial` and `peak` are those of fastai, and the momentum is constant.
 
     References
     ----------
@@ -301,7 +301,7 @@ class OneCycle(Schedule):
         check_real("final", self.final, 0.0, 1.0)
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps per epoch."""
         way = _steps(first, n) / (float(self.epochs) * steps_per_epoch)
         rate, peak = float(self.rate), float(self.peak)
         up = _half_wave(way / peak, rate * self.initial, rate)
@@ -311,17 +311,17 @@ class OneCycle(Schedule):
 
 @value
 class WarmUp(Schedule):
-    """A rate that rises over the first epochs in equal steps to where `then` begins, and goes on as `then`.
+    """A rate that rises linearly over the first epochs to the first rate of `then`, and continues as `then`.
 
-    With n steps of warm-up they have 1/n, 2/n, ..., n/n of the first rate of `then`, which counts its own
-    steps from the end of the warm-up.
+    The n steps of the warm-up have 1/n, 2/n, ..., n/n of the first rate of `then`, which counts its own steps
+    from the end of the warm-up.
 
     Parameters
     ----------
     epochs : float above 0
         Length of the warm-up, rounded to whole steps, at least one.
     then : float or schedule
-        What comes after it.
+        The rate or schedule after the warm-up.
 
     References
     ----------
@@ -343,11 +343,11 @@ class WarmUp(Schedule):
 
     @property
     def watches(self) -> bool:
-        """Whether `then` does."""
+        """Whether `then` watches the loss."""
         return schedule_of(self.then).watches
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps an epoch."""
+        """Return the rates (n,) of steps first, first + 1, ..., with steps_per_epoch steps per epoch."""
         then = schedule_of(self.then)
         n_steps = max(1, round(float(self.epochs) * steps_per_epoch))
         n_warm = min(max(n_steps - first, 0), n)
@@ -356,11 +356,11 @@ class WarmUp(Schedule):
         return np.concatenate([rising, after])
 
     def start(self) -> Schedule:
-        """Return the same warm-up before a `then` that has been started."""
+        """Return the same warm-up with `then` started."""
         return WarmUp(self.epochs, schedule_of(self.then).start())
 
     def observe(self, loss: float) -> None:
-        """Hand the loss after an epoch on to `then`."""
+        """Pass the loss after an epoch on to `then`."""
         schedule_of(self.then).observe(loss)
 
 
@@ -368,21 +368,22 @@ class WarmUp(Schedule):
 class OnPlateau(Schedule):
     """A rate that is multiplied by `factor` whenever the loss has stopped falling.
 
-    It watches val_loss, or the loss of training without a validation set.
+    It watches val_loss, or the training loss if there is no validation set.
 
     Parameters
     ----------
     rate : float, at least 0
         The first rate.
     factor : float in (0, 1), default 0.5
-        What each step down multiplies it by.
+        The factor of each decay.
     patience : int, at least 1, default 5
-        Epochs in a row without a fall before a step down, as in `Network.fit`: choose fewer than there.
+        Number of successive epochs without a fall before a decay. Choose fewer than for `patience` of
+        `Network.fit`.
     threshold : float in [0, 1), default 1e-4
-        What counts as a fall: by more than this fraction of the lowest loss so far. A fraction, so that the
-        unit of the targets does not matter; the default is PyTorch's.
+        The loss must fall by more than this fraction of the lowest loss so far. It is relative, so that the
+        unit of the targets does not matter; the default is that of PyTorch.
     min_rate : float, at least 0, default 0
-        The rate never falls below.
+        The lower limit of the rate.
 
     Examples
     --------
@@ -412,25 +413,25 @@ class OnPlateau(Schedule):
         return True
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) before any step down; those of a training are given by `start`."""
+        """Return the rates (n,) before any decay; `start` gives those of a training run."""
         return np.full(n, float(self.rate))
 
     def start(self) -> Plateau:
-        """Return what gives the rates of one training and observes its losses."""
+        """Return an object that gives the rates of one training run and observes its losses."""
         return Plateau(self)
 
 
 class Plateau(Schedule):
-    """An `OnPlateau` at work: mutable, one for each training.
+    """The mutable state of an `OnPlateau` schedule during one training run.
 
     Attributes
     ----------
     rate : float
-        The rate now.
+        The present rate.
     lowest : float
-        The loss that the next is held against; infinity before the first.
+        The lowest loss so far; infinity before the first.
     waited : int
-        Epochs since it fell or since the last step down.
+        Number of epochs since the loss fell or since the last decay.
     """
 
     def __init__(self, spec: OnPlateau) -> None:
@@ -448,11 +449,11 @@ class Plateau(Schedule):
         return True
 
     def rates(self, first: int, n: int, steps_per_epoch: int) -> np.ndarray:
-        """Return the rates (n,) of steps first, first + 1, ..., as the rate is now."""
+        """Return the rates (n,) of steps first, first + 1, ..., which all have the present rate."""
         return np.full(n, self.rate)
 
     def observe(self, loss: float) -> None:
-        """Take in the loss after an epoch, and lower the rate if it has not fallen for long enough."""
+        """Receive the loss after an epoch, and lower the rate if it has not fallen for `patience` epochs."""
         margin = self.spec.threshold * abs(self.lowest) if math.isfinite(self.lowest) else 0.0
         if math.isfinite(loss) and loss < self.lowest - margin:
             self.lowest, self.waited = float(loss), 0
@@ -467,7 +468,7 @@ Rate: TypeAlias = float | Schedule
 
 
 def schedule_of(rate: Any, name: str = "rate") -> Schedule:
-    """Return the schedule that a rate stands for."""
+    """Return the schedule for a rate or a schedule."""
     return rate if isinstance(rate, Schedule) else Constant(check_real(name, rate, 0.0))
 
 
@@ -476,6 +477,6 @@ def _steps(first: int, n: int) -> np.ndarray:
 
 
 def _half_wave(way: np.ndarray, begin: float, end: float) -> np.ndarray:
-    """Half a cosine from begin, where way is 0 or less, to end, where it is 1 or more."""
+    """Return half a cosine from begin, for way <= 0, to end, for way >= 1."""
     wave: np.ndarray = 0.5 * (1 + np.cos(np.pi * np.clip(way, 0.0, 1.0)))
     return end + (begin - end) * wave

@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 
 def draw(self: Network, x: Any = None, y: Any = None, *, loss: Any = "auto", most: int = 10) -> Drawing:
-    """Return a drawing of the network: layers, units, weights. A notebook shows it; ``save(path)`` is SVG.
+    """Return a drawing of the layers, units and weights. A notebook shows it; ``save(path)`` writes SVG.
 
-    A weight is a line, blue above 0, orange and dashed below; the larger, the wider.
+    A weight is a line, blue above 0, orange and dashed below 0, and wider for a larger absolute value.
 
     Parameters
     ----------
     x : array_like (I,), default None
-        An example: its values stand in the units, as in a computation graph.
+        An example, whose values are written in the units, as in a computation graph.
     y : int, float or array_like (O,), default None
-        Its target: the slopes of its cost stand at the units too, with respect to what they put out, and at
-        the last layer with respect to Z.
+        Its target: the derivatives of its cost are written at the units too, with respect to their outputs,
+        and at the last layer with respect to Z.
     loss : default "auto"
         As in `fit`.
     most : int, default 10
-        Units of a layer that are drawn; of more, the first and the last.
+        The largest number of units of a layer that are drawn; of more units, the first and the last ones are.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def draw(self: Network, x: Any = None, y: Any = None, *, loss: Any = "auto", mos
 
 
 def one_line(net: Network) -> str:
-    """Return what a network is, as the call that makes one like it."""
+    """Return the call that makes a network of this kind."""
     sizes = [net.n_inputs, *(layer.units for layer in net.layers)]
     hidden = [layer.activation for layer in net.layers[:-1]]
     output = net.layers[-1].activation
@@ -48,7 +48,7 @@ def one_line(net: Network) -> str:
 
 
 def summary(self: Network) -> str:
-    """Return a table of all dimensions: W, b, Z and A of each layer, parameters, flops an example.
+    """Return a table of all dimensions: W, b, Z and A of each layer, parameters, flops per example.
 
     Examples
     --------

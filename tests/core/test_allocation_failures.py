@@ -1,4 +1,4 @@
-"""Where memory runs out there is a MemoryError: no crash, no endless wait, and a network that works."""
+"""A failed allocation raises MemoryError, and the network still works; nothing crashes or waits forever."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-# Each case is a child of its own, as only the first call of a process takes the memory of its BLAS.
+# Each case is a process of its own, because only the first call of a process allocates the memory of BLAS.
 SCRIPT = """
 import os, resource, signal, sys
 import numpy as np
@@ -93,4 +93,4 @@ def test_allocation_failure_is_a_memory_error(isa):
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     done, refused = map(int, ran.stdout.split())
-    assert done >= 22 and refused >= 22  # both are tried
+    assert done >= 22 and refused >= 22  # both outcomes occur

@@ -8,7 +8,7 @@ from networks import SMALL_SIZES, small_examples, small_network
 import dnn
 from dnn import SGD, Adam, Network
 
-# One for each kind of step: with one barrier, with tiles, with tiles and the whole gradient.
+# Networks whose steps have one barrier, and whose steps have tiles.
 SIZES = {"small": [6, 20, 10, 3], "tiles": [30, 500, 40, 3]}
 RATES = (0.2, 0.5, 0.3)
 
@@ -25,7 +25,7 @@ def test_steps_draw_the_masks_of_the_oracle(sizes, more, isa):
         more = {"loss": lambda y, z: (((z - y) ** 2).sum(axis=1) / 2, z - y)}
     activations = ["tanh", "tanh", "identity"]
     step = 0
-    for epochs in (2, 1):  # the second fit goes on where the first ended
+    for epochs in (2, 1):  # the second fit continues with the state of the first
         net.fit(X, Y, optimizer=state, epochs=epochs, batch_size=20, shuffle=False, **more)
         for _ in range(epochs):
             for begin in (0, 20, 40):
@@ -77,7 +77,7 @@ def test_dropout_keeps_the_stated_share_and_rescales(isa, activation):
     assert hidden.A[0].shape == A.shape
     if activation == "tanh":
         assert abs(kept.mean() - 0.4) < 4 * np.sqrt(0.24 / kept.size)
-        # what is kept is divided by 1 - rate: the mean stays
+        # kept units are divided by 1 - rate, which preserves the mean
         assert np.abs(A).max() <= 1 / 0.4 + 1e-6
 
 
@@ -89,7 +89,7 @@ def test_masks_depend_on_seed_step_layer_row_and_unit_alone(isa):
     other = net.forward(X, training=True, seed=2)[1].A
     assert all((a == b).all() for a, b in zip(A, again, strict=True))
     assert (A[0] != other[0]).any()
-    for begin in (1, 64, 299):  # rows keep their masks however many come with them
+    for begin in (1, 64, 299):  # the mask of a row does not depend on the number of rows
         part = net.forward(X[:begin], training=True, seed=1)[1].A
         assert ((part[0] != 0) == (A[0][:begin] != 0)).all()
     wide = small_network("float32", dropout=[0.5, 0.5, 0.5]).forward(X, training=True, seed=1)[1].A
@@ -133,7 +133,7 @@ def test_wrong_dropout_arguments():
     X, _ = small_examples()
     for call, message in (
         (lambda: small_network(dropout=1.0), "dropout must be finite and at least 0 and below 1, got 1.0"),
-        (lambda: small_network(dropout=[0.1, 0.2]), "one rate, or 3, of the inputs and of 2 hidden"),
+        (lambda: small_network(dropout=[0.1, 0.2]), "one rate, or 3, for the inputs and for 2 hidden"),
         (lambda: Network(3, [dnn.Dense(2), dnn.Dropout(0.5)]), "Dropout must be followed by a Dense"),
         (lambda: small_network().forward(X, masks=[None] * 3), "masks must come with training=True"),
         (

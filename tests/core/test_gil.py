@@ -1,4 +1,4 @@
-"""The GIL: the core takes it for signals and for losses in Python, and touches no Python otherwise."""
+"""The core takes the GIL for signals and for custom losses only, and uses no Python objects without it."""
 
 import ctypes
 import os
@@ -23,7 +23,7 @@ TAKES_GIL = {"check_signals": {"poll_signals"}, "call_custom_loss": {"rows_phase
 
 @pytest.fixture(scope="module")
 def functions(tmp_path_factory):
-    """C text of each function of the core that Cython wrote: {name: text}."""
+    """Return the C text that Cython generated for each function of the core: {name: text}."""
     sources = [SOURCE / "_core.pyx", *(SOURCE / "core").glob("*.pxi")]
     if not all(path.exists() for path in sources):
         pytest.skip("needs the sources of the core: an installed package has none")
@@ -48,7 +48,7 @@ def test_which_functions_take_the_gil(functions):
 
 
 def test_no_python_calls_without_the_gil(functions):
-    """No reference, exception or object in any function that is declared nogil, at no exit either."""
+    """No function that is declared nogil uses references, exceptions or objects, at its exits included."""
     sources = "".join(path.read_text() for path in [SOURCE / "_core.pyx", *(SOURCE / "core").glob("*.pxi")])
     declared = re.findall(r"^( *)cdef [^\n(]*?(\w+)\([^)]*\) noexcept nogil:$", sources, re.MULTILINE)
     assert len(declared) > 50
@@ -63,7 +63,7 @@ def test_no_python_calls_without_the_gil(functions):
 
 
 def test_members_have_no_thread_state():
-    """Python numbers its thread states: between two threads, started before and after, none is made."""
+    """Python numbers its thread states, so that two threads around a call show that it creates none."""
     net = dnn.Network([20, 30, 2], output="softmax", random_state=0)
     X = np.random.default_rng(0).standard_normal((300, 20))
     _core.assume_threads(3)
@@ -79,7 +79,7 @@ def test_members_have_no_thread_state():
 
 
 def state_of_new_thread():
-    """The number of the state of a thread that is started now."""
+    """Return the number of the state of a thread that is started now."""
     api, found = ctypes.pythonapi, []
     api.PyThreadState_Get.restype = ctypes.c_void_p
     api.PyThreadState_GetID.argtypes, api.PyThreadState_GetID.restype = [ctypes.c_void_p], ctypes.c_uint64

@@ -1,4 +1,4 @@
-"""The kernels apart from networks: accuracy of the functions, choice of the instruction set, addresses."""
+"""The kernels without networks: accuracy of the functions, choice of the instruction set, addresses."""
 
 import math
 import os
@@ -13,7 +13,7 @@ from scipy import special
 import dnn
 from dnn import _core
 
-EXACT = {  # in the precision above: long double has 64 bits, double 53
+EXACT = {  # in the next higher precision: long double has 64 bits, double 53
     "exp": np.exp,
     "expm1": np.expm1,
     "log1p": np.log1p,
@@ -32,7 +32,7 @@ def mapped(name, x):
 
 
 def ulps(found, exact, dtype):
-    """Distance in units in the last place of the exact value; of the smallest normal number below it."""
+    """Return the error in units in the last place, which are those of the smallest normal number below it."""
     exact = exact.astype(np.longdouble)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         rounded = exact.astype(dtype)
@@ -43,7 +43,7 @@ def ulps(found, exact, dtype):
 
 
 def every_float32(step):
-    """Every step-th of all float32, in pieces: by their bits, both signs, subnormal, infinite and NaN too."""
+    """Yield every step-th float32 by its bits, in blocks; subnormal numbers, infinities and NaN included."""
     piece = 1 << 22
     for begin in range(0, 1 << 32, piece * step):
         bits = np.arange(begin, min(begin + piece * step, 1 << 32), step, dtype=np.uint64)
@@ -54,7 +54,7 @@ def every_float32(step):
 @pytest.mark.parametrize("name", list(_core.FUNCTIONS))
 def test_accuracy_over_all_float32(isa, name):
     worst = 0
-    for x in every_float32(211):  # a prime: every exponent, every last bit
+    for x in every_float32(211):  # a prime, so that every exponent and every last bit occurs
         with np.errstate(all="ignore"):
             exact = EXACT[name](x.astype(np.float64))
         worst = max(worst, float(ulps(mapped(name, x), exact, np.float32).max()))
@@ -72,7 +72,10 @@ def test_accuracy_in_float64(isa, name):
     )
     allowed = 4
     with np.errstate(all="ignore"):
-        if name in ("erf", "erfc"):  # no long double of these: libm's may be off by one unit itself
+        if name in (
+            "erf",
+            "erfc",
+        ):  # there is no long double version, and libm itself may be wrong by one unit
             exact, allowed = np.vectorize(getattr(math, name))(x), 5
         elif name == "sigmoid":
             e = np.exp(-np.abs(x.astype(np.longdouble)))
@@ -110,7 +113,7 @@ def dtype_of(name):
 
 
 def through(name, x):
-    """f(x) and f'(x) of an activation, through a network of one unit."""
+    """Return f(x) and f'(x) of an activation, computed by a network of one unit."""
     net = dnn.Network([1, 1, 1], activation=name, init="zeros", dtype=x.dtype)
     for W in net.weights:
         W[:] = 1
@@ -120,7 +123,7 @@ def through(name, x):
 
 @pytest.mark.parametrize("name", [name for name, info in _core.ACTIVATIONS.items() if not info.row_wise])
 def test_activations_are_safe_over_the_whole_range(isa, name):
-    # All signs and exponents; FTZ is on in the core: subnormal numbers may be taken for 0
+    # All signs and exponents. The core flushes to zero, so that subnormal numbers may count as 0.
     x = np.concatenate([piece[np.isfinite(piece)] for piece in every_float32(100_003)])
     x = x[(np.abs(x) > 1e-30) | (x == 0)]
     f, slope = through(name, x)
@@ -155,7 +158,7 @@ def test_an_element_does_not_depend_on_its_neighbors(isa, name, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bits_do_not_depend_on_addresses(isa, dtype):
-    """The same fit from arrays that begin at every place within a line of the cache."""
+    """The same fit uses arrays that begin at every offset within a cache line."""
     rng = np.random.default_rng(0)
     results = set()
     size = np.dtype(dtype).itemsize
@@ -228,7 +231,7 @@ def test_all_finite():
 
 
 def test_products_stay_on_their_thread():
-    """On a team of one nothing else works: BLAS, where it is called, is below its own threading threshold."""
+    """With a team of one no other thread works, as calls of BLAS are too small to use its threads."""
     code = """
 import time, numpy as np, dnn
 from dnn import _core

@@ -1,4 +1,4 @@
-"""C that the compiler watches: the team under ThreadSanitizer, the products under AddressSanitizer."""
+"""The C code under sanitizers: teams under ThreadSanitizer, matrix kernels under AddressSanitizer."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"]
 
 
 def build(tmp_path, name, sanitizer, sources):
-    """Compile each source with its flags, and link; returns the program."""
+    """Compile each source with its flags, link them, and return the program."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None or not SOURCE.joinpath("core/team.c").is_file():
         pytest.skip("needs a C compiler and the sources")
@@ -52,7 +52,7 @@ def test_products_at_the_edges_of_their_memory(tmp_path):
     sources = [
         (HERE / "products.c", []),
         (SOURCE / "core/kernels/baseline.c", []),
-        # Unrolled blocks take the optimiser two minutes here, and tell no more then
+        # Optimizing the unrolled blocks would take two minutes, and would not find more errors.
         (SOURCE / "core/kernels/avx2.c", ["-mavx2", "-mfma", "-O0"]),
         (SOURCE / "core/kernels/avx512.c", [*AVX512, "-O0"]),
     ]

@@ -12,7 +12,7 @@ ELEMENTWISE = [name for name, info in _core.ACTIVATIONS.items() if not info.row_
 
 
 def compare(sizes, n, batch, net, optimizer, *, weighted=False, loss="auto", alpha=0.0, l1=0.0, n_threads=1):
-    """Train two copies, by fit and by a loop of loss_and_gradient and step, on three epochs."""
+    """Train two copies for three epochs, with fit and with a loop of loss_and_gradient and step."""
     rng = np.random.default_rng(5)
     X = rng.standard_normal((n, sizes[0]))
     y = rng.uniform(0.1, 0.9, (n, sizes[-1]))
@@ -41,7 +41,7 @@ def compare(sizes, n, batch, net, optimizer, *, weighted=False, loss="auto", alp
 def test_activations(kind, activation, isa):
     sizes, n = NETWORKS[kind]
     net = Network(sizes, activation=activation, dtype="float64", random_state=0)
-    # Hidden units of exp diverge at rates that do for the others
+    # Hidden units of exp diverge at rates at which the others train.
     rate = 1e-6 if activation == "exp" else 0.05
     compare(sizes, n, max(2, n * 2 // 3), net, SGD(rate), n_threads=2)
 
@@ -90,7 +90,7 @@ def test_clipping_and_orders(kind):
 
 
 def test_x_and_parameters_may_change_in_a_callback():
-    """What a call derives from X and the parameters is not kept for the next."""
+    """Copies that a call derives from X and the parameters are not used by the next call."""
     sizes = [2, 3, 1]
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((40, 2)), rng.standard_normal((40, 1))
@@ -111,7 +111,7 @@ def test_x_and_parameters_may_change_in_a_callback():
 
 
 def test_training_computes_what_prediction_does(isa):
-    """Behind a wide input training takes dots, prediction panels."""
+    """After a wide input, training uses inner products and prediction uses panels."""
     sizes, n = NETWORKS["narrow behind wide"]
     rng = np.random.default_rng(5)
     X, y = rng.standard_normal((n, sizes[0])), rng.standard_normal((n, sizes[-1]))
@@ -123,7 +123,7 @@ def test_training_computes_what_prediction_does(isa):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bits_do_not_depend_on_the_address_of_x(dtype, isa):
-    """Rows that lie across lines of the cache are cut elsewhere, where their columns fill the vectors."""
+    """Unaligned rows are divided at other columns than aligned ones."""
     n, width = 37, 512
     numbers = np.random.default_rng(2).standard_normal((n, width)).astype(dtype)
     found = []
@@ -142,13 +142,13 @@ def test_bits_do_not_depend_on_the_address_of_x(dtype, isa):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("width", range(576, 592))
 def test_members_share_whole_columns(dtype, width, isa):
-    """The last piece of columns that members share may begin behind all whole vectors."""
+    """The last share of columns may begin after all full vectors."""
     rng = np.random.default_rng(4)
     X, y = rng.standard_normal((256, 300)).astype(dtype), rng.standard_normal((256, 2)).astype(dtype)
     found = []
     for n_threads in (1, 2, 3):
         net = Network([300, width, 2], dtype=dtype, random_state=0)
-        for _ in range(3):  # each fit, and each epoch of it, begins the rounds anew
+        for _ in range(3):  # each fit and each epoch starts the work sharing again
             net.fit(X, y, loss="squared_error", epochs=2, batch_size=128, shuffle=False, n_threads=n_threads)
         found.append(net.params.copy())
     np.testing.assert_array_equal(found[1], found[0])

@@ -1,4 +1,4 @@
-"""Teams of threads: the same bits whatever their number, nothing left running, fork, Ctrl-C, environment."""
+"""Teams of threads: the same bits for any number, no thread after a call, fork, Ctrl-C, environment."""
 
 import multiprocessing
 import os
@@ -15,8 +15,8 @@ import dnn
 from dnn import Adam, Network, _core
 from dnn import _threads as threads
 
-# Shapes of every kind that the core knows: tiny, narrow behind wide, small (one barrier a step), large.
-# Batches do not divide the rows.
+# Shapes for every step kind of the core: tiny, narrow after wide, small (one barrier per step) and large. The
+# batch sizes do not divide the numbers of rows.
 WORK = {
     "tiny": ([2, 4, 1], 400, None),
     "narrow": ([1200, 20, 7, 5, 1], 209, None),
@@ -99,7 +99,7 @@ def n_running():
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc to count threads")
 def test_no_thread_runs_after_a_call():
-    trained(*WORK["small"], 2)  # a BLAS may start threads of its own at first
+    trained(*WORK["small"], 2)  # BLAS may start its own threads at its first call
     before = n_running()
     seen = []
     trained(*WORK["small"], 3, callbacks=[lambda event: seen.append(n_running())])
@@ -126,7 +126,7 @@ def test_a_forked_child_starts_its_own_team():
     children = []
 
     def fork(event):
-        """In the midst of a fit, with the threads of its team alive."""
+        """Fork during a fit, while the threads of its team are alive."""
         child = context.Process(target=fit_in_child, args=(queue,))
         child.start()
         children.append(child)
@@ -139,7 +139,7 @@ def test_a_forked_child_starts_its_own_team():
 
 
 def test_a_fit_continues_in_a_forked_child():
-    """The child returns from the callback into the fit, whose threads it does not have."""
+    """The child returns from the callback to the fit, but only the parent has the threads of the team."""
     code = """if True:
         import os, numpy as np, dnn
         X, y = np.random.default_rng(0).standard_normal((500, 64)), np.arange(500) % 10
@@ -163,7 +163,7 @@ def test_a_fit_continues_in_a_forked_child():
 
 
 def test_many_fits_at_once():
-    """More members than processors, of several teams."""
+    """Several teams have more members than there are processors."""
     expected = trained(*WORK["middle"], 1).params.tobytes()
     found = []
     at_once = [
@@ -194,7 +194,7 @@ def test_auto_respects_environment_variables(monkeypatch):
     assert threads.available() == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     monkeypatch.setenv("DNN_NUM_THREADS", "0")
-    assert threads.available() == 1  # not none
+    assert threads.available() == 1  # at least one
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_the_cpu_quota_of_a_container(files, processors, monkeypatch):
 def test_ctrl_c_ends_a_long_fit_on_a_team():
     code = """if True:
         import _thread, signal, threading, time, numpy as np, dnn
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # in a job of a shell it is ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
         X, y = np.zeros((2048, 1000), "float32"), np.zeros(2048)
         net = dnn.Network([1000, 1500, 1500, 1])
         def interrupt():
@@ -236,11 +236,11 @@ def test_ctrl_c_ends_a_long_fit_on_a_team():
             print(time.perf_counter() - at)
     """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert float(ran.stdout) < 5  # 0.2 where nothing else runs
+    assert float(ran.stdout) < 5  # 0.2 if no other process runs
 
 
 def test_one_row_alone_equals_the_same_row_of_a_batch(isa):
-    """Bit for bit, with products of our own; on the baseline BLAS computes, which is only close."""
+    """The bits are equal with dnn's kernels; the baseline uses BLAS, whose results are only close."""
     if isa == "baseline":
         X, _ = regression_examples([300], 100)
         net = Network([300, 20, 4], random_state=0)
@@ -258,7 +258,7 @@ def test_one_row_alone_equals_the_same_row_of_a_batch(isa):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("units", [1, 2, 3])
 def test_sums_of_any_length_for_few_outputs(units, dtype, isa):
-    """Sums that run in several vectors at once: ends of every length, blocks of one to four rows."""
+    """Sums use several vectors at once; the test has all lengths of remainders, and one to four rows."""
     rng = np.random.default_rng(units)
     for n_inputs in (*range(1, 70), 127, 1000, 4099):
         net = Network([n_inputs, units], dtype=dtype, random_state=0)
@@ -272,7 +272,7 @@ def test_sums_of_any_length_for_few_outputs(units, dtype, isa):
 
 
 def test_a_waiting_team_continues_with_one_member(monkeypatch):
-    """A team that is kept waiting goes on with one member, and later with all: the bits stay."""
+    """A team that has to wait continues with one member, and later with all, and gives the same bits."""
     net, other = (Network([8, 64, 64, 1], random_state=0) for _ in range(2))
     X, y = regression_examples([8, 1], 640)
     slow = [threading.Thread(target=spin, args=(time.perf_counter() + 3,)) for _ in range(2)]
@@ -292,7 +292,7 @@ def spin(until):
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="reads /proc")
 def test_members_may_run_on_every_core_of_the_caller():
-    """They begin on a core of their own, and are not held there."""
+    """Each member starts on its own core and is not pinned to it."""
     sizes, n, batch = WORK["wide"]
     X, y = regression_examples(sizes, n)
     seen = []
@@ -329,7 +329,7 @@ assert done
 
 
 def test_a_thread_with_a_small_stack(isa):
-    """Operands are copied together in the core's own memory."""
+    """Operands are packed into memory of the core, not on the stack."""
     ran = subprocess.run(
         [sys.executable, "-c", SMALL_STACK], env=dict(os.environ, DNN_ISA=isa), capture_output=True, text=True
     )

@@ -17,7 +17,7 @@ def course(data_folder):
 
 @pytest.fixture
 def case(course, request):
-    """A case with its inputs drawn and its figures as arrays."""
+    """Return a case with its inputs drawn, and its figures as arrays."""
     read = course[request.param]
     return SimpleNamespace(
         name=read["name"],
@@ -42,7 +42,7 @@ def drawn_inputs(recipe):
 
 @pytest.fixture(scope="module")
 def cats(data_folder):
-    """X (12288, N) and Y (1, N), for training and for the test."""
+    """Return X (12288, N) and Y (1, N) for training, and the same for the test."""
     h5py = pytest.importorskip("h5py")
     parts = []
     for part in ("train", "test"):
@@ -55,7 +55,7 @@ def cats(data_folder):
 
 @pytest.fixture(scope="module")
 def flower():
-    """400 points X (2, 400) on a flower, Y (1, 400): blue or red."""
+    """Return 400 points X (2, 400) on a flower, and Y (1, 400), blue or red."""
     rng = np.random.RandomState(1)
     points = []
     for label in (0, 1):
@@ -67,7 +67,7 @@ def flower():
 
 @pytest.fixture(scope="module")
 def circles():
-    """X (2, N), Y (1, N) in two circles, 300 points for training and 100 for the test."""
+    """Return X (2, N) and Y (1, N) of two circles, 300 points for training and 100 for the test."""
     parts = []
     for seed, n in ((1, 300), (2, 100)):
         X, y = make_circles(n, noise=0.05, factor=0.8, random_state=np.random.RandomState(seed))
@@ -77,7 +77,7 @@ def circles():
 
 @pytest.fixture(scope="module")
 def football(data_folder):
-    """Places on the field X (2, N), and whose header it was Y (1, N): 211 for training, 200 for the test."""
+    """Return places X (2, N) and teams Y (1, N) of headers: 211 for training, 200 for the test."""
     file = loadmat(data_folder / "course_misc" / "data.mat")
     parts = [file[name].T for name in ("X", "y", "Xval", "yval")]
     assert [part.shape for part in parts] == [(2, 211), (1, 211), (2, 200), (1, 200)]
@@ -86,7 +86,7 @@ def football(data_folder):
 
 @pytest.fixture(scope="module")
 def moons():
-    """Points (300, 2) and labels (300,) in two moons, and the order of the points in each of 10000 epochs."""
+    """Return points (300, 2) and labels (300,) of two moons, and the order of the rows in 10000 epochs."""
     X, y = make_moons(300, noise=0.2, random_state=np.random.RandomState(3))
     orders = [np.random.RandomState(11 + epoch).permutation(300) for epoch in range(10000)]
     return X, y, np.array(orders)

@@ -1,4 +1,4 @@
-"""dnn.course: loops, NumPy and compiled refuse the same arguments with the same error."""
+"""The three versions of dnn.course refuse the same arguments with the same errors."""
 
 import doctest
 import inspect
@@ -16,7 +16,7 @@ FIRST = CACHES[0]
 GRADS = {f"d{name}": np.full(P.shape, 0.5) for name, P in PARAMETERS.items()}
 Z = FIRST[1]
 
-# A call of each function that all three take
+# A valid call of each function for all three versions
 CALLS = {
     **{name: {"Z": Z} for name in ("sigmoid", "tanh", "relu", "leaky_relu", "softmax")},
     **{
@@ -75,7 +75,7 @@ def changed(A, value, at=(0, -1)):
 
 
 def matrices(A, anyone=False):
-    """What a matrix cannot be; with `anyone` other shapes are as good."""
+    """Yield invalid values for a matrix; with `anyone`, other shapes are valid."""
     yield from (None, 1.0, "a", object(), {}, [], [[]], [1.0, 2.0], [[1.0], [2.0, 3.0]])
     yield from (A[0], A[None], A[:, :0], A[:0])
     if not anyone:
@@ -86,7 +86,7 @@ def matrices(A, anyone=False):
 
 
 def dicts(found, anyone=False, fewer=True):
-    """What a dict of matrices cannot be."""
+    """Yield invalid values for a dict of matrices."""
     yield from (None, 1.0, [], {}, "a")
     for name, P in found.items():
         if fewer:
@@ -101,7 +101,7 @@ def caches_of(cache):
         yield from ((*cache[:i], bad, *cache[i + 1 :]) for bad in bads)
 
 
-# A part of the parameters may be asked for, as may a part of the gradients be updated with.
+# These functions accept a part of the parameters or gradients.
 FEWER = ("initialize_velocity", "initialize_adam", "update_parameters")
 BELOW_0 = [-0.1, -np.inf, np.inf, np.nan, None, "0.1", 1j, [0.1], np.array([0.1]), True, 10**400]
 SHARES = [1.0, 1.5, *BELOW_0]
@@ -135,9 +135,9 @@ BAD = {
 
 
 def bad_values(function, name, value):
-    """What an argument of a function cannot be, by a good value of it."""
+    """Yield invalid values for an argument of a function, made from a valid value."""
     if name in BAD and not (name == "b" and isinstance(value, np.ndarray)):
-        # Sizes that fit no X and Y are for those who see these.
+        # Sizes that do not fit X and Y are errors of functions that take them.
         skipped = ([4, 4, 2], [3, 4, 1]) if function != "model" and name == "layer_dims" else ()
         yield from (bad for bad in BAD[name] if not (isinstance(bad, list) and bad in skipped))
         if name == "mini_batch_size" and function == "random_mini_batches":
@@ -154,7 +154,7 @@ def bad_values(function, name, value):
     elif name == "cache" and isinstance(value, tuple):
         yield from caches_of(value)
     else:
-        # Nothing else has to have the same shape: the first of them, or the only one.
+        # Nothing else must have the same shape, as for the first argument or the only one.
         first = (function, name) in {
             ("dropout", "A"),
             ("random_mini_batches", "X"),
@@ -168,7 +168,7 @@ def bad_values(function, name, value):
 
 
 def outcome(version, function, settings):
-    """What a call comes to: its error, or what it returns."""
+    """Return the error of a call, or its result."""
     settings = {name: given(version, value) for name, value in settings.items()}
     try:
         return getattr(version, function)(**settings)
@@ -199,7 +199,7 @@ def test_the_three_versions_raise_the_same_errors(function, name):
         kind, message = errors[0]
         assert kind in (TypeError, ValueError), (bad, message)
         assert len(message) < 300 and not any(word in message for word in FOREIGN), message
-        # It is about an argument as the caller knows it, or a part of it.
+        # The error names an argument of the caller, or a part of it.
         parts = {
             "parameters": "W b",
             "grads": "d",
@@ -239,7 +239,7 @@ def test_valid_arguments_give_the_same_results(function):
     else:
         others = [of(version) for version in (loops, compiled)]
     for found in others:
-        if function == "L_model_backward":  # "dA1" of the compiled one is made when it is asked for
+        if function == "L_model_backward":  # the compiled version computes "dA1" when it is read
             found = {each: found[each] for each in expected}
         same(found, expected, rtol=0, atol=1e-12)
 
@@ -256,7 +256,7 @@ def test_missing_and_unknown_arguments(function):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_errors_use_the_words_of_the_course(version):
-    """A value is found where the course has it: features down, examples across."""
+    """Errors give places as in the course, where features are rows and examples are columns."""
     c = VERSIONS[version]
 
     def said(function, **changes):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long
 
 @cases("gradcheck_1d")
 def test_gradient_check_of_one_number(case):
-    # J = theta x is an output, not a cost: its gradient is backward's.
+    # J = theta x is an output, not a cost, so that `backward` gives its gradient.
     x, epsilon = case.inputs.x.reshape(1, 1), case.settings["epsilon"]
     net = network([case.inputs.theta.reshape(1, 1)], output="identity")
     J, cache = net.forward(x)
@@ -26,7 +26,9 @@ def test_gradient_check_of_one_number(case):
         return network([case.inputs.theta.reshape(1, 1) + change], output="identity")(x).item()
 
     found = (moved(epsilon) - moved(-epsilon)) / (2 * epsilon)
-    assert abs(grad[0] - found) / (abs(grad[0]) + abs(found)) < 1e-7  # the course prints 2.9e-10, rounding
+    assert (
+        abs(grad[0] - found) / (abs(grad[0]) + abs(found)) < 1e-7
+    )  # the course prints 2.9e-10, which is rounding
 
 
 @cases("planar_forward_v6c", "L_model_forward_v8_2hidden")
@@ -39,7 +41,7 @@ def test_gradient_check_of_nets(case):
 
 
 def test_gradient_check_finds_the_mistakes_of_the_course():
-    # The course plants two in its three-layer net, twice dW2 and four times db1, and prints 0.285093156781.
+    # The course makes two mistakes on purpose, twice dW2 and four times db1, and prints 0.285093156781.
     rng = np.random.RandomState(1)
     X = rng.standard_normal((4, 3))
     W1, b1, W2, b2, W3, b3 = (
@@ -49,7 +51,7 @@ def test_gradient_check_finds_the_mistakes_of_the_course():
     Y = np.array([1, 1, 0])
     _, grad = net.loss_and_gradient(X.T, Y)
     assert check_gradient(net, X.T, Y, gradient=grad) < 1e-7
-    parts = by_layer(net, grad)  # views: what is written there is in grad
+    parts = by_layer(net, grad)  # views of grad
     parts["W2"][...] *= 2
     parts["b1"][...] *= 4
     assert check_gradient(net, X.T, Y, gradient=grad) == pytest.approx(0.285093156781, abs=1e-6)
@@ -79,15 +81,15 @@ def test_initial_weights_and_training(case, circles):
     net = Network(
         [2, 10, 5, 1], output="sigmoid", init=init, dtype="float64", random_state=np.random.RandomState(3)
     )
-    # From zeros no unit ever wakes up, and `fit` says so.
+    # With weights of zero all units stay dead, and `fit` warns of it.
     stuck = pytest.warns(NoProgressWarning, match="10 of 10 units dead in layer 1")
     with stuck if case.name == "init_model_zeros" else nullcontext():
         costs = descend(net, X, Y, rate=0.01, iterations=15000)[::1000]
     off = 0.0
     if case.name == "init_model_x10":
-        # The course prints inf first; from the logits the cost is finite. Then the path depends on rounding,
-        # most at step 7000, where the cost falls steeply: with weights moved by 1e-15 the NumPy reference is
-        # off by up to 7e-4, and by 5e-3 there.
+        # The course prints inf first; computed from the logits, the cost is finite. Later costs depend on
+        # rounding, most at step 7000, where the cost falls steeply: if the weights change by 1e-15, the costs
+        # of the NumPy reference change by up to 7e-4, and by 5e-3 there.
         assert np.isfinite(costs[0])
         found, expected = np.array(costs[1:]), case.expected["cost_every_1000_from_1000"]
         at_7000 = np.arange(1, 15) == 7
@@ -107,8 +109,8 @@ def test_initial_weights_and_training(case, circles):
 @cases("l2_cost")
 def test_l2_cost(case):
     inputs = case.inputs
-    # A3 is given apart from the weights. Without a relu between them the layers are one line, W x + b, and
-    # there are inputs X that give A3.
+    # A3 is given independently of the weights. Without relu the layers are one affine map, W x + b, so that
+    # there are inputs X for which the output is A3.
     net = net_of(inputs, hidden="identity")
     W, b = inputs.W3 @ inputs.W2 @ inputs.W1, inputs.W3 @ (inputs.W2 @ inputs.b1 + inputs.b2) + inputs.b3
     X = np.linalg.pinv(W) @ (np.log(inputs.A3 / (1 - inputs.A3)) - b)
@@ -119,8 +121,8 @@ def test_l2_cost(case):
 @cases("l2_backward")
 def test_l2_backward(case):
     inputs = case.inputs
-    # The given A1, A2, A3 are those of the given weights with biases that the course drew in between:
-    # X, then W1, b1, W2, b2, W3, b3.
+    # The given A1, A2, A3 belong to the given weights and to biases that the course drew between them, in the
+    # order X, W1, b1, W2, b2, W3, b3.
     rng = np.random.RandomState(1)
     rng.standard_normal(inputs.X.shape)
     biases = []
@@ -137,7 +139,7 @@ def test_l2_backward(case):
 
 
 def football_net(dropout=0.0):
-    """The start of all nets of the regularization notebook: seed 3, normal / sqrt(n_in)."""
+    """Return the initial network of the regularization notebook: seed 3, normal / sqrt(n_in)."""
     return Network(
         [2, 20, 3, 1], output="sigmoid", dropout=dropout, init=LeCun(), dtype="float64",
         random_state=np.random.RandomState(3),
@@ -158,7 +160,7 @@ def test_football_without_a_penalty(case, football):
 
 
 def course_masks(net, keep, n):
-    """The course's masks, which it draws anew from seed 1 in each forward pass: always the same."""
+    """Return the course's masks, which are the same in each forward pass, as each draws them from seed 1."""
     rng = np.random.RandomState(1)
     return [None, *((rng.random_sample((len(W), n)) < keep).T for W in net.weights[1:])]
 
@@ -177,17 +179,17 @@ def test_football_with_dropout(case, football):
     keep, rows, n = case.settings["keep_prob"], X.T.copy(), X.shape[1]
     net = football_net(dropout=1 - keep)
     masks, descent = course_masks(net, keep, n), net.optimizer(SGD(case.settings["learning_rate"]))
-    # `fit` draws masks of its own in every step; a loop with the course's does what the course does.
+    # `fit` would draw its own masks in every step, so that a custom loop uses those of the course.
     costs = []
     for iteration in range(case.settings["iterations"]):
         Z, cache = net.forward(rows, logits=True, training=True, masks=masks)
         if iteration % 10000 == 0:
             costs.append(np.mean(np.logaddexp(0, Z) - Y.T * Z))
-        # The gradient of the mean cross-entropy with respect to Z: outputs come to be 1 to the last bit.
+        # This is the gradient of the mean cross-entropy with respect to Z, because some outputs round to 1.
         d_logits = (1 / (1 + np.exp(-Z)) - Y.T) / n
         descent.step(net.backward(cache, d_logits, wrt="params")[0])
     agree(case, cost_0_10000_20000=costs)
-    # 0.929 and 0.95: nothing is dropped in prediction
+    # 0.929 and 0.95, without dropout in prediction
     agree(case, train_accuracy=accuracy(net, X, Y), test_accuracy=accuracy(net, X_test, Y_test))
 
 
@@ -209,8 +211,8 @@ def test_adam_step(case):
     spec = Adam(
         settings["learning_rate"], settings["beta1"], settings["beta2"], settings["epsilon"], "inside"
     )
-    # The course's one step counts as the second, from moments of 0: a first one, with a gradient of 0, keeps
-    # them so.
+    # The course counts its only step as the second, with moments of 0; a first step with a gradient of 0
+    # leaves the moments at 0.
     found, states = stepped(case, spec, skip=settings["t"] - 1)
     agree(case, **found)
     (_, s1), (_, s2) = states
@@ -225,7 +227,7 @@ def test_mini_batches(case):
     batches = np.split(order, [64, 128])
     assert [len(rows) for rows in batches] == case.expected["sizes"].tolist()
 
-    # `fit` takes these batches: it does what a loop over them does.
+    # `fit` with these batches equals a loop over them.
     def net():
         return Network([12288, 1], output="sigmoid", init=Zeros(), dtype="float64")
 
@@ -260,8 +262,8 @@ def test_optimizers_on_moons(case, moons):
     net = moons_net()
     state = net.optimizer(MOONS_OPTIMIZERS[case.name.removeprefix("opt_model_")])
     costs = []
-    # Printed is the cost of the last batch of epochs 0, 1000, ...: these are done batch by batch, the rest by
-    # `fit`, which goes on with the state.
+    # The course prints the cost of the last batch of epochs 0, 1000, ... A loop trains these epochs, and
+    # `fit` the others, with the same optimizer state.
     for first in range(0, 10000, 1000):
         for rows in np.split(orders[first], range(64, 300, 64)):
             cost, grad = net.loss_and_gradient(X[rows], y[rows])
@@ -282,6 +284,6 @@ def test_mean_cost_on_moons(case, moons):
     spec = MOONS_OPTIMIZERS[case.name.removeprefix("opt_model_5000_")]
     history = net.fit(X, y, optimizer=spec, batch_size=64, epochs=5000, order=orders.__getitem__)
     agree(case, mean_cost_every_1000=history.loss[::1000])
-    # 0.717, 0.717; Adam's is published elsewhere, as 94 percent, and is 283 of the 300
+    # 0.717, 0.717; for Adam 94 percent are published elsewhere, which are 283 of the 300
     expected = case.expected.get("train_accuracy", 283 / 300)
     assert accuracy(net, X.T, y[None, :]) == pytest.approx(expected, abs=1e-9)

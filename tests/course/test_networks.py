@@ -13,7 +13,7 @@ pytestmark = pytest.mark.long
 
 
 def test_every_case_is_tested(course):
-    """In this folder each case is named by the decorator `cases` of some test."""
+    """The decorators `cases` in the tests of this folder name all cases."""
     texts = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
     named = [names for text in texts for names in re.findall(r"^@cases\((.*?)\)$", text, re.M | re.S)]
     assert set(course) == set(re.findall(r'"([^"]+)"', " ".join(named)))
@@ -44,7 +44,7 @@ def test_logistic_regression_cost_and_gradient(case):
 def test_logistic_regression_descent(case):
     net = logistic_regression(case.inputs)
     X, Y, rate = case.inputs.X, case.inputs.Y, case.settings["learning_rate"]
-    # The gradient printed is the one of the last step, before that step.
+    # The course prints the gradient of the last step.
     descend(net, X, Y, rate=rate, iterations=case.settings["iterations"] - 1)
     _, grad = net.loss_and_gradient(X.T, Y.T)
     descend(net, X, Y, rate=rate, iterations=1)
@@ -69,7 +69,7 @@ def test_logistic_regression_on_cats(case, cats):
     agree(case, test_accuracy_percent=100 * accuracy(net, X_test, Y_test))
 
 
-# One hidden layer on points of the plane
+# One hidden layer, for points in the plane
 
 
 @cases("planar_forward_2017", "planar_forward_v6c")
@@ -90,12 +90,12 @@ def test_planar_cost(case):
 @cases("planar_backward_v6c")
 def test_planar_backward(case):
     inputs = case.inputs
-    # Only A1 is given, not W1 and b1: three numbers a unit are just enough to give its three outputs.
+    # A1 is given, but not W1 and b1; the three parameters of each unit are chosen to give its three outputs.
     W1_b1 = np.arctanh(inputs.A1) @ np.linalg.inv(np.vstack([inputs.X, np.ones((1, 3))]))
     net = network([W1_b1[:, :2], inputs.W2], [W1_b1[:, 2], np.zeros(1)], hidden="tanh")
     _, cache = net.forward(inputs.X.T, logits=True)
     np.testing.assert_allclose(cache.A[0].T, inputs.A1, rtol=0, atol=1e-14)
-    # A2 comes in through the gradient of the mean cross-entropy with respect to Z2, as in the course.
+    # A2 enters by the gradient of the mean cross-entropy with respect to Z2, as in the course.
     grad, _ = net.backward(cache, (inputs.A2 - inputs.Y).T / 3)
     agree(case, **by_layer(net, grad, "d"))
 
@@ -112,7 +112,7 @@ def test_planar_prediction(case):
 
 
 def planar_net(n_hidden):
-    """The start of all planar nets: seed 2, normal x 0.01."""
+    """Return the initial network for points in the plane: seed 2, normal x 0.01."""
     return Network(
         [2, n_hidden, 1], activation="tanh", output="sigmoid", init=Normal(0.01), dtype="float64",
         random_state=np.random.RandomState(2),
@@ -125,7 +125,7 @@ def test_planar_net_on_three_points(case):
     rate, iterations = case.settings["learning_rate"], case.settings["iterations"]
     costs = descend(net, case.inputs.X, case.inputs.Y, rate=rate, iterations=iterations)
     if "cost_0" in case.expected:
-        agree(case, cost_0=costs[0], decimals=6)  # costs are printed so, whatever the weights are
+        agree(case, cost_0=costs[0], decimals=6)  # costs have six decimals in all cases
     else:
         agree(case, cost_every_1000=costs[::1000])
     agree(case, **by_layer(net, net.params), decimals=8)
@@ -136,7 +136,7 @@ def test_flower(case, flower):
     net = planar_net(4)
     costs = descend(net, *flower, rate=1.2, iterations=10000)[::1000]
     agree(case, cost_every_1000_to_7000=costs[:8])  # 0.693048, 0.288083, ..., 0.217504
-    # From here on the path depends on rounding; the published copies differ from each other too.
+    # Later costs depend on rounding; the published copies of the notebook differ too.
     np.testing.assert_allclose(costs[8:], case.expected["cost_8000_9000"], rtol=0, atol=1e-3)
     # 90 %
     assert 100 * accuracy(net, *flower) == pytest.approx(case.expected["accuracy_percent_integer"], abs=1)
@@ -152,7 +152,7 @@ def test_flower_with_other_numbers_of_hidden_units(case, flower):
     assert 100 * accuracy(net, *flower) == pytest.approx(expected, abs=0.5 if n_hidden == 20 else 1e-9)
 
 
-# Deep nets, part by part
+# The parts of deep networks
 
 
 @cases("linear_forward_2017", "linear_forward_v8")
@@ -166,7 +166,7 @@ def test_linear_forward(case):
 def test_linear_activation_forward(case):
     inputs = case.inputs
     agree(case, sigmoid=net_of(inputs, output="sigmoid")(inputs.A.T).T)
-    # relu is for hidden layers: a second layer of weight 1 hands on what the first one gives.
+    # relu is for hidden layers only, so that a second layer with weight 1 returns the outputs of the first.
     net = network([inputs.W, np.ones((1, 1))], [inputs.b, np.zeros(1)], output="identity")
     out, cache = net.forward(inputs.A.T)
     agree(case, relu=cache.A[0].T)
@@ -194,7 +194,7 @@ def test_linear_backward(case):
     net = network([inputs.W], output="identity")
     _, cache = net.forward(inputs.A.T)
     grad, dX = net.backward(cache, inputs.dZ.T)
-    # The course averages dW and db over the m examples here; `backward` sums.
+    # The course averages dW and db over the m examples here, and `backward` sums.
     found = by_layer(net, grad / case.settings["m"])
     agree(case, dA_prev=dX.T, dW=found["W1"], db=found["b1"])
 
@@ -202,8 +202,8 @@ def test_linear_backward(case):
 @cases("linear_activation_backward_2017_sigmoid", "linear_activation_backward_v8_sigmoid")
 def test_linear_activation_backward(case):
     inputs = case.inputs
-    # Z is given, and is not always W A + b: dZ comes from a sigmoid of Z itself, the rest from the linear
-    # part.
+    # Z is given and may differ from W A + b, so that dZ is computed by a sigmoid of Z, and the rest by the
+    # linear part.
     sigmoid = network([np.ones((1, 1))])
     _, cache = sigmoid.forward(inputs.Z.T)
     _, dZ = sigmoid.backward(cache, inputs.dA.T, wrt="input")
@@ -215,7 +215,7 @@ def test_linear_activation_backward(case):
     found = by_layer(net, grad / A.shape[1])
     agree(case, dA_prev=dX.T, dW=found["W1"], db=found["b1"])
 
-    if "2017" in case.name:  # here Z is W A + b with b = 5, and one layer does it all
+    if "2017" in case.name:  # here Z is W A + b with b = 5, so that one layer computes everything
         net = network([inputs.W], [np.full(1, 5.0)])
         _, cache = net.forward(A.T)
         np.testing.assert_allclose(cache.Z[0].T, inputs.Z, rtol=0, atol=1e-8)

@@ -55,7 +55,7 @@ def planar_backward(c, inputs, settings):
 
 def l2_backward(c, inputs, settings):
     A = [inputs.X, inputs.A1, inputs.A2, inputs.A3]
-    # relu(Z) is above 0 where Z is, so A will do for Z.
+    # relu(Z) is positive where Z is, so that A may replace Z.
     caches = [
         ((A[i - 1], W, np.zeros((len(W), 1))), A[i])
         for i, W in enumerate((inputs.W1, inputs.W2, inputs.W3), 1)
@@ -194,12 +194,12 @@ def test_unit_cases(case, course):
     same(found["compiled"], found["vectorized"], **CLOSE)
 
 
-# Trained cases: three steps of loops, fifty of NumPy, all of them compiled
+# Trained cases: three steps in loops, fifty in NumPy, and all steps in the compiled version
 
 
 @pytest.fixture
 def task(case, request):
-    """X, Y, the test set or None, and how `model` is to be called, or for logistic regression `optimize`."""
+    """Return X, Y, the test set or None, and the arguments of `model`, or of `optimize` for one unit."""
     name, settings = case.name, case.settings
     rate, steps = settings["learning_rate"], settings.get("iterations") or settings.get("epochs")
     how = {"learning_rate": rate, "num_iterations": steps, "seed": settings.get("init_seed", 3)}
@@ -232,7 +232,7 @@ def task(case, request):
 
 
 def trained(version, task, steps=None):
-    """Parameters and costs after so many passes, or all."""
+    """Return parameters and costs after the given number of passes, or after all."""
     how = task.how if steps is None else task.how | {"num_iterations": steps}
     version = WithArrays(version)
     if "layer_dims" in how:
@@ -262,7 +262,7 @@ TRAINED = {
     "init_model_he": {"cost_every_1000": slice(None, None, 1000)},
     "reg_model_none": {"cost_0_10000_20000": slice(None, None, 10000)},
     "reg_model_dropout": {"cost_0_10000_20000": slice(None, None, 10000)},
-    # The last of the five mini-batches of every thousandth pass
+    # The last of the five mini-batches in every thousandth pass
     "opt_model_gd": {"cost_every_1000": slice(4, None, 5000)},
     "opt_model_momentum": {"cost_every_1000": slice(4, None, 5000)},
     "opt_model_adam_eps_inside": {"cost_every_1000": slice(4, None, 5000)},
@@ -272,7 +272,7 @@ TRAINED = {
 }
 
 
-# Percent or shares in which the figure is held loosely: the path depends on rounding (see test_networks)
+# Larger tolerances, in percent or as a share, for figures that depend on rounding (see test_networks)
 LOOSE = {"planar_5000_nh20": 0.5, "planar_model_nh4": 1.0, "init_model_x10": 0.02}
 
 
@@ -280,18 +280,18 @@ LOOSE = {"planar_5000_nh20": 0.5, "planar_model_nh4": 1.0, "init_model_x10": 0.0
 @pytest.mark.filterwarnings("ignore::dnn.NoProgressWarning")
 @pytest.mark.parametrize("case", TRAINED, indirect=True)
 def test_first_steps_of_trained_cases_agree(case, task):
-    """Three steps of loops, fifty of NumPy (of mini-batches one pass, and ten)."""
+    """Loops take three steps and NumPy fifty; with mini-batches, one pass and ten passes."""
     batches = "mini_batch_size" in task.how
     for version, steps in ((vectorized, 10 if batches else 50), (loops, 1 if batches else 3)):
         if (
             version is loops and len(task.X) == 12288
-        ):  # some of the cats: each takes the loops a tenth of a second
+        ):  # only some cats, because each takes a tenth of a second in loops
             task.X, task.Y = task.X[:, :12], task.Y[:, :12]
         parameters, costs = trained(version, task, steps)
         by_core, costs_by_core = trained(compiled, task, steps)
         same(parameters, by_core, rtol=0, atol=1e-9)
-        # Where outputs come to be 0 or 1 to the last bit the course's cost is infinite; the core's, from the
-        # logits, never is.
+        # If outputs round to 0 or 1, the cost of the course is infinite; the core computes a finite cost from
+        # the logits.
         finite = np.isfinite(costs)
         assert finite.all() or case.name == "init_model_x10"
         np.testing.assert_allclose(

@@ -14,7 +14,7 @@ from dnn.course.compiled.core import rows
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
-# The functions against each other, the network, and finite differences
+# The versions agree with each other, with Network, and with finite differences
 
 
 SIZES = [(1, 1, 1), (3, 4, 1), (5, 7, 3, 2), (4, 2)]
@@ -44,7 +44,7 @@ def test_three_versions_agree(sizes, activation, output):
     same(step(loops, *given(loops, (parameters, X, Y)), activation, output), found, **close)
     by_core = step(compiled, parameters, X, Y, activation, output)
     for layer in range(1, len(sizes) - 1):
-        assert by_core[2][f"dA{layer}"].shape == grads[f"dA{layer}"].shape  # computed when it is asked for
+        assert by_core[2][f"dA{layer}"].shape == grads[f"dA{layer}"].shape  # computed when it is read
     same(by_core, found, **close)
     with pytest.raises(KeyError, match="dA9"):
         by_core[2]["dA9"]
@@ -88,11 +88,11 @@ def test_gradients_are_those_of_the_cost(sizes, activation, output):
 
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "sigmoid", "tanh", "softmax"])
 def test_activations_agree_for_large_inputs(name):
-    """Also where e^z would overflow."""
+    """Inputs include those for which e^z overflows."""
     Z = np.array([[-1e4, -800.0, -1.0, 0.0, 3.0, 800.0], [1e4, 0.0, 2.0, 0.0, -3.0, 799.0]])
     A, _ = getattr(vectorized, name)(Z)
     np.testing.assert_allclose(getattr(loops, name)(Z.tolist())[0], A, rtol=1e-14, atol=0)
-    # The core flushes what is below the smallest normal number to 0
+    # The core flushes subnormal numbers to 0.
     np.testing.assert_allclose(getattr(compiled, name)(Z)[0], A, rtol=1e-14, atol=1e-300)
     assert np.isfinite(A).all()
     if name != "softmax":
@@ -181,7 +181,7 @@ def test_backward_with_a_penalty_and_with_dropout(lambd, keep_prob):
 
 
 def test_backward_accepts_caches_of_another_pass():
-    """NumPy's caches in the core's backward, and another activation than that of the pass."""
+    """The compiled version accepts the caches of NumPy, and an activation that the forward pass had not."""
     parameters, X, Y = example((3, 4, 2, 1), "sigmoid")
     AL, caches = vectorized.L_model_forward(X, parameters, "tanh")
     expected = vectorized.L_model_backward(AL, Y, caches, "tanh")
@@ -208,7 +208,7 @@ def test_float32_inputs_stay_float32():
     np.testing.assert_allclose(AL, vectorized.L_model_forward(X, parameters)[0], rtol=1e-5)
 
 
-# What does not fit
+# Shape errors
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -276,7 +276,7 @@ def test_shape_errors_point_to_the_likely_mistake(version):
 
 
 def test_error_for_examples_in_rows():
-    """A learner whose pictures are in rows."""
+    """The pictures of a learner are in rows."""
     with pytest.raises(ValueError) as raised:
         vectorized.model(np.zeros((209, 12288)), np.zeros((1, 209)), [12288, 7, 1])
     wanted = "X must have shape (features, examples), got (209, 12288): are the examples in rows? Use X.T"

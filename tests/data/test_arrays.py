@@ -1,4 +1,4 @@
-"""Arrays of any address, byte order and strides: inputs are read as they are, and `out` must be right."""
+"""Inputs may have any address, byte order and strides; `out` must have the right ones."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from dnn import Network
 
 
 def misaligned(array):
-    """The same values at an address that is no multiple of their size."""
+    """Return the same values at an address that is not a multiple of their size."""
     array = np.asarray(array)
     memory = np.zeros(array.nbytes + 1, np.uint8)
     found = memory[1:].view(array.dtype).reshape(array.shape)

@@ -1,4 +1,4 @@
-"""Memory maps of any real dtype are converted in blocks of rows, to the bits of an array converted whole."""
+"""Memory maps of any real dtype are converted in blocks of rows, and give the bits of a converted array."""
 
 import tracemalloc
 
@@ -18,13 +18,13 @@ FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Blocks of 64 rows of float32, so that the maps here have many."""
+    """Set the size of blocks to 64 rows of float32, so that the maps in these tests have many blocks."""
     monkeypatch.setattr(blocks, "BLOCK", 64 * I * 4)
 
 
 @pytest.fixture
 def mapped(tmp_path):
-    """A function that writes an array to a file, and returns a read-only map of it."""
+    """Return a function that writes an array to a file and returns a read-only memory map of it."""
     number = iter(range(1000))
 
     def of(array, order="C", offset=0, mode="r"):
@@ -136,12 +136,12 @@ OPTIMIZERS = [SGD(0.1), SGD(0.1, 0.9), Adam(1e-2), dnn.AdamW(1e-2), dnn.RMSprop(
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
 @pytest.mark.parametrize("options", [{}, {"alpha": 0.1, "clip_norm": 0.1, "ema": 0.8}, {"batch_size": 300}])
 def test_a_large_batch_is_summed_over_blocks(optimizer, options, mapped, monkeypatch):
-    """The gradient is a sum over blocks of rows, and so differs in its last bits only."""
+    """The gradient is a sum over blocks of rows, so that only its last bits may differ."""
     monkeypatch.setattr(blocks, "HELD", 0)
     monkeypatch.setattr("dnn.training.trainers.HELD", 0)
     X, y = values("f4"), values("f4", columns=3, seed=1)
     w = np.random.default_rng(3).random(N)
-    w[:300] = 0  # one batch of 300 is skipped
+    w[:300] = 0  # a batch of 300 rows is skipped
     nets = [Network([I, 9, 3], dtype="float64", random_state=0) for _ in range(2)]
     histories = []
     for net, as_given in zip(nets, (np.array, mapped), strict=True):
@@ -336,14 +336,14 @@ def test_estimators_validate_on_memory_maps(mapped):
         one.fit(mapped(wrong), y)
 
 
-# What is not small
+# Maps that are not small
 
 COLUMNS = 64
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A map of 128 MB of float64, half as much in float32; beside it zeros of float32."""
+    """Return a memory map of 128 MB of float64, which is 64 MB in float32."""
     X = np.memmap(tmp_path_factory.mktemp("large") / "X", np.float64, "w+", shape=(250_000, COLUMNS))
     block = values(n=1000, columns=COLUMNS)
     for begin in range(0, len(X), 1000):
@@ -383,10 +383,10 @@ def as_float32(X):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_memory_of_training_does_not_grow_with_a_memory_map(call, large, monkeypatch):
-    """An autoencoder, whose targets are a map as well. Half the map in float32 would be 64 MB."""
+    """In an autoencoder the targets are a map too. A float32 copy of the map would have 64 MB."""
     monkeypatch.setattr(blocks, "BLOCK", 1 << 21)
     net = Network([COLUMNS, 8, COLUMNS], random_state=0)
-    CALLS["lbfgs"](net.copy(), large[:100])  # what is imported on first use is not counted
+    CALLS["lbfgs"](net.copy(), large[:100])  # modules that are imported on first use are not counted
     CALLS[call](net.copy(), large[:100])
     tracemalloc.start()
     try:
@@ -415,7 +415,7 @@ def test_memory_of_prediction_does_not_grow_with_a_memory_map(large, monkeypatch
         tracemalloc.stop()
 
 
-# joblib turns arrays above a size into maps of float64, and Network is float32
+# joblib passes large arrays as memory maps, of float64 here, to networks of float32.
 
 
 @pytest.mark.parametrize("max_nbytes", [1000, "1M"])
@@ -424,7 +424,9 @@ def test_joblib_trains_networks_in_parallel(max_nbytes):
     X, y = values(n=20_000, columns=10), values(n=20_000, columns=2, seed=1)  # 1.6 MB
     weights = np.linspace(0.1, 1, len(X))
 
-    def fitted(seed, X, y, weights):  # a function in a function: a worker need not import this file
+    def fitted(
+        seed, X, y, weights
+    ):  # an inner function is pickled by value, so that workers need not import this file
         net = Network([10, 8, 2], random_state=seed)
         net.fit(X, y, sample_weight=weights, epochs=2, X_val=X, y_val=y, n_threads=1)
         return isinstance(X, np.memmap), net.params, net(X)

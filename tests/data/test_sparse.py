@@ -1,9 +1,8 @@
-"""A sparse X trains and predicts as the same X does dense, at the cost of what is stored."""
+"""A sparse X trains and predicts as the dense X does, at a cost of the stored elements only."""
 
 import json
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import reference
 import scipy.sparse as sp
 from random_networks import OPTIMIZERS, draw, pick
 from sklearn.exceptions import ConvergenceWarning
+from training_warnings import quietly
 
 import dnn
 from dnn import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, _core
@@ -24,7 +24,7 @@ N_THREADS = (1, 2, 3, 5)
 
 
 def sparse_matrix(n, m, density=0.1, seed=0, dtype=np.float64):
-    """Random values; some rows and columns are empty."""
+    """Return a random sparse matrix, some of whose rows and columns are empty."""
     rng = np.random.default_rng(seed)
     X = sp.random_array((n, m), density=density, rng=rng, data_sampler=rng.standard_normal, format="lil")
     X[n // 2] = 0
@@ -33,7 +33,7 @@ def sparse_matrix(n, m, density=0.1, seed=0, dtype=np.float64):
 
 
 def problem_of(net, X, y, loss, sample_weight=None, alpha=0.0, l1=0.0, n_threads=0):
-    """What is minimized, over a sparse X, or over the same rows dense."""
+    """Return the training problem of a sparse X, or of the same rows as a dense array."""
     spec = loss_of(loss, net.layers[-1].info.name, net.n_outputs)
     targets = data.targets(y, spec, X.shape[0], net.n_outputs, net.dtype)
     rows = SparseRows(X, net.dtype) if sp.issparse(X) else np.ascontiguousarray(X, net.dtype)
@@ -41,7 +41,7 @@ def problem_of(net, X, y, loss, sample_weight=None, alpha=0.0, l1=0.0, n_threads
 
 
 def train(net, X, y, *, loss, optimizer, orders=None, seed=0, epochs=2, batch_size=7, **settings):
-    """Train as `Network.fit` does, over a sparse X as well; the settings are of the problem or of the fit."""
+    """Train as `Network.fit` does, with a sparse X too; settings are those of the problem or of the fit."""
     names = settings.keys() & {"sample_weight", "alpha", "l1", "n_threads"}
     problem = problem_of(net, X, y, loss, **{name: settings.pop(name) for name in names})
     if orders:
@@ -51,14 +51,14 @@ def train(net, X, y, *, loss, optimizer, orders=None, seed=0, epochs=2, batch_si
 
 
 def few_stored(X, rng):
-    """X with most of its elements gone, dense and sparse."""
+    """Return X with most of its elements set to 0, dense and sparse."""
     X = np.where(rng.random(X.shape) < 0.4, X, 0)
     return X, sp.csr_array(X)
 
 
 @pytest.mark.parametrize("fifty", range(4))
 def test_gradients_of_random_networks(fifty, isa_drawn):
-    """Of every loss and activation, with weights and penalties: the oracle, differences, losses of rows."""
+    """Gradients and losses equal those of the oracle, for all losses, activations, weights and penalties."""
     for seed in range(fifty * 50, fifty * 50 + 50):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
         isa_drawn(rng)
@@ -86,7 +86,7 @@ def test_gradients_of_random_networks(fifty, isa_drawn):
 @pytest.mark.parametrize("fifty", range(4))
 @pytest.mark.filterwarnings("ignore::dnn.NoProgressWarning")
 def test_trainings_of_random_networks(fifty, isa_drawn):
-    """Of every optimizer, in one sweep and in two, with clipping, averages and frozen layers: the oracle."""
+    """Trainings equal those of the oracle, for every optimizer, one and two sweeps, and all options."""
     for seed in range(fifty * 50, fifty * 50 + 50):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
         isa_drawn(rng)
@@ -99,7 +99,7 @@ def test_trainings_of_random_networks(fifty, isa_drawn):
         batch = int(rng.integers(1, len(X) + 1))
         rules = {"batch_size": batch, "clip_norm": pick(rng, [None, 0.5]), "ema": pick(rng, [None, 0.9])}
         if pick(rng, [True, False]):
-            options |= {"alpha": 0.0, "l1": 0.0}  # only what a batch touches is updated
+            options |= {"alpha": 0.0, "l1": 0.0}  # only the weights that a batch touches are updated
         frozen = [int(i) for i in range(len(net.layers)) if rng.random() < 0.2]
         net.freeze(*frozen)
         orders = [rng.permutation(len(X)) for _ in range(3)]
@@ -118,7 +118,7 @@ def test_trainings_of_random_networks(fifty, isa_drawn):
             atol=1e-8 * max(1.0, float(np.abs(found[0]).max())), err_msg=str(seed))  # fmt: skip
 
 
-WIDE = [  # units of the first layer: one, some, more than a tile of columns, more columns than fit a block
+WIDE = [  # units of the first layer: one, some, more than a tile of columns, more than a block of columns
     ("one unit", [5000, 1], 40, 0.01),
     ("many columns", [20_000, 24, 3], 60, 0.001),
     ("wide layer", [700, 600, 3], 40, 0.05),
@@ -141,8 +141,9 @@ STEPS = [
 def test_wide_sparse_inputs_train_as_dense_ones(
     kind, sizes, n, density, step, optimizer, options, dtype, isa
 ):
-    """Several blocks of columns and tiles of units: what dense rows give, with the same inputs dropped, and
-    the same bits for any number of threads and chunks."""
+    """There are several blocks of columns and tiles of units. Results equal those of dense rows with the same
+    dropout masks, and have the same bits for any number of threads and any chunking.
+    """
     X = sparse_matrix(n, sizes[0], density)
     y = np.arange(n) % 3 if sizes[-1] == 3 else np.asarray(X.sum(axis=1))
     output, loss = ("softmax", "log_loss") if sizes[-1] == 3 else ("identity", "squared_error")
@@ -185,7 +186,7 @@ def test_a_full_batch_gives_the_same_bits_for_any_number_of_threads(isa):
 
 
 def test_gradient_descent_leaves_untouched_weights_unchanged():
-    """And penalties, decay and momentum move all of them, as they must."""
+    """Penalties, weight decay and momentum change all weights."""
     X = sparse_matrix(50, 3000, 0.001)
     y = np.arange(50) % 2
     touched = np.diff(sp.csc_array(X).indptr) > 0
@@ -208,15 +209,8 @@ def test_gradient_descent_leaves_untouched_weights_unchanged():
 # The estimators
 
 
-def quietly(estimator, *args, **kwargs):
-    """Fit, and let it warn that few iterations are no convergence."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return estimator.fit(*args, **kwargs)
-
-
 def duplicated(X):
-    """The same matrix with every element in two halves, in another order, and zeros that are stored."""
+    """Return the same matrix with each element stored as two summands, in another order, and stored zeros."""
     X = sp.coo_array(X)
     rows, columns = np.append(X.coords[0], X.coords[0]), np.append(X.coords[1], X.coords[1])
     values = np.append(0.25 * X.data, 0.75 * X.data)
@@ -299,7 +293,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_method_of_an_estimator(name):
-    """fit with weights and a validation set, a warm start, partial_fit, and all that can be asked."""
+    """fit with weights and a validation set, a warm start, partial_fit and all methods of prediction."""
     X, V = sparse_matrix(60, 40), sparse_matrix(20, 40, seed=1)
     y, w = (
         np.array(["a", "b", "c"])[np.arange(60) % 3],
@@ -429,8 +423,9 @@ print((status("VmHWM") - before) / est._net.params.nbytes)
     [({"solver": "sgd", "momentum": 0.0, "alpha": 0.0}, 0), ({"solver": "sgd"}, 1), ({"solver": "adam"}, 2)],
 )
 def test_memory(options, state):
-    """Twice the parameters and the optimizer's state, one copy of which is to go back to, and 14 MB: most of
-    it is room for products and rows of a batch. The rows alone would be 480 MB if they were made dense."""
+    """Training needs two copies of the parameters and of the optimizer state, one of them as a backup, and
+    14 MB, most of which is workspace for matrix products and rows of a batch. Dense rows would have 480 MB.
+    """
     ran = subprocess.run(
         [sys.executable, "-c", CHILD, json.dumps(options)], capture_output=True, text=True, check=True
     )

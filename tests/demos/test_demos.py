@@ -1,4 +1,4 @@
-"""Every demonstration, cut down: it measures, explains with numbers, and draws; and what it claims holds."""
+"""Every demonstration measures, explains with numbers and draws, and its claims hold."""
 
 import doctest
 import importlib
@@ -12,12 +12,13 @@ import pytest
 
 from dnn import cli, demos
 
+pytestmark = pytest.mark.long  # the same on every Python
 SOURCE = Path(demos.__file__).parent
 
 
 @pytest.fixture(scope="module")
 def quick():
-    """What a demonstration measures at its smallest; once each."""
+    """Return a function that measures a demonstration with quick=True, once each."""
     found = {}
 
     def of(name):
@@ -52,7 +53,7 @@ def test_every_module_is_listed():
     assert {path.stem for path in SOURCE.glob("*.py")} - support == {n.replace("-", "_") for n in demos.DEMOS}
 
 
-# What they claim
+# Claims
 
 
 def test_compiled_is_faster_than_loops(quick):
@@ -72,7 +73,7 @@ def test_the_graph_has_the_numbers_of_the_course(quick):
     assert graph.values["J"] == 33
     for name, slope in {"a": 3, "b": 6, "c": 9}.items():
         assert graph.slopes[name] == slope == pytest.approx(graph.nudged[name])
-    # A box and its slope for each value, an arrow of three lines for each of five edges
+    # There is a box and a slope for each value, and an arrow of three lines for each of five edges.
     kinds = [item["kind"] for item in demos.demo("computation-graph").graph(graph).items]
     assert (kinds.count("box"), kinds.count("line")) == (6, 15)
 
@@ -92,7 +93,7 @@ def test_linear_layers_are_one_matrix(quick):
 def test_equal_units_stay_equal(quick):
     starts = quick("symmetry").starts
     assert starts["all 0"].spread == starts["all 0.5"].spread == 0
-    assert np.ptp(starts["all 0.5"].weights[:, 0]) > 0  # they move, but together
+    assert np.ptp(starts["all 0.5"].weights[:, 0]) > 0  # the weights change, but stay equal
     assert starts["random x 0.01"].spread > 0
 
 
@@ -147,12 +148,12 @@ def test_the_flower_has_the_accuracies_of_the_course():
     assert {units: measured.accuracy[units] for units in expected} == pytest.approx(expected, abs=1e-9)
 
 
-# Numbers that are told, of the whole work: seeds make them the same everywhere, except for rounding
+# Numbers in the texts of complete runs, which seeds make equal everywhere except for rounding
 
 
 @pytest.fixture(scope="module")
 def whole():
-    """What a demonstration measures and tells; once each."""
+    """Return a function that returns the measurements and the text of a complete demonstration, once each."""
     found = {}
 
     def of(name):
@@ -176,7 +177,7 @@ def test_derivatives(whole):
     assert m.slopes["a^2"] == pytest.approx([5, 4.1, 4.001])
     assert m.by_backward == pytest.approx(m.by_nudging, abs=1e-8)
     assert m.by_backward == pytest.approx(-0.213335, abs=1e-6) and "moves this weight up" in text
-    # The tangent is that of the curve drawn
+    # The tangent belongs to the drawn curve.
     slopes = np.gradient(m.costs, m.weights)
     assert np.interp(m.weight, m.weights, slopes) == pytest.approx(m.by_backward, rel=0.01)
 
@@ -221,17 +222,17 @@ def test_a_slope_of_0_and_a_small_one(whole):
     assert np.interp(4, m.Z, m.slopes["tanh"]) == pytest.approx(0.0013, abs=1e-4)
     assert np.interp(-4, m.Z, m.slopes["leaky_relu"]) == pytest.approx(0.01)
     assert 0.25**5 == pytest.approx(0.0010, abs=5e-5) and "at most 0.0010 is left" in text
-    # The deep net waits with the sigmoid alone
+    # Only the sigmoid delays the deep network.
     assert min(m.costs["sigmoid"][:100]) > 0.69
     assert max(m.costs[name][50] for name in ("tanh", "relu", "leaky_relu")) < 0.3
-    # Dark gray is for relu alone, light gray for leaky relu as well
+    # Dark gray stands for relu only, light gray for leaky relu too.
     figure = demos.picture("activations", m)
     shades = [[tuple(np.round(c.get_facecolor()[0], 2)) for c in ax.collections] for ax in figure.axes[:4]]
     areas = [[sum(len(p.vertices) for p in c.get_paths()) for c in ax.collections] for ax in figure.axes[:4]]
     assert all(shade == shades[0] and shade[0] != shade[1] for shade in shades)
     assert [area[1] > 0 for area in areas] == [False, False, True, False]
     assert all(area[0] > 0 for area in areas)
-    assert all(ax.get_legend() is None for ax in figure.axes)  # it stands below, on no curve
+    assert all(ax.get_legend() is None for ax in figure.axes)  # the legend is below the axes
 
 
 def test_first_weights_for_one_layer_and_for_five(whole):
@@ -252,10 +253,10 @@ def test_depth_lowers_the_error_on_the_zigzag(whole):
     assert [net.n_params for net in m.zigzag.values()] == [298, 286, 298]
     medians = [np.median(net.errors) for net in (one, two, three)]
     assert medians[0] > 0.3 > 0.1 > medians[2] and medians[0] > medians[1] > medians[2]
-    assert max(one.errors) < 0.577  # that of the mean, 1 / sqrt(3): something was learnt
+    assert max(one.errors) < 0.577  # the error of the mean is 1 / sqrt(3), so that something was learned
     for net, median in zip((one, two, three), medians, strict=True):
         assert f"{median:.3f}" in text and f"{max(net.errors):.3f}" in text
-    # Eight pieces, as is said, between turns at multiples of 1/8
+    # There are eight pieces between turns at multiples of 1/8, as the text says.
     zigzag = demos.demo("depth").zigzag
     assert zigzag(np.arange(9) / 8).tolist() == [-1, 1, -1, 1, -1, 1, -1, 1, -1]
     assert (m.patterns[-1], m.deep[-1], m.bits[-1]) == (32768, 30, 16)
@@ -267,7 +268,7 @@ def test_the_net_is_chosen_without_the_test_points(whole):
     m, text = whole("hyperparameters")
     assert m.n_nets == 576 and m.wrong.size == 1728 and m.wrong.shape[-1] == 3
     assert m.wrong[m.best] == m.wrong.min() < 7
-    assert m.test > m.wrong[m.best] - 0.5  # the chosen figure flatters
+    assert m.test > m.wrong[m.best] - 0.5  # the validation figure of the chosen network is optimistic
     assert m.test < np.median(m.wrong)
     assert f"only for this network, the error is {m.test:.1f} %" in text and "among 1,728" in text
     first = re.search(r"differ most\s+by (.+?) \(", text)[1]
@@ -364,7 +365,7 @@ def test_threes_and_eights(whole):
 
 @pytest.mark.long
 def test_the_cats_have_the_learning_curve_of_the_course(data_folder):
-    """The costs that the course prints each hundred steps, as the picture shows them."""
+    """The picture shows the costs that the course prints every hundred steps."""
     pytest.importorskip("h5py")
     import json
 
@@ -379,7 +380,7 @@ def test_the_cats_have_the_learning_curve_of_the_course(data_folder):
     assert lines[1].get_ydata().tolist() == m.costs[0.005][::100]
 
 
-# Files of the user's
+# Files of the user
 
 
 @pytest.fixture
@@ -388,8 +389,8 @@ def houses(tmp_path):
     lines = ["longitude,median_income,population,median_house_value,ocean_proximity"]
     for a, b, c in rng.uniform(1, 5, (60, 3)):
         lines.append(f"{-a},{b},{c * 100},{100000 * b},{'INLAND' if a > 3 else 'NEAR BAY'}")
-    lines.append("-3,,NA,200000,")  # gaps are filled
-    lines.append("-3,2,3,,INLAND")  # but not those of the target
+    lines.append("-3,,NA,200000,")  # missing values are filled
+    lines.append("-3,2,3,,INLAND")  # but not in the target
     path = tmp_path / "houses.csv"
     path.write_text("\n".join(lines))
     return path
@@ -411,7 +412,7 @@ def test_a_table_is_read_as_it_is(houses):
     assert set(table.X[:-1, 3] + table.X[:-1, 4]) == {1.0}
     rows = houses.read_text().splitlines()
     many = [f"{row},{'street' if i == 0 else f'No. {i}'}" for i, row in enumerate(rows)]
-    houses.write_text("\ufeff" + "\n".join(many))  # as a spreadsheet writes it
+    houses.write_text("\ufeff" + "\n".join(many))  # as spreadsheet programs write it
     measured = demos.demo("housing").measure(houses, quick=True)
     assert measured.left_out == ["street"] and measured.n_features == 5
     assert "more than 50 values: street" in demos.demo("housing").tell(measured)
@@ -511,7 +512,7 @@ def test_every_demonstration_has_a_script():
 
 @pytest.mark.parametrize("name", demos.DEMOS)
 def test_a_script_shows_the_essential(name, monkeypatch, capsys):
-    """It stands by itself, is short, prints what it finds, and draws."""
+    """A script runs alone, is short, prints its results, and draws."""
     monkeypatch.setenv("MPLBACKEND", "Agg")
     text = (SCRIPTS / f"{name}.py").read_text()
     assert 10 <= len([line for line in text.splitlines() if line.strip()]) <= 35

@@ -1,4 +1,4 @@
-"""The demonstration of digits, from the command to the picture."""
+"""The demonstration of digits: its text, its picture and its parts."""
 
 import re
 import struct
@@ -15,7 +15,7 @@ from dnn.demos import digits
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """What the demonstration prints, and the folder it draws into, which it has to make."""
+    """Return the output of the demonstration, and the folder of its picture, which it creates."""
     folder = tmp_path_factory.mktemp("demo") / "new" / "folder"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MPLBACKEND", "Agg")
@@ -48,7 +48,7 @@ def test_the_demo_compares_three_versions(demo):
     by_loops, by_numpy, compiled = rows.values()
     assert by_loops[0] / by_numpy[0] == pytest.approx(by_numpy[1], rel=0.01)
     assert by_loops[0] / compiled[0] == pytest.approx(compiled[1], rel=0.01)
-    # Of the order of a thousand, on a machine that does other things too
+    # The ratio is about a thousand, also while other processes run.
     assert min(by_numpy[1], compiled[1]) > 30
 
 

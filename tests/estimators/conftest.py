@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Many small products: more threads only stand in each other's way."""
+    """Limit BLAS to one thread, which is fastest for many small matrix products."""
     with threadpoolctl.threadpool_limits(1):
         yield
 

@@ -1,12 +1,11 @@
 """The stopping rule of the estimators, its record, and how many calls of the core a training takes."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
 import sklearn.neural_network
-from sklearn.exceptions import ConvergenceWarning
+from training_warnings import quietly
 
 from dnn import MLPClassifier, MLPRegressor, _core
 
@@ -16,20 +15,13 @@ X = rng.normal(size=(200, 5))
 Y = {MLPClassifier: (X[:, 0] > 0).astype(int), MLPRegressor: X @ rng.normal(size=(5, 3))}
 
 
-def fit(est, X, y):
-    """Fit, and ignore the warning that a few iterations do not converge."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return est.fit(X, y)
-
-
 def estimator(kind, **options):
     return kind(hidden_layer_sizes=8, random_state=0, **options)
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The numbers of steps of the calls of the core's trainer."""
+    """Return a list to which each call of the core's trainer appends its number of steps."""
     n_steps = []
 
     class Counting:
@@ -51,11 +43,11 @@ def calls(monkeypatch):
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_several_outputs_train_in_one_call_per_chunk(calls, solver, alpha):
-    """scikit-learn divides the loss by the outputs, but not the penalty: that needs no call for each step."""
+    """scikit-learn divides the loss, not the penalty, by the outputs, which needs no call for each step."""
     options = {"solver": solver, "alpha": alpha, "max_iter": 10, "batch_size": 20}
-    other = fit(estimator(sklearn.neural_network.MLPRegressor, **options), X, Y[MLPRegressor])
-    own = fit(estimator(MLPRegressor, **options), X, Y[MLPRegressor])
-    assert calls == [100]  # all ten epochs, before n_iter_no_change of them can end the training
+    other = quietly(estimator(sklearn.neural_network.MLPRegressor, **options), X, Y[MLPRegressor])
+    own = quietly(estimator(MLPRegressor, **options), X, Y[MLPRegressor])
+    assert calls == [100]  # all ten epochs, because training cannot stop before n_iter_no_change epochs
     np.testing.assert_allclose(own.loss_curve_, other.loss_curve_, rtol=1e-12)
     assert own.best_loss_ == pytest.approx(other.best_loss_, rel=1e-12)
 
@@ -69,7 +61,7 @@ def curves(est):
 def test_a_callback_sees_the_record_so_far(kind, solver):
     seen = []
     est = estimator(kind, max_iter=5, solver=solver, callbacks=[lambda event: seen.append(curves(est))])
-    fit(est, X, Y[kind])
+    quietly(est, X, Y[kind])
     assert [n for n, *_ in seen] == [1, 2, 3, 4, 5]
     for n, t, loss, best, curve, scores in seen:
         assert curve == est.loss_curve_[:n] and loss == curve[-1] and best == min(curve) and scores is None
@@ -86,25 +78,25 @@ def test_a_training_that_is_cut_short_leaves_its_record(kind, error):
     est, whole = estimator(kind, max_iter=9, callbacks=[fail]), estimator(kind, max_iter=3)
     with pytest.raises(ZeroDivisionError) if error is ZeroDivisionError else pytest.warns(match="interrupt"):
         est.fit(X, Y[kind])
-    assert curves(est) == curves(fit(whole, X, Y[kind]))
+    assert curves(est) == curves(quietly(whole, X, Y[kind]))
 
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_warm_start_continues_the_record(kind):
-    est = fit(estimator(kind, max_iter=3, warm_start=True), X, Y[kind])
+    est = quietly(estimator(kind, max_iter=3, warm_start=True), X, Y[kind])
     first = [*est.loss_curve_]
-    fit(est.set_params(early_stopping=True, max_iter=2), X, Y[kind])
+    quietly(est.set_params(early_stopping=True, max_iter=2), X, Y[kind])
     assert est.loss_curve_[:3] == first and len(est.loss_curve_) == 5 and est.n_iter_ == 2
     assert est.t_ == 3 * 200 + 2 * 180 and len(est.validation_scores_) == 2
     assert est.best_loss_ == min(first) and math.isfinite(est.best_validation_score_)
-    fit(est.set_params(early_stopping=False, warm_start=False), X, Y[kind])
+    quietly(est.set_params(early_stopping=False, warm_start=False), X, Y[kind])
     assert len(est.loss_curve_) == 2 and est.validation_scores_ is est.best_validation_score_ is None
 
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_an_interrupt_before_the_training_changes_nothing(kind, monkeypatch):
-    """The network is not locked yet."""
-    est = fit(estimator(kind, max_iter=3), X, Y[kind])
+    """The interrupt comes before the network is locked."""
+    est = quietly(estimator(kind, max_iter=3), X, Y[kind])
     before, history = curves(est), est.history_
 
     def interrupt(*_):

@@ -42,7 +42,7 @@ def test_losses_of_the_regressor():
     assert predicted.shape == (400, 3) and (np.diff(predicted, axis=1) >= 0).all()
     assert (y[:, None] < predicted).mean(axis=0) == pytest.approx([0.1, 0.5, 0.9], abs=0.03)
     assert 0 < est.score(X, y) < 1
-    # Crossed quantiles are put in order
+    # Crossed quantiles are sorted.
     est.intercepts_[0][:] = est.intercepts_[0][::-1].copy()
     assert (np.diff(est.predict(X), axis=1) >= 0).all()
 
@@ -101,7 +101,7 @@ def test_warm_start_may_keep_the_optimizer(iris):
     ids=str,
 )
 def test_a_weight_of_two_is_a_row_twice(kind, options, iris):
-    """Later steps of L-BFGS on a regression multiply rounding by more than that."""
+    """max_iter is small, because later steps of L-BFGS amplify rounding errors in a regression."""
     X, y = StandardScaler().fit_transform(iris[0]), iris[1]
     w = np.random.default_rng(0).integers(0, 4, 150)
     with warnings.catch_warnings():

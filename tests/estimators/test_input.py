@@ -76,7 +76,7 @@ def test_sparse_of_several_outputs_and_of_quantiles(diabetes):
 
 
 def test_a_wide_sparse_matrix_is_never_dense():
-    """20 000 x 50 000 in float32 would be 4 GB; a megabyte is stored."""
+    """A dense 20 000 x 50 000 array of float32 would have 4 GB; the sparse one has less than a megabyte."""
     import tracemalloc
 
     rng, shape = np.random.default_rng(0), (20_000, 50_000)

@@ -54,7 +54,7 @@ def test_options_learn_iris(options, iris):
 
 
 def test_weight_decay_of_the_solver_and_of_the_parameter(iris):
-    """A solver's own, one that is asked for, and none."""
+    """The default of the solver, the same value given explicitly, and 0."""
     X, y = iris
     one = quietly(MLPClassifier(5, solver="adamw", max_iter=5, random_state=0), X, y)
     two = quietly(MLPClassifier(5, solver="adamw", weight_decay=0.01, max_iter=5, random_state=0), X, y)

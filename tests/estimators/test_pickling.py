@@ -1,4 +1,4 @@
-"""Fitted estimators that are pickled and copied predict the same and go on training."""
+"""Pickles and copies of fitted estimators predict the same values and continue training."""
 
 import pickle
 

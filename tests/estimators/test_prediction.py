@@ -51,7 +51,7 @@ def test_decision_function_and_log_probabilities(iris):
             proba if several is target else proba.sum(axis=1),
             1 / (1 + np.exp(-scores)) if several is target else 1.0,
         )
-        # Far out a probability is 0, and its logarithm finite
+        # For extreme inputs a probability is 0, and its logarithm is finite.
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert np.isfinite(est.predict_log_proba(X * 1e4)).all()

@@ -1,4 +1,4 @@
-"""The estimators train as scikit-learn's do, seed for seed, and have its parameters and attributes."""
+"""The estimators train as scikit-learn's with the same seed, and have its parameters and attributes."""
 
 import inspect
 import pickle
@@ -14,7 +14,7 @@ from training_warnings import quietly
 import dnn
 from dnn import MLPClassifier, MLPRegressor
 
-# scikit-learn 1.6, the oldest that dnn works with, is no reference for what its MLP has had since 1.7
+# scikit-learn 1.6 is the oldest supported version; its MLP has no sample_weight and no poisson.
 SINCE_1_7 = parse_version(sklearn.__version__) >= parse_version("1.7")
 since_1_7 = pytest.mark.skipif(
     not SINCE_1_7,
@@ -35,12 +35,12 @@ SCHEDULES = [
 
 
 def pair(name, **options):
-    """The same estimator of scikit-learn and of dnn."""
+    """Return the same estimator of scikit-learn and of dnn."""
     return getattr(sklearn.neural_network, name)(**options), getattr(dnn, name)(**options)
 
 
 def assert_same_course(one, other, X, y, tolerance=1e-8, **fit):
-    """Both train alike: the losses, the validation scores, the weights."""
+    """Train both, and assert that losses, validation scores and weights are equal."""
     a, b = quietly(one, X, y, **fit), quietly(other, X, y, **fit)
     assert len(a.loss_curve_) == len(b.loss_curve_) == a.n_iter_ == b.n_iter_
     np.testing.assert_allclose(b.loss_curve_, a.loss_curve_, rtol=tolerance)
@@ -107,7 +107,7 @@ def test_sample_weights_have_the_same_effect(early_stopping, digits):
 
 
 def test_several_outputs_have_the_same_printed_loss(diabetes):
-    """scikit-learn trains on the sum over outputs and prints its mean, plus the penalty as it is."""
+    """scikit-learn trains on the sum over outputs, and prints its mean plus the undivided penalty."""
     X, y = diabetes
     Y = np.column_stack([y, X[:, 0] + y, X[:, 1]])
     w = np.random.default_rng(1).integers(0, 3, len(X)).astype(float)
@@ -136,7 +136,7 @@ def test_lbfgs_is_the_same(name):
 
 
 def test_warm_starts_and_partial_fits_are_the_same(iris):
-    """Warm starts and partial fits keep what scikit-learn keeps: curves, counts, the optimizer's state."""
+    """Warm starts and partial fits keep the curves, counts and optimizer state, as in scikit-learn."""
     X, y = iris
     for options in ({}, {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1}):
         a, b = pair("MLPClassifier", random_state=0, max_iter=4, warm_start=True, **options)
@@ -153,7 +153,7 @@ def test_warm_starts_and_partial_fits_are_the_same(iris):
 
 
 def test_the_random_state_of_the_caller_is_left_in_the_same_state(iris):
-    """The rows of epochs that are not done are not drawn."""
+    """The order of the rows is drawn only for epochs that are trained."""
     states = [np.random.RandomState(5), np.random.RandomState(5)]
     a, b = pair("MLPClassifier", tol=0.1, max_iter=100, hidden_layer_sizes=5)
     a.set_params(random_state=states[0]).fit(*iris)
@@ -191,7 +191,7 @@ def test_fitted_attributes_exist(iris):
     assert b.classes_.tolist() == [0, 1, 2]
 
 
-# What users write into coefs_
+# Assignments to coefs_ and intercepts_
 
 
 def test_weights_that_are_replaced_take_effect(iris):

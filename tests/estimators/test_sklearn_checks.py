@@ -1,4 +1,4 @@
-"""scikit-learn's checks of estimators, with each option that takes another path. None is expected to fail."""
+"""scikit-learn's estimator checks, with each option that runs other code. None is expected to fail."""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -6,29 +6,35 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import dnn
 from dnn import MLPClassifier, MLPRegressor
 
-# What a check lets warn is its own affair: few iterations, tiny sets.
+# The checks train for few iterations on tiny data sets, which gives warnings.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class ValidatedClassifier(MLPClassifier):
-    """Stops early on the rows that it is trained on: drawn ones would not be the same for repeated rows."""
+    """A classifier that is validated on its training rows, as a random split differs for repeated rows."""
 
     def fit(self, X, y, sample_weight=None):
         return super().fit(X, y, sample_weight, X, y, sample_weight)
 
 
 class ValidatedRegressor(MLPRegressor):
-    """As `ValidatedClassifier`."""
+    """A regressor that is validated on its training rows."""
 
     def fit(self, X, y, sample_weight=None):
         return super().fit(X, y, sample_weight, X, y, sample_weight)
 
 
-# What cannot hold, by the first words of an estimator's name, and why
+# Checks that cannot hold, by the beginning of the estimator's name, with the reason
 UNFIT = {
-    ("MLPClassifier(early_stopping", "sample_weight_equivalence"): "other rows are drawn of rows there twice",
-    ("MLPRegressor(early_stopping", "sample_weight_equivalence"): "other rows are drawn of rows there twice",
-    ("MLPClassifier(early_stopping", "check_class_weight_classifiers"): "the best accuracy is asked for",
+    (
+        "MLPClassifier(early_stopping",
+        "sample_weight_equivalence",
+    ): "the random split differs for repeated rows",
+    (
+        "MLPRegressor(early_stopping",
+        "sample_weight_equivalence",
+    ): "the random split differs for repeated rows",
+    ("MLPClassifier(early_stopping", "check_class_weight_classifiers"): "the check expects the best accuracy",
     (
         "ValidatedClassifier(early_stopping=True,n_iter_no_change=50)",
         "check_class_weight_classifiers",
@@ -46,7 +52,7 @@ def check_all(estimator, check):
 
 def estimators(kind, validated):
     yield kind()
-    # Weaker penalties let probabilities round to 1, which a check of several labels at once forbids
+    # With weaker penalties probabilities round to 1, which a check of multilabel targets forbids.
     yield kind(solver="lbfgs", alpha=0.1 if kind is MLPClassifier else 1e-4)
     yield kind(early_stopping=True, validation_fraction=0.25, n_iter_no_change=50)
     yield validated(early_stopping=True, n_iter_no_change=50, scoring="loss")

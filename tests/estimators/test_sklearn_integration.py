@@ -127,7 +127,7 @@ def test_chains(digits):
 
 
 def test_validation_sets_go_through_a_pipeline(routing, digits):
-    """The scaler is fitted on the rows of training alone, and what it does is done to X_val too."""
+    """The scaler is fitted on the training rows only, and is applied to X_val too."""
     X, y = digits
     X = X * 100 - 7
     net = MLPClassifier(20, max_iter=30, learning_rate_init=0.01, early_stopping=True, random_state=0)
@@ -152,7 +152,7 @@ def test_weights_are_routed_through_a_search(routing, digits):
 
 
 def test_a_raw_table(data_folder):
-    """California with its text column and missing values."""
+    """The raw table of California has a text column and missing values."""
     pandas = pytest.importorskip("pandas")
     table = pandas.read_csv(data_folder / "california_housing/housing.csv")
     table = table.sample(3000, random_state=0)

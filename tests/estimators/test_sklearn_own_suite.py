@@ -34,5 +34,5 @@ globals().update(sklearn_tests())
 
 @pytest.fixture
 def global_random_seed():
-    """The seed that scikit-learn's own configuration gives to some tests."""
+    """Return the seed that scikit-learn's test configuration passes to some tests."""
     return 42

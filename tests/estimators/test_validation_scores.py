@@ -36,7 +36,7 @@ def test_your_own_validation_set(digits):
     )
     assert est.best_validation_score_ == est.score(X[400:], y[400:]) == max(est.validation_scores_)
     assert history.best_epoch == int(np.argmax(est.validation_scores_))
-    # Without early_stopping it is only looked at
+    # Without early_stopping the validation set does not influence training.
     seen = quietly(
         clone(est).set_params(early_stopping=False, max_iter=5),
         X[:400],
@@ -89,7 +89,7 @@ nan, inf = np.nan, np.inf
 
 
 def scores(*figures):
-    """A scorer that gives these figures, one after another, and then the last."""
+    """Return a scorer that returns these figures one after another, and then always the last one."""
     left = list(figures)
     return lambda est, X, y: left.pop(0) if len(left) > 1 else left[0]
 
@@ -98,7 +98,7 @@ def scores(*figures):
     "given, place",
     [
         ({"X_val": slice(1), "y_val": None}, "X_val and y_val"),
-        ({"X_val": slice(9), "y_val": 1.5}, "X_val and y_val"),  # targets that are all the same
+        ({"X_val": slice(9), "y_val": 1.5}, "X_val and y_val"),  # all targets are equal
         ({"X_val": slice(3), "y_val": None, "sample_weight_val": [0, 1, 0]}, "X_val and y_val"),
     ],
     ids=["one row", "one value", "one row with a weight"],
@@ -117,11 +117,11 @@ def test_r2_of_constant_targets_selects_no_weights(given, place):
     assert np.isnan(est.validation_scores_).all() and len(est.validation_scores_) == 200
     plain = MLPRegressor(random_state=0, tol=0, n_iter_no_change=inf)
     with_warnings(lambda: plain.fit(X, y))
-    np.testing.assert_array_equal(est.coefs_[0], plain.coefs_[0])  # the last weights
+    np.testing.assert_array_equal(est.coefs_[0], plain.coefs_[0])  # the weights of the last epoch
 
 
 def test_equal_targets_end_as_in_scikit_learn():
-    """R2 is 0 or 1 there by definition, in scikit-learn as well, and one value is learned soon."""
+    """R2 is then 0 or 1 by definition, as in scikit-learn, and a network learns one value soon."""
     X, _, _ = sine_examples()
     est = MLPRegressor(early_stopping=True, random_state=0)
     _, said = with_warnings(lambda: est.fit(X, np.ones(len(X))))
@@ -160,7 +160,7 @@ def test_patience_counts_non_finite_scores_after_a_finite_one():
     est = MLPRegressor(early_stopping=True, random_state=0, n_iter_no_change=3)
     _, said = with_warnings(lambda: est.set_params(scoring=scores(*[nan] * 9, 0.1, nan)).fit(X, y))
     assert est.n_iter_ == 14 and est.history_.stopped_by == "tol" and est.best_validation_score_ == 0.1
-    # Again from there: the weights that are there are the best that a finite score has chosen
+    # A warm start keeps the present weights, which were selected by a finite score.
     est.set_params(warm_start=True, scoring=scores(nan), max_iter=5)
     before = est.coefs_[0].copy()
     _, said = with_warnings(lambda: est.fit(X, y))

@@ -1,4 +1,4 @@
-"""The data that several tests of figures train on."""
+"""Real data that several tests train on."""
 
 import csv
 import gzip
@@ -11,7 +11,7 @@ INCOME = 7  # column of median_income
 
 @pytest.fixture(scope="module")
 def houses(data_folder):
-    """California: X, y in 100,000 dollars for training and X, y held out, inputs standardized."""
+    """Return X and y of California for training, and held out; y in 100,000 dollars, inputs standardized."""
     with open(data_folder / "california_housing" / "housing.csv", newline="") as file:
         header, *rows = csv.reader(file)
     assert header[4] == "total_bedrooms" and header[INCOME] == "median_income"
@@ -24,7 +24,7 @@ def houses(data_folder):
     missing = np.isnan(bedrooms)
     assert missing.sum() == 207 and np.isnan(numbers).sum() == 207
     bedrooms[missing] = np.median(bedrooms[~missing])
-    # Rooms, bedrooms, people and households of a district: a few are a hundred times the usual.
+    # A few districts have a hundred times the usual numbers of rooms, bedrooms, people or households.
     numbers[:, 3:7] = np.log1p(numbers[:, 3:7])
     X = np.column_stack([numbers, place[:, None] == np.unique(place)])
     assert X.shape == (20640, 13)
@@ -36,7 +36,7 @@ def houses(data_folder):
 
 
 def read_idx(path):
-    """The array in a gzipped IDX file: two zeros, a type (8: bytes), number of axes, lengths, data."""
+    """Return the array in a gzipped IDX file: two zeros, type (8: bytes), number of axes, lengths, data."""
     with gzip.open(path) as file:
         content = file.read()
     assert content[:3] == b"\0\0\x08"
@@ -47,7 +47,7 @@ def read_idx(path):
 
 @pytest.fixture(scope="module")
 def mnist(data_folder):
-    """MNIST: X (N, 784) between 0 and 1 and y, for training and for the test."""
+    """Return X (N, 784) between 0 and 1 and y of MNIST, for training and for the test."""
     folder = data_folder / "mnist_idx"
     X, X_test = (
         read_idx(folder / f"{part}-images-idx3-ubyte.gz").reshape(-1, 784) / np.float32(255)

@@ -1,6 +1,6 @@
-"""Published and agreed figures: what dense nets reach on real data, dnn must reach too.
+"""Published figures: dnn must reach the figures of dense networks on real data.
 
-Each test states the figure, what was measured, and what others have. The settings of the UCI sets were chosen
+Each test states the published figure and what was measured. The settings of the UCI sets were chosen
 on the last tenth of the rows for training.
 """
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long
 
 
 def columns_of(path):
-    """The columns of a file with a header, by name, as text. Lines may end in CR alone."""
+    """Return the columns of a file with a header by name, as text. Lines may end with CR only."""
     with open(path) as file:
         names, *rows = csv.reader(file)
     return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
@@ -26,7 +26,7 @@ def one_hot(column):
 
 
 def split(n):
-    """Row numbers for training, four fifths, and those held out."""
+    """Return row numbers for training, four fifths, and those of the rows held out."""
     return np.split(np.random.default_rng(0).permutation(n), [n * 4 // 5])
 
 
@@ -34,7 +34,7 @@ def split(n):
 
 
 def uci_rmse(folder, *, epochs, batch_size, weight_decay, dropout):
-    """RMSE on the held-out tenth, in units of the target, of each of the 20 splits."""
+    """Return the RMSE on the held-out tenth, in units of the target, for each of the 20 splits."""
     columns = np.loadtxt(folder / "data.txt")
     X = columns[:, np.loadtxt(folder / "index_features.txt", dtype=int)]
     y = columns[:, np.loadtxt(folder / "index_target.txt", dtype=int)]
@@ -57,8 +57,8 @@ def uci_rmse(folder, *, epochs, batch_size, weight_decay, dropout):
 @pytest.mark.parametrize(
     ("name", "most", "settings"),
     [
-        # Measured 2.71, 4.80, 3.99; published 2.90, 4.83, 4.01 at best (dropout as Bayes, 2018), by a line
-        # 4.59, 10.31, 4.61. Another 20 seeds of the nets give 2.71, 4.89, 3.98.
+        # Measured 2.71, 4.80, 3.99; the best published figures are 2.90, 4.83, 4.01 (dropout as Bayes, 2018);
+        # linear regression has 4.59, 10.31, 4.61. Another 20 seeds of the networks give 2.71, 4.89, 3.98.
         ("bostonHousing", 3.1, {"epochs": 400, "batch_size": 32, "weight_decay": 0.1, "dropout": 0.05}),
         ("concrete", 5.1, {"epochs": 400, "batch_size": 32, "weight_decay": 0.03, "dropout": 0.0}),
         ("power-plant", 4.1, {"epochs": 200, "batch_size": 128, "weight_decay": 0.03, "dropout": 0.0}),
@@ -74,8 +74,8 @@ def test_regression_on_uci(data_folder, name, most, settings):
 def test_handwritten_digits_with_dropout(mnist):
     X, y, X_test, y_test = mnist
     net = Network([784, 512, 512, 10], output="softmax", dropout=0.2, random_state=0)
-    # Published is 98.40 % after 20 epochs. Here they give 98.34, and from the tenth on between 98.2 and 98.4;
-    # the running average of the weights has 98.64 after eight, and 98.68 after 20.
+    # Published are 98.40 % after 20 epochs. Here they give 98.34 %, and epochs from the tenth on between 98.2
+    # and 98.4 %; the moving average of the weights has 98.64 % after eight, and 98.68 % after 20.
     net.fit(X, y, optimizer=RMSprop(1e-3), epochs=8, batch_size=128, ema=0.999)
     assert np.mean(net(X_test).argmax(axis=1) == y_test) >= 0.983
 
@@ -90,7 +90,7 @@ def poisson_deviance(mean, y):
 def test_poisson_loss_on_bike_rentals(data_folder):
     table = columns_of(data_folder / "bike_sharing" / "hour.csv")
     kinds = ["season", "yr", "mnth", "hr", "holiday", "weekday", "workingday", "weathersit"]
-    numbers = ["temp", "atemp", "hum", "windspeed"]  # between 0 and 1 as they are
+    numbers = ["temp", "atemp", "hum", "windspeed"]  # already between 0 and 1
     X = np.hstack([*(one_hot(table[k]) for k in kinds), *(table[k].astype(float)[:, None] for k in numbers)])
     y = table["cnt"].astype(float)
     assert X.shape == (17379, 61) and y.min() == 1
@@ -100,14 +100,14 @@ def test_poisson_loss_on_bike_rentals(data_folder):
     def predicted(output, target):
         net = Network([X.shape[1], 64, 64, 1], output=output, random_state=0)
         if output == "exp":
-            net.biases[-1][:] = np.log(mean)  # the one starts at the mean, as the other does
+            net.biases[-1][:] = np.log(mean)  # both networks start at the mean
         net.fit(X[train], target[train], optimizer=Adam(OneCycle(1e-2, epochs=20)), epochs=20)
         return net(X[held_out])[:, 0].astype(float)
 
     counts = predicted("exp", y)  # loss "auto": poisson
-    # A mean below 0 has no deviance: at least the smallest count, to the advantage of squared error.
+    # A mean below 0 has no deviance, so that means are clipped, which favors squared error.
     squares = np.maximum(predicted("identity", (y - mean) / std) * std + mean, 1)
-    # 7.4 and 8.9 (other seeds 7.3 to 7.8 and 8.8 to 9.2; RMSE 41 for both); the mean of all hours has 169.
+    # 7.4 and 8.9 (other seeds 7.3 to 7.8 and 8.8 to 9.2; RMSE 41 for both); the mean of all hours gives 169.
     assert poisson_deviance(counts, y[held_out]) < poisson_deviance(squares, y[held_out]) - 0.5
     assert poisson_deviance(counts, y[held_out]) < 8.2
 
@@ -120,7 +120,7 @@ def test_quantiles_of_house_prices_have_the_stated_coverage(houses):
     levels = (0.1, 0.5, 0.9)
     net = Network([13, 64, 64, 3], random_state=0)
     net.fit(X, y, loss=Quantile(levels), optimizer=Adam(OneCycle(1e-3, epochs=20)), epochs=20)
-    # 0.102, 0.497, 0.903; other seeds are off by up to 0.011.
+    # 0.102, 0.497, 0.903; other seeds differ by up to 0.011.
     covered = np.mean(y_test[:, None] <= np.sort(net(X_test), axis=1), axis=0)
     np.testing.assert_allclose(covered, levels, rtol=0, atol=0.02)
 
@@ -156,10 +156,10 @@ def test_class_weights_on_credit_default(data_folder):
         net.fit(X[train], y[train], class_weight=class_weight, optimizer=optimizer, epochs=10, alpha=alpha)
         return balanced_accuracy(net(X[held_out])[:, 0] > 0.5, y[held_out])
 
-    # Without a penalty 0.65 and 0.71: scikit-learn's logistic regression gains as little, 0.07.
+    # Without a penalty 0.65 and 0.71; scikit-learn's logistic regression gains as little, 0.07.
     assert reached("balanced", 0.0) > reached(None, 0.0) + 0.04
-    # With one that costs the weighted net nothing 0.58 and 0.71: unweighted, chances of default shrink
-    # towards the fifth that they are on the average, below one half.
+    # With a penalty that costs the weighted network nothing 0.58 and 0.71: without weights, probabilities of
+    # default shrink towards their mean of one fifth, below one half.
     weighted = reached("balanced", 15.0)
     assert weighted > 0.69
     assert weighted > reached(None, 15.0) + 0.1

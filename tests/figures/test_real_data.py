@@ -1,4 +1,4 @@
-"""Real data: each step from a line to a deep net pays, and the figures are those such nets reach."""
+"""Real data: each step from a line to a deep network lowers the error, to figures that are usual."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def rmse(net, X, y):
 
 
 def fitted_line(X, y):
-    """A line, trained to convergence."""
+    """Return a linear network, trained to convergence."""
     net = Network([X.shape[1], 1], init="zeros", dtype="float64")
     net.fit(X, y, optimizer=SGD(0.3, momentum=0.95), batch_size=None, epochs=1500)
     return net
@@ -31,7 +31,7 @@ def fitted_net(hidden, X, y):
 def test_a_trained_line_equals_least_squares(houses, columns):
     X, y, X_test, _ = houses
     X, X_test = X[:, columns], X_test[:, columns]
-    # The columns of the five places sum to 1, so that the weights are not unique; what they predict is.
+    # The columns of the five places sum to 1, so that the predictions are unique, but not the weights.
     solution, *_ = np.linalg.lstsq(np.column_stack([X, np.ones(len(X))]), y)
     expected = X_test @ solution[:-1] + solution[-1]
     np.testing.assert_allclose(fitted_line(X, y)(X_test)[:, 0], expected, rtol=0, atol=5e-5)
@@ -45,7 +45,7 @@ def test_each_step_from_a_line_to_a_deep_network_lowers_the_error(houses):
     shallow = rmse(fitted_net([64], X, y), X_test, y_test)
     deep = rmse(fitted_net([128, 64], X, y), X_test, y_test)
 
-    # About 0.82, 0.67, 0.55 and 0.51; other seeds move the last two by 0.006.
+    # About 0.82, 0.67, 0.55 and 0.51; other seeds change the last two by 0.006.
     steps = {"one input": one_input, "line": line, "one hidden layer": shallow, "two": deep}
     assert line < one_input - 0.1, steps
     assert shallow < line - 0.1, steps

@@ -1,4 +1,4 @@
-"""Drawings: what is in them, not how they look; that was looked at."""
+"""Drawings have the right contents; their look was checked by eye."""
 
 import xml.etree.ElementTree as ElementTree
 
@@ -40,7 +40,7 @@ def test_values_and_slopes_of_an_example():
     x, y = np.array([1.0, -2.0]), 1
     found = words(net.draw(x, y).svg())
     out, cache = net.forward(x)
-    _, dX = net.backward(cache, [-1 / out[0]])  # of -log out
+    _, dX = net.backward(cache, [-1 / out[0]])  # the gradient of -log(out)
     for value in [*x, *cache.A[0][0], out[0]]:
         assert short(value) in found
     for slope in [*dX, out[0] - 1]:
@@ -115,7 +115,7 @@ def test_weights_as_a_matrix_and_as_pictures():
 def test_confusion_counts():
     ax = plotting.confusion(["a", "b", "b"], ["a", "a", "b"], axes(), labels=["b", "a"])
     assert [text.get_text() for text in ax.texts] == ["1", "1", "", "1"]
-    assert ax.get_title() == "2 of 3 right" and ax.get_ylabel() == "is"
+    assert ax.get_title() == "2 of 3 correct" and ax.get_ylabel() == "true class"
     with pytest.raises(ValueError, match="3 classes"):
         plotting.confusion([1, 2, 3], [1], axes())
 
@@ -123,5 +123,5 @@ def test_confusion_counts():
 def test_residuals_are_drawn():
     ax = plotting.residuals([1.0, 2.0, 4.0], [1.0, 3.0, 3.0], axes())
     assert ax.collections[0].get_offsets().tolist() == [[1.0, 0.0], [3.0, -1.0], [3.0, 1.0]]
-    with pytest.raises(ValueError, match="2 numbers"):
+    with pytest.raises(ValueError, match="2 values"):
         plotting.residuals([1, 2], [1], axes())

@@ -1,4 +1,4 @@
-"""The learning-rate finder finds a rate that trains, and leaves the network alone."""
+"""The learning-rate finder finds a rate that trains, and leaves the network unchanged."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def classifier(seed=0, **keywords):
     ("optimizer", "batch_size"), [(Adam(), 128), (Adam(), 32), (SGD(momentum=0.9), 32)], ids=str
 )
 def test_the_rate_found_trains_digits(digits, optimizer, batch_size):
-    """In five epochs; on the 360 rows held out the best constant rate gives 96 %, give or take 1.5."""
+    """Five epochs with the best constant rate give an accuracy of 96 +- 1.5 % on the 360 rows held out."""
     X, X_test, y, y_test = digits
     held_out = []
     for seed in range(8):
@@ -47,9 +47,9 @@ def test_the_network_is_left_as_it_was(digits):
     assert find_rate(net, X, y, random_state=1).losses.tobytes() != first.losses.tobytes()
     state = np.random.default_rng(5)
     find_rate(net, X, y, random_state=state)
-    assert state.random() != np.random.default_rng(5).random()  # a Generator goes on
+    assert state.random() != np.random.default_rng(5).random()  # a Generator is advanced
     for one in (net, untouched):
-        one.fit(X, y, epochs=2)  # draws its orders from the network's own source
+        one.fit(X, y, epochs=2)  # draws its orders from the generator of the network
     assert net.params.tobytes() == untouched.params.tobytes()
 
 
@@ -60,14 +60,14 @@ def test_the_curve(digits):
     np.testing.assert_allclose(found.rates, 10.0 ** np.linspace(-6, -1, 51), rtol=1e-12)
     assert found.losses.shape == (51,) and found.losses.dtype == np.float64
     assert found.rate == pytest.approx(found.rates[found.losses.argmin()] / 10)
-    # Where nothing is learnt yet the curve is flat and at the loss of the network as given: batches, which
-    # differ by 5 % here, do not show
+    # Before anything is learned the curve is flat, at the loss of the given network, although the losses of
+    # batches differ by 5 %.
     np.testing.assert_allclose(found.losses[:15], found.losses[0], rtol=2e-3)
     np.testing.assert_allclose(found.losses[0], net.losses(X, y).mean(), rtol=0.02)
 
 
 def test_the_average_is_free_of_bias():
-    """Held against the weighted mean that it stands for; with one batch of all rows no batch differs."""
+    """The average equals a weighted mean; with one batch of all rows, all batches are equal."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20, 3))
     y = X @ [1.0, 2.0, 3.0]
@@ -79,12 +79,12 @@ def test_the_average_is_free_of_bias():
         costs.append(cost)
         twin.optimizer("sgd").step(grad, rate)
     for n in range(1, 21):
-        shares = 0.5 ** np.arange(n)[::-1]  # 20 steps are averaged over 2
+        shares = 0.5 ** np.arange(n)[::-1]  # 20 steps are averaged over about 2
         np.testing.assert_allclose(found.losses[n - 1], np.average(costs[:n], weights=shares), rtol=1e-9)
 
 
 def test_divergence_ends_the_search_without_an_error():
-    """Targets in the hundreds blow plain gradient descent up at a rate far below the highest."""
+    """With targets in the hundreds gradient descent diverges at a rate far below the highest one."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 10))
     y = 300 * (np.sin(X[:, 0]) + X[:, 1] * X[:, 2])
@@ -92,7 +92,7 @@ def test_divergence_ends_the_search_without_an_error():
     found = find_rate(net, X, y, optimizer="sgd", batch_size=32)
     assert len(found.rates) == len(found.losses) < 90
     assert np.isfinite(found.losses).all() and found.losses[-1] > 2 * found.losses[0]
-    assert found.losses[:-1].max() < 10 * found.losses[0]  # stopped by the first that ran away
+    assert found.losses[:-1].max() < 10 * found.losses[0]  # the first diverging loss ended the search
     assert 1e-6 < found.rate < 1e-2
     before = net.losses(X, y).mean()
     net.fit(X, y, optimizer=SGD(found.rate), epochs=5, batch_size=32)
@@ -100,7 +100,7 @@ def test_divergence_ends_the_search_without_an_error():
 
 
 def test_noise_does_not_choose_the_rate():
-    """With heavy tails the loss of one batch is many times that of another, before anything is learnt."""
+    """With heavy tails the losses of batches differ by large factors before anything is learned."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2000, 5))
     y = X @ rng.normal(size=5) + rng.standard_t(2, size=2000)

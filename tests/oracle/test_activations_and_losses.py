@@ -1,4 +1,4 @@
-"""The activations and losses of the oracle against SciPy, scikit-learn and their limits."""
+"""The activations and losses of the oracle agree with SciPy, scikit-learn and their limits."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_activations_against_scipy():
 
 @pytest.mark.parametrize("dtype, huge", [("f8", 1e300), ("f4", 1e30), ("f8", 800.0), ("f4", 110.0)])
 def test_activations_of_huge_logits(dtype, huge):
-    """Their value below and above 0, and their slope."""
+    """For huge logits, activations have their limits below and above 0, and so have their slopes."""
     limits = {
         "identity": (-huge, huge, 1, 1),
         "sigmoid": (0, 1, 0, 0),
@@ -57,7 +57,7 @@ def test_activations_of_huge_logits(dtype, huge):
             f, backward = ref.ACTIVATIONS[name]
             found = np.concatenate([f(Z), backward(Z, np.ones_like(Z))])
             assert found.dtype == Z.dtype
-            # All others tend to relu.
+            # The others tend to relu.
             expected = limits.get(name, (0, huge, 0, 1))
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-40, err_msg=name)
 
@@ -148,7 +148,7 @@ def test_quantiles_share_a_target():
             together = function(S, Y, levels).reshape(20, -1)
             expected = sum(each) if together.shape[1] == 1 else np.hstack(each)
             np.testing.assert_allclose(together, expected, rtol=1e-14)
-    # With half and half, and no parameters, it is half the absolute error.
+    # Without parameters the level is 1/2, which is half the absolute error.
     for f, g in zip(ref.LOSSES["quantile", None], ref.LOSSES["absolute_error", None], strict=True):
         np.testing.assert_allclose(f(S, y), g(S, np.tile(y[:, None], 3)) / 2, rtol=1e-14)
 
@@ -181,7 +181,7 @@ def test_log_loss_of_huge_logits():
         S, classes = np.array([[1000.0, 0.0, -1000.0]] * 3), np.array([0, 1, 2])
         np.testing.assert_array_equal(per_row_loss(S, classes), [0, 1000, 2000])
         np.testing.assert_array_equal(d_logits(S, classes), [[0, 0, 0], [1, -1, 0], [1, 0, -1]])
-        # Each row has a largest score of its own.
+        # Each row has a different largest logit.
         S = np.array([[1000.0, 1000.0], [-1000.0, -1000.0]])
         np.testing.assert_allclose(per_row_loss(S, np.array([0, 1])), np.log(2), rtol=1e-15)
         np.testing.assert_array_equal(d_logits(S, np.array([0, 1])), [[-0.5, 0.5], [0.5, -0.5]])

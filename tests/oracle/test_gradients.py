@@ -1,4 +1,4 @@
-"""The gradients of the oracle against finite differences."""
+"""The gradients of the oracle agree with finite differences."""
 
 import numpy as np
 import pytest
@@ -9,16 +9,16 @@ KINKED = {"relu", "leaky_relu", "elu", "selu"}
 
 
 def near_kink(loss, S, Y):
-    """Whether a residual is so near a kink of the loss that finite differences may cross it."""
+    """Return whether a residual is so close to a kink of the loss that finite differences may cross it."""
     name, parameters = ref.split(loss)
     kink = {"absolute_error": 0, "quantile": 0, "huber": parameters[0] if parameters else 1.0}.get(name)
     return kink is not None and np.abs(np.abs(S - Y) - kink).min() < 1e-3
 
 
 def draw_away_from_kinks(sizes, activations, n_rows, loss="squared_error", dropout=False):
-    """A net, rows, targets and masks such that no step of finite differences crosses a kink.
+    """Return a network, rows, targets and masks such that no step of finite differences crosses a kink.
 
-    Of an activation's kink there are rows on both sides. No exp of exp takes the outputs out of all bounds.
+    There are rows on both sides of the kink of each activation, and exp of exp does not overflow.
     """
     for seed in range(100):
         rng = np.random.default_rng(seed)
@@ -41,10 +41,10 @@ def draw_away_from_kinks(sizes, activations, n_rows, loss="squared_error", dropo
 
 
 def assert_gradient(hidden, loss, output, weighted=False, alpha=0.0, l1=0.0, dropout=False):
-    """The gradient of the cost of a small net is that of finite differences."""
+    """Assert that the gradient of the cost of a small network agrees with finite differences."""
     sizes, activations = [2, 3, 2, 3], [*hidden, output]
     rng, weights, biases, X, y, masks = draw_away_from_kinks(sizes, activations, 6, loss, dropout)
-    # One row counts for nothing, as class weights or masks may ask.
+    # One row has a weight of 0.
     w = np.append(0.0, rng.uniform(0.5, 2, size=5)) if weighted else None
 
     def cost_and_gradient(params):
@@ -59,7 +59,7 @@ def assert_gradient(hidden, loss, output, weighted=False, alpha=0.0, l1=0.0, dro
 @pytest.mark.parametrize("loss, output", FITTING)
 @pytest.mark.parametrize("hidden", list(zip(ACTIVATIONS[::2], [*ACTIVATIONS[1::2], "tanh"], strict=True)))
 def test_gradient_against_finite_differences(hidden, loss, output):
-    # Of the options, each case takes some.
+    # Each case takes some of the options.
     case = ACTIVATIONS.index(hidden[0]) * len(FITTING) + FITTING.index((loss, output))
     weighted, alpha, l1, dropout = np.random.default_rng(case).integers(2, size=4)
     assert_gradient(hidden, loss, output, weighted, 0.7 * alpha, 0.4 * l1, dropout)
@@ -103,7 +103,7 @@ def test_backward_of_any_d_out(output, logits, dropout):
 def test_slope_of_each_loss(loss, output):
     rng = np.random.default_rng(0)
     S = rng.normal(size=(20, 3))
-    # Rows of probabilities may miss a sum of 1 by this much.
+    # The sum of a row of probabilities may differ from 1 by this tolerance.
     Y = draw_targets(rng, output, 20, 3) * (1 + 1e-5)
     name, parameters = ref.split(loss)
     per_row_loss, d_logits = ref.LOSSES[name, output]

@@ -1,4 +1,4 @@
-"""Laws that the oracle obeys: of targets, weights, penalties, masks, softmax, rows and precision."""
+"""Laws of the oracle, for targets, weights, penalties, masks, softmax, rows and precision."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_dropping_a_unit_for_all_rows_is_a_net_without_it():
     cost, gradient = ref.cost_and_gradient(
         weights, biases, ["mish", "identity"], X, y, "squared_error", w, masks=masks
     )
-    # Its weights stand in for what is dropped.
+    # Its weights are divided by 1 - rate.
     small = [weights[0][inputs][:, units] / 0.75, weights[1][units] / 0.5], [biases[0][units], biases[1]]
     X = X[:, inputs]
     expected_cost, expected = ref.cost_and_gradient(*small, ["mish", "identity"], X, y, "squared_error", w)
@@ -131,7 +131,7 @@ def test_laws_of_softmax():
     classes = rng.integers(4, size=20)
     for function in ref.LOSSES["log_loss", "softmax"]:
         np.testing.assert_allclose(function(Z + shift, classes), function(Z, classes), rtol=1e-10, atol=1e-12)
-    # Since a shift changes nothing, no slope points along it.
+    # A shift changes nothing, so that the gradient along it is 0.
     np.testing.assert_allclose(ref.softmax_backward(Z, rng.normal(size=Z.shape)).sum(axis=1), 0, atol=1e-15)
 
 

@@ -1,4 +1,4 @@
-"""The optimizers and the training of the oracle, by hand and against scikit-learn."""
+"""The optimizers and the training of the oracle agree with hand-computed steps and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 
-# From p = 1 with gradients 2 and 4 and rate 1/2. Adam: m = 1, v = 1, their corrections 1/2 and 1/4; then
-# m = 5/2, v = 19/4, their corrections 3/4 and 7/16. RMSProp: v as Adam's.
+# The first two steps from p = 1 with gradients 2 and 4 and rate 1/2. Adam: m = 1, v = 1 with corrections 1/2
+# and 1/4; then m = 5/2, v = 19/4 with corrections 3/4 and 7/16. RMSProp has the v of Adam.
 @pytest.mark.parametrize(
     "optimizer, first, second_change",
     [
@@ -35,7 +35,7 @@ def test_first_two_steps_by_hand(optimizer, first, second_change):
     [
         (lambda: ref.SGD(0.9), lambda p: SGDOptimizer([p], nesterov=False), "learning_rate"),
         (lambda: ref.SGD(0.9, nesterov=True), lambda p: SGDOptimizer([p]), "learning_rate"),
-        # With an epsilon that is felt, so that its place matters.
+        # The epsilon is so large that its place matters.
         (
             lambda: ref.Adam(epsilon=0.1, epsilon_form="uncorrected"),
             lambda p: AdamOptimizer([p], epsilon=0.1),
@@ -58,7 +58,7 @@ def test_optimizers_against_scikit_learn(oracle, sklearn_optimizer, rate_name):
 
 
 class KeepsStart:
-    """Keeps the parameters that scikit-learn draws before the first step, as start_."""
+    """Stores the initial parameters that scikit-learn draws as start_."""
 
     def _initialize(self, *args):
         super()._initialize(*args)
@@ -89,7 +89,7 @@ class Classifier(KeepsStart, MLPClassifier):
     "output, n_outputs, hidden, alpha",
     [
         ("identity", 1, "tanh", 0.5),
-        # Without a penalty, which scikit-learn does not divide by the number of outputs.
+        # There is no penalty, because scikit-learn does not divide it by the number of outputs.
         ("identity", 3, "relu", 0.0),
         ("sigmoid", 1, "relu", 0.5),
         ("sigmoid", 3, "sigmoid", 0.5),
@@ -157,7 +157,7 @@ def test_fit_follows_the_order_of_each_epoch():
     X, y = draw_rows(8)
     orders = list(np.random.default_rng(2).permuted(np.tile(np.arange(8), (3, 1)), axis=1))
     w = np.arange(1.0, 9.0)
-    # The same as one epoch over the rows laid out as they are visited: batches of 4 leave no short one.
+    # This equals one epoch over the rows in their order of visits, because batches of 4 divide the rows.
     visited = np.concatenate(orders)
     how = dict(batch_size=4, rates=[0.1] * 6)
     params, _, costs = fit_small(X, y, orders=orders, sample_weight=w, **how)
@@ -170,7 +170,7 @@ def test_fit_takes_one_rate_per_step():
     X, y = draw_rows(8)
     rates = [0.1, 0.0, 0.2] * 3
     params, _, costs = fit_small(X, y, optimizer=ref.SGD(), rates=rates)
-    # A step of rate 0 changes nothing: its batch might as well not have been there.
+    # A step with rate 0 changes nothing, as if its batch did not exist.
     w = np.array([1.0, 1, 1, 0, 0, 0, 1, 1])
     skipping, _, skipping_costs = fit_small(X, y, optimizer=ref.SGD(), rates=rates, sample_weight=w)
     np.testing.assert_allclose(params, skipping, rtol=1e-12)
@@ -214,7 +214,7 @@ PENALTIES = dict(alpha=0.3, l1=0.2)
 
 
 def start_and_gradient(X, y, **kwargs):
-    """The parameters that fit_small starts from, and the gradient there."""
+    """Return the initial parameters of fit_small, and their gradient."""
     weights, biases = draw_net(np.random.default_rng(1), [4, 5, 2])
     gradient = ref.cost_and_gradient(weights, biases, NET, X, y, "squared_error", **kwargs)[1]
     return ref.flatten(weights, biases), gradient
@@ -236,7 +236,7 @@ def test_a_gradient_of_large_norm_is_clipped():
 def test_weight_decay_is_decoupled_from_the_step():
     X, y = draw_rows(8)
     start, gradient = start_and_gradient(X, y)
-    # As the gradient is that before the decay, and this optimizer does not see it.
+    # The gradient is computed before the decay, which this optimizer does not see.
     step = ref.Adam().step(start, gradient, 0.1) - start
     params, _, costs = fit_small(X, y, optimizer=ref.Adam(), orders=[None], weight_decay=0.5, **FULL)
     np.testing.assert_allclose(params, start * np.where(IS_WEIGHT, 1 - 0.1 * 0.5, 1) + step, rtol=1e-12)
@@ -251,7 +251,7 @@ def test_frozen_layers_stay(frozen):
     norm = np.sqrt((gradient[moves] ** 2).sum())
     how = dict(frozen=(frozen,), weight_decay=0.5, clip_norm=norm / 2, **PENALTIES)
     params, _, _ = fit_small(X, y, optimizer=ref.SGD(), orders=[None], **how, **FULL)
-    # The others move as ever, and only their gradient has a length.
+    # The other layers are trained as before, and only their gradients count for the norm.
     expected = start * np.where(IS_WEIGHT, 1 - 0.1 * 0.5, 1) - 0.1 * gradient / 2
     np.testing.assert_allclose(params, np.where(moves, expected, start), rtol=1e-12)
     params, _, _ = fit_small(X, y, optimizer=ref.Adam(), **how)
@@ -263,7 +263,7 @@ def test_mean_of_the_parameters():
     X, y = draw_rows(8)
     w = np.append(np.ones(5), [0, 0, 0])
     start, _ = start_and_gradient(X, y)
-    # Of batches of 5, the second has no weight: it is no step.
+    # The second batch of 5 rows has weights of 0 and is skipped.
     how = dict(batch_size=5, rates=[0.1] * 6, sample_weight=w, weight_decay=0.1)
     after = [fit_small(X, y, orders=[None] * n, **how)[0] for n in (1, 2, 3)]
     params, _, _, mean = fit_small(X, y, ema=0.75, **how)

@@ -1,4 +1,4 @@
-"""The pages: every public name has its place, and code runs. `make docs` builds them; a warning fails it."""
+"""The pages document every public name, and their code runs. `make docs` builds them without warnings."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def test_first_steps_run(section, capsys):
     if section == "practitioner":
         assert float(printed.split("accuracy: ")[1]) > 0.9
     elif section == "learner":
-        assert "cost" in printed and printed.rstrip().endswith(": right.")
+        assert "cost" in printed and printed.rstrip().endswith(": correct.")
 
 
 def test_the_course_page_runs():
@@ -51,7 +51,7 @@ def test_the_course_page_runs():
 
 
 def tables(page):
-    """The tables of a page in Markdown: lists of rows of cells, the head first."""
+    """Return the tables of a page in Markdown: lists of rows of cells, the header first."""
     found = re.findall(r"(?:^\|.*\n)+", (DOCS / page).read_text(), re.M)
     rows = [[line.strip()[1:-1].split("|") for line in table.strip().split("\n")] for table in found]
     return [[[cell.strip() for cell in row] for row in (table[0], *table[2:])] for table in rows]
@@ -86,7 +86,7 @@ def test_claims_of_speed_are_in_the_tables():
     onnx = column(prediction, "ONNX Runtime")
     least, most = re.search(r"takes ([\d.]+) to ([\d.]+) times as long\.$", verdict).groups()
     assert [float(most), float(least)] == onnx[:2] and onnx[2] < 1
-    # What the README says of one row and of the size
+    # The claims of the README about one row and about the size
     one_row, onnx_runtime = re.search(r"One row in ([\d.]+) µs.*?takes ([\d.]+) µs", README, re.S).groups()
     assert re.search(
         rf"^\| 64-100-10, one row \|.*\| {one_row} \(1\) \|.*\| {onnx_runtime} \(1\)", page, re.M
@@ -119,12 +119,12 @@ def test_the_readme_is_short_and_its_links_exist():
 
 
 def test_the_readme_runs(monkeypatch, tmp_path):
-    """From the file with the table to a model that is saved and loaded again."""
+    """The example reads a table from a file, trains a model, saves it and loads it again."""
     pytest.importorskip("pandas")
     (tmp_path / "docs").symlink_to(DOCS)
     monkeypatch.chdir(tmp_path)
     pages.run(README, "README.md")
-    assert (tmp_path / "penguins.joblib").exists()
+    assert (tmp_path / "penguins.joblib").exists() and (tmp_path / "penguins.safetensors").exists()
 
 
 RUNNABLE = ["index.md", *sorted(f"guide/{page.name}" for page in (DOCS / "guide").glob("*.md"))]
@@ -171,7 +171,7 @@ def test_output_missing_from_a_page_is_noticed():
 
 
 def section(page, number):
-    """Section number of a page, without the sections before it."""
+    """Return a section of a page by its number, without the sections before it."""
     return "\n## " + (DOCS / page).read_text().split("\n## ")[number]
 
 
@@ -181,7 +181,7 @@ def test_a_raw_table_with_gaps(monkeypatch):
     pages.run(section("raw_tables.md", 1), "raw_tables.md, section 1")
 
 
-# In the data folder, and what the page calls it
+# Files in the data folder, and their names on the page
 FILES = {
     "housing.csv": "california_housing/housing.csv",
     "adult.csv": "adult/adult-train.csv",

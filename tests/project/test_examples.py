@@ -1,4 +1,4 @@
-"""The programs in examples/ reach their figures, with the public interface alone."""
+"""The programs in examples/ reach their figures with the public interface only."""
 
 import autoencoder
 import gan_ring
@@ -12,7 +12,7 @@ from dnn import Adam
 @pytest.mark.long
 def test_gan_finds_all_modes_of_the_ring():
     found = gan_ring.main()
-    # Of 2,000 points 250 belong to each mode; of an even ring a quarter would be near, 64 for each mode.
+    # 250 of 2,000 points belong to each mode; of a uniform ring a quarter would be near a mode, 64 for each.
     assert found["modes"].min() >= 100
     assert found["near"] >= 0.8
 
@@ -24,7 +24,7 @@ def test_autoencoder_beats_pca():
 
 
 def test_the_loop_of_the_autoencoder_equals_fit():
-    """From the same start, over one epoch of five batches of which the last is short."""
+    """Both train from the same weights for one epoch of five batches, of which the last is short."""
     pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
     rng = np.random.default_rng(0)
     X = autoencoder.digits(rng)[0][: 4 * autoencoder.BATCH_SIZE + 7]

@@ -1,4 +1,4 @@
-"""Without what is optional: one sentence that says how to install it. And output that nobody reads."""
+"""Errors for missing optional packages tell how to install them; output to a closed pipe is no error."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 WITHOUT = """
 import sys
 for package in {missing!r}:
-    sys.modules[package] = None  # importing it raises ModuleNotFoundError, as where it is not installed
+    sys.modules[package] = None  # importing it raises ModuleNotFoundError, as if it were not installed
 import numpy as np, dnn
 from pathlib import Path
 net = dnn.Network([2, 3, 1], random_state=0)
@@ -58,6 +58,8 @@ NEEDS = {
         "register needs skl2onnx: pip install 'dnn-core[skl2onnx]'",
     ),
     "dnn.MLPClassifier": ("sklearn", "MLPClassifier needs scikit-learn: pip install 'dnn-core[sklearn]'"),
+    "net.to_torch()": ("torch", "to_torch needs torch: pip install 'dnn-core[torch]'"),
+    "dnn.from_sklearn": ("sklearn", "from_sklearn needs scikit-learn: pip install 'dnn-core[sklearn]'"),
     "from dnn import MLPRegressor": (
         "sklearn",
         "MLPRegressor needs scikit-learn: pip install 'dnn-core[sklearn]'",
@@ -77,7 +79,7 @@ def test_missing_packages_are_named(call):
 
 @pytest.mark.parametrize("call", ["net.summary()", "net.draw().svg()", "net.fit(X, y); history().to_dict()"])
 def test_calls_without_optional_packages(call):
-    """These work with NumPy and SciPy alone; neither is pandas or polars ever looked for."""
+    """These calls need NumPy and SciPy only, and never import pandas or polars."""
     missing = ["matplotlib", "sklearn", "tqdm", "pandas", "polars"]
     code = WITHOUT.format(missing=missing, call=call)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -102,11 +104,11 @@ ARGUMENTS = ["--help", "--version", "", "demo --help", "demo computation-graph",
 @pytest.mark.parametrize("arguments", ARGUMENTS)
 @pytest.mark.parametrize("both", [False, True])
 def test_output_to_a_closed_pipe(arguments, both, tmp_path):
-    """As in ``dnn demo NAME | head``: no traceback, and the code that a shell gives for a closed pipe."""
+    """``dnn demo NAME | head`` gives no traceback, and the exit code of a shell for a closed pipe."""
     reader, writer = os.pipe()
     os.close(reader)
     environment = {**os.environ, "MPLBACKEND": "Agg"}
-    environment.pop("PYTHONUNBUFFERED", None)  # argparse itself passes over what it cannot write
+    environment.pop("PYTHONUNBUFFERED", None)  # argparse itself ignores output that it cannot write
     try:
         ran = subprocess.run(
             [sys.executable, "-m", "dnn", *arguments.split()], cwd=tmp_path, env=environment,
@@ -114,7 +116,7 @@ def test_output_to_a_closed_pipe(arguments, both, tmp_path):
         )  # fmt: skip
     finally:
         os.close(writer)
-    if "nothing" in arguments:  # an error of usage, which goes to stderr
+    if "nothing" in arguments:  # a usage error, which is written to stderr
         assert ran.returncode in (2, 141) and b"Traceback" not in (ran.stderr or b"")
         return
     assert ran.returncode == 141

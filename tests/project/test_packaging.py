@@ -1,4 +1,4 @@
-"""What is installed: the library, the archives, the oldest packages that it works with, and no namesake."""
+"""The installed library, the archives, the oldest supported packages, and other packages named dnn."""
 
 import os
 import re
@@ -23,9 +23,9 @@ SETUP = ROOT / "setup.py"
 
 
 def run_paths(library):
-    """The tags of RPATH and RUNPATH in the dynamic section of a 64-bit little-endian ELF library."""
+    """Return the tags of RPATH and RUNPATH in the dynamic section of a 64-bit little-endian ELF library."""
     data = library.read_bytes()
-    assert data[:6] == b"\x7fELF\x02\x01", "another format: read its run paths in another way"
+    assert data[:6] == b"\x7fELF\x02\x01", "the library is not a 64-bit little-endian ELF file"
     (at,) = struct.unpack_from("<Q", data, 32)
     size, number = struct.unpack_from("<HH", data, 54)
     found = []
@@ -46,13 +46,13 @@ def test_the_library_has_no_run_path(tmp_path):
     planted = tmp_path / "planted.so"
     link = ["gcc", "-shared", "-fPIC", "-Wl,-rpath,/nowhere", str(source), "-o", str(planted)]
     if subprocess.run(link, check=False, capture_output=True).returncode == 0:
-        assert len(run_paths(planted)) == 1  # so that it would be noticed
+        assert len(run_paths(planted)) == 1  # a run path is found
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not SETUP.exists(), reason="setup.py is not beside these tests")
 def test_the_sdist_has_the_same_bytes_whenever_it_is_made(tmp_path):
-    """Twice, of copies whose files have other times and modes; the setup.py of a project with one module."""
+    """Copies of a small project whose files have different times and modes give the same bytes."""
     pytest.importorskip("Cython")
     pytest.importorskip("setuptools", minversion="77")
     script = SETUP.read_text().split("annotate = ")[0] + 'setup(cmdclass={"sdist": ReproducibleSdist})\n'
@@ -75,7 +75,7 @@ def test_the_sdist_has_the_same_bytes_whenever_it_is_made(tmp_path):
         with tarfile.open(archive) as members:
             assert {member.mtime for member in members} == {1700000000}
             assert {(member.uid, member.gid, member.uname) for member in members} == {(0, 0, "")}
-        time.sleep(1.1)  # gzip and tar count in seconds
+        time.sleep(1.1)  # gzip and tar store times in seconds
     assert archives[0] == archives[1]
 
 
@@ -126,7 +126,7 @@ def test_other_folders_give_no_warning(tmp_path):
 
 
 def test_importing_dnn_warns(tmp_path):
-    """In a process of its own, from a folder of links to the files of this package."""
+    """A new process imports dnn from a folder of links to the files of this package."""
     (tmp_path / "dnn").symlink_to(Path(dnn.__file__).parent)
     (tmp_path / "dnn-9.dist-info").mkdir()
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""The house itself: which module may import which, documentation of every public name, the types."""
+"""The structure of the package: imports, lengths of files, docstrings of public names, and types."""
 
 import ast
 import doctest
@@ -16,7 +16,7 @@ import dnn
 
 SOURCE = Path(__file__).parents[2] / "src" / "dnn"
 
-# Imports point one way: a module may import from its own folder and from what stands before it here.
+# Imports point one way: a module may import from its own folder and from the names before it in this order.
 ORDER = (
     {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation", "exports"},
     {"layers", "losses", "schedules"},
@@ -24,7 +24,7 @@ ORDER = (
     {"data"},
     {"initializers", "cache"},
     {"training", "predictor"},
-    {"summary"},
+    {"summary", "files", "exports"},
     {"network"},
     {"inspection"},
     {"plotting"},
@@ -38,12 +38,12 @@ ORDER = (
 
 
 def name_of(path):
-    """The dotted name of a module below dnn, as in "training.loop"; of a package, that of its __init__."""
+    """Return the dotted name of a module below dnn, such as "training.loop" or "training.__init__"."""
     return ".".join(path.relative_to(SOURCE).with_suffix("").parts)
 
 
 def imports(path):
-    """Dotted names, below dnn, of what a module imports at its top; in a function it may import anything."""
+    """Return the dotted names below dnn that a module imports at its top; functions may import anything."""
     here = name_of(path).split(".")[:-1]
     found = set()
     for node in ast.parse(path.read_text()).body:
@@ -79,7 +79,7 @@ def test_no_circle_of_imports():
 
 
 def private_reads(text, names):
-    """The lines of a module that read one of these names, except for a class that reads its own."""
+    """Return the expressions of a module that read one of these names of other objects."""
     tree = ast.parse(text)
     reads = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in names]
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
@@ -89,7 +89,7 @@ def private_reads(text, names):
 
 
 def test_only_the_network_reads_its_private_members():
-    """Other modules see its public face and `_train`, which takes the lock."""
+    """Other modules use its public interface and `_train`, which takes the lock."""
     members = {*vars(dnn.Network([1, 1])), *vars(dnn.Network)}
     names = {name for name in members if name.startswith("_") and not name.startswith("__")} - {"_train"}
     assert {"_plan", "_params", "_write_lock", "_rng", "_build"} <= names
@@ -116,16 +116,15 @@ def test_no_file_is_too_long():
 
 
 def test_importing_is_light():
-    """What takes long, or is optional, waits until it is needed."""
-    code = (
-        "import sys, dnn; print([m for m in ('scipy', 'sklearn', 'matplotlib', 'tqdm') if m in sys.modules])"
-    )
+    """Slow and optional imports wait until they are needed."""
+    heavy = ("scipy", "sklearn", "matplotlib", "tqdm", "safetensors", "json")
+    code = f"import sys, dnn; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 
 
 def modules():
-    folders = ("data", "training", "estimators", "inspection", "interop")
+    folders = ("data", "files", "training", "estimators", "inspection", "interop")
     inner = (m.name for m in pkgutil.walk_packages(dnn.__path__, "dnn."))
     return [
         "dnn",
@@ -148,8 +147,8 @@ def test_examples_run(name):
 
 
 def public():
-    """Every public name, and the public methods of every public class."""
-    for name in (*dnn.__all__, "MLPClassifier", "MLPRegressor"):
+    """Yield every public name, and the public methods of every public class."""
+    for name in (*dnn.__all__, "MLPClassifier", "MLPRegressor", "from_sklearn"):
         thing = getattr(dnn, name)
         yield name, thing
         if inspect.isclass(thing):
@@ -158,7 +157,7 @@ def public():
                     yield f"{name}.{attribute}", value
 
 
-# Shown by the example of what they belong to
+# Names that are in the example of their class
 WITHOUT_EXAMPLE = {"Event.stop", "History.plot", "Network.predict", "OptimizerState.step"}
 
 
@@ -196,6 +195,6 @@ def test_the_package_is_typed():
 
     for name in dir(_core):
         thing = getattr(_core, name)
-        inner = name.startswith("_") or name in ("ArrayRef", "Run")  # not for Python's use
+        inner = name.startswith("_") or name in ("ArrayRef", "Run")  # not for use from Python
         if not inner and getattr(thing, "__module__", "").endswith("_core"):
             assert re.search(rf"^(def|class) {name}\b", stub, re.MULTILINE), name

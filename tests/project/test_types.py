@@ -1,4 +1,4 @@
-"""What a type checker says of code that uses dnn."""
+"""The results of a type checker for code that uses dnn."""
 
 import os
 import subprocess
@@ -51,13 +51,13 @@ MLPClassifier(hidden_layers=3)
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory):
-    """A function that returns what ``mypy --strict`` says of a file of a user's."""
+    """Return a function that returns the output of ``mypy --strict`` for a user's file."""
     pytest.importorskip("mypy", reason="needs mypy, of the extra dev")
     folder = tmp_path_factory.mktemp("user")
 
     def check(code):
         (folder / "user.py").write_text(code)
-        # Installed packages are followed in silence; a folder of MYPYPATH is not, so that dnn is named for it
+        # mypy reports no errors in installed packages, but it would in dnn, which is found by MYPYPATH.
         (folder / "mypy.ini").write_text(
             "[mypy]\nstrict = true\n[mypy-dnn.*]\nfollow_imports = silent\n"
             "[mypy-sklearn.*,scipy.*,matplotlib.*,tqdm.*]\nignore_missing_imports = true\n"
@@ -79,8 +79,9 @@ def test_user_code_passes_strict_checks(strict):
     assert "Success: no issues found in 1 source file" in said, said
 
 
+@pytest.mark.long
 def test_wrong_user_code_is_noticed(strict):
-    """As a check that the types are seen at all."""
+    """This shows that mypy sees the types of dnn."""
     said = strict(WRONG)
     for name in ("epoch", "hidden_layers"):
         assert f'Unexpected keyword argument "{name}"' in said, said

@@ -1,4 +1,4 @@
-"""Diagnosis: the warnings and errors that name what was measured, and the runs that get none."""
+"""Diagnosis: warnings and errors name measurements, and ordinary runs give none."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ CONSTANTS = [
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss, output", CONSTANTS, ids=str)
 def test_the_loss_of_the_best_constant(loss, output, weighted):
-    """It is what no other biases of a network without inputs are better than."""
+    """No biases of a network without inputs have a lower loss."""
     rng = np.random.default_rng(0)
     n = 301
     Y = rng.uniform(0.05, 0.9, (n, 3))
@@ -54,7 +54,7 @@ def test_the_loss_of_the_best_constant(loss, output, weighted):
         np.zeros((n, 1)), Y, loss=loss, optimizer=SGD(0.3), epochs=3000, batch_size=None, sample_weight=w
     )
     best = np.average(empty.losses(np.zeros((n, 1)), Y, loss=loss), weights=w)
-    tolerance = 0.05 if isinstance(loss, Huber) else 1e-3  # of Huber the median is taken
+    tolerance = 0.05 if isinstance(loss, Huber) else 1e-3  # the constant for Huber is the median
     assert best * (1 - 1e-3) < constant < best * (1 + tolerance)
 
 
@@ -87,9 +87,9 @@ def test_a_loss_that_explodes_and_settles_is_reported():
     text = said([96.0, 1.5e26, 9.0, 7.5])
     assert "went from 96 up to 1.5e+26, and to 7.5" in text and f"loss is {own:.3g}" in text
     assert f"constant {constant:.3g}" in text
-    assert said([7.5, 7.6, 7.4, 7.6, 7.5, 7.6], 200)  # it has settled
-    assert not said([7.5, 7.6, 7.4, 7.6, 7.5, 7.6], 50)  # few steps
-    assert not said([7.5, 7.0, 6.5, 6.0, 5.0, 4.0], 200)  # it falls
+    assert said([7.5, 7.6, 7.4, 7.6, 7.5, 7.6], 200)  # the loss has settled
+    assert not said([7.5, 7.6, 7.4, 7.6, 7.5, 7.6], 50)  # there were too few steps
+    assert not said([7.5, 7.0, 6.5, 6.0, 5.0, 4.0], 200)  # the loss still falls
     assert not said([2.7, 2.6, 2.5]) and not said([])
     text = said([7.5, 7.4], stopped_by="tol")
     assert ("ended by 'tol'" in text) == (own > 10 * constant)
@@ -128,7 +128,7 @@ def test_ordinary_runs_give_no_warning():
     X, y, labels = sine_examples()
     noise = np.random.default_rng(1).normal(size=400)
     runs = [
-        lambda: Network([5, 16, 1], random_state=0).fit(X, y, epochs=3),  # falls, and is not there yet
+        lambda: Network([5, 16, 1], random_state=0).fit(X, y, epochs=3),  # the loss still falls
         lambda: Network([5, 16, 1], random_state=0).fit(X, 50 + y, epochs=3, optimizer=SGD(1e-4)),
         lambda: Network([5, 16, 1], random_state=0).fit(X, np.full(400, 3.0), epochs=60, optimizer=SGD(0.1)),
         lambda: Network([5, 16, 1], random_state=0).fit(X, y, epochs=60, optimizer=SGD(0.1)),
@@ -179,7 +179,7 @@ def test_times_that_become_equal_in_float32():
     ]  # fmt: skip
     for fit, message in fits:
         assert with_warnings(fit)[1][0].startswith(message)
-    gaps = np.where(np.arange(400) % 7 == 0, 0.0, t)  # missing ones are 0
+    gaps = np.where(np.arange(400) % 7 == 0, 0.0, t)  # missing values are 0
     assert with_warnings(lambda: Network([1, 4, 1]).fit(gaps[:, None], y, epochs=1))[1]
     frame = pytest.importorskip("pandas").DataFrame({"a": X[:, 0], "t": t})
     assert with_warnings(lambda: MLPRegressor(dtype="float32", max_iter=20).fit(frame, y))[1][0].startswith(
@@ -226,7 +226,7 @@ def test_the_error_of_divergence_names_measurements():
 def test_the_warning_of_no_progress_names_measurements():
     X, _ = small_examples(100)
     net = Network([7, 64, 64, 3], output="softmax", random_state=0)
-    net.biases[1][:] = -100  # no row wakes these units
+    net.biases[1][:] = -100  # these units are 0 for all rows
     with pytest.warns(dnn.NoProgressWarning, match=r"64 of 64 units dead in layer 2"):
         net.fit(X, np.zeros(100, int) + np.arange(100) % 3, optimizer=SGD(1e-9), epochs=100)
     targets = np.random.default_rng(0).normal(size=100) * 1e4

@@ -1,4 +1,4 @@
-"""The training loop: against the oracle, the same bits for any chunking, and how a training may end."""
+"""The training loop equals the oracle, gives the same bits for any chunking, and ends as documented."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def small(dtype="float64", output="softmax", seed=0, sizes=SIZES):
 
 @pytest.fixture
 def chunked(monkeypatch):
-    """Let fit take chunks of about so many flops, and one or two sweeps."""
+    """Set the size of chunks in flops, and whether the optimizer takes one sweep or two."""
 
     def change(chunk=CHUNK, two_sweeps=None):
         options = partial(FitOptions, chunk=chunk, two_sweeps=two_sweeps)
@@ -148,7 +148,9 @@ def test_the_fused_step_equals_two_sweeps(monkeypatch, name):
 def test_an_epoch_is_split_by_the_batch():
     X, y = examples(10, [3, 1], "squared_error", "identity")
     net = dnn.Network([3, 1], init="zeros", dtype="float64")
-    history = net.fit(X, y, optimizer=SGD(0.0), epochs=1, batch_size=4)  # rate 0: nothing moves
+    history = net.fit(
+        X, y, optimizer=SGD(0.0), epochs=1, batch_size=4
+    )  # with a rate of 0 the parameters stay
     np.testing.assert_allclose(history.loss, [net.losses(X, y).mean()])
     assert not net.params.any()
 
@@ -184,7 +186,7 @@ def test_step_decay():
 
 
 def noisy(n, seed):
-    """Classes that can be learnt in part: a net first learns, then learns the noise by heart."""
+    """Return classes with noise: a network first learns the classes, and then overfits the noise."""
     X, _ = examples(n, SIZES, "log_loss", "softmax", seed=seed)
     return X, np.argmax(X[:, :3] + np.random.default_rng(seed).normal(size=(n, 3)), axis=1)
 
@@ -197,7 +199,9 @@ def test_the_best_weights_are_in_place():
         callbacks=[lambda event: seen.append(event.net.params.copy())],
     )  # fmt: skip
     best = int(np.argmin(history.val_loss))
-    assert 0 < best < 29 and history.best_epoch == best  # noise: it gets worse again
+    assert (
+        0 < best < 29 and history.best_epoch == best
+    )  # the validation loss rises again because of the noise
     np.testing.assert_array_equal(net.params, seen[best])
     np.testing.assert_allclose(net.losses(X_val, y_val).mean(), history.val_loss[best], rtol=1e-12)
 
@@ -219,7 +223,7 @@ def test_patience():
     history = net.fit(
         X, y, X_val=X_val, y_val=y_val, optimizer=SGD(1e-6), epochs=500, patience=3, min_delta=0.1
     )  # fmt: skip
-    assert len(history.loss) == 4  # falls, but by less than min_delta
+    assert len(history.loss) == 4  # the loss falls, but by less than min_delta
 
 
 def test_a_nan_val_loss_is_never_the_best(monkeypatch):
@@ -247,7 +251,7 @@ def test_callbacks_stop_write_and_raise():
 
     with pytest.raises(KeyError, match="mine"):
         net.fit(X, y, epochs=2, callbacks=[fail])
-    net.fit(X, y, epochs=1)  # nothing is left locked
+    net.fit(X, y, epochs=1)  # the network is not locked any more
 
 
 def test_best_weights_also_when_a_callback_raises():
@@ -278,14 +282,14 @@ def test_progress_bar(capsys):
     pytest.importorskip("tqdm", reason="needs tqdm")
     X, y = examples(10, SIZES, "log_loss", "softmax")
     small().fit(X, y, epochs=2)
-    assert capsys.readouterr() == ("", "")  # silent unless asked
+    assert capsys.readouterr() == ("", "")  # nothing is printed without progress=True
     small().fit(X, y, epochs=2, progress=True)
     assert "2/2" in capsys.readouterr().err
     small().fit(X, y, epochs=2, progress=True, optimizer="lbfgs")
     assert "2/2" in capsys.readouterr().err
 
 
-# Divergence: the last good weights stay
+# Divergence: the last finite weights stay
 
 
 def finite(net):
@@ -303,7 +307,7 @@ def test_divergence_of_too_high_a_rate(chunked, chunk, two_sweeps):
     assert finite(net)
     assert caught.value.epoch < 100 and np.isfinite(caught.value.last_loss)
     assert np.isfinite(net(X)).all()
-    net.fit(X, y, optimizer=SGD(1e-3), epochs=1)  # and training can go on
+    net.fit(X, y, optimizer=SGD(1e-3), epochs=1)  # and training can continue
 
 
 def test_an_overflow_that_float64_survives():
@@ -320,7 +324,7 @@ def test_an_overflow_that_float64_survives():
 
 
 def test_nan_weights_that_relu_hides():
-    # The last update makes a weight infinite: no loss comes after it, and a relu of -inf is 0
+    # The last update makes a weight infinite; no loss is computed after it, and relu(-inf) is 0
     net = dnn.Network([1, 1, 1], activation="relu", init="zeros", dtype="float32")
     net.params[:] = [1, 0, 1, 0]
     before = net.params.copy()
@@ -359,7 +363,7 @@ sizes, n, batch = {sizes}, {n}, {batch}
 X = np.random.default_rng(0).normal(size=(n, sizes[0])).astype("f4")
 y = np.zeros((n, sizes[-1]), "f4")
 net = dnn.Network(sizes, random_state=0)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # in a job of a shell it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in a background job of a shell
 def interrupt():
     global sent
     sent = time.process_time()
@@ -384,13 +388,13 @@ def test_ctrl_c_ends_training_soon(sizes, n, batch):
     assert ran.returncode == 0, ran.stderr
     answers = [line.split() for line in ran.stdout.splitlines()]
     assert [whole for _, whole in answers] == ["True"] * 3
-    # 0.2 s is promised. Processor time, whatever else runs, and the best of three: a call that does not
-    # poll signals computes for seconds each time.
+    # The documented limit is 0.2 s. The times are processor times, because other processes may run, and the
+    # best of three counts: a call that does not poll signals computes for seconds each time.
     assert min(float(seconds) for seconds, _ in answers) < 1.0
 
 
 def test_ctrl_c_leaves_the_weights_of_a_complete_step(monkeypatch):
-    """A handler that runs inside a long step: the parameters are those of the step before, bit for bit."""
+    """A handler runs during a long step: the parameters then have the bits of the step before."""
     X, y = examples(20_000, [300, 400, 3], "log_loss", "softmax", "float32")
     reached, net = [], dnn.Network([300, 400, 3], output="softmax", random_state=0)
 
@@ -506,7 +510,7 @@ def test_averaged_weights_are_validated_and_kept():
         callbacks=[lambda event: seen.append(event.net.params.copy())],
     )  # fmt: skip
     assert history.best_epoch == 5
-    assert (net.params != seen[-1]).any()  # the average, not the last
+    assert (net.params != seen[-1]).any()  # the average, not the last parameters
     np.testing.assert_allclose(net.losses(X, y).mean(), history.val_loss[-1], rtol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Weights of rows and classes matter by their ratios: any size of them, and any ratio that float64 holds."""
+"""Sample and class weights matter by ratio only, for any size and any ratio that float64 represents."""
 
 import warnings
 
@@ -20,18 +20,18 @@ SCALES = [2.0**120, 1e36, 1e300, 1e-300, 2.0**-1060]
 def rows(n, n_inputs, n_outputs, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, n_inputs))
-    w = rng.integers(12, 128, n) / 64  # of few digits, which subnormal numbers hold too
+    w = rng.integers(12, 128, n) / 64  # with few digits, so that subnormal numbers represent them too
     y = np.sin(X @ rng.standard_normal((n_inputs, n_outputs)) / n_inputs**0.5)
     return X, y, w
 
 
 def spread(w, scale):
-    """Weights of another size; the largest that there are where they would be larger."""
+    """Return scaled weights; the scale is reduced if they would overflow."""
     return w * min(scale, 1.7e308 / w.max())
 
 
 def squared(y, logits):
-    """Half the squared error, as a custom loss."""
+    """Return half the squared error, as a custom loss."""
     r = logits - y
     return 0.5 * (r**2).sum(axis=1), r
 
@@ -63,7 +63,7 @@ def test_cost_gradient_and_val_loss_depend_on_ratios_of_weights(loss, dtype, sca
     X, y, w = rows(60, 4, 2)
     net = Network([4, 6, 2], dtype=dtype, random_state=0)
     huge = spread(w, scale)
-    # Beyond ordinary sizes the penalty's n is that of weights with mean 1
+    # For weights of extreme size, the penalty is that of weights with mean 1.
     want = net.loss_and_gradient(X, y, loss=loss, sample_weight=w / w.mean(), alpha=0.3, l1=0.1)
     cost, grad = net.loss_and_gradient(X, y, loss=loss, sample_weight=huge, alpha=0.3, l1=0.1)
     rtol = 1e-5 if dtype == "float32" else 1e-11
@@ -83,7 +83,7 @@ def test_cost_gradient_and_val_loss_depend_on_ratios_of_weights(loss, dtype, sca
 @pytest.mark.parametrize("alpha", [0.0, 1e-4, 0.01])
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_weights_that_decay_below_float32(alpha, newest_first):
-    """The oldest batches weigh 1e-44 and less: their rows still matter among themselves."""
+    """The oldest batches weigh 1e-44 and less; the ratios within a batch still matter."""
     n, batch, epochs = 2000, 100, 3
     X, y, _ = rows(n, 5, 1)
     w = 0.95 ** np.arange(n)[:: 1 if newest_first else -1]
@@ -107,7 +107,7 @@ def test_weights_that_decay_below_float32(alpha, newest_first):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("alpha", [0.0, 1e-4])
 def test_a_time_series_with_decaying_weights(dtype, alpha):
-    """With weights 0.995^age in their order, and the penalty that estimators have by default."""
+    """The weights are 0.995^age, in order of time, with the default penalty of the estimators."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((20000, 5))
     y = np.sin(X[:, 0]) + X[:, 1] / 2 + 0.05 * rng.standard_normal(20000)
@@ -123,7 +123,7 @@ def test_a_time_series_with_decaying_weights(dtype, alpha):
 def test_ratios_over_the_range_of_float64():
     X, y, _ = rows(40, 3, 1)
     w = np.geomspace(1e-300, 1e7, 40)
-    half = np.repeat([1e-300, 1e7], 20)  # a batch of each
+    half = np.repeat([1e-300, 1e7], 20)  # one batch of each weight
     for dtype in ("float32", "float64"):
         net, twin = (Network([3, 8, 1], dtype=dtype, random_state=0) for _ in range(2))
         net.fit(X, y, sample_weight=half, batch_size=20, shuffle=False, epochs=5)
@@ -179,14 +179,14 @@ def test_ordinary_weights_are_not_rescaled():
     w = np.array([0.0, 1e-3, 5.0, 2.0**300])
     assert data.product_of_weights(w) is w
     assert data.product_of_weights(w[:3], w[:3]).tolist() == (w[:3] * w[:3]).tolist()
-    # scikit-learn's penalty goes with the size of weights that are not out of the way
+    # scikit-learn's penalty depends on the size of the weights, and so does dnn's for ordinary sizes.
     assert data.penalty_unit(np.full(3, 1e-5)) == data.penalty_unit(np.full(3, 1e5)) == 1
     assert data.penalty_unit(np.full(4, 1e-9)) == 1e-9 and data.penalty_unit(None) == 1
-    # A power of two changes no ratio, subnormal numbers included
+    # Scaling by a power of two changes no ratio, also for subnormal numbers.
     w = np.array([0.0, 3.0, 7.0, 1.0]) * 2.0**-1070
     found = data.product_of_weights(w)
     assert (found / found[3]).tolist() == [0.0, 3.0, 7.0, 1.0] and found.max() > 1e100
-    # The product of two holds the ratios of both
+    # The product of two weights preserves the ratios of both.
     found = data.product_of_weights(np.array([1e-150, 2e-150]), np.array([1e-170, 1e-170]))
     np.testing.assert_allclose(found[1] / found[0], 2)
     found = data.product_of_weights(np.array([1e200, 1e200]), np.array([1e200, 3e100]))
@@ -204,7 +204,7 @@ def test_weights_of_one_give_the_same_bits_as_no_weights():
 
 
 def test_the_penalty_of_a_batch_of_tiny_weights_is_bounded():
-    """alpha / (sum of weights) of a batch is at most that of a hundredth of an average batch."""
+    """alpha / (sum of weights) is limited by the sum that a hundredth of an average batch has."""
     X, y, _ = rows(40, 3, 1)
     w = np.repeat([1e-9, 1.0], 20)
     net = Network([3, 1], dtype="float64", random_state=0)
@@ -247,7 +247,7 @@ def test_errors_of_weights_that_are_all_zero():
     for fit, message in fits:
         with pytest.raises(ValueError, match=message):
             fit()
-    # All the weight is in the part that is set aside
+    # All weights above 0 are in the validation set
     aside = None
     for row in range(60):
         w = np.zeros(60)

@@ -1,4 +1,4 @@
-"""Validation losses that are not finite, patience, and the cost of an epoch late in a run."""
+"""Validation losses that are not finite, patience, and the time of late epochs."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from dnn.training.problem import Problem
 nan, inf = np.nan, np.inf
 
 
-# Figures that are not finite
+# Validation losses that are not finite
 
 
 def figures_of_val_loss(monkeypatch, *figures):
@@ -60,7 +60,7 @@ def test_a_loss_of_minus_infinity_does_not_lower_the_rate():
 
 
 class Counted(list):
-    """A list that counts how many of its elements are read."""
+    """A list that counts the reads of its elements."""
 
     read = 0
 
@@ -76,7 +76,7 @@ class Counted(list):
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_the_cost_of_an_epoch_does_not_grow(monkeypatch, optimizer):
-    """Nothing reads the history again in every epoch, which would cost epochs squared."""
+    """No epoch reads the whole history, which would take a time that is quadratic in the number of epochs."""
     X, y, _ = sine_examples(20)
 
     def counted(name):

@@ -1,5 +1,5 @@
-# What Python hands to the core, part of _core.pyx: arrays, and groups of arguments. Other modules validate what a user
-# passes; the checks here are those that memory safety needs: dtype, shape, alignment, contiguous rows.
+# The arguments of the core's functions, part of _core.pyx: arrays, and groups of arguments. Other modules validate the
+# arguments of a user; the checks here are those that memory safety depends on: dtype, shape, alignment, contiguous rows.
 
 
 cdef bytes INT64 = b"lq"
@@ -7,7 +7,7 @@ cdef bytes INT32 = b"il"
 
 
 cdef inline char letter_of(int number) noexcept:
-    """The format letter of a NumPy type that a job may read; 0 for any other type."""
+    """Return the format letter of a NumPy type that the core may read, 0 for any other type."""
     if number == cnp.NPY_FLOAT:
         return c"f"
     if number == cnp.NPY_DOUBLE:
@@ -36,7 +36,7 @@ cdef class ArrayRef:
         cdef char letter = letter_of(cnp.PyArray_TYPE(a))
         cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(a)
         cdef int ndim = cnp.PyArray_NDIM(a)
-        # int64 is "l" or "q" by platform, int32 "i" or "l": either must have its bytes
+        # int64 is "l" or "q" depending on the platform, int32 is "i" or "l": the number of bytes must be right too
         if letter == 0 or letter not in formats or cnp.PyArray_ISBYTESWAPPED(a) or not 1 <= ndim <= 2 \
                 or (formats == INT64 and size != 8) or (formats == INT32 and size != 4):
             raise TypeError(f"an array of {formats!r} with 1 or 2 axes is expected, got {array.dtype} {array.shape}")
@@ -47,7 +47,7 @@ cdef class ArrayRef:
         self.n_cols = cnp.PyArray_DIM(a, 1) if ndim == 2 else 1
         self.ld = cnp.PyArray_STRIDE(a, 0) // size if self.n_rows > 1 and self.n_cols else self.n_cols
         if self.n_rows == 0 or self.n_cols == 0:
-            return  # nothing is read
+            return  # no element is read
         if <uintptr_t>self.at % size or self.ld < self.n_cols \
                 or (self.n_rows > 1 and cnp.PyArray_STRIDE(a, 0) % size) \
                 or (ndim == 1 and self.ld != 1) \
@@ -56,7 +56,7 @@ cdef class ArrayRef:
 
 
 cdef ArrayRef bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, bint writable=False):
-    """Return a contiguous array of a certain shape; n_rows = -1: any number of rows."""
+    """Return a reference to a contiguous array of the given shape; n_rows = -1: any number of rows."""
     cdef ArrayRef ref = ArrayRef(array, formats, writable)
     if (n_rows >= 0 and ref.n_rows != n_rows) or ref.n_cols != n_cols or ref.ld != n_cols:
         raise ValueError(f"a contiguous array ({n_rows}, {n_cols}) is expected, "
@@ -65,10 +65,10 @@ cdef ArrayRef bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, b
 
 
 cdef class SparseMatrix:
-    """A sparse X (n_rows, n_columns) in CSR format, which the functions of the core take in place of an array X.
+    """A sparse X (n_rows, n_columns) in CSR format, which the functions of the core accept in place of an array X.
 
     SparseMatrix(indptr, indices, data, n_columns): int64 (n_rows + 1,), int32 and float (n_stored,). The columns of a row
-    may be in any order; a column that occurs twice has its values added. The arrays are not copied, and are checked only
+    may be in any order; the values of a column that occurs twice are added. The arrays are not copied, and are checked only
     here: they must not be written to while the SparseMatrix is in use.
     """
 
@@ -85,7 +85,7 @@ cdef class SparseMatrix:
         cdef int32_t low = 0, high = 0
         cdef bint decreases = False
         if p.n_rows < 1 or begins[0] != 0 or begins[p.n_rows - 1] > min(x.n_rows, v.n_rows):
-            raise ValueError("indptr must begin with 0 and end with the number of elements stored at most")
+            raise ValueError("indptr must begin with 0 and end with at most the number of stored elements")
         with nogil:
             for r in range(p.n_rows - 1):
                 decreases = decreases or begins[r + 1] < begins[r]
@@ -109,16 +109,17 @@ cdef tuple rows_and_size(X):
     return ref.n_rows, ref.size
 
 
-# The loss and its data: index and parameters of a loss of the table, or function(rows, logits), which replaces the logits
-# (n, O) of these rows of X by their gradient and returns the sum of the weighted losses. Targets are Y (N, O) or classes (N,)
-# int64; weights (N,) float64. Penalties are divided by the sum of a batch's weights, or by least_weight times its rows if
-# that is more.
+# The loss and its data. index and par: a loss of the table and its parameters; or function(rows, logits), which replaces the
+# logits (n, O) of these rows of X by their gradient, and returns the sum of the weighted losses. Targets are Y (N, O) or
+# classes (N,) int64; weights (N,) float64. Penalties are divided by the sum of a batch's weights, or by least_weight times
+# its number of rows if that is more.
 LossArgs = namedtuple(
     "LossArgs", "index par Y classes weights function alpha l1 least_weight",
     defaults=(None, None, None, None, 0.0, 0.0, 0.0))
 
 # The optimizer: its index in the table, its hyper-parameters (see dnn_scalars), its state (n_slots, P), which is updated in
-# place; mean (P,) becomes the running average of the parameters; frozen (n_ops,) uint8, not 0 for layers that are not updated.
+# place, mean (P,), to which the running average of the parameters is written, and frozen (n_ops,) uint8, not 0 for
+# layers that are not updated.
 OptimizerArgs = namedtuple(
     "OptimizerArgs", "index hyper state weight_decay clip_norm mean mean_rate frozen",
     defaults=(0.0, 0.0, None, 0.0, None))

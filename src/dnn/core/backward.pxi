@@ -1,17 +1,19 @@
 # The backward pass over rows, part of _core.pyx: from dZ of the last layer to dZ of the first, with W' as the right-hand
-# matrix of each product. W' is a copy that updates keep in step with W: reading W itself by columns is several times slower.
+# matrix of each product. W' is a copy that every update of W updates too: reading W itself by columns is several times
+# slower.
 
 
 cdef void slope_tile(const Job* job, const Op* op, Py_ssize_t r, Py_ssize_t n, const char* dA,
                      Py_ssize_t ldda) noexcept nogil:
-    """dZ = dA f'(Z) of an operation's rows r .. r + n; dA holds these rows alone."""
+    """Compute dZ = dA f'(Z) for rows r .. r + n of an operation's outputs. The first row of dA is row r."""
     cdef Slot* slot = &job.slots[op.dst]
     job.setup.kernels.slope(op.activation, op.par, n, op.n_out, row(job, slot.V, r), slot.V.ld, dA, ldda,
-                      row(job, slot.dZ, r), slot.dZ.ld)
+                            row(job, slot.dZ, r), slot.dZ.ld)
 
 
 cdef int lowest(const Job* job) noexcept nogil:
-    """The first layer that gradients must be propagated through: below it nothing is trained, and no dX is asked for."""
+    """Return the first layer that gradients are propagated through: no layer before it is trained, and dX is not computed
+    unless it is layer 0."""
     cdef int i = 0
     if job.setup.dX != NULL:
         return 0
@@ -21,7 +23,8 @@ cdef int lowest(const Job* job) noexcept nogil:
 
 
 cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
-    """From dZ of the last layer, rows r .. r + n: dA_prev = dZ W', dZ_prev = dA_prev f'(Z_prev)."""
+    """Compute dZ of all layers but the last from dZ of the last layer, for rows r .. r + n: dA_prev = dZ W', and
+    dZ_prev = dA_prev f'(Z_prev)."""
     cdef const Setup* setup = job.setup
     cdef int i, size = setup.size
     cdef const Op* op
@@ -33,8 +36,8 @@ cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
         op = &setup.ops[i]
         src = &job.slots[op.src]
         dZ = rows_from(job, job.slots[op.dst].dZ, r)
-        # The product applies the slope of relu itself, unless dropout comes between, or unless writing dZ would overwrite
-        # the matrix that the slope is computed from
+        # An epilogue of the product applies the slope of relu, unless dropout comes in between, or writing dZ would
+        # overwrite the matrix that the slope is computed from
         fused = setup.choices[i].native and op.src > 0 and setup.ops[op.src - 1].activation == RELU \
             and not drops(job, op.src) and src.V.at != src.dZ.at
         if fused:
@@ -60,25 +63,26 @@ cdef void backward_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline bint keeps_transposed(const Job* job, int i) noexcept nogil:
-    """Whether W' of a layer is kept beside W: gradients are propagated through it, or it is computed by gemm_nt. The
-    transpose of a single column is the column itself, see `bind_transposed`."""
+    """Return whether a layer has W' beside W, because gradients are propagated through it, or because gemm_nt computes
+    it. The transpose of a single column is the column itself, see `bind_transposed`."""
     cdef const KernelChoice* choice = &job.setup.choices[i]
     return job.setup.ops[i].n_out > 1 and (choice.inner_product or (choice.Wt >= 0 and i >= lowest(job)))
 
 
 cdef void transpose_part(const Job* job, int i, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t o0,
                          Py_ssize_t o1) noexcept nogil:
-    """Rows i0 .. i1, columns o0 .. o1 of a layer's W into its W'."""
+    """Transpose rows i0 .. i1 and columns o0 .. o1 of a layer's W into its W'."""
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[i]
     cdef Py_ssize_t ld = leading(op.n_in, setup.size)
     setup.kernels.transpose(i1 - i0, o1 - o0, job.params + (op.W + i0 * op.n_out + o0) * setup.size, op.n_out,
-                          job.Wt[i] + (o0 * ld + i0) * setup.size, ld)
+                            job.Wt[i] + (o0 * ld + i0) * setup.size, ld)
 
 
 cdef void derive(const Job* job) noexcept nogil:
-    """Derive anew what depends on the parameters, which may have been written since the last call from Python: W' of every
-    layer that needs it, and the parameters of members that have copies. Within a call, updates keep all of these in step."""
+    """Compute again everything that is derived from the parameters, which Python code may have written since the last call:
+    W' of every layer that needs it, and the copies of the parameters. Within a call, updates change all of these
+    together."""
     cdef const Setup* setup = job.setup
     cdef int i
     cdef Py_ssize_t n, slots = dnn_optimizers[setup.optimizer.index].n_slots

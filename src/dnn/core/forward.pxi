@@ -5,12 +5,16 @@ cdef void blas_gemm(const Job* job, char* C, Py_ssize_t ldc, bint transposed, co
                     const char* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K) noexcept nogil:
     """C (M, N) = A (M, K) B (K, N) by BLAS; with `transposed`, A is given as (K, M). All in C order.
 
-    BLAS expects Fortran order: it is given C' = B' A'. OpenBLAS uses threads of its own for products above CALL_LIMIT;
-    such a product is cut into calls below the limit. The cuts, and with them the order of the additions, depend on the
-    shape alone.
+    BLAS expects Fortran order: it computes C' = B' A'. OpenBLAS starts threads for products above CALL_LIMIT. Such a product
+    is therefore cut into calls below the limit. The cuts, and with them the order of the additions, depend on the shape
+    alone. An example with a limit of 1e6 multiply-adds: M, N, K = 128, 100, 784 is cut into calls of at most 65 rows, 64
+    columns and 196 summands, in this order:
+
+        for rows 0 - 64, then 65 - 127:    for columns 0 - 63, then 64 - 99:    for k = 0 - 195, ..., 588 - 783:    C += A B
     """
     cdef const Setup* setup = job.setup
     cdef Py_ssize_t m, n, k, rows = M, columns = N, depth = K
+    # rows, columns and summands of a call, and the leading dimensions, as BLAS reads them
     cdef int64_t bm, bn, bk, la = lda, lb = ldb, lc = ldc
     cdef float one_s = 1, zero_s = 0
     cdef double one_d = 1, zero_d = 0
@@ -20,9 +24,9 @@ cdef void blas_gemm(const Job* job, char* C, Py_ssize_t ldc, bint transposed, co
     cdef char* trans = "T"
     if <double>M * N * K > CALL_LIMIT:
         columns = min(N, DNN_CALL_COLUMNS)
-        depth = min(K, DNN_CALL_DEPTH, max(8, <Py_ssize_t>(CALL_LIMIT / (columns * min(M, 64)))))
-        rows = min(M, max(8, <Py_ssize_t>(CALL_LIMIT / (columns * depth))))
-        if K > depth:  # pieces of equal depth
+        depth = min(K, DNN_CALL_DEPTH, max(DNN_CALL_MIN, <Py_ssize_t>(CALL_LIMIT / (columns * min(M, DNN_CALL_ROWS)))))
+        rows = min(M, max(DNN_CALL_MIN, <Py_ssize_t>(CALL_LIMIT / (columns * depth))))
+        if K > depth:  # as many pieces, of equal depth
             depth = (K + (K + depth - 1) // depth - 1) // ((K + depth - 1) // depth)
     m = 0
     while m < M:
@@ -31,7 +35,7 @@ cdef void blas_gemm(const Job* job, char* C, Py_ssize_t ldc, bint transposed, co
         while n < N:
             bn = min(columns, N - n)
             k = 0
-            while True:  # once even for K = 0: no rows give a gradient of 0
+            while True:  # once even for K = 0: the gradient of no rows is 0
                 bk = min(depth, K - k)
                 setup.gemm(plain, trans if transposed else plain, &bn, &bm, &bk, one,
                          B + (k * ldb + n) * setup.size, &lb,
@@ -45,48 +49,50 @@ cdef void blas_gemm(const Job* job, char* C, Py_ssize_t ldc, bint transposed, co
 
 
 cdef inline bint drops(const Job* job, int slot) noexcept nogil:
-    """Whether units of a slot are dropped on the way to the layer that reads it."""
+    """Return whether units of a slot are dropped before the next layer reads it."""
     cdef const Setup* setup = job.setup
     return setup.training and slot < setup.n_ops and setup.ops[slot].dropout > 0
 
 
 cdef void drop(const Job* job, int slot, Py_ssize_t r, Py_ssize_t n, const char* A, Py_ssize_t lda,
                char* D, Py_ssize_t ldd) noexcept nogil:
-    """D = rows r .. r + n of a slot after dropout, or of its gradient: both are masked alike."""
+    """Write rows r .. r + n of a slot to D, after dropout: of its activations, or of their gradient, with the same mask."""
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[slot]
-    cdef const uint8_t* masks = NULL if setup.masks == NULL else setup.masks[slot]
-    if masks != NULL:
-        masks += r * op.n_in
+    cdef const uint8_t* masks = NULL
+    if setup.masks != NULL and setup.masks[slot] != NULL:
+        masks = setup.masks[slot] + r * op.n_in
     setup.kernels.dropout(n, op.n_in, masks, op.n_in, dnn_key(setup.seed, job.step, slot), r, op.dropout,
-                        A, lda, D, ldd)
+                          A, lda, D, ldd)
 
 
 cdef void read_block(const Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
-    """Rows r .. r + n of a batch, as the first layer reads them; rows that stay where they stand are not copied."""
+    """Copy rows r .. r + n of a batch to slot 0, after dropout, unless the first layer reads them from X."""
     cdef const Setup* setup = job.setup
     cdef Py_ssize_t n_in = setup.ops[0].n_in
     cdef DnnMatrix A = job.slots[0].A
-    cdef char* to = row(job, A, r)
+    cdef char* copy
     if not setup.copied:
         return
+    copy = row(job, A, r)
     if job.batch.order != NULL:
-        dnn_gather(n, n_in * setup.size, setup.X, setup.ldx * setup.size, job.batch.order + r, to, A.ld * setup.size)
+        dnn_gather(n, n_in * setup.size, setup.X, setup.ldx * setup.size, job.batch.order + r, copy, A.ld * setup.size)
         if drops(job, 0):
-            drop(job, 0, r, n, to, A.ld, to, A.ld)
+            drop(job, 0, r, n, copy, A.ld, copy, A.ld)
     elif drops(job, 0):
-        drop(job, 0, r, n, setup.X + (job.batch.begin + r) * setup.ldx * setup.size, setup.ldx, to, A.ld)
+        drop(job, 0, r, n, setup.X + (job.batch.begin + r) * setup.ldx * setup.size, setup.ldx, copy, A.ld)
 
 
 cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ssize_t o0, Py_ssize_t o1) noexcept nogil:
-    """Rows r .. r + n and columns o0 .. o1 of a layer: Z = A_prev W + b, A = f(Z), dropout. The columns are all of the
-    layer's, except where members share a layer by columns."""
+    """Compute rows r .. r + n and columns o0 .. o1 of layer i: Z = A_prev W + b, A = f(Z), dropout. The columns are all
+    columns of the layer, except where members share it by columns."""
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[i]
     cdef int size = setup.size
     cdef Slot* dst = &job.slots[op.dst]
-    # f(Z) is written here; dropout then reads it and writes A
+    # f(Z) is written to this matrix; dropout then reads it and writes A
     cdef DnnMatrix* f = &dst.A if dnn_activations[op.activation].slope_from_z else &dst.V
+    # A loss of the logits computes the last activation itself
     cdef int activation = IDENTITY if i == setup.n_ops - 1 and not setup.loss.from_outputs else op.activation
     cdef char* b = job.params + (op.b + o0) * size
     cdef DnnMatrix A = rows_from(job, job.slots[op.src].A, r), B
@@ -106,7 +112,7 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
         else:
             B = matrix(job.params + (op.W + o0) * size, op.n_out)
             setup.kernels.gemm_nn(n, o1 - o0, op.n_in, &A, &B, &Z, &epilogue, job.scratch.workspace)
-        b = NULL  # the product has added it
+        b = NULL  # the matrix product has added it
     if b != NULL or f.at != dst.Z.at or (activation != IDENTITY and activation != RELU):
         setup.kernels.activate(activation, op.par, n, o1 - o0, b, Z.at, Z.ld, row(job, f[0], r) + o0 * size, f.ld)
     if drops(job, op.dst):
@@ -114,7 +120,7 @@ cdef void forward_layer(const Job* job, int i, Py_ssize_t r, Py_ssize_t n, Py_ss
 
 
 cdef inline bint interrupted(Job* job, const Op* op, Py_ssize_t n) noexcept nogil:
-    """Whether a signal handler has raised. A layer that takes milliseconds for n rows lets the handlers run."""
+    """Return whether a signal handler has raised. A layer that takes milliseconds for n rows lets the handlers run."""
     cdef double flops = n * flops_of(job, op)
     if flops > DNN_LAYER_POLL_FLOPS:
         poll_signals(job, flops)
@@ -123,7 +129,7 @@ cdef inline bint interrupted(Job* job, const Op* op, Py_ssize_t n) noexcept nogi
 
 
 cdef void forward_block(Job* job, int first, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
-    """Rows r .. r + n through all layers from the first on."""
+    """Compute rows r .. r + n of all layers from layer `first` on."""
     cdef const Setup* setup = job.setup
     cdef int i
     for i in range(first, setup.n_ops):
@@ -134,7 +140,8 @@ cdef void forward_block(Job* job, int first, Py_ssize_t r, Py_ssize_t n) noexcep
 
 cdef double loss_tile(const Job* job, Py_ssize_t r, Py_ssize_t n, double scale, bint gradient,
                       double* losses) noexcept nogil:
-    """Sum of the weighted losses of rows r .. r + n; with `gradient`, dZ of the last layer, times scale."""
+    """Return the sum of the weighted losses of rows r .. r + n; with `gradient`, also write dZ of the last layer, times
+    scale. losses (n,): NULL, or the unweighted loss of each row is written there."""
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[setup.n_ops - 1]
     cdef Slot* out = &job.slots[op.dst]
@@ -144,26 +151,31 @@ cdef double loss_tile(const Job* job, Py_ssize_t r, Py_ssize_t n, double scale, 
     cdef const double* w = NULL
     cdef Py_ssize_t y_bytes = op.n_out * setup.size, first = job.batch.begin + r if order == NULL else 0
     cdef double total
-    if order == NULL:  # where they stand
-        Y = NULL if setup.loss.Y == NULL else setup.loss.Y + first * y_bytes
-        classes = NULL if setup.loss.classes == NULL else setup.loss.classes + first
-        w = NULL if setup.loss.weights == NULL else setup.loss.weights + first
+    if order == NULL:  # in sequence: they need not be copied
+        if setup.loss.Y != NULL:
+            Y = setup.loss.Y + first * y_bytes
+        if setup.loss.classes != NULL:
+            classes = setup.loss.classes + first
+        if setup.loss.weights != NULL:
+            w = setup.loss.weights + first
     else:
         if setup.loss.Y != NULL:
             dnn_gather(n, y_bytes, setup.loss.Y, y_bytes, order + r, job.scratch.Y_tile, y_bytes)
             Y = job.scratch.Y_tile
         else:
-            dnn_gather(n, 8, <const char*>setup.loss.classes, 8, order + r, <char*>job.scratch.classes_tile, 8)
+            dnn_gather(n, sizeof(int64_t), <const char*>setup.loss.classes, sizeof(int64_t), order + r,
+                       <char*>job.scratch.classes_tile, sizeof(int64_t))
             classes = job.scratch.classes_tile
         if setup.loss.weights != NULL:
-            dnn_gather(n, 8, <const char*>setup.loss.weights, 8, order + r, <char*>job.scratch.w_tile, 8)
+            dnn_gather(n, sizeof(double), <const char*>setup.loss.weights, sizeof(double), order + r,
+                       <char*>job.scratch.w_tile, sizeof(double))
             w = job.scratch.w_tile
     if not setup.loss.from_outputs:
         return setup.kernels.loss(setup.loss.index, setup.loss.par, n, op.n_out, row(job, out.Z, r), out.Z.ld,
-                                Y, op.n_out, classes, w, scale,
-                                row(job, out.dZ, r) if gradient else NULL, out.dZ.ld, losses)
+                                  Y, op.n_out, classes, w, scale,
+                                  row(job, out.dZ, r) if gradient else NULL, out.dZ.ld, losses)
     total = setup.kernels.loss(setup.loss.index, setup.loss.par, n, op.n_out, row(job, out.A, r), out.A.ld,
-                             Y, op.n_out, classes, w, scale, job.scratch.dA if gradient else NULL, op.n_out, losses)
+                               Y, op.n_out, classes, w, scale, job.scratch.dA if gradient else NULL, op.n_out, losses)
     if gradient:
         slope_tile(job, op, r, n, job.scratch.dA, op.n_out)
     return total

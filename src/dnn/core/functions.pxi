@@ -1,8 +1,9 @@
-# Functions on arrays that Python calls, part of _core.pyx: one update, checks, a layer of the course, element-wise functions.
+# Functions on arrays that Python calls, part of _core.pyx: aligned arrays, one update, a check for finite values, the layer
+# used in the course, element-wise functions.
 
 
 def aligned_bytes(Py_ssize_t n_bytes):
-    """Return an array of so many bytes that begins on a cache line: its rows are read and written faster."""
+    """Return an array of n_bytes bytes that begins on a cache line, so that its rows are read and written faster."""
     cdef cnp.npy_intp n = n_bytes + LINE
     cdef cnp.ndarray block = cnp.PyArray_EMPTY(1, &n, cnp.NPY_UBYTE, 0)
     cdef char* at = <char*>cnp.PyArray_DATA(block)
@@ -11,8 +12,8 @@ def aligned_bytes(Py_ssize_t n_bytes):
 
 
 def zeros(shape, dtype):
-    """Return an array of zeros that begins on a cache line. NumPy's large arrays begin 16 bytes behind one, so that each
-    vector of weights crosses two lines: an epoch of 784-512-512-10 took an eighth longer (AVX2)."""
+    """Return an array of zeros that begins on a cache line. NumPy's large arrays begin 16 bytes after the start of a
+    line, so that each vector of weights crosses two lines: an epoch of 784-512-512-10 took an eighth longer (AVX2)."""
     dtype = np.dtype(dtype)
     cdef Py_ssize_t n_bytes = dtype.itemsize
     for n in shape:
@@ -23,8 +24,8 @@ def zeros(shape, dtype):
 
 
 def update(Plan plan, params, grad, optimizer, double rate, int64_t step):
-    """Do update number `step` (1, 2, ...) of params (P,) with the gradient grad (P,), in place; optimizer: OptimizerArgs,
-    whose clipping and running average are not used here."""
+    """Perform update number `step` (1, 2, ...) of params (P,) with the gradient grad (P,), in place. optimizer:
+    OptimizerArgs, whose clipping and running average are not used here."""
     cdef ArrayRef p = ArrayRef(params, b"fd", True), g, s, f
     cdef bytes format = b"f" if p.size == 4 else b"d"
     cdef Job job
@@ -91,8 +92,9 @@ cdef bint rows_finite(const DnnKernels* kernels, Py_ssize_t n_rows, Py_ssize_t n
 
 
 def layer_in_columns(name, A_prev, W, b):
-    """Return Z = W A_prev + b and A = f(Z), both (n, m), of A_prev (n_prev, m), W (n, n_prev) and b (n, 1): examples in
-    columns, all arrays C-contiguous and of one dtype, f an element-wise activation of the table. One thread, no transposes."""
+    """Return Z = W A_prev + b and A = f(Z), both (n, m), for A_prev (n_prev, m), W (n, n_prev) and b (n, 1). Examples are in
+    columns, all arrays are C-contiguous and of one dtype, and f is an element-wise activation of the table. One thread
+    computes this, without transposing a matrix."""
     cdef ArrayRef a = ArrayRef(A_prev, b"fd")
     cdef bytes format = b"f" if a.size == 4 else b"d"
     cdef ArrayRef w = bind(W, -1, a.n_rows, format), bias = bind(b, w.n_rows, 1, format)
@@ -110,7 +112,7 @@ def layer_in_columns(name, A_prev, W, b):
     if not setup.kernels.lanes:
         load_blas()
         setup.gemm = GEMM[a.size == 8]
-        look_for_blas_memory(&job, 1)
+        check_blas_memory(&job, 1)
     shape[0], shape[1] = w.n_rows, a.n_cols
     Z = A = cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(<cnp.ndarray>A_prev), 0)
     if activation != IDENTITY:
@@ -152,7 +154,8 @@ cdef void columns_forward(const Job* job, int activation, Py_ssize_t n, Py_ssize
 
 
 def elementwise(name, x, out):
-    """Write f(x) (n,) to out (n,), f a name in FUNCTIONS. Subnormal values are kept here, unlike in networks."""
+    """Write f(x) (n,) to out (n,), where f is a name in FUNCTIONS. Subnormal values stay subnormal here, unlike in
+    networks."""
     cdef ArrayRef source = ArrayRef(x, b"fd")
-    cdef ArrayRef written = bind(out, source.n_rows, 1, b"f" if source.size == 4 else b"d", True)
-    KERNELS[source.size == 8].map(FUNCTIONS[name], source.n_rows, source.at, written.at)
+    cdef ArrayRef target = bind(out, source.n_rows, 1, b"f" if source.size == 4 else b"d", True)
+    KERNELS[source.size == 8].map(FUNCTIONS[name], source.n_rows, source.at, target.at)

@@ -1,35 +1,38 @@
-# The data of a run, part of _core.pyx: what is constant, what belongs to a batch, and what each member of the team owns.
+# The data of a run, part of _core.pyx:
 #
 #     Setup     constant from the first step to the last. All members point at the same one.
-#     Shared    what the members tell each other: the steps to do, whether to stop, the elements of a sparse batch.
-#     Job       one per member: its rows of the batch, its place in the optimizer's steps, its scratch memory.
+#     Shared    the data that members exchange: the steps to do, whether to stop, the elements of a sparse batch.
+#     Job       one per member: its view of the batch, its parameters and count of updates, its scratch memory.
 #
-# Elements are addressed as bytes, `setup.size` apart, so that one code serves both precisions.
+# Elements are addressed as bytes, `setup.size` apart, so that the same code serves both precisions.
 
 
 cdef class Run  # core/run.pxi: owns the memory
 
+cdef enum:
+    PASSES_PER_STEP = 3    # matrix products of a step, in flops of a forward pass: forward, backward, gradient
+
 cdef struct Cost:          # of a batch, before its step
     double loss            # the weighted mean of its losses
-    double penalty         # what L2 and L1 add
+    double penalty         # the L2 and L1 penalties
 
-# A slot holds the rows of one layer: slot 0 the inputs, slot l what layer l gives.
+# The rows of one layer: slot 0 is the inputs, slot l the outputs of layer l.
 cdef struct Slot:
     DnnMatrix Z            # pre-activations
-    DnnMatrix A            # what the next layer reads: activations, after dropout
-    DnnMatrix V            # what the slope is computed from: A before dropout, or Z
+    DnnMatrix A            # the input of the next layer: activations, after dropout
+    DnnMatrix V            # the matrix that the slope is computed from: A before dropout, or Z
     DnnMatrix dZ           # gradient of the cost with respect to Z
 
 cdef struct Loss:
     int index              # in the table of losses
     double* par            # its parameters
-    void* function         # a custom loss in Python instead of one of the table, or NULL
+    void* function         # a custom loss in Python, instead of a loss of the table; or NULL
     bint from_outputs      # computed from the outputs; otherwise from the logits
-    const char* Y          # (n_rows, n_outputs), or
+    const char* Y          # targets: (n_rows, n_outputs), or
     const int64_t* classes # (n_rows,)
-    const double* weights  # (n_rows,) or NULL for ones
-    double alpha, l1       # penalties on W
-    double least_weight    # penalties divide by at least this weight per row of a batch
+    const double* weights  # (n_rows,); NULL: all are 1
+    double alpha, l1       # factors of the penalties on W
+    double least_weight    # penalties are divided by at least this weight per row of a batch
 
 cdef struct Optimizer:
     int index              # in the table of optimizers
@@ -37,14 +40,14 @@ cdef struct Optimizer:
     double weight_decay    # W -= rate * weight_decay * W
     double clip_norm       # the largest norm of the whole gradient; 0: no clipping
     double mean_rate       # mean += mean_rate * (params - mean)
-    const char* frozen     # (n_ops,), not 0 for layers that are not updated; NULL: none
+    const char* frozen     # (n_ops,), not 0 for layers that are not updated; NULL: all are updated
 
 cdef struct Setup:
     const Op* ops
     const KernelChoice* choices
     int n_ops
     const DnnKernels* kernels
-    gemm_t gemm            # of the BLAS
+    gemm_t gemm            # the BLAS routine
     int size               # bytes of an element
     Py_ssize_t n_params
     # the grid: see Layout
@@ -56,79 +59,82 @@ cdef struct Setup:
     const char* X
     Py_ssize_t ldx         # elements from one row of X to the next
     Py_ssize_t n_rows      # of X
-    bint copied            # rows are copied side by side for the first layer, not read where they are
+    bint copied            # the rows of a batch are copied into slot 0; otherwise they are read from X itself
     bint sparse
     Csr csr
-    # what is minimized, and how
+    # the objective and the optimizer
     Loss loss
     Optimizer optimizer
     Py_ssize_t batch_rows  # rows per step
-    bint training          # units are dropped where the plan says so
+    bint training          # units are dropped with the rates of the plan
     uint64_t seed          # of the dropout masks
-    const uint8_t** masks  # (n_rows, n_in) of each operation's inputs, not 0 where kept; NULL: drawn from the seed
+    const uint8_t** masks  # (n_rows, n_in) for each operation's inputs, not 0 where kept; NULL: drawn from the seed
     # results of passes over all rows; NULL where a pass does not produce them
     char* out              # outputs (n_rows, n_outputs)
     double* losses         # (n_rows,)
-    DnnMatrix d_out        # (n_rows, n_outputs): gradient with respect to the outputs; NULL: to the logits
+    DnnMatrix d_out        # (n_rows, n_outputs): gradient with respect to the outputs; at = NULL: dZ of the last slot
     char* dX               # (n_rows, n_inputs)
     char* grad             # (n_params,): the whole gradient, where it is needed before an update
     # the work space that all members share
     char* partial_grads    # (2, N_SHARDS, n_params): see core/step_replicated.pxi
-    double* row_sums       # loss of each tile of rows
-    double* tile_sums      # of each weight tile: its penalty, and the sum of its squared gradient
+    double* row_sums       # (row tiles,): loss of each tile of rows; replicated step: (N_SHARDS, 2)
+    double* tile_sums      # (n_weight_tiles, 2): the penalty of each weight tile, and the sum of its squared gradient
     DnnClaim* claims       # one per weight tile, then one per vector of columns
 
 cdef struct Shared:
     DnnTeam* team
-    const Job* leader      # member 0's
-    void* run              # the Run, where Python is called
-    bint stop              # a signal handler or a custom loss has raised: leave at the next barrier
+    const Job* leader      # the job of member 0
+    void* run              # the Run, for code that calls Python
+    bint stop              # a signal handler or a custom loss has raised; written by member 0
+    bint stop_at[2]        # the value of `stop` when member 0 came to the last barriers: see `barrier`
     # the steps to do
-    const int64_t* order
-    const double* rates
-    Cost* costs
-    Py_ssize_t first, n_steps
+    const int64_t* order   # (epochs, n_rows) row numbers; NULL: the rows in sequence
+    const double* rates    # (n_steps,)
+    Cost* costs            # (n_steps,)
+    Py_ssize_t first       # number of the first step, counted from the first epoch in `order`
+    Py_ssize_t n_steps
     Py_ssize_t done        # steps that ended with finite values
-    double began           # when all members had arrived
+    double began           # time when all members had arrived
     double late            # seconds that the first member waited for the last one to arrive
     Cost cost              # of a pass over all rows
     Entries entries        # of a sparse batch
 
 cdef struct Batch:         # the rows of a step
-    const int64_t* order   # row numbers of X; NULL: the rows of X in sequence,
-    Py_ssize_t begin       # from this one on
-    Py_ssize_t cached_begin, cached_rows  # the rows whose transpose a feature-major step still holds
+    const int64_t* order   # row numbers of X; NULL: the rows of X in sequence, from row `begin` on
+    Py_ssize_t begin
+    Py_ssize_t cached_begin, cached_rows  # the rows whose transpose is still in slot 0 of a feature-major step
 
 cdef struct Scratch:       # memory of one member
-    char* dA               # gradients of a block of rows
-    char* Y_tile           # targets, classes and weights of a tile of rows
+    char* dA               # gradients with respect to A, for a block of rows
+    char* Y_tile           # gathered targets, classes and weights of a tile of rows
     int64_t* classes_tile
     double* w_tile
-    char* G                # gradient of a weight tile and its bias; or of all parameters
-    char* transposed       # the same, transposed
-    char* workspace        # for packed operands of products: DNN_WORKSPACE_BYTES; NULL where nothing is packed
-    const void** row_table # a pointer to each row of a batch, where rows are read where they are
+    char* G                # gradient of a weight tile and of its bias; or of all parameters
+    char* transposed       # the transposed gradient of a weight tile
+    char* workspace        # DNN_WORKSPACE_BYTES for packed operands of matrix products; NULL: nothing is packed
+    const void** row_pointers  # (n_rows,): the address of each row of a batch in X
     Blocks blocks          # of a sparse X
 
 cdef struct Job:
     const Setup* setup
     Shared* shared
-    int me, n_members
+    int me, n_members      # the member's number 0, 1, ..., and how many members take part
     long round             # number of the last round of claims: all members go through the same rounds
-    # parameters; members of a replicated step have copies of their own
+    unsigned n_barriers    # barriers of this run
+    bint stopped           # whether all members leave: the same for all of them after each barrier
+    # parameters; each member of a replicated step has its copy
     char* params           # (n_params,)
     char* state            # (n_slots, n_params)
     char* mean             # (n_params,): running average of the parameters, or NULL
     int64_t step           # updates that the state has seen
     double rate            # learning rate of this step
     double scalars[DNN_MAX_SCALARS]
-    bint fresh             # what is derived from the parameters must be derived again
+    bint fresh             # the parameters may have changed since the last run: W' and copies must be made again
     Slot* slots
-    char** Wt              # W' of each operation that keeps it
+    char** Wt              # W' of each operation that has one
     Batch batch
     Scratch scratch
-    # since Python's signals were last looked at
-    double flops_since_poll, last_poll
+    double flops_since_poll, last_poll  # since Python's signal handlers last ran; the time when they did
 
 cdef enum Status:
     GOOD, NOT_FINITE, STOPPED
@@ -139,44 +145,55 @@ cdef inline Py_ssize_t n_tiles(const Job* job, Py_ssize_t n_rows) noexcept nogil
 
 
 cdef inline Py_ssize_t share(const Job* job, Py_ssize_t n, int member) noexcept nogil:
-    """Where a member's share of n things begins; the next member's begins where it ends."""
+    """Return where a member's share of 0 .. n begins; it ends where the next member's share begins."""
     return n * member // job.n_members
 
 
 cdef inline char* row(const Job* job, DnnMatrix M, Py_ssize_t r) noexcept nogil:
-    """Address of row r of a matrix."""
+    """Return the address of row r of a matrix without row pointers."""
     return <char*>M.at + r * M.ld * job.setup.size
 
 
 cdef inline DnnMatrix rows_from(const Job* job, DnnMatrix M, Py_ssize_t r) noexcept nogil:
-    """A matrix without its first r rows."""
+    """Return a matrix without its first r rows."""
     if M.rows != NULL:
         return DnnMatrix(NULL, 0, M.rows + r, 0)
     return DnnMatrix(<char*>M.at + r * M.ld * job.setup.size, M.ld, NULL, 0)
 
 
 cdef inline DnnMatrix matrix(const void* at, Py_ssize_t ld) noexcept nogil:
-    """Rows that are ld elements apart."""
+    """Return the matrix at an address, with ld elements from one row to the next."""
     return DnnMatrix(<void*>at, ld, NULL, 0)
 
 
-cdef inline void barrier(const Job* job) noexcept nogil:
-    if job.n_members > 1:
-        dnn_team_barrier(job.shared.team, job.me)
+cdef inline void barrier(Job* job) noexcept nogil:
+    """Wait until all members have called this, and set `stopped` to the same value for all of them.
+
+    `stop` itself would not do. Member 0 may go on and set it before a slow member has read it: that member would leave, and
+    the others would wait for it at the next barrier forever. Two places suffice, because member 0 writes the first one again
+    only after a barrier to which the slow member came after it had read it."""
+    if job.n_members == 1:
+        job.stopped = job.shared.stop
+        return
+    job.n_barriers += 1
+    if job.me == 0:
+        job.shared.stop_at[job.n_barriers % 2] = job.shared.stop
+    dnn_team_barrier(job.shared.team, job.me)
+    job.stopped = job.shared.stop_at[job.n_barriers % 2]
 
 
 cdef void begin_rounds(Job* job) noexcept nogil:
-    """Called by each member at the start of a run, before a barrier."""
+    """Reset the counts of rounds and barriers. Each member calls this at the start of a run, before the first barrier."""
     cdef const Setup* setup = job.setup
-    job.round = 0
+    job.round, job.n_barriers = 0, 0
     if job.me == 0 and setup.n_claims > 0:
         memset(setup.claims, 0, setup.n_claims * sizeof(DnnClaim))
 
 
 cdef void poll_signals(Job* job, double flops) noexcept nogil:
-    """Let Python run its signal handlers every 0.05 s, so that Ctrl-C ends a call. The clock is read only after some
-    work, which is counted in flops because counting costs nothing. This is called where a step can be interrupted with
-    the parameters intact, and before a barrier."""
+    """Let Python run its signal handlers every DNN_POLL_SECONDS, so that Ctrl-C ends a call. `flops` is the work since the
+    last call of this function: reading the clock takes longer than counting, and is done only after DNN_POLL_FLOPS. Call
+    this where a step can be interrupted with the parameters intact, and before a barrier. Only member 0 polls."""
     cdef double now
     if job.me > 0:
         return
@@ -192,8 +209,8 @@ cdef void poll_signals(Job* job, double flops) noexcept nogil:
 
 
 cdef void check_signals(Job* job) noexcept with gil:
-    """Run the handlers of pending signals. This is a function by itself because Cython takes the GIL at each exit of a
-    function that holds a Python object, also where the object was not used."""
+    """Run the handlers of pending signals. This is a separate function because Cython takes the GIL at each exit of a
+    function that has a Python object, even if the object was not used."""
     try:
         PyErr_CheckSignals()
     except BaseException as error:
@@ -202,17 +219,17 @@ cdef void check_signals(Job* job) noexcept with gil:
 
 
 cdef inline bint is_frozen(const Job* job, int i) noexcept nogil:
-    """Whether the parameters of a layer are not updated."""
+    """Return whether the parameters of a layer are not updated."""
     return job.setup.optimizer.frozen != NULL and job.setup.optimizer.frozen[i]
 
 
 cdef inline double flops_of(const Job* job, const Op* op) noexcept nogil:
-    """Flops of a layer's product for one row."""
+    """Return the flops of a layer's matrix product for one row."""
     return 2.0 * op.n_out * (job.setup.csr.stored_per_row if job.setup.sparse and op.src == 0 else op.n_in)
 
 
 cdef double flops_per_row(const Job* job) noexcept nogil:
-    """Flops of a forward pass for one row."""
+    """Return the flops of a forward pass for one row."""
     cdef double flops = 0
     cdef int i
     for i in range(job.setup.n_ops):
@@ -221,7 +238,7 @@ cdef double flops_per_row(const Job* job) noexcept nogil:
 
 
 cdef double weight_of(const Job* job, Py_ssize_t n) noexcept nogil:
-    """Sum of the sample weights of a batch of n rows; without sample weights, n."""
+    """Return the sum of the sample weights of a batch of n rows; n if there are none."""
     cdef const double* weights = job.setup.loss.weights
     cdef double total = 0
     cdef Py_ssize_t r
@@ -246,6 +263,6 @@ cdef void set_batch_order(Job* job, const int64_t* order, Py_ssize_t n) noexcept
     cdef Py_ssize_t r
     job.batch.order = order
     if not setup.copied and not setup.sparse:
-        job.slots[0].A = DnnMatrix(NULL, 0, job.scratch.row_table, 0)
+        job.slots[0].A = DnnMatrix(NULL, 0, job.scratch.row_pointers, 0)
         for r in range(n):
-            job.scratch.row_table[r] = setup.X + order[r] * setup.ldx * setup.size
+            job.scratch.row_pointers[r] = setup.X + order[r] * setup.ldx * setup.size

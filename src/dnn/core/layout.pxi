@@ -1,9 +1,9 @@
-# How a plan is computed, part of _core.pyx: a Layout cuts the work into a grid of tiles, chooses the kernels and the kind of
-# step, and gives every buffer its place in one block of memory. It is a function of the shapes, the precision, the
-# instruction set and the BLAS; thresholds are in core/kernels/tuning.h.
+# A Layout, part of _core.pyx: how a plan is computed. It cuts the work into a grid of tiles, chooses the kernels and
+# the kind of step, and assigns every buffer its place in one block of memory. It is a function of the shapes, the
+# precision, the instruction set and the BLAS. Thresholds are in core/kernels/tuning.h.
 #
-# Which buffer a slot's matrices share. Z: pre-activations, A: what the next layer reads, V: what the slope is computed from,
-# dZ: gradient with respect to Z. "=" means the same memory.
+# The matrices of a slot share memory where they can. Z are the pre-activations, A is the input of the next layer, V is the
+# matrix that the slope is computed from, dZ is the gradient with respect to Z. "=" means the same memory.
 #
 #     purpose                          Z                    A              V                        dZ
 #     PREDICT                          = A                  two buffers    = A                      none
@@ -16,15 +16,15 @@
 #         the logits
 #
 #     (1) = Z where the slope is computed from Z (gelu, silu, mish), = A where it is computed from A (all others)
-#     (2) = dZ where the slope is computed from Z, or where units are dropped: what the slope needs besides A waits there
-#         until dZ takes its place. The loss of the last layer replaces the logits by their gradient in the same way.
+#     (2) = dZ where the slope is computed from Z, or where units are dropped: the matrix that the slope is computed from is
+#         stored there until dZ overwrites it. The loss of the last layer overwrites the logits with their gradient likewise.
 
 
 cdef enum Purpose:
     PREDICT  # only the last outputs are needed
     CACHE    # Z and A of every layer are kept, in a block of memory that belongs to the caller
-    DROPPED  # the same in training: A is kept after dropout, and what the slope needs beside it
-    TRAIN    # what a step of training needs
+    DROPPED  # the same in training: A is kept after dropout, and V beside it
+    TRAIN    # a training step: Z, A and dZ of the rows of a batch
 
 cdef enum StepKind:
     STEP_TILED          # core/step_tiled.pxi
@@ -34,42 +34,44 @@ cdef enum StepKind:
 cdef enum:
     N_SHARDS = 2  # parts of a batch in a replicated step
     LINE = 64     # bytes of a cache line
+    GAP = 192     # bytes between buffers, which keep them from beginning on the same set of lines of the cache
 
-cdef struct Place:         # of the rows of a slot: bytes from the start of its block, -1: none
+cdef struct Place:         # where the matrices of a slot begin: bytes from the start of their block; -1: none
     Py_ssize_t A, Z, dZ, V
     Py_ssize_t ld          # elements from one row to the next
 
 cdef struct KernelChoice:  # how an operation is computed
-    bint native            # by the kernels of core/kernels; otherwise by BLAS
+    bint native            # by the matrix kernels of core/kernels; otherwise by BLAS
     bint inner_product     # forward by gemm_nt, because few outputs would leave most lanes of a vector empty
     bint grad_transposed   # the gradient as dW' = dZ' A_prev, which is then transposed
-    Py_ssize_t Wt          # place of W' in the work space, -1: none
+    Py_ssize_t Wt          # where W' begins: bytes from the start of the work space (replicated step: scratch); -1: none
 
-cdef struct Tile:          # rows i0 .. i1 and columns o0 .. o1 of the weights of an operation
+cdef struct Tile:          # rows i0 .. i1 and columns o0 .. o1 of the weights of an operation; with i0 = 0, of its bias too
     int op
     Py_ssize_t i0, i1, o0, o1
-    double at              # the middle of the tile on a scale of cost from 0 to 1: decides its owner
+    double middle          # the tile's middle on a scale of cost from 0 to 1, which decides its owner: see cut_weights
 
 
 cdef inline Py_ssize_t leading(Py_ssize_t n, int size) noexcept nogil:
-    """Elements from one row to the next, for rows of n elements."""
-    if n < 16:
-        return n  # narrow rows are contiguous: kernels run through several of them at once
+    """Return the leading dimension for rows of n elements: the elements from one row to the next."""
+    if n < DNN_PADDED_ROW_ELEMENTS:
+        return n
     n = (n * size + LINE - 1) // LINE * LINE // size
-    if n * size % 512 == 0:
-        n += LINE // size  # rows that are a multiple of 512 bytes apart would share few lines of the cache
+    if n * size % DNN_ALIAS_BYTES == 0:
+        n += LINE // size
     return n
 
 
 cdef class Layout:
     """The grid of tiles and the places of all buffers, for up to n_rows rows of `size` bytes per element.
 
-    With TRAIN: gather, rows are taken in an order; outputs, the loss is computed from the outputs and not from the logits;
-    gradient, the whole gradient is stored before an update; dropout, units are dropped where the plan says so; called, the
-    loss is a Python function; slots, of the optimizer. sparse: X is sparse (core/sparse.pxi).
+    Arguments for TRAIN: gather, rows are read in a given order; outputs, the loss is computed from the outputs and not from
+    the logits; gradient, the whole gradient is stored before an update; dropout, units are dropped with the rates of the
+    plan; called, the loss is a Python function; slots, the number of slots of the optimizer. sparse: X is sparse
+    (core/sparse.pxi).
 
-    Sums over rows are sums over tiles of rows. A block of rows goes through the layers at once: it is several tiles, because
-    our own kernels give the same bits for any number of rows; with BLAS it is one tile.
+    Sums over rows are sums over tiles of rows. A block of rows goes through the layers at once. It is several tiles with the
+    matrix kernels, which give the same bits for any number of rows; with BLAS it is one tile.
 
     cache_bytes, work, scratch: bytes of the block that a forward pass keeps for its caller, of the work space that members
     share, and of the scratch memory of each member.
@@ -117,7 +119,7 @@ cdef class Layout:
             self.step_kind = self.choose_step()
         self.tile_values = DNN_TILE_VALUES_LONG if native and (gradient or n_rows >= DNN_TILE_LONG_ROWS) else DNN_TILE_VALUES
         self.tile_columns = DNN_TILE_COLUMNS
-        if native and self.kernels.lanes * size == 32 and n_rows >= DNN_TILE_LONG_ROWS:
+        if has_vectors_of(self.kernels, AVX2_BYTES) and n_rows >= DNN_TILE_LONG_ROWS:
             self.tile_values, self.tile_columns = DNN_TILE_VALUES_PACKED, 2 * DNN_TILE_COLUMNS
         self.cut_rows(native)
         self.count_columns(native)
@@ -145,9 +147,11 @@ cdef class Layout:
             self.claims = self.take(self.n_claims * sizeof(DnnClaim))
             self.row_sums = self.take(max(self.n_row_tiles, 2 * N_SHARDS) * sizeof(double))
         self.grad = self.take(plan.n_params * size) if gradient and self.step_kind == STEP_TILED else -1
-        # Products pack gathered rows, and wide ones. A call with few rows should not spend time on finding this memory
-        self.workspace = self.take_scratch(DNN_WORKSPACE_BYTES) if native and self.step_kind != STEP_FEATURE_MAJOR and (
-            gather or (n_rows >= 32 and self.widest * size >= 1024)) else -1
+        # Matrix products pack gathered rows, and wide ones
+        self.workspace = -1
+        if native and self.step_kind != STEP_FEATURE_MAJOR and (
+                gather or (n_rows >= DNN_WORKSPACE_ROWS and self.widest * size >= DNN_WORKSPACE_ROW_BYTES)):
+            self.workspace = self.take_scratch(DNN_WORKSPACE_BYTES)
         self.dA = self.take_scratch(self.block_rows * leading(self.widest, size) * size)
         self.Y = self.take_scratch(self.tile_rows * plan.n_outputs * size)
         self.classes = self.take_scratch(self.tile_rows * sizeof(int64_t))
@@ -159,9 +163,10 @@ cdef class Layout:
             self.seen = self.take_scratch(1 << self.block_bits)
 
     cdef StepKind choose_step(self):
-        """The kind of step for a plan, a precision and a number of rows: the sizes alone decide."""
+        """Return the kind of step for a plan, a precision and a number of rows: the sizes alone decide."""
         cdef Plan plan = self.plan
-        cdef bint tiny = plan.n_outputs == 1 and plan.widest <= DNN_FEATURE_MAJOR_UNITS and self.n_rows >= DNN_FEATURE_MAJOR_ROWS \
+        cdef bint tiny = plan.n_outputs == 1 and plan.widest <= DNN_FEATURE_MAJOR_UNITS \
+            and self.n_rows >= DNN_FEATURE_MAJOR_ROWS \
             and self.n_rows * (plan.width + plan.n_ops) * self.size <= DNN_FEATURE_MAJOR_BYTES
         cdef int i
         for i in range(plan.n_ops):
@@ -174,73 +179,87 @@ cdef class Layout:
         return STEP_TILED
 
     cdef void cut_rows(self, bint native):
+        """Cut the rows into tiles, and set how many rows a block has. Examples with the matrix kernels: 40 rows are 3 tiles
+        of at most 14 rows; 100 rows, which would be 7 tiles of 16, are 4 tiles of 25; 1000 rows are 16 tiles of at most
+        63."""
         cdef Py_ssize_t n = self.n_rows, tiles
         if self.step_kind == STEP_FEATURE_MAJOR:
             self.tile_rows = self.block_rows = n
         elif self.step_kind == STEP_REPLICATED:
             self.tile_rows = self.block_rows = (n + N_SHARDS - 1) // N_SHARDS
         elif native:
-            # Numbers of tiles that can be shared evenly by two, three and four members, with enough rows for a product
-            tiles = (n + 15) // 16
-            tiles = 16 if tiles >= 16 else 12 if tiles >= 12 else 8 if tiles >= 8 else 4 if tiles >= 4 else tiles
-            self.block_rows = 256 if self.purpose == PREDICT else 512
+            tiles = min((n + DNN_TILE_ROWS_MIN - 1) // DNN_TILE_ROWS_MIN, DNN_ROW_TILES_MAX)
+            if tiles >= DNN_ROW_TILES_MULTIPLE:
+                tiles -= tiles % DNN_ROW_TILES_MULTIPLE
+            self.block_rows = DNN_BLOCK_ROWS_PREDICT if self.purpose == PREDICT else DNN_BLOCK_ROWS
             self.tile_rows = max(1, min(self.block_rows, (n + tiles - 1) // max(tiles, 1)))
         else:
-            # A tile's activations should fit a quarter of L2 (a megabyte), with rows enough for products.
-            self.tile_rows = max(64, min(1024, 65536 // self.plan.width // 64 * 64))
+            self.tile_rows = DNN_BLAS_TILE_VALUES // self.plan.width // DNN_BLAS_TILE_ROWS_MIN * DNN_BLAS_TILE_ROWS_MIN
+            self.tile_rows = max(DNN_BLAS_TILE_ROWS_MIN, min(DNN_BLAS_TILE_ROWS_MAX, self.tile_rows))
             self.tile_rows = self.block_rows = max(1, min(self.tile_rows, n))
         self.n_row_tiles = (n + self.tile_rows - 1) // self.tile_rows
 
     cdef void count_columns(self, bint native):
-        """Count the first layers that have far more weights than a batch has activations: members share these by columns.
-        A share is at least one column of tiles wide, because narrower pieces of rows are fetched slowly."""
+        """Count the first layers that have far more weights than a batch has activations: members share these by columns,
+        see forward_columns."""
         cdef Plan plan = self.plan
         cdef const Op* op
         if self.purpose != TRAIN or not native or self.step_kind != STEP_TILED or self.sparse or plan.dropout:
             return
         while self.n_columns < plan.n_ops - 1:
             op = &plan.ops[self.n_columns]
-            if op.n_out < 2 * self.tile_columns or op.n_in < DNN_COLUMNS_INPUTS * self.n_rows \
+            if op.n_out < DNN_COLUMNS_TILES * self.tile_columns or op.n_in < DNN_COLUMNS_INPUTS * self.n_rows \
                     or dnn_activations[op.activation].row_wise:
                 return
             self.n_columns += 1
 
     cdef void cut_columns(self):
-        """Cut a sparse X into blocks of columns. Their width is a power of two, so that an element's block is a shift."""
+        """Cut a sparse X into blocks of columns. Their width is a power of two, so that a shift gives the block of an
+        element's column. A block of columns of X is a block of rows of W."""
         cdef Py_ssize_t columns = max(1, min(self.plan.ops[0].n_out, self.tile_columns))
-        cdef Py_ssize_t elements = max(DNN_TILE_VALUES_MIN, min(DNN_SPARSE_TILE_VALUES, self.plan.n_params // DNN_TILES))
+        cdef Py_ssize_t tile_values = max(DNN_TILE_VALUES_MIN, min(DNN_SPARSE_TILE_VALUES, self.plan.n_params // DNN_TILES))
         if not self.sparse:
             return
-        while (2 << self.block_bits) * columns <= elements and 2 << self.block_bits <= DNN_SPARSE_TILE_ROWS:
+        while (2 << self.block_bits) * columns <= tile_values and 2 << self.block_bits <= DNN_SPARSE_TILE_ROWS:
             self.block_bits += 1
         self.n_blocks = ((self.plan.n_inputs - 1) >> self.block_bits) + 1
 
     cdef void choose(self, KernelChoice* choice, const Op* op, bint native, Py_ssize_t i):
-        """Choose the kernels of an operation, by its shape, the precision and the instruction set."""
-        cdef Py_ssize_t lanes = self.kernels.lanes, vectors = (op.n_out + lanes - 1) // lanes if native else 0
-        cdef bint avx512 = lanes * self.size == 64
+        """Choose the kernels of operation i, by its shape, the precision and the instruction set, and place its W'."""
+        cdef Py_ssize_t lanes = self.kernels.lanes, vectors_in, vectors_out, bytes_Wt
+        cdef bint avx512 = has_vectors_of(self.kernels, AVX512_BYTES), needs_Wt
         choice.native = native
-        if self.sparse and i == 0:
-            choice.Wt = -1
-            return
-        # gemm_nt needs W'. In training it comes with the update; a prediction of few rows could not pay for it
-        choice.inner_product = native and op.n_out <= DNN_INNER_PRODUCT_OUTPUTS
-        if native and self.purpose == TRAIN:  # long sums, whose vectors would be a quarter empty (AVX2: a sixth, or a single one)
-            if avx512:
-                choice.inner_product |= op.n_in >= 1024 and vectors <= 2 and 4 * op.n_out <= 3 * vectors * lanes
-            else:
-                choice.inner_product |= op.n_in >= 128 and (vectors == 1 or (vectors <= 4 and 6 * op.n_out <= 5 * vectors * lanes))
-        # The transposed gradient needs fewer vectors, by so many that they pay for transposing the result; or rows of X
-        # fall on the same lines of L1, and are best read in sequence
-        choice.grad_transposed = native and 10 * op.n_out * ((op.n_in + lanes - 1) // lanes) < (8 if avx512 else 9) * op.n_in * vectors
-        choice.grad_transposed |= native and not avx512 and i == 0 and op.n_out < DNN_STREAM_ROWS_MAX and op.n_in * self.size % DNN_L1_ALIAS_BYTES == 0
         choice.Wt = -1
-        # In training, no gradient is propagated through the first layer
-        if op.n_out == 1 and self.step_kind != STEP_FEATURE_MAJOR:
+        if self.sparse and i == 0:
+            return
+        if native:
+            # Vectors that a row of W, or a column, fills
+            vectors_out, vectors_in = (op.n_out + lanes - 1) // lanes, (op.n_in + lanes - 1) // lanes
+            # gemm_nt needs W'. In training, updates compute it anyway; for a prediction of few rows it would cost too much
+            choice.inner_product = op.n_out <= DNN_INNER_PRODUCT_OUTPUTS
+            if self.purpose == TRAIN and avx512:
+                choice.inner_product |= op.n_in >= DNN_INNER_PRODUCT_INPUTS_AVX512 \
+                    and vectors_out <= DNN_INNER_PRODUCT_VECTORS_AVX512 \
+                    and 12 * op.n_out <= DNN_INNER_PRODUCT_TWELFTHS_AVX512 * vectors_out * lanes
+            elif self.purpose == TRAIN:
+                choice.inner_product |= op.n_in >= DNN_INNER_PRODUCT_INPUTS_AVX2 \
+                    and (vectors_out == 1 or (vectors_out <= DNN_INNER_PRODUCT_VECTORS_AVX2
+                                              and 12 * op.n_out <= DNN_INNER_PRODUCT_TWELFTHS_AVX2 * vectors_out * lanes))
+            # dW' = dZ' A_prev has n_out rows of vectors_in vectors, dW = A_prev' dZ has n_in rows of vectors_out vectors
+            choice.grad_transposed = 10 * op.n_out * vectors_in < op.n_in * vectors_out * (
+                DNN_GRAD_TRANSPOSED_TENTHS_AVX512 if avx512 else DNN_GRAD_TRANSPOSED_TENTHS_AVX2)
+            # Rows of X that share lines of L1 are best read in sequence, which gemm_tn does with its right-hand matrix
+            choice.grad_transposed |= not avx512 and i == 0 and op.n_out < DNN_STREAM_ROWS_MAX \
+                and op.n_in * self.size % DNN_L1_ALIAS_BYTES == 0
+        if self.step_kind == STEP_FEATURE_MAJOR:
+            needs_Wt, bytes_Wt = True, op.n_out * leading(op.n_in + 1, self.size) * self.size  # [W; b]'
+        elif op.n_out == 1:
             return  # the transpose of a column is the column itself
-        if choice.inner_product or (self.purpose != PREDICT and i >= (self.purpose == TRAIN and self.step_kind != STEP_FEATURE_MAJOR)):
-            choice.Wt = op.n_out * leading(op.n_in + (self.step_kind == STEP_FEATURE_MAJOR), self.size) * self.size
-            choice.Wt = self.take_scratch(choice.Wt) if self.step_kind == STEP_REPLICATED else self.take(choice.Wt)
+        else:  # in training, no gradient is propagated through the first layer
+            needs_Wt = choice.inner_product or (self.purpose != PREDICT and (self.purpose != TRAIN or i > 0))
+            bytes_Wt = op.n_out * leading(op.n_in, self.size) * self.size
+        if needs_Wt:
+            choice.Wt = self.take_scratch(bytes_Wt) if self.step_kind == STEP_REPLICATED else self.take(bytes_Wt)
 
     def __dealloc__(self):
         free(self.places)
@@ -248,31 +267,32 @@ cdef class Layout:
         free(self.choices)
 
     cdef Py_ssize_t take(self, Py_ssize_t n_bytes):
-        """Take n_bytes of the work space. A buffer begins on a cache line, and not all buffers on the same set of lines."""
+        """Take n_bytes of the work space, and return where they begin: on a cache line."""
         cdef Py_ssize_t start = self.work
-        self.work = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
+        self.work = start + (n_bytes + LINE - 1) // LINE * LINE + GAP
         return start
 
     cdef Py_ssize_t take_scratch(self, Py_ssize_t n_bytes):
-        """Take n_bytes of the scratch memory of each member."""
+        """Take n_bytes of the scratch memory of each member, and return where they begin."""
         cdef Py_ssize_t start = self.scratch
-        self.scratch = start + (n_bytes + LINE - 1) // LINE * LINE + 3 * LINE
+        self.scratch = start + (n_bytes + LINE - 1) // LINE * LINE + GAP
         return start
 
     cdef bint drops(self, int slot):
-        """Whether units of a slot are dropped on the way to the layer that reads it."""
+        """Return whether units of a slot are dropped before the next layer reads it."""
         return self.dropout and slot < self.plan.n_ops and self.plan.ops[slot].dropout > 0
 
     cdef void place_slots(self):
+        """Place the matrices of all slots, as the table at the head of this file shows."""
         cdef Plan plan = self.plan
         cdef Py_ssize_t l
-        cdef Py_ssize_t turn[2]
+        cdef Py_ssize_t buffers[2]
         cdef Py_ssize_t n_rows = self.block_rows if self.purpose == PREDICT else self.n_rows
         cdef Place* place
         cdef Op* op
         if self.purpose == PREDICT:
             for l in range(2):
-                turn[l] = self.take_scratch(n_rows * leading(self.widest, self.size) * self.size)
+                buffers[l] = self.take_scratch(n_rows * leading(self.widest, self.size) * self.size)
         if self.step_kind == STEP_FEATURE_MAJOR:
             self.place_feature_major()
             return
@@ -287,12 +307,12 @@ cdef class Layout:
         for l in range(1, plan.n_ops + 1):
             place, op = &self.places[l], &self.plan.ops[l - 1]
             place.ld = leading(op.n_out, self.size)
-            self.place_slot(place, l, n_rows * place.ld * self.size, turn[l % 2],
+            self.place_slot(place, l, n_rows * place.ld * self.size, buffers[l % 2],
                             dnn_activations[op.activation].slope_from_z, self.drops(l))
 
     cdef void place_feature_major(self):
         """Place slots with examples in columns and a row of ones below A. The last slot has one unit: its single row needs
-        no ones, and is at the same time a column."""
+        no ones, and is a column at the same time."""
         cdef Py_ssize_t ld = leading(self.n_rows, self.size), l
         cdef Plan plan = self.plan
         for l in range(plan.n_ops):
@@ -303,10 +323,11 @@ cdef class Layout:
                         dnn_activations[plan.ops[plan.n_ops - 1].activation].slope_from_z, False)
         self.places[plan.n_ops].ld = 1
 
-    cdef void place_slot(self, Place* place, Py_ssize_t l, Py_ssize_t n_bytes, Py_ssize_t turn,
+    cdef void place_slot(self, Place* place, Py_ssize_t l, Py_ssize_t n_bytes, Py_ssize_t buffer,
                          bint slope_from_z, bint drops):
+        """Place the matrices of slot l, of n_bytes each; without gradients all of them in `buffer`."""
         if self.purpose == PREDICT:
-            place.A = place.Z = place.V = turn
+            place.A = place.Z = place.V = buffer
             place.dZ = -1
             return
         place.dZ = self.take(n_bytes)
@@ -326,45 +347,55 @@ cdef class Layout:
             place.V = self.take_cached(n_bytes) if self.purpose == DROPPED and drops else place.A
 
     cdef Py_ssize_t take_cached(self, Py_ssize_t n_bytes):
-        """Take n_bytes of the block that is kept for the caller."""
+        """Take n_bytes of the block that is kept for the caller, and return where they begin."""
         cdef Py_ssize_t start = self.cache_bytes
         self.cache_bytes = start + (n_bytes + LINE - 1) // LINE * LINE
         return start
 
     cdef void cut_weights(self):
-        """Cut weight matrices into tiles whose heights are multiples of 24, which blocks of 4, 6, 8 and 12 rows divide. The
-        tiles are in row order, or in column order where members share a layer by columns."""
-        cdef Py_ssize_t n = 0, first = 0, down, across, i0, o0, rows, columns, t
+        """Cut the weight matrices into tiles, and place each tile on a scale of cost from 0 to 1. An example: a layer
+        with 48 inputs and 600 outputs, cut into tiles of 24 rows and 256 columns. The numbers are the order of the
+        tiles:
+
+            in row order:    0  1  2       in column order, where members     0  2  4
+                             3  4  5       share the layer by columns:        1  3  5
+
+            cost:   0 |--0--|--1--|2|--3--|--4--|5| 1      members own equal lengths of this scale: of two members, member 0
+                                    ^                      owns the tiles whose middles are before the middle of the scale
+
+        A layer that members share by columns has a scale from 0 to 1 of its own, so that a member owns the same columns in
+        forward_columns. All other layers together have one scale."""
+        cdef Py_ssize_t n = 0, first = 0, tile_rows, tile_columns, n_down, n_across, i0, o0, t
         cdef Py_ssize_t values = max(DNN_TILE_VALUES_MIN, min(self.tile_values, self.plan.n_params // DNN_TILES))
-        cdef double cost = 0, of_tile
-        cdef int k, fill
+        cdef double cost = 0, tile_cost
+        cdef int k, sweep
         cdef Op* op
         if self.purpose == PREDICT:
             return
-        for fill in range(2):
+        for sweep in range(2):  # the first counts the tiles, the second writes them
             n = 0
             for k in range(self.plan.n_ops):
                 op = &self.plan.ops[k]
-                columns = min(op.n_out, self.tile_columns)
-                rows = 1 << self.block_bits if self.sparse and k == 0 else max(24, values // columns // 24 * 24)
-                down, across = (op.n_in + rows - 1) // rows, (op.n_out + columns - 1) // columns
-                for t in range(down * across):
-                    if fill:
-                        i0 = (t % down if k < self.n_columns else t // across) * rows
-                        o0 = (t // down if k < self.n_columns else t % across) * columns
-                        of_tile = DNN_TILE_COST + min(rows, op.n_in - i0) * min(columns, op.n_out - o0)
+                tile_columns = min(op.n_out, self.tile_columns)
+                tile_rows = values // tile_columns // DNN_TILE_HEIGHT_MULTIPLE * DNN_TILE_HEIGHT_MULTIPLE
+                tile_rows = 1 << self.block_bits if self.sparse and k == 0 else max(DNN_TILE_HEIGHT_MULTIPLE, tile_rows)
+                n_down, n_across = (op.n_in + tile_rows - 1) // tile_rows, (op.n_out + tile_columns - 1) // tile_columns
+                for t in range(n_down * n_across):
+                    if sweep == 1:
+                        i0 = (t % n_down if k < self.n_columns else t // n_across) * tile_rows
+                        o0 = (t // n_down if k < self.n_columns else t % n_across) * tile_columns
+                        tile_cost = DNN_TILE_COST + min(tile_rows, op.n_in - i0) * min(tile_columns, op.n_out - o0)
                         if i0 == 0:
-                            of_tile += 8 * columns  # db takes as long as some rows of dW
-                        self.tiles[n] = Tile(k, i0, min(i0 + rows, op.n_in), o0, min(o0 + columns, op.n_out),
-                                             cost + of_tile / 2)
-                        cost += of_tile
+                            tile_cost += DNN_TILE_BIAS_ROWS * tile_columns
+                        self.tiles[n] = Tile(k, i0, min(i0 + tile_rows, op.n_in), o0, min(o0 + tile_columns, op.n_out),
+                                             cost + tile_cost / 2)
+                        cost += tile_cost
                     n += 1
-                # A layer that members share by columns has shares of its own, so that a member owns the same columns
-                if fill and (k < self.n_columns or k == self.plan.n_ops - 1):
+                if sweep == 1 and (k < self.n_columns or k == self.plan.n_ops - 1):
                     for t in range(first, n):
-                        self.tiles[t].at /= cost
+                        self.tiles[t].middle /= cost
                     first, cost = n, 0
-            if not fill:
+            if sweep == 0:
                 self.tiles = <Tile*>malloc(max(n, 1) * sizeof(Tile))
                 if self.tiles == NULL:
                     raise MemoryError("no memory for the layout")
@@ -380,21 +411,21 @@ cdef class Layout:
 
 # ---- data of a sparse X: see core/sparse.pxi ----
 
-cdef struct Csr:            # X by rows
+cdef struct Csr:            # X by rows, in CSR format
     const int64_t* indptr   # (n_rows + 1,): where the elements of each row begin
     const int32_t* indices  # their columns
     const char* data        # their values
     double stored_per_row   # average number of elements per row
 
-cdef struct Entries:        # elements of a batch by blocks of columns, in row order within a block; members share them
+cdef struct Entries:        # the elements of a batch by blocks of columns, in row order within a block; members share them
     int32_t* columns        # counted from the first column of the block
     int32_t* rows           # of the batch
     char* values
-    Py_ssize_t capacity
+    Py_ssize_t capacity     # elements that there is memory for
 
-cdef struct Blocks:         # of columns; scratch of a member
-    int bits                # 2 ** bits columns are a block
-    Py_ssize_t n
+cdef struct Blocks:         # blocks of columns; each member has its own
+    int bits                # a block is 2 ** bits columns
+    Py_ssize_t n            # number of blocks
     int64_t* begins         # (n + 1,): where the entries of each block begin
-    int64_t* next           # (n,): where the next entry of each block goes
-    uint8_t* seen           # (2 ** bits,): the rows of a weight tile that a batch has touched
+    int64_t* next           # (n,): where the next entry of each block is written
+    uint8_t* seen           # (2 ** bits,): not 0 for the rows of a weight tile that a batch has touched

@@ -1,7 +1,7 @@
-# What this machine offers, part of _core.pyx: the kernels and the tables of their names, the instruction sets, the BLAS.
+# The kernels for this machine, part of _core.pyx: the tables of their names, the instruction sets, the BLAS.
 
 cdef extern from "core/kernels/kernels.h" nogil:
-    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_WORKSPACE_BYTES, DNN_L1_ALIAS_BYTES, DNN_STREAM_ROWS_MAX
+    enum: DNN_MAX_PAR, DNN_MAX_HYPER, DNN_MAX_SCALARS, DNN_N_ISA, DNN_WORKSPACE_BYTES
     enum: DNN_EPILOGUE_NONE, DNN_EPILOGUE_RELU, DNN_EPILOGUE_RELU_SLOPE
 
     ctypedef struct DnnActivation:
@@ -95,15 +95,29 @@ cdef extern from "core/kernels/kernels.h" nogil:
     double dnn_seconds()
 
 cdef extern from "core/kernels/tuning.h" nogil:
+    enum: DNN_ROW_TILES_MAX, DNN_ROW_TILES_MULTIPLE, DNN_TILE_ROWS_MIN, DNN_BLOCK_ROWS, DNN_BLOCK_ROWS_PREDICT
+    enum: DNN_PREDICT_ROWS, DNN_BLAS_TILE_VALUES, DNN_BLAS_TILE_ROWS_MIN, DNN_BLAS_TILE_ROWS_MAX
+    enum: DNN_PADDED_ROW_ELEMENTS, DNN_ALIAS_BYTES, DNN_L1_ALIAS_BYTES, DNN_STREAM_ROWS_MAX
+    enum: DNN_WORKSPACE_ROWS, DNN_WORKSPACE_ROW_BYTES
     enum: DNN_TILE_VALUES, DNN_TILE_VALUES_LONG, DNN_TILE_VALUES_PACKED, DNN_TILE_LONG_ROWS, DNN_TILE_VALUES_MIN
-    enum: DNN_TILE_COLUMNS, DNN_TILES, DNN_TILE_COST, DNN_SPARSE_TILE_VALUES, DNN_SPARSE_TILE_ROWS
+    enum: DNN_TILE_HEIGHT_MULTIPLE, DNN_TILE_COLUMNS, DNN_TILES, DNN_TILE_COST, DNN_TILE_BIAS_ROWS
+    enum: DNN_SPARSE_TILE_VALUES, DNN_SPARSE_TILE_ROWS
+    enum: DNN_COLUMNS_INPUTS, DNN_COLUMNS_TILES, DNN_PIECE_VECTORS_AVX2, DNN_PIECE_VECTORS_AVX512
+    enum: DNN_INNER_PRODUCT_OUTPUTS
+    enum: DNN_INNER_PRODUCT_INPUTS_AVX2, DNN_INNER_PRODUCT_VECTORS_AVX2, DNN_INNER_PRODUCT_TWELFTHS_AVX2
+    enum: DNN_INNER_PRODUCT_INPUTS_AVX512, DNN_INNER_PRODUCT_VECTORS_AVX512, DNN_INNER_PRODUCT_TWELFTHS_AVX512
+    enum: DNN_GRAD_TRANSPOSED_TENTHS_AVX2, DNN_GRAD_TRANSPOSED_TENTHS_AVX512
     enum: DNN_REPLICATED_PARAMS, DNN_REPLICATED_BYTES
     enum: DNN_FEATURE_MAJOR_UNITS, DNN_FEATURE_MAJOR_ROWS, DNN_FEATURE_MAJOR_BYTES
-    enum: DNN_COLUMNS_INPUTS, DNN_INNER_PRODUCT_OUTPUTS, DNN_CALL_COLUMNS, DNN_CALL_DEPTH
-    enum: DNN_FLOPS_PER_MEMBER, DNN_FLOPS_HELD, DNN_ROW_COST, DNN_FLOPS_PER_UPDATE, DNN_VALUES_HELD, DNN_VALUES_CONVERTED
-    enum: DNN_FLOPS_PER_TRY, DNN_TRIES_PER_SAMPLE, DNN_PAUSES_MAX
-    const double DNN_FUSED_FLOPS, DNN_FUSED_FLOPS_AVX2, DNN_FUSED_FLOPS_AVX512, DNN_STEP_FLOPS
-    const double DNN_SLICE, DNN_WAITED, DNN_PAUSE, DNN_POLL_FLOPS, DNN_POLL_SECONDS, DNN_LAYER_POLL_FLOPS
+    const double DNN_FUSED_FLOPS, DNN_FUSED_FLOPS_AVX2, DNN_FUSED_FLOPS_AVX512
+    enum: DNN_FLOPS_PER_MEMBER, DNN_BLOCKS_PER_MEMBER, DNN_TEAM_ROWS, DNN_FLOPS_PER_UPDATE
+    const double DNN_TEAM_FLOPS, DNN_TEAM_FLOPS_FEW_ROWS, DNN_STEP_FLOPS_PER_MEMBER, DNN_STEP_FLOPS
+    enum: DNN_FLOPS_HELD, DNN_ROW_COST, DNN_VALUES_HELD, DNN_SMALL_BATCH_ROWS, DNN_VALUES_CONVERTED, DNN_LAYOUTS_KEPT
+    enum: DNN_FLOPS_PER_TRIAL, DNN_SHORT_STEPS, DNN_TRIAL_FRACTION, DNN_TRIALS_PER_SAMPLE, DNN_BAD_TRIALS, DNN_PAUSES_MAX
+    const double DNN_SLICE, DNN_SHORT_TRIAL, DNN_WAITED, DNN_PAUSE
+    const double DNN_POLL_FLOPS, DNN_POLL_SECONDS, DNN_LAYER_POLL_FLOPS
+    const double DNN_CALL_LIMIT_SMALL_MATRIX, DNN_CALL_LIMIT
+    enum: DNN_CALL_COLUMNS, DNN_CALL_DEPTH, DNN_CALL_ROWS, DNN_CALL_MIN, DNN_BLAS_THREAD_BYTES
 
 cdef extern from "core/team.h" nogil:
     ctypedef struct DnnTeam:
@@ -123,7 +137,7 @@ cdef extern from "core/team.h" nogil:
 
 
 # ---------------------------------------------------------------------------------------------------------
-# The tables, as Python reads them
+# The tables of activations, losses, optimizers and functions, as Python reads them
 # ---------------------------------------------------------------------------------------------------------
 
 ActivationInfo = namedtuple("ActivationInfo", "index name row_wise slope_from_z init output n_par par0")
@@ -138,25 +152,29 @@ FUNCTIONS = {}
 
 cdef void read_tables():
     cdef int i = 0
-    cdef DnnActivation a
-    cdef DnnLoss s
-    cdef DnnOptimizer o
+    cdef DnnActivation activation
+    cdef DnnLoss loss
+    cdef DnnOptimizer optimizer
     while dnn_activations[i].name != NULL:
-        a = dnn_activations[i]
-        ACTIVATIONS[a.name.decode()] = ActivationInfo(
-            i, a.name.decode(), bool(a.row_wise), bool(a.slope_from_z), a.init.decode(), bool(a.output),
-            a.n_par, a.par0)
+        activation = dnn_activations[i]
+        name = activation.name.decode()
+        ACTIVATIONS[name] = ActivationInfo(
+            i, name, bool(activation.row_wise), bool(activation.slope_from_z), activation.init.decode(),
+            bool(activation.output), activation.n_par, activation.par0)
         i += 1
     i = 0
     while dnn_losses[i].id != NULL:
-        s = dnn_losses[i]
-        LOSSES[s.id.decode()] = LossInfo(
-            i, s.id.decode(), s.name.decode(), s.output.decode(), bool(s.classes), s.n_par, s.low, s.high)
+        loss = dnn_losses[i]
+        name = loss.id.decode()
+        LOSSES[name] = LossInfo(
+            i, name, loss.name.decode(), loss.output.decode(), bool(loss.classes), loss.n_par, loss.low, loss.high)
         i += 1
     i = 0
     while dnn_optimizers[i].name != NULL:
-        o = dnn_optimizers[i]
-        OPTIMIZERS[o.name.decode()] = OptimizerInfo(i, o.name.decode(), o.n_slots, o.n_hyper, bool(o.whole_gradient))
+        optimizer = dnn_optimizers[i]
+        name = optimizer.name.decode()
+        OPTIMIZERS[name] = OptimizerInfo(
+            i, name, optimizer.n_slots, optimizer.n_hyper, bool(optimizer.whole_gradient))
         i += 1
     i = 0
     while dnn_functions[i] != NULL:
@@ -173,20 +191,31 @@ cdef int RELU = ACTIVATIONS["relu"].index
 # Instruction sets
 # ---------------------------------------------------------------------------------------------------------
 
-# Every name that DNN_ISA may hold on some processor, in the order of dnn_kernels.
+# Every name that DNN_ISA may have on some processor, in the order of dnn_kernels.
 ISA_NAMES = ("baseline", "avx2", "avx512")
-cdef const DnnKernels* KERNELS[2]  # float32, float64: what is in use
+cdef const DnnKernels* KERNELS[2]  # the tables in use, for float32 and float64
+
+cdef enum:
+    AVX2_BYTES = 32    # bytes of a vector
+    AVX512_BYTES = 64
+
+
+cdef inline bint has_vectors_of(const DnnKernels* kernels, int n_bytes) noexcept nogil:
+    """Return whether the matrix kernels use vectors of n_bytes: AVX2_BYTES, AVX512_BYTES. The baseline has no matrix
+    kernels."""
+    return kernels.lanes * kernels.size == n_bytes
 
 
 def available_isas():
-    """Names of the instruction sets that this build holds and this processor has, narrowest first."""
+    """Return the names of the instruction sets that this build has and this processor supports, narrowest first."""
     return tuple(ISA_NAMES[i] for i in range(DNN_N_ISA) if dnn_kernels(i, 0) != NULL)
 
 
 def select_isa(name=None):
     """Use the kernels of an instruction set from now on, in the whole process; the widest if name is None.
 
-    Meant for tests and for DNN_ISA; choose before anything is computed: another set gives other last bits.
+    This is meant for tests and for DNN_ISA. Choose before anything is computed, because another instruction set gives other
+    last bits.
     """
     available = available_isas()
     if name is None:
@@ -198,12 +227,12 @@ def select_isa(name=None):
 
 
 def isa():
-    """Name of the instruction set in use."""
+    """Return the name of the instruction set in use."""
     return KERNELS[0].isa.decode()
 
 
 def kernel_addresses():
-    """Address of each kernel in use: {(name, bytes of a number): address}."""
+    """Return the address of each kernel in use: {(name, bytes of an element): address}. Tests call kernels by address."""
     addresses = {}
     for precision in range(2):
         k = KERNELS[precision]
@@ -232,22 +261,22 @@ except ValueError as error:
 # BLAS
 # ---------------------------------------------------------------------------------------------------------
 
-# One type for sgemm and dgemm of SciPy, whose pointers differ in what they point at only. Whole numbers are
-# passed as int64_t: a BLAS that reads `int` finds the same value in the first half (little-endian), and one
-# built for 64 bits (SciPy >= 1.18 from source) reads it all.
+# One type for sgemm and dgemm of SciPy, which differ only in the type of their elements. Integers are passed as int64_t: a
+# BLAS that reads `int` finds the same value in the first half (little-endian), and a BLAS built for 64 bits (SciPy >= 1.18
+# from source) reads all of it.
 ctypedef void (*gemm_t)(char*, char*, int64_t*, int64_t*, int64_t*, void*, const void*, int64_t*,
                         const void*, int64_t*, void*, void*, int64_t*) noexcept nogil
 
 cdef gemm_t GEMM[2]  # sgemm, dgemm; NULL until load_blas
-# A call of at most so many multiply-adds stays on the calling thread, and is as fast as larger ones.
+# Multiply-adds of a call; a call of at most so many stays on the calling thread, and is as fast as larger ones.
 cdef double CALL_LIMIT = 0
 cdef object BLAS = None
 
 
 def load_blas():
-    """Take sgemm and dgemm from SciPy, once; return what is known of the BLAS behind them.
+    """Load sgemm and dgemm from SciPy, once; return a dictionary that describes the BLAS.
 
-    Importing `scipy.linalg.cython_blas` takes a quarter of a second: it waits until a network is made.
+    Importing `scipy.linalg.cython_blas` takes a quarter of a second. It is therefore postponed until a network is created.
     """
     global CALL_LIMIT, BLAS
     if BLAS is not None:
@@ -275,11 +304,11 @@ def load_blas():
         get_core.restype = get_config.restype = ctypes.c_char_p
         core, config = get_core().decode(), get_config().decode()
         break
-    if core is None:  # MKL, Accelerate, ...: a call per tile, threads left alone
+    if core is None:  # MKL, Accelerate, ...: one call per tile, and this BLAS chooses its threads
         CALL_LIMIT = INFINITY
-    elif core in ("SkylakeX", "Cooperlake", "SapphireRapids"):  # OpenBLAS's path for small matrices
-        CALL_LIMIT = 1e6
-    else:  # OpenBLAS elsewhere: larger calls wake its threads
-        CALL_LIMIT = 262144
+    elif core in ("SkylakeX", "Cooperlake", "SapphireRapids"):  # OpenBLAS has kernels for small matrices
+        CALL_LIMIT = DNN_CALL_LIMIT_SMALL_MATRIX
+    else:  # OpenBLAS on other processors: larger calls wake its threads
+        CALL_LIMIT = DNN_CALL_LIMIT
     BLAS = {"name": config or "unknown", "core": core or "unmeasured", "call_limit": CALL_LIMIT, "wide": wide}
     return BLAS

@@ -5,14 +5,14 @@ ctypedef void (*block_t)(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil
 
 
 cdef void over_rows(Job* job, block_t block) noexcept nogil:
-    """Call block(job, r, n) for all rows of X, block by block. The member that is free takes the next block, so that one
-    whose core is busy with another process takes fewer."""
+    """Call block(job, r, n) for all rows of X, block by block. A member that has finished a block takes the next one,
+    so that a member whose core is busy with another process takes fewer."""
     cdef const Setup* setup = job.setup
     cdef Py_ssize_t rows_per_block = setup.block_rows, r = 0, n
     cdef double flops = flops_per_row(job)
     cdef unsigned mode = dnn_flush_subnormals()
-    if job.n_members > 1:  # blocks of whole tiles, enough of them for all members
-        n = (setup.n_rows // (2 * job.n_members) + setup.tile_rows // 2) // setup.tile_rows
+    if job.n_members > 1:  # blocks are whole tiles; n: how many, rounded, for DNN_BLOCKS_PER_MEMBER blocks per member
+        n = (setup.n_rows // (DNN_BLOCKS_PER_MEMBER * job.n_members) + setup.tile_rows // 2) // setup.tile_rows
         rows_per_block = max(1, min(rows_per_block // setup.tile_rows, n)) * setup.tile_rows
         r = dnn_team_next(job.shared.team) * rows_per_block
     while r < setup.n_rows and not job.shared.stop:
@@ -24,7 +24,7 @@ cdef void over_rows(Job* job, block_t block) noexcept nogil:
 
 
 cdef void predict_block(Job* job, Py_ssize_t r, Py_ssize_t n) noexcept nogil:
-    """Predict the rows of one block, whose activations are in scratch memory, and write the outputs to their place."""
+    """Predict the rows of one block, whose activations are in scratch memory, and write the outputs to `out`."""
     cdef const Setup* setup = job.setup
     cdef Py_ssize_t n_out = setup.ops[setup.n_ops - 1].n_out
     cdef Slot* last = &job.slots[setup.n_ops]
@@ -66,7 +66,7 @@ cdef void forward_cached_rows(void* jobs, int me) noexcept nogil:
 
 
 cdef void derive_for_all(Job* job) noexcept nogil:
-    """Derive what depends on the parameters, and wait until all members have done so."""
+    """Compute W' of every layer that needs it, and wait until all members have done so."""
     derive(job)
     begin_rounds(job)
     barrier(job)
@@ -88,7 +88,7 @@ cdef void vjp_rows(void* jobs, int me) noexcept nogil:
     derive_for_all(job)
     over_rows(job, vjp_block)
     barrier(job)
-    if job.setup.grad != NULL and not job.shared.stop:
+    if job.setup.grad != NULL and not job.stopped:
         mode = dnn_flush_subnormals()
         weights_phase(job, job.setup.n_rows, 1, False, &cost)
         dnn_flush_restore(mode)
@@ -102,7 +102,7 @@ cdef void cost_rows(void* jobs, int me) noexcept nogil:
     cdef unsigned mode = dnn_flush_subnormals()
     derive_for_all(job)
     rows_phase(job, job.setup.n_rows, total, &cost)
-    if not job.shared.stop:
+    if not job.stopped:
         weights_phase(job, job.setup.n_rows, total, False, &cost)
     dnn_flush_restore(mode)
     if me == 0:
@@ -110,7 +110,7 @@ cdef void cost_rows(void* jobs, int me) noexcept nogil:
 
 
 def predict(Plan plan, params, X, out, bint logits=False, int n_threads=0):
-    """Write the outputs for the rows of X (N, I) to out (N, O); with `logits`, the last Z."""
+    """Write the outputs for the rows of X (N, I) to out (N, O); with `logits`, write the last Z instead."""
     cdef Run run = predicting(plan, params, X)
     run.setup.loss.from_outputs = not logits
     run.setup.out = run.bind(out, run.setup.n_rows, plan.n_outputs, True)
@@ -126,17 +126,18 @@ def losses(Plan plan, params, X, loss, out, int n_threads=0):
 
 
 cdef Run predicting(Plan plan, params, X):
-    """Return a run over the rows of X (N, I) that keeps the activations of one block of rows."""
+    """Return a run over the rows of X (N, I) whose scratch memory has the activations of one block of rows."""
     cdef Py_ssize_t n_rows
     cdef int size
     n_rows, size = rows_and_size(X)
-    cdef Run run = Run(plan, plan.layout(size, min(n_rows, 4096), PREDICT, isinstance(X, SparseMatrix)), params)
+    cdef Run run = Run(plan, plan.layout(size, min(n_rows, DNN_PREDICT_ROWS), PREDICT, isinstance(X, SparseMatrix)), params)
     run.read(X)
     return run
 
 
 def cache_layout(Plan plan, int size, Py_ssize_t n_rows, bint training=False):
-    """Return the layout of a forward pass over n_rows rows that keeps Z and A; in training, before dropout too."""
+    """Return the layout of a forward pass over n_rows rows that keeps Z and A; in training, the activations before dropout
+    too."""
     return plan.layout(size, n_rows, DROPPED if training and plan.dropout else CACHE)
 
 
@@ -155,17 +156,17 @@ cdef Run caching(Plan plan, Layout layout, params, X, cache_block, seed, masks):
 def forward(Plan plan, Layout layout, params, X, cache_block, seed, masks):
     """Write Z and A of every layer for the rows of X (N, I) to the array `cache_block`.
 
-    With a layout for training, units are dropped by masks: for each layer's inputs (N, n_in) uint8 or None; or None for
-    masks drawn from the seed.
+    With a layout for training, units are dropped. masks: for each layer's inputs (N, n_in) uint8, or None if none of them is
+    dropped; or None instead of the list for masks drawn from the seed.
     """
     cdef Run run = caching(plan, layout, params, X, cache_block, seed, masks)
     run.over_all(forward_cached_rows, 0, flops_per_row(&run.job))
 
 
 def backward(Plan plan, Layout layout, params, X, cache_block, seed, masks, d_out, bint logits, grad, dX):
-    """Write the vector-Jacobian product of a forward pass to grad (P,) and dX (N, I), where these are not None.
+    """Write the vector-Jacobian product of a forward pass to grad (P,) and dX (N, I), unless these are None.
 
-    d_out (N, O): with respect to the outputs, or, with `logits`, to the last Z.
+    d_out (N, O): the gradient with respect to the outputs, or, with `logits`, with respect to the last Z.
     """
     cdef Run run = caching(plan, layout, params, X, cache_block, seed, masks)
     cdef Job* job = &run.job
@@ -178,17 +179,17 @@ def backward(Plan plan, Layout layout, params, X, cache_block, seed, masks, d_ou
         run.setup.grad = run.bind(grad, plan.n_params, 1, True)
     if dX is not None:
         run.setup.dX = run.bind(dX, run.setup.n_rows, plan.n_inputs, True)
-    run.over_all(vjp_rows, 0, 2 * flops_per_row(job))
+    run.over_all(vjp_rows, 0, (PASSES_PER_STEP - 1) * flops_per_row(job))
 
 
 def cost_and_gradient(Plan plan, params, X, loss, grad, int n_threads=0):
     """Return the mean loss of all rows of X (N, I), and the penalty; write the gradient of their sum to grad (P,). loss:
-    LossArgs. Nothing is dropped."""
+    LossArgs. No units are dropped."""
     cdef Py_ssize_t n_rows
     cdef int size
     n_rows, size = rows_and_size(X)
     cdef bint sparse = isinstance(X, SparseMatrix)
-    # called: the step is a tiled one, whose phases this pass uses
+    # With `called` the layout is that of a tiled step, whose phases this pass uses
     cdef Layout layout = Layout(plan, size, n_rows, TRAIN, outputs=of_outputs(plan, loss), called=True, sparse=sparse)
     cdef Run run = Run(plan, layout, params)
     run.read(X)
@@ -196,5 +197,5 @@ def cost_and_gradient(Plan plan, params, X, loss, grad, int n_threads=0):
         run.reserve((<SparseMatrix>X).n_stored)
     run.set_loss(loss)
     run.setup.grad = run.bind(grad, plan.n_params, 1, True)
-    run.over_all(cost_rows, n_threads, 3 * flops_per_row(&run.job))
+    run.over_all(cost_rows, n_threads, PASSES_PER_STEP * flops_per_row(&run.job))
     return run.shared.cost.loss, run.shared.cost.penalty

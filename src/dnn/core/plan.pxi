@@ -1,4 +1,4 @@
-# What is computed, part of _core.pyx: a Plan is a list of operations. It knows no precision and no number of rows.
+# A Plan, part of _core.pyx: a list of the operations of a network. It depends on neither a precision nor a number of rows.
 
 
 cdef enum OpKind:
@@ -6,19 +6,21 @@ cdef enum OpKind:
 
 cdef struct Op:
     int kind
-    int src, dst        # slots: 0 holds the inputs, slot l what layer l gives
+    int src, dst        # slots: slot 0 is the inputs, slot l the outputs of layer l
     Py_ssize_t n_in, n_out
     Py_ssize_t W, b     # where W (n_in, n_out) and b (n_out,) begin in the parameters, in elements
     int activation
     double par[DNN_MAX_PAR]
-    double dropout      # the rate at which units of src are dropped in training
+    double dropout      # probability that a unit of src is dropped in training
 
 
 cdef class Plan:
-    """What a network computes, as a list of operations.
+    """The operations of a network, in order.
 
-    Plan(n_inputs, layers), layers: [(units, name of the activation, its parameters, dropout before it), ...].
-    Parameters stand in one vector, layer by layer: W (n_in, n_out) by rows, then b (n_out,).
+    Plan(n_inputs, layers), layers: [(units, name of the activation, its parameters, dropout before the layer), ...].
+    All parameters are in one vector, layer by layer: W (n_in, n_out) by rows, then b (n_out,).
+
+    widest: units of the widest slot; width: units of all slots together.
     """
 
     cdef Op* ops
@@ -55,14 +57,14 @@ cdef class Plan:
         free(self.ops)
 
     def units(self, int slot):
-        """Units of a slot, elements per row: the inputs are slot 0, layer l gives slot l."""
+        """Return the units of a slot, its elements per row: slot 0 is the inputs, slot l the outputs of layer l."""
         if not 0 <= slot <= self.n_ops:
             raise IndexError(f"slot must be in 0 .. {self.n_ops}, got {slot}")
         return self.ops[slot - 1].n_out if slot else self.n_inputs
 
     def offsets(self, int layer):
-        """Where the parameters of a layer (0, 1, ...) stand: (first of W, first of b, end of b). W (n_in, n_out) is in
-        C order. No other place knows this order."""
+        """Return where the parameters of a layer (0, 1, ...) are: (begin of W, begin of b, end of b). W (n_in, n_out) is in
+        C order. Python code gets this order from here only."""
         if not 0 <= layer < self.n_ops:
             raise IndexError(f"layer must be in 0 .. {self.n_ops - 1}, got {layer}")
         cdef const Op* op = &self.ops[layer]
@@ -70,16 +72,17 @@ cdef class Plan:
 
     @property
     def dropout(self):
-        """Whether units are dropped in training."""
+        """Return whether units are dropped in training."""
         return any(self.ops[i].dropout for i in range(self.n_ops))
 
     cdef Layout layout(self, int size, Py_ssize_t n_rows, int purpose, bint sparse=False):
-        """The layout of a forward pass; the last few are kept, as calls of one shape follow each other."""
+        """Return the layout of a forward pass. A few layouts are kept, because calls with the same shape follow each
+        other."""
         key = (size, n_rows, purpose, KERNELS[size == 8].lanes, sparse)
-        found = self.layouts.get(key)
-        if found is None:
-            found = Layout(self, size, n_rows, purpose, sparse=sparse)
-            if len(self.layouts) >= 16:
+        layout = self.layouts.get(key)
+        if layout is None:
+            layout = Layout(self, size, n_rows, purpose, sparse=sparse)
+            if len(self.layouts) >= DNN_LAYOUTS_KEPT:
                 self.layouts.clear()
-            self.layouts[key] = found
-        return found
+            self.layouts[key] = layout
+        return layout

@@ -1,32 +1,32 @@
 # A Run, part of _core.pyx: the Setup and the Jobs of a team, the memory that they own, and the arrays that they point at.
 
 
-cdef int N_TEAMS = 0  # teams at work in this process; written with the GIL held
-cdef int ASSUMED = 0  # members of every team whose size the caller leaves open; 0: as many as help
+cdef int N_TEAMS = 0  # teams in this process; written with the GIL held
+cdef int ASSUMED = 0  # members of every team whose size the caller does not give; 0: as many as make it faster
 
 
 def assume_threads(int n=0):
-    """Use n threads wherever the caller leaves their number open, however little the work; 0: as many as help. For tests."""
+    """Use n threads wherever the caller does not give their number, however little the work is; 0: as many as make it
+    faster. For tests."""
     global ASSUMED
     ASSUMED = n
 
 
-cdef size_t BLAS_BYTES = 34 << 20  # address space that OpenBLAS allocates for each thread that calls it
-cdef int N_BLAS = 0                # threads that were seen to have it
+cdef int N_BLAS = 0   # threads that BLAS has had memory for
 
 
-cdef int look_for_blas_memory(const Job* job, int n_threads) except -1:
+cdef int check_blas_memory(const Job* job, int n_threads) except -1:
     """Raise MemoryError if BLAS cannot get memory for so many threads: OpenBLAS itself would retry forever."""
     global N_BLAS
     cdef double value = 0
     cdef void* memory
     if job.setup.kernels.lanes or n_threads <= N_BLAS:
         return 0
-    memory = malloc((n_threads - N_BLAS) * BLAS_BYTES)
+    memory = malloc(<size_t>(n_threads - N_BLAS) * DNN_BLAS_THREAD_BYTES)
     if memory == NULL:
         raise MemoryError(f"no memory for products on {n_threads} threads")
     free(memory)
-    if N_BLAS == 0:  # the first call allocates it
+    if N_BLAS == 0:  # the first call of BLAS allocates the memory of this thread
         blas_gemm(job, <char*>&value, 1, False, <char*>&value, 1, <char*>&value, 1, 1, 1, 1)
     N_BLAS = n_threads
     return 0
@@ -49,23 +49,23 @@ cdef void run_on_members(Shared* shared, Job** jobs, work_t work, int n) noexcep
 cdef class Run:
     """The Setup and the Jobs of a team, with the memory that they own and the arrays that they point at.
 
-    Run(plan, layout, params) sets what every pass needs; the methods set what some passes need. `start_team` makes the
-    other members' jobs from the first one's.
+    Run(plan, layout, params) sets the parts of Setup and Job that every pass uses; methods set the others. `start_team`
+    makes the jobs of the other members from the job of member 0.
     """
 
     cdef Setup setup
     cdef Job job          # of member 0
     cdef Job** jobs       # of all members
     cdef Shared shared
-    cdef readonly object raised  # an exception of a signal handler or a custom loss, to be raised at the end
+    cdef readonly object raised  # an exception of a signal handler or a custom loss, which `end` raises
     cdef Plan plan
     cdef Layout layout
-    cdef list refs        # arrays and objects that are pointed at
-    cdef bytes format     # letter of the precision
-    cdef Job* only        # what `jobs` points at without a team
-    cdef char* memory
-    cdef char* work
-    cdef char* more_memory  # of members 1, 2, ...
+    cdef list refs        # keeps alive the arrays and objects that the structs point at
+    cdef bytes format     # format letter of the precision
+    cdef Job* only        # without a team, `jobs` points at this pointer to `job`
+    cdef char* tables     # the tables of slots and of W' of member 0
+    cdef char* work       # the work space, then the scratch memory of member 0
+    cdef char* more_memory  # jobs, tables and scratch memory of members 1, 2, ...
     cdef const uint8_t** masks
 
     def __cinit__(self, Plan plan, Layout layout, params, bint writable=False):
@@ -90,24 +90,23 @@ cdef class Run:
         self.setup.loss.from_outputs = True
         self.setup.sparse, job.scratch.blocks.bits, job.scratch.blocks.n = layout.sparse, layout.block_bits, layout.n_blocks
         job.last_poll = dnn_seconds()
-        cdef size_t pointers = self.pointers()
-        self.memory = <char*>calloc(1, pointers + LINE)
-        if self.memory == NULL:
+        self.tables = <char*>calloc(1, self.tables_bytes() + LINE)
+        if self.tables == NULL:
             raise MemoryError("no memory for a network's layers")
         self.work = <char*>dnn_pages(layout.work + layout.scratch + 2 * LINE)
         if self.work == NULL:
             raise MemoryError(f"no memory for a work space of {layout.work + layout.scratch} bytes")
-        self.bind_tables(job, self.memory)
+        self.bind_tables(job, self.tables)
         self.masks = <const uint8_t**>calloc(max(plan.n_ops, 1), sizeof(uint8_t*))
         if self.masks == NULL:
             raise MemoryError("no memory for a network's layers")
         self.bind_work(job, next_line(self.work))
         self.bind_scratch(job, next_line(self.work + layout.work + LINE))
-        look_for_blas_memory(job, 1)
+        check_blas_memory(job, 1)
 
     def __dealloc__(self):
         self.stop_team()
-        free(self.memory)
+        free(self.tables)
         free(self.work)
         free(self.shared.entries.values)
         free(self.setup.loss.par)
@@ -115,18 +114,19 @@ cdef class Run:
 
     cdef char* bind(self, array, Py_ssize_t n_rows, Py_ssize_t n_cols, bint writable=False,
                     formats=None) except NULL:
+        """Check an array, keep it alive, and return where its elements begin."""
         ref = bind(array, n_rows, n_cols, formats or self.format, writable)
         self.refs.append(ref)
         return (<ArrayRef>ref).at
 
-    cdef size_t pointers(self):
-        """Bytes of a job's tables of slots and of transposed weights."""
+    cdef size_t tables_bytes(self):
+        """Return the bytes of a job's tables of slots and of W'."""
         return (self.plan.n_ops + 1) * (sizeof(Slot) + sizeof(char*))
 
-    cdef void bind_tables(self, Job* job, char* memory):
-        """Point at a job's own tables of slots and of transposed weights."""
-        job.slots = <Slot*>memory
-        job.Wt = <char**>(memory + (self.plan.n_ops + 1) * sizeof(Slot))
+    cdef void bind_tables(self, Job* job, char* tables):
+        """Point at a job's tables of slots and of W'."""
+        job.slots = <Slot*>tables
+        job.Wt = <char**>(tables + (self.plan.n_ops + 1) * sizeof(Slot))
 
     cdef void bind_work(self, Job* job, char* work):
         """Point into the work space that members share."""
@@ -168,7 +168,7 @@ cdef class Run:
         job.scratch.Y_tile = scratch + layout.Y
         job.scratch.classes_tile = <int64_t*>(scratch + layout.classes)
         job.scratch.w_tile = <double*>(scratch + layout.w)
-        job.scratch.row_table = <const void**>(scratch + layout.rows)
+        job.scratch.row_pointers = <const void**>(scratch + layout.rows)
         job.scratch.blocks.begins = <int64_t*>(scratch + layout.block_begins)
         job.scratch.blocks.next = <int64_t*>(scratch + layout.block_next)
         job.scratch.blocks.seen = <uint8_t*>(scratch + layout.seen)
@@ -207,7 +207,7 @@ cdef class Run:
         """Start a team of up to n members, whose jobs are copies of the first one's, and return its size."""
         global N_TEAMS
         cdef Job* job
-        cdef size_t pointers = self.pointers(), each
+        cdef size_t tables_bytes = self.tables_bytes(), bytes_per_member
         cdef char* at
         cdef int m
         if n <= 1 or self.shared.team != NULL:
@@ -217,23 +217,23 @@ cdef class Run:
             raise MemoryError(f"no memory for a team of {n} threads")
         N_TEAMS += 1
         n = dnn_team_size(self.shared.team)
-        each = (sizeof(Job) + pointers + self.layout.scratch + 3 * LINE) // LINE * LINE
-        self.more_memory = <char*>malloc(n * (each + sizeof(Job*)) + LINE)
+        bytes_per_member = (sizeof(Job) + tables_bytes + self.layout.scratch + 3 * LINE) // LINE * LINE
+        self.more_memory = <char*>malloc(n * (bytes_per_member + sizeof(Job*)) + LINE)
         if self.more_memory == NULL:
-            raise MemoryError(f"no memory for {n} threads of {each} bytes each")
+            raise MemoryError(f"no memory for {n} threads of {bytes_per_member} bytes each")
         self.jobs = <Job**>next_line(self.more_memory)
         self.jobs[0] = &self.job
         for m in range(1, n):
-            at = next_line(<char*>(self.jobs + n)) + (m - 1) * each
+            at = next_line(<char*>(self.jobs + n)) + (m - 1) * bytes_per_member
             job = self.jobs[m] = <Job*>at
             memcpy(job, &self.job, sizeof(Job))
             job.me = m
             self.bind_tables(job, at + sizeof(Job))
-            memcpy(job.slots, self.job.slots, pointers)
-            self.bind_scratch(job, next_line(at + sizeof(Job) + pointers))
-            if self.layout.step_kind == STEP_REPLICATED:  # members repeat every update; the average is member 0's alone
+            memcpy(job.slots, self.job.slots, tables_bytes)
+            self.bind_scratch(job, next_line(at + sizeof(Job) + tables_bytes))
+            if self.layout.step_kind == STEP_REPLICATED:  # all members update; only member 0 maintains the average
                 job.mean = NULL
-        look_for_blas_memory(&self.job, n)
+        check_blas_memory(&self.job, n)
         return n
 
     cdef void stop_team(self):
@@ -249,7 +249,8 @@ cdef class Run:
         self.jobs = &self.only
 
     cdef int run_members(self, work_t work, int n, double flops) except -1:
-        """Let n members do work of so many flops, and raise what was raised meanwhile."""
+        """Call `work`, which takes so many flops, on n members; then raise the exception of a signal handler or custom
+        loss."""
         if n == 1 and flops <= DNN_FLOPS_HELD:
             run_on_members(&self.shared, self.jobs, work, n)
         else:
@@ -258,20 +259,21 @@ cdef class Run:
         return self.end()
 
     cdef int end(self) except -1:
-        """Raise the exception that a signal handler or a custom loss has raised meanwhile."""
+        """Raise the exception that a signal handler or a custom loss has raised during the run, if any."""
         if self.raised is not None:
             error, self.raised, self.shared.stop = self.raised, None, False
             raise error
         return 0
 
     cdef int over_all(self, work_t work, int n_threads, double flops_per_row) except -1:
-        """Do work over all rows, on as many members as it can keep busy."""
+        """Call `work`, a pass over all rows, on as many members as it can keep busy."""
         cdef double flops = flops_per_row * self.setup.n_rows
         return self.run_members(work, self.start_team(members_for(n_threads, flops, self.layout)),
                                 flops + <double>DNN_ROW_COST * self.setup.n_rows)
 
     cdef void drop(self, uint64_t seed, masks):
-        """Drop units as in training: masks for each operation's inputs, None for masks drawn from the seed."""
+        """Drop units as in training. masks: an array or None for the inputs of each operation; None: masks drawn from the
+        seed."""
         self.setup.training, self.setup.seed = True, seed
         if masks is not None:
             self.setup.masks = self.masks
@@ -280,7 +282,7 @@ cdef class Run:
                     self.masks[i] = <uint8_t*>self.bind(mask, self.setup.n_rows, self.plan.ops[i].n_in, False, b"B")
 
     cdef void read(self, X):
-        """Set the rows that are read: X (N, I), an array or a SparseMatrix."""
+        """Set X (N, I), an array or a SparseMatrix, and begin with its first row."""
         cdef ArrayRef ref
         cdef SparseMatrix sparse
         if isinstance(X, SparseMatrix) != self.layout.sparse:
@@ -302,7 +304,7 @@ cdef class Run:
         set_batch_rows(&self.job, 0)
 
     cdef int reserve(self, Py_ssize_t capacity) except -1:
-        """Make room for the elements of a batch of a sparse X."""
+        """Allocate memory for the elements of a batch of a sparse X."""
         cdef Entries* entries = &self.shared.entries
         if capacity <= entries.capacity:
             return 0
@@ -317,7 +319,7 @@ cdef class Run:
         return 0
 
     cdef void bind_cache_block(self, cache_block):
-        """Point at Z and A in the caller's block, which begins on a cache line."""
+        """Point at Z and A of every slot in the caller's block, which begins on a cache line."""
         cdef char* at = self.bind(cache_block, self.layout.cache_bytes, 1, True, b"B")
         cdef int i
         for i in range(self.setup.n_ops + 1):
@@ -358,7 +360,7 @@ cdef class Run:
 
 
 cdef int set_hyper(Optimizer* optimizer, args) except -1:
-    """Set what an update needs besides arrays."""
+    """Set the index, the hyper-parameters and the weight decay of an optimizer, from OptimizerArgs."""
     optimizer.index, optimizer.weight_decay = args.index, args.weight_decay
     for i, value in enumerate(args.hyper):
         optimizer.hyper[i] = value
@@ -366,18 +368,18 @@ cdef int set_hyper(Optimizer* optimizer, args) except -1:
 
 
 cdef bint of_outputs(Plan plan, args):
-    """Whether the loss of LossArgs is computed from the outputs, and not from the logits."""
+    """Return whether the loss of LossArgs is computed from the outputs, and not from the logits."""
     return args.function is None and dnn_losses[<int>args.index].output[0] == 0 \
         and plan.ops[plan.n_ops - 1].activation != IDENTITY
 
 
 cdef inline char* next_line(char* at) noexcept nogil:
-    """The first cache line that begins at an address or behind it."""
+    """Return the address of the first cache line that begins at or after an address."""
     return at + (LINE - <uintptr_t>at % LINE) % LINE
 
 
 cdef int members_for(int n_threads, double flops, Layout layout) except -1:
-    """Number of members for a pass of so many flops: n_threads where given; 0: as many as help."""
+    """Return the number of members for a pass of so many flops: n_threads; if that is 0, as many as make it faster."""
     cdef int n = n_threads or ASSUMED
     if n == 0:
         if flops < 2 * DNN_FLOPS_PER_MEMBER:
@@ -385,5 +387,5 @@ cdef int members_for(int n_threads, double flops, Layout layout) except -1:
         n = threads.available()
         n = <int>min(flops / DNN_FLOPS_PER_MEMBER, (n + N_TEAMS) // (N_TEAMS + 1))
     if not layout.kernels.lanes and CALL_LIMIT == INFINITY:
-        return 1  # a BLAS that was never measured has threads of its own
+        return 1  # an unknown BLAS may use several threads itself
     return max(1, min(n, layout.n_row_tiles))

@@ -1,24 +1,25 @@
 # The first layer of a sparse X, part of _core.pyx: Z = X W forward and dW = X' dZ backward, in time proportional to the
 # stored elements of X.
 #
-# Forward, a row of X gives a sum of the rows of W at its columns. Backward, a tile of dW belongs to 2 ** block_bits columns of
-# X and needs the batch's elements in these columns together. So each step sorts the elements of its batch by blocks of
-# columns, with a counting sort: within a block, elements stay in the order of the rows, and so does every sum.
+# Forward, a row of Z is the sum of the rows of W that belong to the columns of the stored elements, times these elements.
+# Backward, a tile of dW belongs to 2 ** block_bits columns of X, and reads the elements of the batch in these columns.
+# So each step sorts the elements of its batch by blocks of columns, with a counting sort, which leaves the elements of
+# a block in the order of the rows; sums are added in this order. An example:
 #
-#     batch, by rows            blocks of two columns: 0 1 | 2 3
-#     row 0:  1 -> a, 3 -> b    0 1:  (1, 0, a) (0, 1, c)                      (column in the block, row, value)
-#     row 1:  0 -> c, 2 -> d    2 3:  (1, 0, b) (0, 1, d) (0, 2, e)
+#     batch, by rows (column -> value)    blocks of two columns, as entries (column in the block, row, value)
+#     row 0:  1 -> a, 3 -> b              columns 0 1:  (1, 0, a) (0, 1, c)
+#     row 1:  0 -> c, 2 -> d              columns 2 3:  (1, 0, b) (0, 1, d) (0, 2, e)
 #     row 2:  2 -> e
 #
-# Where nothing moves a weight whose gradient is 0 (an optimizer without state, no penalty, no running average), only the rows
-# of W whose columns occur in the batch are updated. Otherwise every weight is updated.
+# If an update leaves a weight unchanged whose gradient is 0 (an optimizer without state, no penalty, no running
+# average), only the rows of W whose columns occur in the batch are updated. Otherwise every weight is updated.
 
 cdef enum:
-    STRIP = 256  # elements of a row whose values after dropout are on the stack at the same time
+    STRIP = 256  # elements of a row whose values after dropout are on the stack at the same time: 2 KB in double precision
 
 
 cdef inline Py_ssize_t row_of(const Job* job, Py_ssize_t r) noexcept nogil:
-    """The number in X of row r of the batch."""
+    """Return the number in X of row r of the batch."""
     return job.batch.begin + r if job.batch.order == NULL else job.batch.order[r]
 
 
@@ -31,38 +32,40 @@ cdef void sparse_forward(const Job* job, Py_ssize_t r, Py_ssize_t n, Py_ssize_t 
     cdef const char* values
     cdef char* z
     cdef double strip[STRIP]
-    cdef Py_ssize_t i, k, some, end
+    cdef Py_ssize_t i, k, n_values, end
     for i in range(r, r + n):
         z = row(job, Z, i) + o0 * setup.size
         memset(z, 0, (o1 - o0) * setup.size)
         k, end = setup.csr.indptr[row_of(job, i)], setup.csr.indptr[row_of(job, i) + 1]
         while k < end:
-            some = min(end - k, STRIP) if drops(job, 0) else end - k
-            values = after_dropout(job, i, k, some, <char*>strip)
-            setup.kernels.gather_add(some, setup.csr.indices + k, values, o1 - o0, W, op.n_out, z)
-            k += some
+            n_values = min(end - k, STRIP) if drops(job, 0) else end - k
+            values = after_dropout(job, i, k, n_values, <char*>strip)
+            setup.kernels.gather_add(n_values, setup.csr.indices + k, values, o1 - o0, W, op.n_out, z)
+            k += n_values
 
 
 cdef inline const char* after_dropout(const Job* job, Py_ssize_t r, Py_ssize_t k, Py_ssize_t n, char* strip) noexcept nogil:
-    """Return the values of elements k .. k + n, in row r of the batch, after dropout; at most STRIP of them with dropout."""
+    """Return the values of elements k .. k + n of X after dropout. They are in row r of the batch; with dropout they are
+    written to `strip`, and must be at most STRIP."""
     cdef const Setup* setup = job.setup
     cdef const char* values = setup.csr.data + k * setup.size
     if not drops(job, 0):
         return values
-    setup.kernels.drop_stored(n, setup.csr.indices + k, dnn_key(setup.seed, job.step, 0), r, setup.ops[0].dropout, values, strip)
+    setup.kernels.drop_stored(n, setup.csr.indices + k, dnn_key(setup.seed, job.step, 0), r, setup.ops[0].dropout, values,
+                              strip)
     return strip
 
 
 cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
     """Sort the elements of a batch of n rows by blocks of columns, as the weights phase reads them. Every member counts all
-    elements, and places those of its share of the blocks: no member waits for another."""
+    elements, and writes the entries of its share of the blocks, so that no member waits for another."""
     cdef const Setup* setup = job.setup
-    cdef Entries to = job.shared.entries
+    cdef Entries entries = job.shared.entries
     cdef const int32_t* columns = setup.csr.indices
     cdef int64_t* begins = job.scratch.blocks.begins
     cdef int64_t* next = job.scratch.blocks.next
     cdef Py_ssize_t first = share(job, job.scratch.blocks.n, job.me), last = share(job, job.scratch.blocks.n, job.me + 1)
-    cdef Py_ssize_t r, k, end, some, i, block, at
+    cdef Py_ssize_t r, k, end, n_values, i, block, entry
     cdef int bits = job.scratch.blocks.bits
     cdef const char* values
     cdef double strip[STRIP]
@@ -78,25 +81,25 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
     for r in range(n):
         k, end = setup.csr.indptr[row_of(job, r)], setup.csr.indptr[row_of(job, r) + 1]
         while k < end:
-            some = min(end - k, STRIP)
-            values = after_dropout(job, r, k, some, <char*>strip)
-            for i in range(some):
+            n_values = min(end - k, STRIP)
+            values = after_dropout(job, r, k, n_values, <char*>strip)
+            for i in range(n_values):
                 block = columns[k + i] >> bits
                 if not first <= block < last:
                     continue
-                at = next[block]
+                entry = next[block]
                 next[block] += 1
-                to.columns[at] = columns[k + i] & ((1 << bits) - 1)
-                to.rows[at] = <int32_t>r
+                entries.columns[entry] = columns[k + i] & ((1 << bits) - 1)
+                entries.rows[entry] = <int32_t>r
                 if setup.size == 4:
-                    (<float*>to.values)[at] = (<const float*>values)[i]
+                    (<float*>entries.values)[entry] = (<const float*>values)[i]
                 else:
-                    (<double*>to.values)[at] = (<const double*>values)[i]
-            k += some
+                    (<double*>entries.values)[entry] = (<const double*>values)[i]
+            k += n_values
 
 
 cdef inline bint only_touched(const Job* job) noexcept nogil:
-    """Whether an update leaves weights with a gradient of 0 unchanged."""
+    """Return whether an update leaves weights with a gradient of 0 unchanged."""
     cdef const Setup* setup = job.setup
     return setup.grad == NULL and dnn_optimizers[setup.optimizer.index].n_slots == 0 and job.mean == NULL \
         and setup.loss.alpha == 0 and setup.loss.l1 == 0 and setup.optimizer.weight_decay == 0
@@ -104,17 +107,17 @@ cdef inline bint only_touched(const Job* job) noexcept nogil:
 
 cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* dW, Py_ssize_t ld, char* db,
                           bint touched) noexcept nogil:
-    """Compute a tile of dW = X' dZ over the n rows of the batch, and db with the first tile of a column of tiles. With
-    `touched`, rows whose columns do not occur in the batch are not written; `seen` tells which do occur."""
+    """Compute a tile of dW = X' dZ over the n rows of the batch, and db if it is the first tile of a column of tiles. With
+    `touched`, rows whose columns do not occur in the batch are not written; `seen` is not 0 for those that do occur."""
     cdef const Setup* setup = job.setup
     cdef DnnMatrix dZ = job.slots[setup.ops[0].dst].dZ
-    cdef Entries batch = job.shared.entries
+    cdef Entries entries = job.shared.entries
     cdef Py_ssize_t block = tile.i0 >> job.scratch.blocks.bits, i
     cdef Py_ssize_t first = job.scratch.blocks.begins[block], columns = tile.o1 - tile.o0
     memset(job.scratch.blocks.seen, 0, tile.i1 - tile.i0)
-    setup.kernels.scatter_add(job.scratch.blocks.begins[block + 1] - first, batch.columns + first, batch.rows + first,
-                            batch.values + first * setup.size, columns, dZ.at + tile.o0 * setup.size, dZ.ld, dW, ld,
-                            job.scratch.blocks.seen)
+    setup.kernels.scatter_add(job.scratch.blocks.begins[block + 1] - first, entries.columns + first, entries.rows + first,
+                              entries.values + first * setup.size, columns, dZ.at + tile.o0 * setup.size, dZ.ld, dW, ld,
+                              job.scratch.blocks.seen)
     if not touched:
         for i in range(tile.i1 - tile.i0):
             if not job.scratch.blocks.seen[i]:
@@ -124,7 +127,7 @@ cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* 
 
 
 cdef void update_touched(const Job* job, const Tile* tile, const char* dW, Py_ssize_t ld, const char* db) noexcept nogil:
-    """Update the rows of a tile of W whose columns occur in the batch; with the first tile of a column of tiles, b too."""
+    """Update the rows of a tile of W whose columns occur in the batch; for the first tile of a column of tiles, b too."""
     cdef const Op* op = &job.setup.ops[0]
     cdef Py_ssize_t i = 0, rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0, begin
     while i < rows:
@@ -140,9 +143,11 @@ cdef void update_touched(const Job* job, const Tile* tile, const char* dW, Py_ss
 
 
 cdef Py_ssize_t largest_batch(const Job* job, const int64_t* order, Py_ssize_t first, Py_ssize_t n_steps) noexcept nogil:
-    """Return the largest number of elements that a batch of the next steps has; order: of whole epochs, or NULL."""
+    """Return the largest number of elements in a batch of the next steps. order: the row numbers of whole epochs, or
+    NULL."""
     cdef const Setup* setup = job.setup
-    cdef Py_ssize_t steps_per_epoch = (setup.n_rows + setup.batch_rows - 1) // setup.batch_rows, largest = 0, s, r, x, begin, n
+    cdef Py_ssize_t steps_per_epoch = (setup.n_rows + setup.batch_rows - 1) // setup.batch_rows, largest = 0
+    cdef Py_ssize_t s, r, x, begin, n
     for s in range(first, first + n_steps):
         begin, n = s % steps_per_epoch * setup.batch_rows, 0
         for r in range(begin, min(begin + setup.batch_rows, setup.n_rows)):

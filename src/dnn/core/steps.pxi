@@ -3,7 +3,7 @@
 
 
 cdef Status one_step(Job* job, Py_ssize_t n, double rate, Cost* cost) noexcept nogil:
-    """One step of the optimizer on a batch of n rows."""
+    """Perform one step of the optimizer on a batch of n rows."""
     cdef double total = weight_of(job, n)
     cost.loss = cost.penalty = 0
     if total == 0:
@@ -16,7 +16,8 @@ cdef Status one_step(Job* job, Py_ssize_t n, double rate, Cost* cost) noexcept n
 
 
 cdef void run_steps(void* arg, int me) noexcept nogil:
-    """Steps number first .. first + n_steps of an endless row of epochs, by each member of a team."""
+    """Perform the n_steps steps from step `first` on, as each member of a team does. Steps are numbered through all epochs:
+    step s is batch s % steps_per_epoch of epoch s // steps_per_epoch."""
     cdef Job* job = (<Job**>arg)[me]
     cdef Shared* shared = job.shared
     cdef Py_ssize_t steps_per_epoch = (job.setup.n_rows + job.setup.batch_rows - 1) // job.setup.batch_rows

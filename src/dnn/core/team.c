@@ -8,6 +8,7 @@
 
 #include "kernels/kernels.h" /* dnn_seconds */
 
+#include <assert.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,31 +24,33 @@
 #define PAUSE (void)0
 #endif
 
-#define LINE 64
-#define FREE_PAUSES 64  /* before the clock is looked at: a quiet barrier ends within them */
-#define STACK (1 << 20)  /* bytes of a member's: kernels keep rows there; some systems give 128 KB */
-#define SPIN 20e-6      /* seconds of spinning: about what it costs to sleep and be woken */
+#define LINE 64          /* bytes of a cache line */
+/* Pauses before the clock is read: a barrier that no member is late for ends within them. benchmarks/threads.py */
+#define FREE_PAUSES 64
+/* Seconds of spinning: about the cost of sleeping and being woken. benchmarks/threads.py */
+#define SPIN 20e-6
+#define STACK (1 << 20)  /* bytes of a member's stack: kernels store rows there, and some systems give 128 KB */
 
-/* A number that others wait to see grow. */
+/* A counter that threads wait for to grow. */
 typedef struct {
-    _Alignas(LINE) atomic_uint number;
+    _Alignas(LINE) atomic_uint count;
     atomic_int sleepers;
     pthread_mutex_t mutex;
     pthread_cond_t grown;
 } Signal;
 
 typedef struct {
-    Signal runs; /* runs that the member was called to */
+    Signal runs; /* the runs that this member has been called to */
     pthread_t thread;
     DnnTeam *team;
-    int number;
+    int index;
 } Member;
 
 struct DnnTeam {
-    Signal phases; /* barriers passed */
-    _Alignas(LINE) atomic_int arrived;
+    Signal phases; /* the barriers that have been passed */
+    _Alignas(LINE) atomic_int arrived; /* members that have arrived at the next barrier */
     _Alignas(LINE) atomic_long next;
-    _Alignas(LINE) int n_active;
+    _Alignas(LINE) int n_active; /* members that take part in this run */
     int size;
     bool ending;
     void (*work)(void *arg, int member);
@@ -56,14 +59,14 @@ struct DnnTeam {
     pid_t process;
     Member *members;
 #if defined(__linux__)
-    cpu_set_t allowed; /* cores of the caller, and of the members once they have begun; none: not known */
-    int core;          /* that the last member began on */
+    cpu_set_t allowed; /* cores of the caller, and of the members once they have begun; empty: not known */
+    int core;          /* the core that the last member began on */
 #endif
 };
 
 static void signal_init(Signal *s)
 {
-    atomic_init(&s->number, 0);
+    atomic_init(&s->count, 0);
     atomic_init(&s->sleepers, 0);
     pthread_mutex_init(&s->mutex, NULL);
     pthread_cond_init(&s->grown, NULL);
@@ -75,11 +78,12 @@ static void signal_destroy(Signal *s)
     pthread_cond_destroy(&s->grown);
 }
 
-/* Either a waiter sees the number that has grown, or it is counted among the sleepers before it looks: both sides
- * write one and then read the other, in one order for all. */
+/* Either a waiter sees that the count has grown, or this function sees the waiter among the sleepers: each side writes
+ * one of the two and then reads the other, and all threads see these accesses in the same order (sequential
+ * consistency). */
 static void signal_grow(Signal *s)
 {
-    atomic_fetch_add(&s->number, 1);
+    atomic_fetch_add(&s->count, 1);
     if (atomic_load(&s->sleepers) > 0) {
         pthread_mutex_lock(&s->mutex);
         pthread_cond_broadcast(&s->grown);
@@ -87,24 +91,24 @@ static void signal_grow(Signal *s)
     }
 }
 
-/* Returns when the number is no longer `seen`, and the seconds that this took, 0 if next to none. */
+/* Waits until the count is no longer `seen`. Returns the seconds that this took, or 0 if it took a few pauses only. */
 static double signal_wait(Signal *s, unsigned seen)
 {
     for (int i = 0; i < FREE_PAUSES; i++) {
-        if (atomic_load_explicit(&s->number, memory_order_acquire) != seen)
+        if (atomic_load_explicit(&s->count, memory_order_acquire) != seen)
             return 0;
         PAUSE;
     }
     const double begin = dnn_seconds();
     while (dnn_seconds() - begin < SPIN)
         for (int i = 0; i < FREE_PAUSES; i++) {
-            if (atomic_load_explicit(&s->number, memory_order_acquire) != seen)
+            if (atomic_load_explicit(&s->count, memory_order_acquire) != seen)
                 return dnn_seconds() - begin;
             PAUSE;
         }
     pthread_mutex_lock(&s->mutex);
     atomic_fetch_add(&s->sleepers, 1);
-    while (atomic_load(&s->number) == seen)
+    while (atomic_load(&s->count) == seen)
         pthread_cond_wait(&s->grown, &s->mutex);
     atomic_fetch_sub(&s->sleepers, 1);
     pthread_mutex_unlock(&s->mutex);
@@ -113,8 +117,8 @@ static double signal_wait(Signal *s, unsigned seen)
 
 static double barrier(DnnTeam *team)
 {
-    const unsigned phase = atomic_load_explicit(&team->phases.number, memory_order_relaxed);
-    const int n_active = team->n_active; /* before the others may leave, and the leader write it for the next run */
+    const unsigned phase = atomic_load_explicit(&team->phases.count, memory_order_relaxed);
+    const int n_active = team->n_active; /* read before arriving: afterwards member 0 may write it for the next run */
     if (atomic_fetch_add(&team->arrived, 1) + 1 < n_active)
         return signal_wait(&team->phases, phase);
     atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
@@ -141,14 +145,14 @@ static void *member_main(void *arg)
         signal_wait(&self->runs, run);
         if (team->ending)
             return NULL;
-        team->work(team->arg, self->number);
+        team->work(team->arg, self->index);
         barrier(team);
     }
 }
 
-/* Linux often begins a thread on the core that its maker is busy on, and takes milliseconds to move it: a pass of five
- * is then over. So each member begins on a core of its own, and may go from there wherever its maker may. Where this
- * fails, the system places it. */
+/* Linux often starts a thread on the core of the thread that created it, and moves it milliseconds later, when a pass
+ * of five milliseconds is over. So each member starts on a different core; after that it may run on all cores that its
+ * creator may use. If this fails, the system chooses the core. */
 static int member_create(Member *member)
 {
     pthread_attr_t attributes;
@@ -158,14 +162,14 @@ static int member_create(Member *member)
     int failed = 1;
 #if defined(__linux__)
     DnnTeam *team = member->team;
-    cpu_set_t one;
+    cpu_set_t first_core;
     if (CPU_COUNT(&team->allowed)) {
         do
             team->core = (team->core + 1) % CPU_SETSIZE;
         while (!CPU_ISSET(team->core, &team->allowed));
-        CPU_ZERO(&one);
-        CPU_SET(team->core, &one);
-        if (!pthread_attr_setaffinity_np(&attributes, sizeof one, &one))
+        CPU_ZERO(&first_core);
+        CPU_SET(team->core, &first_core);
+        if (!pthread_attr_setaffinity_np(&attributes, sizeof first_core, &first_core))
             failed = pthread_create(&member->thread, &attributes, member_main, member);
         if (failed)
             pthread_attr_setaffinity_np(&attributes, sizeof team->allowed, &team->allowed);
@@ -179,6 +183,7 @@ static int member_create(Member *member)
 
 DnnTeam *dnn_team_new(int n)
 {
+    assert(n >= 1);
     DnnTeam *team = aligned_alloc(LINE, (sizeof *team + LINE - 1) / LINE * LINE);
     Member *members = aligned_alloc(LINE, (size_t)n * sizeof *members);
     if (!team || !members) {
@@ -198,7 +203,7 @@ DnnTeam *dnn_team_new(int n)
     if (team->core < 0 || pthread_getaffinity_np(pthread_self(), sizeof team->allowed, &team->allowed))
         CPU_ZERO(&team->allowed);
 #endif
-    /* Signals are for the threads that Python knows. */
+    /* Members block all signals, so that the system delivers them to a thread of Python. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -206,7 +211,7 @@ DnnTeam *dnn_team_new(int n)
         Member *member = &members[team->size];
         signal_init(&member->runs);
         member->team = team;
-        member->number = team->size;
+        member->index = team->size;
         if (member_create(member)) {
             signal_destroy(&member->runs);
             break;
@@ -223,6 +228,7 @@ int dnn_team_size(const DnnTeam *team)
 
 void dnn_team_run(DnnTeam *team, int n, void (*work)(void *arg, int member), void *arg)
 {
+    assert(1 <= n && n <= team->size);
     team->work = work;
     team->arg = arg;
     team->waited = 0;
@@ -239,9 +245,10 @@ long dnn_team_next(DnnTeam *team)
     return atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
 }
 
-/* Relaxed: what pieces read and write is ordered by the barriers around the round. */
+/* Relaxed accesses suffice, because the barriers around a round order the data that pieces read and write. */
 int dnn_claim(DnnClaim *claim, long round)
 {
+    assert(round > 0);
     long seen = atomic_load_explicit(&claim->round, memory_order_relaxed);
     return seen < round && atomic_compare_exchange_strong_explicit(&claim->round, &seen, round, memory_order_relaxed,
                                                                    memory_order_relaxed);

@@ -1,8 +1,8 @@
-/* A team of threads that does one piece of work together, again and again, and the barrier between its parts.
+/* A team of threads that work together on one piece of work after another, and the barriers within a piece.
  *
- * Member 0 is the thread that calls dnn_team_run; the others sleep between two runs. A wait, at a barrier or for
- * the next run, spins some microseconds first, as the others are nearly there, and then sleeps, as another
- * process may need the core that they are to arrive on.
+ * Member 0 is the thread that calls dnn_team_run; the others sleep between two runs. A member that waits, at a barrier
+ * or for the next run, first spins for some microseconds, because the others are usually about to arrive. Then it
+ * sleeps, because another process, or a late member, may need its core.
  */
 #ifndef DNN_TEAM_H
 #define DNN_TEAM_H
@@ -11,39 +11,40 @@
 
 typedef struct DnnTeam DnnTeam;
 
-/* A team of up to n members, n >= 1, fewer if the system gives no more threads. NULL: no memory. */
+/* Returns a team of n members, n >= 1, or of fewer if the system cannot start more threads. NULL: no memory. */
 DnnTeam *dnn_team_new(int n);
 
-/* Members that the team has, the caller among them. */
+/* Returns the number of members, the caller included. */
 int dnn_team_size(const DnnTeam *team);
 
-/* work(arg, member) on members 0 .. n - 1; returns when all have returned. */
+/* Calls work(arg, member) on members 0 .. n - 1, 1 <= n <= size; returns when all of them have returned. */
 void dnn_team_run(DnnTeam *team, int n, void (*work)(void *arg, int member), void *arg);
 
-/* Inside work: 0, 1, 2, ..., each to one member: pieces for whoever is free. Begins anew with each run. */
+/* Within work: returns 0, 1, 2, ..., each number to one member, in the order of the calls. Restarts at 0 with each run. */
 long dnn_team_next(DnnTeam *team);
 
-/* A piece of work that is done once a round: the last round that somebody claimed it in, 0 at first. */
+/* A piece of work that one member does in each round: the last round in which a member claimed it, 0 at first. */
 typedef struct {
     atomic_long round;
 } DnnClaim;
 
-/* Inside work: whether the piece is the caller's in a round, a number that grows from 1 on; the others are told no. */
+/* Within work: returns whether the caller is the first to claim a piece in this round, and therefore does it. Rounds
+ * are numbered 1, 2, ... */
 int dnn_claim(DnnClaim *claim, long round);
 
-/* Whether somebody has claimed it. */
+/* Returns whether a member has claimed a piece in this round. */
 int dnn_claimed(const DnnClaim *claim, long round);
 
-/* Inside work: returns when all members have called it. */
+/* Within work: returns when all members have called it. */
 void dnn_team_barrier(DnnTeam *team, int member);
 
-/* Seconds that member 0 waited for others in the last run. */
+/* Returns the seconds that member 0 has waited for others in the last run, or in this one so far. */
 double dnn_team_waited(const DnnTeam *team);
 
-/* Ends the threads. In a child of a fork, which has none of them, only lets go of the memory. */
+/* Ends the threads and frees the team. In the child of a fork, which has none of the threads, only frees the memory. */
 void dnn_team_free(DnnTeam *team);
 
-/* Whether the team was made by this process, and not by one that it was forked from. */
+/* Returns whether this process made the team, and not a process that it was forked from. */
 int dnn_team_is_here(const DnnTeam *team);
 
 #endif

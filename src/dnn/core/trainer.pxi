@@ -2,9 +2,9 @@
 
 
 cdef double flops_per_step(const Job* job) noexcept nogil:
-    """Flops of a step; of a sparse X with its updates, which may take longer than its products."""
+    """Return the flops of a step; for a sparse X with those of its updates, which may take longer than its products."""
     cdef const Setup* setup = job.setup
-    cdef double flops = 3 * flops_per_row(job) * setup.batch_rows
+    cdef double flops = PASSES_PER_STEP * flops_per_row(job) * setup.batch_rows
     if setup.sparse and not only_touched(job):
         flops += DNN_FLOPS_PER_UPDATE * <double>setup.n_params
     return flops
@@ -12,28 +12,30 @@ cdef double flops_per_step(const Job* job) noexcept nogil:
 
 def training_layout(Plan plan, int size, Py_ssize_t batch, loss, optimizer, *, bint gather=False, two_sweeps=None,
                     bint sparse=False):
-    """Return the layout of a training with LossArgs and OptimizerArgs on batches of so many rows. gather: the rows are taken
-    in an order. two_sweeps: whether the whole gradient is stored before an update; None: where it must be, or where an
+    """Return the layout of a training with LossArgs and OptimizerArgs on batches of so many rows. gather: rows are read in a
+    given order. two_sweeps: whether the whole gradient is stored before an update; None: only if it must be, or if a fused
     update could not be interrupted in time."""
-    cdef Py_ssize_t lanes = KERNELS[size == 8].lanes
+    cdef const DnnKernels* kernels = KERNELS[size == 8]
     cdef int index = optimizer.index
     cdef double flops = 2.0 * plan.n_params * batch
-    cdef double limit = max(DNN_FUSED_FLOPS, (DNN_FUSED_FLOPS_AVX2 if lanes * size == 32 else DNN_FUSED_FLOPS_AVX512) * lanes)
+    cdef double limit = max(DNN_FUSED_FLOPS, kernels.lanes * (
+        DNN_FUSED_FLOPS_AVX2 if has_vectors_of(kernels, AVX2_BYTES) else DNN_FUSED_FLOPS_AVX512))
     if dnn_optimizers[index].whole_gradient or optimizer.clip_norm > 0:
         two_sweeps = True
     elif two_sweeps is None:
-        # The gradient of a sparse X is the smaller part of an update, and need not be stored whole
+        # The gradient of a sparse X is the smaller part of an update, which can be interrupted in time
         two_sweeps = not sparse and flops > limit
     return Layout(plan, size, batch, TRAIN, gather=gather, outputs=of_outputs(plan, loss), gradient=two_sweeps, dropout=True,
                   called=loss.function is not None, slots=dnn_optimizers[index].n_slots, sparse=sparse)
 
 
 cdef class Trainer:
-    """A network in training. `steps` may be called as often as needed: where calls end changes no bit.
+    """A network in training. `steps` may be called any number of times: where one call ends and the next begins changes
+    no bit.
 
     Trainer(plan, layout, params, X, loss, optimizer, batch=, step=, seed=, n_threads=): params (P,) are trained in place on
-    the rows of X (N, I), with LossArgs and OptimizerArgs; batch: rows per step; step: updates that the state has seen; seed:
-    of the dropout masks.
+    the rows of X (N, I), with LossArgs and OptimizerArgs. batch: rows per step; step: updates that the state has seen; seed:
+    for the dropout masks; n_threads: 0 for as many as make steps faster.
     """
 
     cdef Run run
@@ -59,22 +61,22 @@ cdef class Trainer:
         self.n_threads = n_threads
 
     def close(self):
-        """End the threads. `steps` may be called again, and starts new ones."""
+        """End the threads. `steps` may be called again, and then starts new ones."""
         self.run.stop_team()
         self.throttle = None
 
     cdef int useful_members(self) except -1:
-        """Members of a team that a step can keep busy."""
+        """Return the number of members that a step can keep busy."""
         cdef Layout layout = self.run.layout
         cdef double flops = flops_per_step(&self.run.job)
         cdef int n = self.n_threads or ASSUMED
         if n == 0:
-            if flops < 1e6 or (flops < 1e7 and self.run.setup.batch_rows < 64):
+            if flops < DNN_TEAM_FLOPS or (flops < DNN_TEAM_FLOPS_FEW_ROWS and self.run.setup.batch_rows < DNN_TEAM_ROWS):
                 return 1
             n = threads.available()
-            n = <int>min((n + N_TEAMS) // (N_TEAMS + 1), 1 + flops / 1e6)
+            n = <int>min((n + N_TEAMS) // (N_TEAMS + 1), 1 + flops / DNN_STEP_FLOPS_PER_MEMBER)
         if not layout.kernels.lanes and CALL_LIMIT == INFINITY:
-            return 1  # a BLAS that was never measured has threads of its own
+            return 1  # an unknown BLAS may use several threads itself
         if layout.step_kind == STEP_FEATURE_MAJOR:
             return 1
         return max(1, min(n, N_SHARDS if layout.step_kind == STEP_REPLICATED
@@ -82,7 +84,7 @@ cdef class Trainer:
 
     @property
     def kept_waiting(self):
-        """Tries in a row in which the first member waited too long for the others."""
+        """Trials in a row in which the first member waited too long for the others."""
         return 0 if self.throttle is None else self.throttle.kept_waiting
 
     @property
@@ -95,41 +97,47 @@ cdef class Trainer:
         self.run.job.step = value
 
     def steps(self, order, rates, costs, Py_ssize_t first):
-        """Do len(rates) steps and write loss and penalty of each, before its update, to costs (n_steps, 2).
+        """Do len(rates) steps, and write the loss and the penalty of each, before its update, to costs (n_steps, 2).
 
-        Return how many steps were done: fewer than asked for if a cost was not finite; that cost is then the last written.
+        Return how many steps were done. These are fewer than len(rates) if a cost was not finite; that cost is then the last
+        one written.
 
         order (epochs, N): the row numbers of each epoch; None: rows in sequence. The first step is batch number `first` of
-        the first of these epochs.
+        the first of these epochs. An example with 2 epochs of 10 rows, batches of 4, first = 1 and 4 rates, where the last
+        batch of an epoch is shorter:
+
+            order        [epoch 0:  a b c d | e f g h | i j ]  [epoch 1:  k l m n | o p q r | s t ]
+            step                    (done)    rates[0]  rates[1]          rates[2]  rates[3]
         """
         cdef Job* job = &self.run.job
         cdef const Setup* setup = job.setup
         cdef Shared* shared = &self.run.shared
-        cdef ArrayRef r = bind(rates, -1, 1, b"d"), c = bind(costs, -1, 2, b"d", True), o
+        cdef ArrayRef rates_ref = bind(rates, -1, 1, b"d"), costs_ref = bind(costs, -1, 2, b"d", True), order_ref
         cdef const int64_t* rows = NULL
         cdef Py_ssize_t steps_per_epoch = (setup.n_rows + setup.batch_rows - 1) // setup.batch_rows
-        cdef Py_ssize_t done = 0, n_steps = r.n_rows, i
+        cdef Py_ssize_t done = 0, n_steps = rates_ref.n_rows, i
         cdef double flops = flops_per_step(job) + DNN_STEP_FLOPS
-        if c.n_rows < n_steps:
-            raise ValueError(f"costs must have {n_steps} rows or more, got {c.n_rows}")
+        if costs_ref.n_rows < n_steps:
+            raise ValueError(f"costs must have {n_steps} rows or more, got {costs_ref.n_rows}")
         if (order is not None) != self.run.layout.gather:
             raise ValueError("order must be given if the layout gathers rows, and only then")
         if order is not None:
-            o = bind(order, -1, setup.n_rows, INT64)
-            if o.n_rows * steps_per_epoch < first + n_steps:
+            order_ref = bind(order, -1, setup.n_rows, INT64)
+            if order_ref.n_rows * steps_per_epoch < first + n_steps:
                 raise ValueError(f"order must cover {first + n_steps} batches")
-            rows = <const int64_t*>o.at
-            for i in range(o.n_rows * o.n_cols):
+            rows = <const int64_t*>order_ref.at
+            for i in range(order_ref.n_rows * order_ref.n_cols):
                 if not 0 <= rows[i] < setup.n_rows:
                     raise ValueError(f"order must hold row numbers in 0 .. {setup.n_rows - 1}, got {rows[i]}")
         if setup.sparse:
             self.run.reserve(largest_batch(job, rows, first, n_steps))
-        shared.order, shared.rates = rows, <const double*>r.at
-        shared.costs, shared.first = <Cost*>c.at, first
+        shared.order, shared.rates = rows, <const double*>rates_ref.at
+        shared.costs, shared.first = <Cost*>costs_ref.at, first
         if shared.team != NULL and not dnn_team_is_here(shared.team):
-            self.close()  # this process is a fork: it has no threads
+            self.close()  # this process is a fork of the one that started the threads, and has none of them
         if self.throttle is None:
             self.throttle = Throttle(self.run.start_team(self.useful_members()), flops)
+        # A short call keeps the GIL: taking it back may take longer than the steps
         if self.throttle.n_members == 1 and (flops + <double>DNN_ROW_COST * setup.batch_rows) * n_steps <= DNN_FLOPS_HELD:
             done = run_steps_adaptive(shared, self.run.jobs, self.throttle, n_steps)
         else:
@@ -140,15 +148,16 @@ cdef class Trainer:
 
 
 cdef Py_ssize_t run_steps_adaptive(Shared* shared, Job** jobs, Throttle throttle, Py_ssize_t n_steps) noexcept nogil:
-    """Do n_steps in tries of some steps each, on as many members as the throttle says; return how many were done."""
+    """Do n_steps steps in trials of several steps, each with as many members as the throttle decides. Return how many steps
+    were done."""
     cdef Job* job = jobs[0]
-    cdef Py_ssize_t done = 0, some
+    cdef Py_ssize_t done = 0, trial_steps
     cdef double now
     cdef int m, n
-    cdef bint stale = False  # whether the other members' copies of the parameters lag behind
+    cdef bint stale = False  # whether member 0 has gone on alone, so that the copies of the other members are out of date
     while done < n_steps:
-        n = throttle.plan_try(dnn_seconds(), n_steps - done, &some)
-        shared.n_steps, shared.done = some, 0
+        n = throttle.plan_trial(dnn_seconds(), n_steps - done, &trial_steps)
+        shared.n_steps, shared.done = trial_steps, 0
         job.fresh = done == 0
         for m in range(1, n):
             jobs[m].step = job.step
@@ -160,7 +169,8 @@ cdef Py_ssize_t run_steps_adaptive(Shared* shared, Job** jobs, Throttle throttle
         shared.rates += shared.done
         shared.costs += shared.done
         shared.first += shared.done
-        if shared.done < some or shared.stop:
+        if shared.done < trial_steps or shared.stop:
             break
-        throttle.observe(now, n, some, now - shared.began, dnn_team_waited(shared.team) - shared.late if n > 1 else 0, shared.late)
+        throttle.observe(now, n, trial_steps, now - shared.began,
+                         dnn_team_waited(shared.team) - shared.late if n > 1 else 0, shared.late)
     return done

@@ -1,13 +1,14 @@
 # The gradient of a weight tile and its update, part of _core.pyx.
 #
-# A tile of dW = A_prev' dZ is summed over all rows of the batch and handed to the optimizer while it is in the cache
-# ("fused"). Where the whole gradient is needed before the first update (clipping by norm, L-BFGS, `backward`) it is written
-# to `grad`, and a second sweep over the tiles updates.
+# A tile of dW = A_prev' dZ is summed over all rows of the batch, and the optimizer is applied to it while it is in the
+# cache: a fused update. If the whole gradient is needed before the first update (clipping by norm, L-BFGS, `backward`),
+# it is written to `grad`, and a second sweep over the tiles updates the parameters.
 
 
 cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize_t n, char* dW, Py_ssize_t ld,
                         char* db, const DnnPrefetch* prefetch) noexcept nogil:
-    """A tile of dW = A_prev' dZ over rows r .. r + n, and db, the sum of the tile's columns of dZ, unless db is NULL."""
+    """Compute a tile of dW = A_prev' dZ over rows r .. r + n, and db, the sums of the tile's columns of dZ, unless db is
+    NULL. prefetch: matrices to fetch into the cache meanwhile, or NULL."""
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[tile.op]
     cdef DnnMatrix A = rows_from(job, job.slots[op.src].A, r), dZ = rows_from(job, job.slots[op.dst].dZ, r), C
@@ -28,19 +29,21 @@ cdef void gradient_part(const Job* job, const Tile* tile, Py_ssize_t r, Py_ssize
         setup.kernels.column_sums(n, columns, dZ_tile, dZ.ld, db)
 
 
-cdef void update_part(const Job* job, const Op* op, Py_ssize_t at, Py_ssize_t rows, Py_ssize_t columns,
+cdef void update_part(const Job* job, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t columns,
                       Py_ssize_t ld, const char* G, Py_ssize_t ldg) noexcept nogil:
-    """The optimizer on rows x columns parameters of an operation, from number `at` on, ld apart."""
+    """Apply the optimizer to rows x columns parameters of an operation. `first` is the index of the first one in the
+    vector of all parameters; rows are ld elements apart. Weight decay applies to W, that is to parameters before
+    op.b."""
     cdef const Setup* setup = job.setup
     cdef Py_ssize_t r
-    if setup.optimizer.weight_decay > 0 and at < op.b:
-        setup.kernels.scale(rows, columns, 1 - job.rate * setup.optimizer.weight_decay, job.params + at * setup.size, ld)
-    setup.kernels.update(setup.optimizer.index, job.scalars, rows, columns, job.params + at * setup.size, ld, G, ldg,
-                       job.state + at * setup.size, setup.n_params)
+    if setup.optimizer.weight_decay > 0 and first < op.b:
+        setup.kernels.scale(rows, columns, 1 - job.rate * setup.optimizer.weight_decay, job.params + first * setup.size, ld)
+    setup.kernels.update(setup.optimizer.index, job.scalars, rows, columns, job.params + first * setup.size, ld, G, ldg,
+                         job.state + first * setup.size, setup.n_params)
     if job.mean != NULL:
         for r in range(rows):
-            setup.kernels.average(columns, setup.optimizer.mean_rate, job.params + (at + r * ld) * setup.size,
-                                job.mean + (at + r * ld) * setup.size)
+            setup.kernels.average(columns, setup.optimizer.mean_rate, job.params + (first + r * ld) * setup.size,
+                                  job.mean + (first + r * ld) * setup.size)
 
 
 cdef inline void add_prefetch(DnnPrefetch* prefetch, const char* at, Py_ssize_t stride, bint transposed) noexcept nogil:
@@ -49,7 +52,7 @@ cdef inline void add_prefetch(DnnPrefetch* prefetch, const char* at, Py_ssize_t 
 
 
 cdef void prefetch_tile(const Job* job, const Tile* tile, DnnPrefetch* prefetch) noexcept nogil:
-    """What an update of a tile of weights reads and writes."""
+    """List the matrices that an update of a weight tile reads and writes."""
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[tile.op]
     cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, ldt = leading(op.n_in, setup.size)
@@ -64,11 +67,11 @@ cdef void prefetch_tile(const Job* job, const Tile* tile, DnnPrefetch* prefetch)
 
 
 cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total) noexcept nogil:
-    """A tile of dW over the n rows of the batch, with the first tile of a column of tiles db; into the gradient
-    where it is wanted whole, else straight into the optimizer while they are in the cache.
+    """Compute weight tile t of dW over the n rows of the batch, and db if it is the first tile of a column of tiles.
+    Write them to `grad` if there is one; otherwise apply the optimizer to them while they are in the cache.
 
-    total: what the penalties are divided by; tile_sums[t] becomes the tile's part of the penalty and the sum of its
-    squared gradient, where that is asked for.
+    Penalties are divided by `total`. The tile's penalty, and with clipping the sum of its squared gradient, are written to
+    row t of tile_sums.
     """
     cdef const Setup* setup = job.setup
     cdef const Tile* tile = &setup.tiles[t]
@@ -93,7 +96,7 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
         gradient_part(job, tile, 0, n, dW, ld, db if tile.i0 == 0 else NULL, &prefetch if fused else NULL)
     if setup.loss.alpha != 0 or setup.loss.l1 != 0:
         sums[0] = setup.kernels.penalty(rows, columns, job.params + W * setup.size, op.n_out,
-                                      setup.loss.alpha / total, setup.loss.l1 / total, dW, ld)
+                                        setup.loss.alpha / total, setup.loss.l1 / total, dW, ld)
     if dW == NULL:
         return
     if setup.optimizer.clip_norm > 0:
@@ -109,7 +112,7 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
 
 cdef void update_tile(const Job* job, const Tile* tile, const char* dW, Py_ssize_t ld,
                       const char* db) noexcept nogil:
-    """The optimizer on a tile of W and, with the first of a column of tiles, of b; then W' follows W."""
+    """Apply the optimizer to a tile of W and, if it is the first of a column of tiles, to its part of b; then update W'."""
     cdef const Op* op = &job.setup.ops[tile.op]
     cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0
     update_part(job, op, op.W + tile.i0 * op.n_out + tile.o0, rows, columns, op.n_out, dW, ld)

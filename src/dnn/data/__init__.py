@@ -1,1 +1,1 @@
-"""Validation and conversion of what a caller hands in: arrays, sparse rows, memory maps."""
+"""Validation and conversion of inputs: arrays, sparse rows, memory maps."""

@@ -15,16 +15,16 @@ from .blocks import BlockRows
 
 # Weights from 2^-600 to 2^600 can be summed in double, times any loss.
 WEIGHT_EXPONENT = 600
-# Weights whose mean is as ordinary as this, or its inverse, keep their size in the penalties.
+# Weights whose mean is between this and its inverse keep their size in the penalties.
 ORDINARY_WEIGHT = 2.0**20
 
 RowSource: TypeAlias = np.ndarray | BlockRows
 
 
 class Targets(NamedTuple):
-    """Targets: Y (N, O) in the core's precision, or classes (N,) int64; or any, for a loss in Python.
+    """Targets: Y (N, O) in the core's precision, or classes (N,) int64, or any array for a custom loss.
 
-    Y is an array, or `BlockRows` of a large memory map; X is then `BlockRows` too.
+    Y is an array, or `BlockRows` of a large memory map, in which case X is `BlockRows` too.
     """
 
     Y: Any = None
@@ -35,12 +35,13 @@ class Targets(NamedTuple):
 def features(
     X: Any, dtype: np.dtype[Any], n_features: int, *, name: str = "X", finite: bool = True
 ) -> RowSource:
-    """Return X as rows (N, n_features) that the core can read, no copy where it is so already.
+    """Return X as rows (N, n_features) that the core can read, without a copy if possible.
 
-    A 1-d x of n_features numbers is one row. `finite` refuses NaN and infinity. A memory map that must be
-    converted, and is larger than a block, becomes `BlockRows`.
+    A 1-d x of n_features values is one row. With `finite`, NaN and infinity are errors. A memory map that
+    must be converted and is larger than a block becomes `BlockRows`.
     """
-    # Most often there is nothing to do, and a custom training loop should not pay for further checks
+    # In most calls no conversion is needed, and a custom training loop should not spend time on further
+    # checks.
     if (
         type(X) is np.ndarray
         and X.dtype == dtype
@@ -71,7 +72,7 @@ def features(
 def examples(
     X: Any, y: Any, spec: LossSpec, n_features: int, n_outputs: int, dtype: np.dtype[Any], suffix: str = ""
 ) -> tuple[RowSource, Targets]:
-    """Return rows and targets of a loss: at least one of each; the suffix is that of their names."""
+    """Return rows and targets of a loss, at least one of each; the suffix is added to their names."""
     rows = features(X, dtype, n_features, name="X" + suffix)
     if not len(rows):
         raise ValueError(f"X{suffix} must have at least one row, got shape {rows.shape}")
@@ -79,9 +80,9 @@ def examples(
 
 
 def matched(X: Any, targets: Targets) -> tuple[Any, Targets]:
-    """Return rows and targets, the rows as `BlockRows` where the targets are.
+    """Return rows and targets, the rows as `BlockRows` if the targets are.
 
-    Beside a sparse X, which the core reads whole, the targets are converted whole.
+    With a sparse X, which the core reads as a whole, the targets are converted as a whole.
     """
     if isinstance(targets.Y, BlockRows):
         if isinstance(X, np.ndarray):
@@ -113,7 +114,7 @@ def targets(
     several = loss.n_par < 0 and n_outputs > 1  # quantiles
     if array.ndim == 1 and (n_outputs == 1 or several):
         array = array[:, None]
-    if array.ndim == 2 and array.shape[1] == 1 and several:  # one target, several quantiles
+    if array.ndim == 2 and array.shape[1] == 1 and several:  # one target and several quantiles
         array = np.repeat(array, n_outputs, axis=1)
     if array.ndim != 2 or array.shape[1] != n_outputs or array.shape[0] != n_samples:
         hint = ""
@@ -129,7 +130,7 @@ def targets(
 
 
 def _check_targets(Y: np.ndarray, loss: _core.LossInfo, name: str, first: int) -> None:
-    """Raise where targets, whose first row has this number, are not those of a loss."""
+    """Raise unless targets are valid for a loss; `first` is the number of their first row."""
     refuse_nonfinite(Y, name, first=first)
     if not Y.size:
         return
@@ -161,10 +162,10 @@ def weights(sample_weight: Any, n_samples: int, *, name: str = "sample_weight") 
 
 
 def product_of_weights(*factors: np.ndarray) -> np.ndarray:
-    """Return the product of weights of each row, in a range whose sums neither overflow nor vanish.
+    """Return the product of the weights of each row, in a range in which sums neither overflow nor underflow.
 
-    Ordinary ones stay as they are. Others are taken times a power of two, which changes no digit: weights
-    matter by their ratios.
+    Ordinary weights are unchanged. Others are multiplied by a power of two, which changes no digit, because
+    only the ratios of weights matter.
     """
     with np.errstate(over="ignore", under="ignore"):
         found: np.ndarray = np.prod(factors, axis=0)
@@ -172,19 +173,19 @@ def product_of_weights(*factors: np.ndarray) -> np.ndarray:
         largest = 2.0**WEIGHT_EXPONENT
         if not positive.size or (positive.min() >= 1 / largest and positive.max() <= largest):
             return found if len(factors) > 1 else factors[0]
-        # Each first by itself, so that the product of two holds the ratios of both
+        # Each factor is scaled first, so that the product keeps the ratios of both
         found = np.prod([_with_exponent(factor, WEIGHT_EXPONENT - 100) for factor in factors], axis=0)
         return _with_exponent(found, WEIGHT_EXPONENT)
 
 
 def weighed(place: str, **kinds: np.ndarray | None) -> np.ndarray | None:
-    """Return the product of weights of several kinds, by name; they must leave something of a place."""
+    """Return the product of several kinds of weights; it must be above 0 for some row of the place."""
     given = {name: array for name, array in kinds.items() if array is not None}
     if not given:
         return None
     found = product_of_weights(*given.values())
     if not found.any():
-        hint = ": another validation_fraction or random_state divides the rows otherwise"
+        hint = ": another validation_fraction or random_state divides the rows differently"
         raise ValueError(
             f"{' times '.join(given)} must leave a row with a weight above 0 in {place}, got none"
             f"{hint if 'validation_fraction' in place else ''}"
@@ -193,7 +194,7 @@ def weighed(place: str, **kinds: np.ndarray | None) -> np.ndarray | None:
 
 
 def score_weights(sample_weight: Any) -> Any:
-    """Return weights for one of scikit-learn's scores, in a range that it can add up; it checks them."""
+    """Return weights in a range that scikit-learn's scores can sum; scikit-learn validates them."""
     array = sample_weight if sample_weight is None else np.asarray(sample_weight)
     if array is None or array.dtype.kind not in "iuf" or not array.size:
         return sample_weight
@@ -203,13 +204,13 @@ def score_weights(sample_weight: Any) -> Any:
 
 
 def _with_exponent(array: np.ndarray, exponent: int) -> np.ndarray:
-    """Return an array times the power of two that gives its largest value this exponent."""
+    """Return an array multiplied by the power of two that gives its largest value this exponent."""
     found: np.ndarray = np.ldexp(array, exponent - np.frexp(array.max())[1])
     return found
 
 
 def penalty_unit(weights: np.ndarray | None) -> float:
-    """Return the weight that counts as one row in the penalties: 1, or the mean where it is far from 1."""
+    """Return the weight that counts as one row in the penalties: 1, or the mean if it is far from 1."""
     mean = 1.0 if weights is None else float(weights.mean())
     return 1.0 if 1 / ORDINARY_WEIGHT <= mean <= ORDINARY_WEIGHT else mean
 
@@ -245,7 +246,7 @@ def class_weights(class_weight: Any, targets: Targets, n_outputs: int) -> np.nda
 def masks(
     given: Any, rates: Sequence[float], n_inputs: Sequence[int], n_samples: int
 ) -> list[np.ndarray | None] | None:
-    """Return what is kept of the inputs of each layer, (N, n_in) uint8, None where nothing is dropped."""
+    """Return the dropout mask of the inputs of each layer, (N, n_in) uint8, or None without dropout."""
     if given is None:
         return None
     if isinstance(given, str) or not hasattr(given, "__len__") or getattr(given, "ndim", 1) == 0:
@@ -287,19 +288,19 @@ def writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], X: Any) -> 
 
 
 def described(dtype: np.dtype[Any]) -> str:
-    """Return the name of a dtype, and its byte order where it is not the machine's."""
+    """Return the name of a dtype, with its byte order if it is not the machine's."""
     return dtype.name if dtype.isnative else f"{dtype.name} in the other byte order ({dtype.str})"
 
 
 def converted(value: Any, dtype: np.dtype[Any], name: str) -> np.ndarray:
-    """Return an array of real numbers of any type in a dtype, contiguous and aligned."""
+    """Return an array of real numbers in a dtype, contiguous and aligned."""
     return _vector(numbers(value, name), dtype, name)
 
 
 def refuse_nonfinite(array: np.ndarray, name: str, given: Any = None, first: int = 0) -> None:
-    """Raise where an array of floats, whose first row has this number, holds NaN or infinity, and say where.
+    """Raise if an array of floats has NaN or infinity, with the place in the error.
 
-    given: the table that it was.
+    first: the number of the first row. given: the table before the conversion, which may have column names.
     """
     if array.size and not _core.all_finite(array):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
@@ -308,7 +309,7 @@ def refuse_nonfinite(array: np.ndarray, name: str, given: Any = None, first: int
 
 
 def array_of(value: Any, name: str) -> np.ndarray:
-    """Return an array of whatever type; a memory map stays one."""
+    """Return an array of any dtype; a memory map remains one."""
     try:
         return value if isinstance(value, np.memmap) else np.asarray(value)
     except ValueError as error:
@@ -316,7 +317,7 @@ def array_of(value: Any, name: str) -> np.ndarray:
 
 
 def numbers(value: Any, name: str) -> np.ndarray:
-    """Return an array of real numbers of whatever type."""
+    """Return an array of real numbers of any dtype."""
     if hasattr(value, "tocsr"):
         raise TypeError(
             f"{name} must be dense, got a sparse {type(value).__name__}: did you mean {name}.toarray()?"
@@ -353,7 +354,7 @@ def _too_large(value: Any) -> bool:
 
 
 def _convert(array: np.ndarray, dtype: np.dtype[Any], name: str, contiguous: bool = False) -> RowSource:
-    """Return rows (N, K) in a dtype, each contiguous, or all of them; what overflows is an error."""
+    """Return rows (N, K) in a dtype, with contiguous rows or as a whole; raise if a value overflows."""
     n_columns = array.shape[1]
     stride = array.strides[0] if len(array) > 1 else n_columns * dtype.itemsize
     if (
@@ -371,7 +372,7 @@ def _convert(array: np.ndarray, dtype: np.dtype[Any], name: str, contiguous: boo
 
 
 def _vector(array: np.ndarray, dtype: np.dtype[Any], name: str) -> np.ndarray:
-    """Return an array in a dtype and C order, copied whole if need be; what overflows is an error."""
+    """Return an array in a dtype and C order, copied if necessary; raise if a value overflows."""
     try:
         with np.errstate(over="raise"):
             return np.require(array, dtype, ["C", "A"])
@@ -380,7 +381,7 @@ def _vector(array: np.ndarray, dtype: np.dtype[Any], name: str) -> np.ndarray:
 
 
 def _blocks(rows: RowSource, stored: np.dtype[Any] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """Give blocks of rows, each with the number of its first; none of whole numbers, which are all finite."""
+    """Yield blocks of rows, each with the number of its first row; nothing for integers, which are finite."""
     if stored is not None and stored.kind != "f":
         return
     if isinstance(rows, BlockRows):
@@ -396,11 +397,11 @@ def _check_rows(array: np.ndarray, n_samples: int, name: str) -> None:
 
 
 def _classes(array: np.ndarray, n_outputs: int, name: str) -> np.ndarray:
-    """Return whole numbers in 0 .. n_outputs - 1 as int64."""
+    """Return class numbers in 0 .. n_outputs - 1 as int64."""
     with np.errstate(invalid="ignore"):
         classes = np.require(array, np.int64, ["C", "A"])
     if array.dtype.kind == "f" and not np.array_equal(classes, array):
-        raise ValueError(f"{name} must hold whole numbers 0 .. {n_outputs - 1}, got others")
+        raise ValueError(f"{name} must hold whole numbers 0 .. {n_outputs - 1}, got fractions")
     wrong = (classes < 0) | (classes >= n_outputs)
     if wrong.any():
         row = int(np.argmax(wrong))

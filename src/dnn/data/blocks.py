@@ -1,4 +1,4 @@
-"""Rows of a memory map in another dtype, converted in blocks as they are read: never copied whole."""
+"""Rows of a memory map in another dtype, which are converted in blocks as they are read."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 
-# Bytes of converted rows at a time: they stay in the cache of the processor while they are used.
+# Bytes of converted rows per block, which stay in the cache of the processor while they are used.
 BLOCK = 1 << 21
-# The rows at a time are limited too, because their targets and activations are held meanwhile.
+# Rows per block, at most, because their targets and activations are held at the same time.
 ROWS = 4096
-# Bytes of the rows of a batch that training holds: the gradient of a larger one is a sum over blocks.
+# Bytes of the rows of a batch that training holds; the gradient of a larger batch is a sum over blocks.
 HELD = 1 << 24
 
 
 class BlockRows:
-    """Rows (N, I) in another dtype than they are stored in; stands where an array of rows would.
+    """Rows (N, I) in a dtype other than the stored one; used in place of an array of rows.
 
     Parameters
     ----------
     source : ndarray (N, I) or BlockRows
-        Kept, not copied: any real dtype, byte order and strides.
+        The stored rows, which are not copied, with any real dtype, byte order and strides.
     dtype : numpy.dtype
-        Of the rows that are given.
+        The dtype of the converted rows.
     name : str, default "X"
-        What errors call it.
+        Its name in errors.
     index : ndarray of int, default None
-        Numbers of the rows of `source` that are meant, in order; None for all.
+        Row numbers of `source`, in order; None: all rows.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class BlockRows:
         return self.shape[0]
 
     def _stored(self, which: Any) -> Any:
-        """Return some rows in the dtype that they are stored in: a view where `which` is a slice of all."""
+        """Return some rows in the stored dtype, as a view if `which` is a slice of all."""
         return self.source[which if self.index is None else self.index[which]]
 
     def __getitem__(self, which: Any) -> np.ndarray:
@@ -61,7 +61,7 @@ class BlockRows:
         return out
 
     def read(self, which: Any, out: np.ndarray) -> None:
-        """Write some rows to out (n, I), of this dtype."""
+        """Write some rows to out (n, I), which has this dtype."""
         convert(self._stored(which), out, self.name)
 
     def check(self) -> None:
@@ -70,25 +70,25 @@ class BlockRows:
             self[tile]
 
     def take(self, which: Any) -> BlockRows:
-        """Return some rows, still unread."""
+        """Return some rows without reading them."""
         if self.index is not None:
             which = self.index[which]
         index = np.arange(*which.indices(len(self))) if isinstance(which, slice) else np.asarray(which)
         return BlockRows(self.source, self.dtype, self.name, index)
 
     def astype(self, dtype: Any, copy: bool = True) -> BlockRows:
-        """Return the same rows in another precision: those of this dtype, converted once more."""
+        """Return the same rows in another precision, converted from this dtype."""
         return BlockRows(self, np.dtype(dtype), self.name)
 
     def tiles(self) -> Iterator[slice]:
-        """Give all rows in order, a block at a time."""
+        """Yield slices of all rows in order, one per block."""
         rows_per_tile = max(1, min(BLOCK // (self.shape[1] * self.dtype.itemsize), ROWS))
         for begin in range(0, len(self), rows_per_tile):
             yield slice(begin, min(begin + rows_per_tile, len(self)))
 
 
 def convert(array: Any, out: np.ndarray, name: str) -> None:
-    """Write an array to `out`, in its dtype; what overflows is an error."""
+    """Write an array to `out`, in its dtype; raise if a value overflows."""
     try:
         with np.errstate(over="raise"):
             out[...] = array
@@ -103,7 +103,7 @@ def too_large(array: np.ndarray, dtype: np.dtype[Any], name: str) -> ValueError:
 
 
 def is_mapped(array: Any) -> bool:
-    """Return whether the memory of an array is a map of a file, also where it is a plain view of one."""
+    """Return whether an array is a memory map or a view of one."""
     while array is not None and not isinstance(array, mmap.mmap):
         array = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
     return array is not None

@@ -1,4 +1,4 @@
-"""Where a table holds something that is not a number, and what to do about it: the words of an error."""
+"""Error messages about values of a table that are not numbers: the place, the value, and a remedy."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ UNIT = re.compile(r"[^\w\s]?\s*[+-]?\d[\d.,]*\s*[^\d\s]{1,4}|[^\d\s]{1,4}\s*[+-]
 
 TIMES = (np.datetime64, np.timedelta64, datetime.timedelta)
 FILL = "fill in missing values, or drop their rows or columns"
-TIME = "turn times into numbers, such as days since the first, the month, or the hour"
+TIME = "convert times to numbers, such as days since the first, the month, or the hour"
 CATEGORY = (
-    "turn categories into numbers, for example one column for each (pandas.get_dummies, or scikit-learn's "
+    "convert categories to numbers, for example one column for each (pandas.get_dummies, or scikit-learn's "
     "OneHotEncoder)"
 )
 LABEL = (
-    "labels are for a classifier: MLPClassifier takes them as they are, a Network as class numbers, "
+    "labels are for a classifier: MLPClassifier accepts labels, a Network class indices, "
     "numpy.unique(labels, return_inverse=True)[1]"
 )
 
 
 def explain(table: Any, name: str) -> str | None:
-    """Return what the first value of a table that is not a number is, where, and what to do; None if all are.
+    """Return the first value of a table that is not a number, its place, and a remedy, or None.
 
     Parameters
     ----------
     table : array_like, or a table of pandas or polars
     name : str
-        Of the parameter: what begins with y holds targets.
+        The name of the parameter; names that begin with y are those of targets.
 
     Examples
     --------
@@ -43,8 +43,8 @@ def explain(table: Any, name: str) -> str | None:
     "'1,5' in row 0, column 1: read the file with decimal=',', or replace the comma by a point"
     """
     if isinstance(table, (str, bytes, dict, set)) or not (hasattr(table, "__len__") or np.ndim(table)):
-        return None if _is_number(table) else f"{_shown(table)}, which is no table"
-    text = None  # a number as text, which is said only where nothing is worse
+        return None if _is_number(table) else f"{_shown(table)}, which is not a table"
+    text = None  # a number as text, which is reported only if there is no other problem
     for title, values in _columns(table):
         if values.dtype.kind in "biuf":
             continue
@@ -58,7 +58,7 @@ def explain(table: Any, name: str) -> str | None:
 
 
 def refuse_times(table: Any, name: str) -> None:
-    """Raise for a column of times, of which NumPy and polars make numbers without a word."""
+    """Raise for a column of times, which NumPy and polars silently convert to numbers."""
     if hasattr(table, "get_columns"):
         kinds = {repr(c.name): c.dtype for c in table.get_columns() if c.dtype.is_temporal()}
     elif hasattr(table, "dtypes") and hasattr(table, "items"):
@@ -71,7 +71,7 @@ def refuse_times(table: Any, name: str) -> None:
 
 
 def ragged(table: Any) -> str:
-    """Return where a list of lists is no table: a row of another length, or a list within a row."""
+    """Return why a list of lists is not a table: a row of a different length, or a list within a row."""
     lengths = [len(row) if hasattr(row, "__len__") and not isinstance(row, str) else -1 for row in table]
     odd = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
     if odd is not None:
@@ -83,7 +83,7 @@ def ragged(table: Any) -> str:
 
 
 def place_of(table: Any, where: Sequence[int]) -> str:
-    """Return the words for a row and a column, by its name where it has one."""
+    """Return the description of a row and a column, with the column name if it has one."""
     if len(where) < 2:
         return f"row {where[0]}"
     titles = _titles(table)
@@ -92,7 +92,7 @@ def place_of(table: Any, where: Sequence[int]) -> str:
 
 
 def nonfinite(table: Any) -> str | None:
-    """Return the first value of a table of numbers that is NaN or infinite, and its place, or None."""
+    """Return the first value of a table that is NaN or infinite, and its place, or None."""
     if hasattr(table, "tocoo"):
         entries = table.tocoo()
         wrong = np.flatnonzero(~np.isfinite(entries.data))
@@ -107,13 +107,13 @@ def nonfinite(table: Any) -> str | None:
 
 
 def _titles(table: Any) -> list[str]:
-    """Return the names of the columns of a table, in quotes; none for an array."""
+    """Return the quoted column names of a table; an empty list for an array."""
     titles = getattr(table, "columns", None)
     return [] if titles is None else [repr(title) for title in titles]
 
 
 def _columns(table: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """Give the words for each column and its values; no words where there is only one."""
+    """Yield the description of each column and its values; an empty description if there is only one."""
     titles = _titles(table)
     if titles and (hasattr(table, "iloc") or hasattr(table, "get_columns")):
         columns = table.get_columns() if hasattr(table, "get_columns") else None
@@ -121,7 +121,7 @@ def _columns(table: Any) -> Iterator[tuple[str, np.ndarray]]:
             yield f", column {title}", _values(table.iloc[:, i] if columns is None else columns[i])
     elif isinstance(table, (list, tuple)) and table and all(isinstance(row, (list, tuple)) for row in table):
         for i in range(max(map(len, table))):
-            column = np.empty(len(table), object)  # item by item: a list in there must stay one
+            column = np.empty(len(table), object)  # item by item, so that lists in it remain lists
             for row, items in enumerate(table):
                 column[row] = items[i] if i < len(items) else None
             yield f", column {i}", column
@@ -134,13 +134,13 @@ def _columns(table: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _values(column: Any) -> np.ndarray:
-    """Return the values as they are, and not what NumPy makes of a mixture of them."""
+    """Return the values without conversion of mixed types by NumPy."""
     dtype = getattr(column, "dtype", None)
     return np.asarray(column, dtype=None if isinstance(dtype, np.dtype) else object)
 
 
 def _is_number(item: Any) -> bool:
-    """Return whether NumPy can make a float of an item of an array of objects."""
+    """Return whether NumPy can convert an item of an object array to float."""
     if item is None:
         return True  # NaN to NumPy
     if hasattr(item, "__len__") and not isinstance(item, (str, bytes)):
@@ -166,7 +166,7 @@ def _shown(item: Any) -> str:
 
 
 def _advice(item: Any, name: str) -> str:
-    """Return what an item is, and what can be done about it."""
+    """Return what an item is, and a remedy."""
     kind = type(item).__name__
     if isinstance(item, np.void):
         return "convert a structured array by numpy.lib.recfunctions.structured_to_unstructured"
@@ -181,7 +181,7 @@ def _advice(item: Any, name: str) -> str:
     if isinstance(item, (complex, np.complexfloating)):
         return "give the real and the imaginary part as two columns"
     if hasattr(item, "__len__") or hasattr(item, "__iter__"):
-        return "each must be one number: give its items a column each"
+        return "each must be one number: put its items into separate columns"
     return f"an object of type {kind} is not a number"
 
 
@@ -193,15 +193,15 @@ def _advice_on_text(text: str, name: str) -> str:
     else:
         return "convert text to numbers, for example by astype(float)"
     if THOUSANDS.fullmatch(text) and not COMMA.fullmatch(text):
-        return "read the file with thousands=',', or take out the separators of thousands"
+        return "read the file with thousands=',', or remove the thousands separators"
     if COMMA.fullmatch(text):
         return "read the file with decimal=',', or replace the comma by a point"
     if DATE.fullmatch(text):
         return TIME
     if UNIT.fullmatch(text):
-        return "take out units, and convert the rest to numbers"
+        return "remove units, and convert the rest to numbers"
     if text.lower() in ("true", "false", "yes", "no", "t", "f", "y", "n"):
-        return "turn yes and no into 1 and 0"
+        return "convert yes and no to 1 and 0"
     if name.startswith("y"):
         return LABEL
     return CATEGORY if name.startswith("X") else "convert text to numbers"

@@ -1,4 +1,4 @@
-"""Rows of a sparse matrix, as the core reads them: by what is stored, never made dense as a whole."""
+"""Rows of a sparse matrix for the core, which reads only the stored elements."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from .blocks import too_large
 
 
 class SparseRows:
-    """A sparse matrix (N, I) in the core's precision, by rows (CSR); stands where an array of rows would.
+    """A sparse matrix (N, I) in the core's precision, in CSR format; used in place of an array of rows.
 
     Parameters
     ----------
     matrix : sparse matrix or array of SciPy (N, I)
-        In any format; kept, not copied, where it is CSR in this dtype with indices of 32 bits. Elements may
-        stand in any order, and those that name a place twice are added.
+        In any format; not copied if it is CSR in this dtype with 32-bit indices. Elements may be in any
+        order, and duplicates are added.
     dtype : numpy.dtype
         float32 or float64.
     name : str, default "X"
-        What errors call it.
+        Its name in errors.
 
     Raises
     ------
     ValueError
-        Where a value overflows in this dtype, or a matrix has 2**31 columns or more.
+        If a value overflows in this dtype, or the matrix has 2**31 columns or more.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class SparseRows:
                 values = np.require(matrix.data, dtype, ["C", "A"])
         except FloatingPointError:
             raise too_large(matrix.data, dtype, name) from None
-        if values is not matrix.data:  # the columns are shared
+        if values is not matrix.data:  # the indices are shared
             matrix = type(matrix)((values, matrix.indices, matrix.indptr), shape=matrix.shape)
         self.matrix = matrix
         self.shape: tuple[int, int] = matrix.shape
@@ -60,13 +60,13 @@ class SparseRows:
         return self.shape[0]
 
     def __getitem__(self, which: Any) -> np.ndarray:
-        """Return some rows (n, I), dense: for few of them."""
+        """Return a few rows (n, I) as a dense array."""
         found: np.ndarray = self.matrix[which].toarray(order="C")
         return found
 
     @property
     def n_stored(self) -> int:
-        """Elements that are stored."""
+        """Number of stored elements."""
         return self.core.n_stored
 
     def column_moments(self, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,14 +74,14 @@ class SparseRows:
         some = self.matrix[::step].astype(np.float64)
         some.sum_duplicates()
         mean = np.asarray(some.mean(axis=0)).ravel()
-        rest = some.tocsc()  # around 0 the square of a mean would be lost in that of the values
+        rest = some.tocsc()  # centered, because squares of uncentered values would lose digits
         counts = np.diff(rest.indptr)
         columns = np.repeat(np.arange(self.shape[1]), counts)
         squares = np.bincount(columns, (rest.data - mean[columns]) ** 2, self.shape[1])
         return mean, np.sqrt((squares + (some.shape[0] - counts) * mean**2) / some.shape[0])
 
     def take(self, which: Any) -> SparseRows:
-        """Return some rows, sparse."""
+        """Return some rows, as a sparse matrix."""
         return SparseRows(self.matrix[which], self.dtype)
 
     def astype(self, dtype: Any, copy: bool = True) -> SparseRows:
@@ -90,5 +90,5 @@ class SparseRows:
 
 
 def core_rows(X: np.ndarray | SparseRows) -> Any:
-    """Return X as the core takes it."""
+    """Return X in the form that the core accepts."""
     return X.core if isinstance(X, SparseRows) else X

@@ -32,7 +32,7 @@ DEMOS = {
     "symmetry": "units of a layer that start equal stay equal",
     "saturation": "initial weights too small, good, too large, in one hidden layer and in five",
     "planar": "the flower data with 1 to 50 hidden units, and an animation of the boundary",
-    "depth": "benefits of depth: units for parity, and a zigzag learnt by 1 to 3 hidden layers",
+    "depth": "benefits of depth: units for parity, and a zigzag learned by 1 to 3 hidden layers",
     "digits": "handwritten digits: accuracy, first-layer weights, activations of the last hidden layer",
     "parameters": "parameters, which training finds, and hyper-parameters, which you choose",
     "hyperparameters": "a search over hundreds of small networks, and a test of the best one",

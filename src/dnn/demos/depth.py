@@ -1,4 +1,4 @@
-"""Benefits of depth: units for the parity of n bits, and a zigzag learnt by one to three hidden layers."""
+"""Benefits of depth: units for the parity of n bits, and a zigzag learned by one to three hidden layers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Measured(NamedTuple):
     bits: list[int]
     patterns: list[int]
     deep: list[int]
-    parity: dict[int, int]  # from bits to units of one layer; 0 if no tried number learnt it
+    parity: dict[int, int]  # from bits to units of one layer; 0 if no tried number learned it
     table: np.ndarray  # of four bits: inputs, outputs of the layers, parity, (16, 7)
     tried: tuple[int, ...]
     x: np.ndarray
@@ -181,7 +181,7 @@ def tell(m: Measured) -> str:
         "\nBoth networks are constructed, and correct for every pattern of 2, 4 and 8 bits. The course "
         "counts\ngates: a hidden layer of gates detects single patterns, a deep network computes xor of "
         "xor. Units\nthat add their inputs need no depth for parity. The smallest hidden layer of tanh "
-        f"units that learnt\nit by training (of {', '.join(map(str, m.tried))} units, with three starts "
+        f"units that learned\nit by training (of {', '.join(map(str, m.tried))} units, with three starts "
         f"each):\n{found}.\n"
     )
     lines.append(
@@ -202,7 +202,7 @@ def tell(m: Measured) -> str:
 
 
 def draw(m: Measured) -> Any:
-    """Return the picture: units for parity, outputs of the deep network, and the learnt zigzags."""
+    """Return the picture: units for parity, outputs of the deep network, and the learned zigzags."""
     figure, _ = sheet(7.8)
     figure.clear()
     grid = figure.add_gridspec(2, 6, height_ratios=[1.15, 1])
@@ -227,7 +227,7 @@ def draw(m: Measured) -> Any:
         layers = f"{len(hidden)} layer{'s' if len(hidden) > 1 else ''}: {'-'.join(map(str, hidden))}"
         ax.set_title(f"{layers}\nerror {np.median(net.errors):.2f}", fontsize=14)
         if i == 1:
-            ax.set_xlabel(f"a zigzag (gray), learnt with about {round(net.n_params, -2)} parameters")
+            ax.set_xlabel(f"a zigzag (gray), learned with about {round(net.n_params, -2)} parameters")
     return figure
 
 

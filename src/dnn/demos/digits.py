@@ -259,9 +259,9 @@ def plane(A: np.ndarray) -> np.ndarray:
     >>> np.abs(plane(np.array([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0]]))).tolist()
     [[1.0, 0.0], [1.0, 0.0]]
     """
-    centred = A - A.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    places: np.ndarray = centred @ axes[:2].T
+    centered = A - A.mean(axis=0)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)
+    places: np.ndarray = centered @ axes[:2].T
     return places
 
 
@@ -273,10 +273,10 @@ def between_classes(A: np.ndarray, y: np.ndarray) -> float:
     >>> between_classes(np.array([[0.0], [0.0], [5.0], [5.0]]), np.array([1, 1, 2, 2]))
     100.0
     """
-    centred = A - A.mean(axis=0)
-    means = np.array([centred[y == k].mean(axis=0) for k in np.unique(y)])
+    centered = A - A.mean(axis=0)
+    means = np.array([centered[y == k].mean(axis=0) for k in np.unique(y)])
     of_row = means[np.searchsorted(np.unique(y), y)]
-    return 100 * float((of_row**2).sum() / (centred**2).sum())
+    return 100 * float((of_row**2).sum() / (centered**2).sum())
 
 
 def same_as_nearest(A: np.ndarray, y: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""What both estimators share: a network, its training and predictions behind scikit-learn's interface."""
+"""The base of both estimators: a network behind scikit-learn's interface, its training, its predictions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..training import diagnosis
 from ..training.history import DivergedError, History
 from ..training.optimizer_state import OptimizerState
 from ..training.options import FitOptions, callbacks_of
-from ..training.order import successive_shuffles
+from ..training.order import SuccessiveShuffles
 from ..training.problem import Problem
 from . import passes
 from .convergence import Convergence, TrainingRecord, TrainingSetup
@@ -42,7 +42,7 @@ NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
     "preprocessed."
 )
-FEW = 16
+FEW_ROWS = 16  # up to this many are predicted by the fast path of the core
 
 
 @cache
@@ -51,7 +51,7 @@ def _version() -> str:
 
 
 class BaseMLP(EstimatorExports, ParameterMixin):
-    """A network behind scikit-learn's interface; `MLPClassifier` and `MLPRegressor` say what it is for."""
+    """A network behind scikit-learn's interface, the base of `MLPClassifier` and `MLPRegressor`."""
 
     classes_: np.ndarray
     coefs_: list[Any]
@@ -64,12 +64,12 @@ class BaseMLP(EstimatorExports, ParameterMixin):
     n_iter_: int
     t_: int
 
-    # What a kind of estimator says
+    # Methods that the classifier and the regressor define
 
     def _read_targets(
         self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
     ) -> tuple[Any, Any]:
-        """Return X and y, checked, y as the network is trained on it; learn labels where it is the first."""
+        """Return X and y, checked, y as the network is trained on it; a first call learns the labels."""
         raise NotImplementedError
 
     def _encode(self, y: Any, name: str = "y") -> np.ndarray:
@@ -95,15 +95,15 @@ class BaseMLP(EstimatorExports, ParameterMixin):
     def _score_of(
         self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None, varied: bool
     ) -> float:
-        """Return the default score of outputs; varied: whether the targets that are trained on differ."""
+        """Return the default score of outputs; varied: whether the targets of the training differ."""
         raise NotImplementedError
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        """Return by what a validation set is drawn evenly."""
+        """Return the classes by which a validation set is stratified, None for none."""
         return None
 
     def _class_weights(self, y: np.ndarray, incremental: bool) -> np.ndarray | None:
-        """Return weights of rows from those of their classes."""
+        """Return the weights (N,) of the rows that class_weight gives, None for none."""
         return None
 
     # The network
@@ -120,8 +120,8 @@ class BaseMLP(EstimatorExports, ParameterMixin):
             random_state=rng,
         )  # fmt: skip
 
-    def _bound(self) -> Network:
-        """Return the network, with what the user has put in coefs_ and intercepts_ in place."""
+    def _current_network(self) -> Network:
+        """Return the network, after taking over what the user has written to coefs_ and intercepts_."""
         state = self.__dict__
         if "coefs_" not in state:
             check_is_fitted(self)
@@ -153,7 +153,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
     @property
     def network_(self) -> Network:
         """The fitted network, with what was assigned to coefs_ and intercepts_."""
-        return self._bound()
+        return self._current_network()
 
     def decoding(self) -> Decoding:
         """Return what `predict` makes of the outputs of the network."""
@@ -176,6 +176,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         validation: tuple[Any, Any, Any],
         incremental: bool = False,
         classes: Any = None,
+        **saving: Any,
     ) -> None:
         """Train, as `fit` and `partial_fit` say.
 
@@ -193,7 +194,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
             adopted = True
 
         try:
-            setup = draft._set_up(X, y, sample_weight, validation, incremental, classes, rng)
+            setup = draft._set_up(X, y, sample_weight, validation, incremental, classes, rng, **saving)
             (self._train_by_lbfgs if self._is_lbfgs() else self._train_by_steps)(setup, begin)
         except BaseException:
             if before is not None and not adopted:
@@ -209,13 +210,14 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         incremental: bool,
         classes: Any,
         rng: Any,
+        **saving: Any,
     ) -> TrainingSetup:
         """Check everything that a training needs, and return it; self is a draft that a refusal discards."""
         hidden = self._check_parameters()
         first = not (self.warm_start or incremental) or "coefs_" not in vars(self)
         dtype: Any = (np.float64, np.float32)
         if not first and self.__sklearn_is_fitted__():
-            dtype = self._bound().dtype
+            dtype = self._current_network().dtype
         elif self.dtype != "auto" or self._is_lbfgs():
             dtype = np.float64 if self.dtype == "auto" else checks.check_dtype(self.dtype)
         raw_X, raw_y = X, y
@@ -250,7 +252,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         problem = self._problem(net, spec, examples)
         validated_on = None if held_out is None else self._validation(net, spec, held_out, examples.y)
         n_rows = len(examples.rows)
-        options = self._fit_options(1 if incremental else self.max_iter, n_rows)
+        options = self._fit_options(1 if incremental else self.max_iter, n_rows, **saving)
         optimizer = self._optimizer_for(net, incremental)
         steps = optimizer if isinstance(optimizer, OptimizerState) else None
         options.stopping = rule = Convergence(
@@ -258,12 +260,12 @@ class BaseMLP(EstimatorExports, ParameterMixin):
             tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose,
         )  # fmt: skip
         if self.shuffle and steps is not None:
-            options.order = successive_shuffles(n_rows, rng)
+            options.order = SuccessiveShuffles(n_rows, rng)
         return TrainingSetup(net, problem, optimizer, options, rule, incremental, rng)
 
     def _continued(self, sizes: list[int]) -> Network:
         """Return the present network, whose training goes on, checked."""
-        net = self._bound()
+        net = self._current_network()
         present = [len(b) for b in net.biases]
         if present != sizes[1:]:
             raise ValueError(
@@ -296,7 +298,9 @@ class BaseMLP(EstimatorExports, ParameterMixin):
             return self._lbfgs()
         if not (incremental or self.warm_start == "optimizer") or not hasattr(self, "_optimizer"):
             self._optimizer = self._portable_optimizer()
-        return self._optimizer.on(net)
+        self._optimizer = self._optimizer.on(net)
+        assert self._optimizer.state is not None
+        return self._optimizer.state
 
     def _problem(self, net: Network, spec: LossSpec, examples: Examples, name: str = "y") -> Problem:
         """Return what a training minimizes; name: of the targets."""
@@ -304,7 +308,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         X, targets = data.matched(X, data.targets(y, spec, len(X), net.n_outputs, net.dtype, name=name))
         divisor = net.n_outputs if spec.name == "squared_error" else 1
         alpha, l1 = float(self.alpha), float(self.l1)
-        n_threads = threads.asked(self.n_threads)
+        n_threads = threads.check_n_threads(self.n_threads)
         return Problem(net.plan, net.params, X, targets, weights, spec, alpha, l1, n_threads, divisor)
 
     def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> Examples | None:
@@ -359,8 +363,8 @@ class BaseMLP(EstimatorExports, ParameterMixin):
 
         return Validation(name, place, loss, checked_score(name, place, scored, is_finite))
 
-    def _fit_options(self, epochs: int, n: int) -> FitOptions:
-        """Return how long and how it trains; what ends it and the order of the rows come later."""
+    def _fit_options(self, epochs: int, n: int, **saving: Any) -> FitOptions:
+        """Return the options of a training, without its stopping rule and the order of its rows."""
         batch = None
         if not self._is_lbfgs():
             batch = min(200 if self.batch_size == "auto" else int(self.batch_size), n)
@@ -372,6 +376,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         return FitOptions(
             epochs=epochs, batch_size=batch, clip_norm=self.clip_norm, max_seconds=self.max_seconds,
             shuffle=False, callbacks=callbacks_of(self.callbacks), progress=self.progress,
+            **saving,
         )  # fmt: skip
 
     def _run(self, setup: TrainingSetup, begin: Callable[[], None]) -> History:
@@ -461,10 +466,10 @@ class BaseMLP(EstimatorExports, ParameterMixin):
             )  # fmt: skip
         setup.rule.warn(problem, history, len(history.rate))
 
-    # What can be asked of it
+    # Predictions
 
     def _rows(self, X: Any, net: Network) -> Any:
-        """Return X as the core reads it: unchanged if possible, and otherwise validated by scikit-learn."""
+        """Return X as the core reads it: unchanged if possible, otherwise validated by scikit-learn."""
         if (
             type(X) is np.ndarray
             and X.dtype == net.dtype
@@ -480,32 +485,32 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         return rows_of(X, net.dtype, fits=False)
 
     def _forward(self, net: Network, rows: Any, logits: bool = False) -> np.ndarray:
-        """Return outputs, or logits, (N, O) for rows that are checked."""
-        if len(rows) <= FEW and not logits and isinstance(rows, np.ndarray):
+        """Return outputs, or logits, (N, O) for rows that have been checked."""
+        if len(rows) <= FEW_ROWS and not logits and isinstance(rows, np.ndarray):
             return net(rows)  # for which the core has a fast path
         out = np.empty((len(rows), net.n_outputs), net.dtype)
-        write_outputs(net.plan, net.params, rows, out, logits, threads.asked(self.n_threads))
+        write_outputs(net.plan, net.params, rows, out, logits, threads.check_n_threads(self.n_threads))
         return out
 
-    def _ask(self, X: Any, logits: bool = False) -> np.ndarray:
+    def _outputs(self, X: Any, logits: bool = False) -> np.ndarray:
         """Return outputs, or logits, (N, O)."""
-        net = self._bound()
+        net = self._current_network()
         return self._forward(net, self._rows(X, net), logits)
 
     def hidden_layer(self, X: Any, layer: int = -1) -> np.ndarray:
-        """Return what a hidden layer gives (n_samples, units), its activation applied.
+        """Return the outputs of a hidden layer (n_samples, units), its activation applied.
 
         Parameters
         ----------
         X : array_like or sparse matrix (n_samples, n_features)
         layer : int, default -1
-            Number of the hidden layer from 0; negative ones count from the last.
+            Index of the hidden layer from 0; negative ones count from the last.
         """
-        net = self._bound()
+        net = self._current_network()
         return passes.hidden_layer(net, self._rows(X, net), self._layer(net, layer))
 
     def get_feature_names_out(self, input_features: Any = None, layer: int = -1) -> np.ndarray:
-        """Return names (units,) of the columns that `hidden_layer` gives.
+        """Return names (units,) of the columns that `hidden_layer` returns.
 
         Parameters
         ----------
@@ -513,7 +518,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         layer : int, default -1
             As in `hidden_layer`.
         """
-        net = self._bound()
+        net = self._current_network()
         units = net.layers[self._layer(net, layer)].units
         name = type(self).__name__.lower()
         return np.array([f"{name}{i}" for i in range(units)], dtype=object)
@@ -528,10 +533,10 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         return int(layer) % n_hidden
 
     def input_gradient(self, X: Any) -> np.ndarray:
-        """Return by how much each input moves the outputs, at each row.
+        """Return the gradient of the outputs with respect to the inputs, at each row.
 
-        Of a regressor the gradient of `predict`, for quantiles before they are sorted; of a classifier that
-        of `decision_function`.
+        For a regressor it is the gradient of `predict`, before quantiles are sorted; for a classifier that of
+        `decision_function`.
 
         Parameters
         ----------
@@ -540,22 +545,22 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         Returns
         -------
         ndarray (n_samples, n_features), or (n_samples, n_outputs, n_features) with several outputs
-            Dense, as almost no element is 0, for a sparse X too: hand in as many rows as there is memory for.
+            Dense, also for a sparse X, as almost no element is 0: pass only as many rows as memory allows.
 
         Raises
         ------
         MemoryError
-            If that is more than the memory of the machine.
+            If the result is larger than the memory of the machine.
         """
-        net = self._bound()
+        net = self._current_network()
         rows = self._rows(X, net)
         logits = net.layers[-1].info.name in ("softmax", "sigmoid")
-        found = passes.input_gradient(net, rows, logits)
-        return found[:, 0] if net.n_outputs == 1 else found
+        gradient = passes.input_gradient(net, rows, logits)
+        return gradient[:, 0] if net.n_outputs == 1 else gradient
 
     def summary(self) -> str:
         """Return a table of all dimensions, parameters and flops."""
-        return self._bound().summary()
+        return self._current_network().summary()
 
     # scikit-learn's conventions
 
@@ -569,7 +574,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
 
     def __getstate__(self) -> dict[str, Any]:
         if hasattr(self, "coefs_"):
-            self._bound()
+            self._current_network()
         state = dict(super().__getstate__())
         if "_net" in state:  # whose views they are
             del state["coefs_"], state["intercepts_"], state["_views"]

@@ -1,7 +1,8 @@
-"""MLPClassifier: scikit-learn's, name for name, on the core of dnn, and what that declines to have."""
+"""MLPClassifier: scikit-learn's, name for name, on the core of dnn, with further options."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from sklearn.utils.validation import column_or_1d
 from .._checks import check_name, check_real
 from ..data import arrays as data
 from ..losses import LogLoss, Loss
-from ..predictor import Decoding, MethodPredictor, as_it_is, first_column
+from ..predictor import Decoding, MethodPredictor, first_column, unchanged
 from .base import BaseMLP
 from .input import conversion_settings, validated
 from .labels import Labels
@@ -24,53 +25,53 @@ from .partial_fit import available_for_steps
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
-    """A classifier: scikit-learn's `MLPClassifier`, and what that declines to have.
+    """A classifier: scikit-learn's `MLPClassifier` with further options.
 
     Parameters
     ----------
     hidden_layer_sizes : int or list of int, default (100,)
         Units of each hidden layer; an empty list is linear or logistic regression.
     activation : str, LeakyReLU, ELU or a list of these, default "relu"
-        Of all hidden layers, or one for each: identity, logistic (or sigmoid), tanh, relu, leaky_relu, elu,
-        selu, gelu, gelu_tanh, silu (or swish), mish, softplus.
+        Activation of all hidden layers, or one for each: identity, logistic (or sigmoid), tanh, relu,
+        leaky_relu, elu, selu, gelu, gelu_tanh, silu (or swish), mish, softplus.
     solver : str or optimizer, default "adam"
-        "adam", "sgd", "lbfgs", "adamw", "rmsprop", or an object such as ``SGD(0.1, momentum=0.9)``, whose own
-        rate and factors then count.
+        "adam", "sgd", "lbfgs", "adamw", "rmsprop", or an object such as ``SGD(0.1, momentum=0.9)``, which
+        then sets the rate and the other factors.
     alpha : float, at least 0, default 0.0001
-        L2 penalty: ``alpha / (2 n) sum W^2``, n the rows of the batch.
+        L2 penalty: ``alpha / (2 n) sum W^2``, where n is the number of rows of the batch.
     batch_size : int or "auto", default "auto"
-        Rows a step; "auto": 200, or all if there are fewer.
+        Rows per step; "auto": 200, or all rows if there are fewer.
     learning_rate : "constant", "invscaling" or "adaptive", default "constant"
-        With "sgd" alone: the rate as it is, divided by ``(rows seen + 1) ** power_t``, or divided by 5 when
-        the training would end otherwise, down to 1e-6.
+        Only with "sgd": the rate stays constant, is divided by ``(rows seen + 1) ** power_t``, or is divided
+        by 5, down to 1e-6, whenever the training would otherwise end.
     learning_rate_init : float above 0, default 0.001
         The first rate.
     power_t : float, at least 0, default 0.5
         Exponent of "invscaling".
     max_iter : int, at least 1, default 200
-        Passes over all rows; of "lbfgs" iterations.
+        Passes over all rows; iterations of "lbfgs".
     shuffle : bool, default True
-        Visit rows in a new random order in each pass.
+        Visit the rows in a new random order in each pass.
     random_state : None, int or RandomState, default None
-        Source of the first weights, the validation set and the order of rows: as scikit-learn draws them.
+        Source of the first weights, the validation set and the order of rows, drawn as in scikit-learn.
     tol : float, at least 0, default 0.0001
-        The training ends when the loss, or with early_stopping the validation score, has not become better by
-        more than this in n_iter_no_change passes; of "lbfgs" the largest component of the gradient.
+        The training ends when the loss, or with early_stopping the validation score, has not improved by more
+        than this in n_iter_no_change passes; with "lbfgs" when no component of the gradient is larger.
     verbose : bool or int, default False
         Print a line for each iteration.
     warm_start : bool or "optimizer", default False
-        Whether `fit` goes on from the weights that there are; "optimizer": and from the state of the solver.
+        Whether `fit` continues from the present weights; "optimizer": and from the state of the solver.
     momentum : float in [0, 1], default 0.9
-        Of "sgd".
+        Momentum of "sgd".
     nesterovs_momentum : bool, default True
-        Whether it is Nesterov's.
+        Whether it is Nesterov's momentum.
     early_stopping : bool, default False
         Let the score on a validation set end the training; its best weights are then in place. A score that
-        is not finite chooses no weights; where none is, the last weights stay, with a warning.
+        is not finite chooses no weights; where no score is, the last weights stay, with a warning.
     validation_fraction : float in [0, 1), default 0.1
-        Share of the rows that is set aside for it, above 0; not looked at where `fit` is given X_val.
+        Share of the rows that is set aside for it, above 0; ignored where `fit` is given X_val.
     beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
-        Of "adam" and "adamw".
+        Factors of "adam" and "adamw".
     n_iter_no_change : int, at least 1, or inf, default 10
         See tol.
     max_fun : int, at least 1, default 15000
@@ -80,19 +81,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     weight_decay : float, at least 0, or None, default None
         ``W -= rate * weight_decay * W`` at each step; None: 0.01 with "adamw", otherwise none.
     dropout : float or list of float in [0, 1), default 0
-        Share of the numbers of each hidden layer that is dropped in training; or one rate for the inputs of
-        each layer, those of the network first.
+        Share of the outputs of each hidden layer that is dropped in training; or one rate for the inputs of
+        each layer, beginning with the inputs of the network.
     schedule : schedule or None, default None
         The rate at each step, such as ``OneCycle(0.01, epochs=20)``, in place of learning_rate and
         learning_rate_init.
     clip_norm : float above 0 or None, default None
-        The gradient is shortened to this norm where it is longer.
+        The gradient is scaled down to this norm where it is longer.
     init : str, initializer or list, default "auto"
         The first weights, as in `Network`; "auto": scikit-learn's.
     dtype : "auto", "float32" or "float64", default "auto"
         Precision; "auto": float32 for float32 X, otherwise, and for "lbfgs", float64.
     scoring : str, callable or None, default None
-        The validation score: "loss" (its negative is what should rise), or what scikit-learn takes; None:
+        The validation score: "loss" (the negative loss is the score), or any scorer of scikit-learn; None:
         the accuracy.
     callbacks : tuple of callables, default ()
         Each is called with an `Event` (net, epoch, history, stop()) after each pass. A function alone is an
@@ -102,33 +103,33 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     max_seconds : float above 0 or None, default None
         Stop after the steps that this time allows.
     n_threads : int in 1 .. 64 or "auto", default "auto"
-        At most so many threads train and predict; "auto": as many as this process may use and the work can
-        feed. Their number changes no bit of what is learnt, but with "lbfgs".
+        At most this many threads train and predict; "auto": as many as the process may use and the work keeps
+        busy. Their number changes no bit of the result, except with "lbfgs".
     class_weight : dict, "balanced" or None, default None
-        A weight for each class, times those of the rows; "balanced": n / (number of classes x rows of the
-        class). For several labels at once a list of dicts, as everywhere in scikit-learn.
+        A weight for each class, which multiplies those of the rows; "balanced": n / (number of classes x rows
+        of the class). For several labels at once a list of dicts, as everywhere in scikit-learn.
     label_smoothing : float in [0, 1), default 0
-        Targets are drawn towards equal ones by this share.
+        Targets are moved towards equal probabilities by this share.
 
     Attributes
     ----------
     classes_ : ndarray (n_classes,)
         The labels, sorted.
     coefs_, intercepts_ : list of ndarray
-        W (n_in, n_out) and b (n_out,) of each layer, views of the network. What is written to them, or put in
-        their place, takes effect at the next call.
+        W (n_in, n_out) and b (n_out,) of each layer, views of the network. Writing to them, or replacing
+        them, takes effect at the next call.
     loss_, best_loss_ : float
         The last loss and the lowest; the lowest is None with early_stopping.
     loss_curve_ : list of float
-        The loss of each iteration, penalties included, since the first `fit` that was no warm start.
+        The loss of each iteration, penalties included, since the last `fit` that was not a warm start.
     validation_scores_, best_validation_score_ : list of float, float
-        Where there is a validation set; None otherwise. The best of those that are finite, -inf before.
+        The score of each iteration and the best finite one, -inf before; None without a validation set.
     history_ : History
-        Of the last call: loss, val_loss, rate, seconds, stopped_by.
+        The history of the last call: loss, val_loss, rate, seconds, stopped_by.
     n_iter_, t_ : int
         Iterations of the last call; rows seen.
     n_layers_, n_outputs_ : int
-        Layers, those of inputs and outputs included; units of the last.
+        Number of layers, inputs and outputs included; units of the last layer.
     out_activation_ : str
         Activation of the last layer.
     n_features_in_, feature_names_in_
@@ -230,6 +231,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | float | None = None,
+        resume: bool = False,
     ) -> MLPClassifier:
         """Train, and return self.
 
@@ -240,17 +244,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         y : array_like
             Labels (n_samples,), or for several at once an array (n_samples, n_classes) of 0 and 1.
         sample_weight : array_like (n_samples,), default None
-            A weight of 2 counts as a row that is there twice. Weights matter by their ratios, and in the
-            penalties by their size too, as n: there the sum of a batch is at least a hundredth of an average
-            batch's, and a mean beyond 2^-20 .. 2^20 counts as 1.
+            A weight of 2 counts as two equal rows. In the loss only the ratios of the weights matter; in the
+            penalties their sum stands for n, where the sum of a batch counts as at least a hundredth of that
+            of an average batch, and a mean outside 2^-20 .. 2^20 as 1.
         X_val, y_val, sample_weight_val : default None
-            A validation set, looked at after each iteration: see `history_` and `validation_scores_`. With
-            early_stopping it takes the place of the rows that would be set aside.
+            A validation set, evaluated after each iteration: see `history_` and `validation_scores_`. With
+            early_stopping it replaces the rows that would be set aside.
+
+        checkpoint, every, resume
+            As in `Network.fit`: a file from which an interrupted training resumes to the same bits. Give
+            random_state, because another one draws other first weights and another validation set.
 
         Raises
         ------
         DivergedError
-            A ValueError: loss or weights are not finite. With early_stopping that is a warning.
+            A ValueError: the loss or a weight is not finite. With early_stopping it is a warning.
 
         Examples
         --------
@@ -260,12 +268,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         >>> clf.fit(X, y, X_val=[[0.5], [2.5]], y_val=[0, 1]).validation_scores_[-1]
         1.0
         """
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        saving: dict[str, Any] = {"checkpoint": checkpoint, "every": every, "resume": resume}
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), **saving)
         return self
 
     @available_for_steps
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
-        """Do one iteration over these rows, with the solver's state as the last call left it; return self.
+        """Do one iteration over these rows, with the state of the solver after the last call; return self.
 
         Parameters
         ----------
@@ -278,12 +287,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return labels (n_samples,), or for several at once 0 and 1 (n_samples, n_classes).
+        """Return labels (n_samples,), or for several labels at once 0 and 1 (n_samples, n_classes).
 
         Parameters
         ----------
         X : array_like or sparse matrix (n_samples, n_features)
-            The quickest is an array of the network's precision in C order.
+            Fastest is an array of the network's precision in C order.
 
         Examples
         --------
@@ -292,13 +301,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         >>> clf.predict([[-1.0], [2.0]]).tolist()
         ['left', 'right']
         """
-        return self._known().decode(self._ask(X))
+        return self._fitted_labels().decode(self._outputs(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class (n_samples, n_classes), columns as in `classes_`.
 
-        Where `fit` has seen one class only there is one column, of ones, as in scikit-learn's trees and
-        neighbors; its `MLPClassifier` has two then, of which the second belongs to no class.
+        If `fit` has seen only one class, there is one column of ones, as in scikit-learn's trees and
+        neighbors; its `MLPClassifier` has two columns then, of which the second belongs to no class.
 
         Parameters
         ----------
@@ -311,10 +320,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         >>> clf.predict_proba([[0.0]]).round(2).tolist()
         [[0.5, 0.5]]
         """
-        labels = self._known()
+        labels = self._fitted_labels()
         if labels.kind != "binary":
-            return self._ask(X)
-        return (_both if len(labels.classes) == 2 else _sure)(self._ask(X, logits=True))
+            return self._outputs(X)
+        proba = _two_probabilities if len(labels.classes) == 2 else _one_probability
+        return proba(self._outputs(X, logits=True))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of each probability (n_samples, n_classes), finite where that is 0.
@@ -332,15 +342,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """
         proba = self.predict_proba(X)
         with np.errstate(divide="ignore"):
-            found: np.ndarray = np.log(proba)
+            log_proba: np.ndarray = np.log(proba)
         if (proba <= np.finfo(proba.dtype).tiny).any():
-            logits = self._ask(X, logits=True)
-            kind = self._known().kind
+            logits = self._outputs(X, logits=True)
+            kind = self._fitted_labels().kind
             if kind == "binary":
                 logits = np.hstack([-logits, logits])
             exact = log_softmax(logits, axis=1) if kind == "multiclass" else log_expit(logits)
-            found = np.where(proba > np.finfo(proba.dtype).tiny, found, exact)
-        return found
+            log_proba = np.where(proba > np.finfo(proba.dtype).tiny, log_proba, exact)
+        return log_proba
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits before the last activation (n_samples, n_classes).
@@ -358,14 +368,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         >>> clf.decision_function([[-1.0], [1.0]]).round(1).tolist()
         [-0.7, 0.7]
         """
-        logits = self._ask(X, logits=True)
-        return logits[:, 0] if self._known().kind == "binary" else logits
+        logits = self._outputs(X, logits=True)
+        return logits[:, 0] if self._fitted_labels().kind == "binary" else logits
 
     def predictor(self, method: str = "predict") -> MethodPredictor:
-        """Return a method of the classifier as it is now as a quick function of X alone.
+        """Return a method of the present classifier as a fast function of X alone.
 
-        It takes rows of numbers (n_samples, n_features), does not look for NaN or names of columns, and is
-        quickest on an array of the network's precision in C order.
+        It takes numeric rows (n_samples, n_features), does not check for NaN or the names of columns, and is
+        fastest on an array of the network's precision in C order.
 
         Parameters
         ----------
@@ -380,16 +390,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         ['right']
         """
         check_name("method", method, ("predict", "predict_proba", "decision_function"))
-        net, labels = self._bound(), self._known()
+        net, labels = self._current_network(), self._fitted_labels()
         if method == "predict":
             return MethodPredictor(net, labels.decode, False)
         if labels.kind != "binary":
-            return MethodPredictor(net, as_it_is, method != "predict_proba")
-        both = _both if len(labels.classes) == 2 else _sure
+            return MethodPredictor(net, unchanged, method != "predict_proba")
+        both = _two_probabilities if len(labels.classes) == 2 else _one_probability
         return MethodPredictor(net, both if method == "predict_proba" else first_column, True)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of rows whose labels `predict` gives, all of them where there are several.
+        """Return the share of rows whose labels `predict` gives; of several labels at once all must agree.
 
         Parameters
         ----------
@@ -407,7 +417,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """
         return float(super().score(X, y, data.score_weights(sample_weight)))
 
-    # What the base asks
+    # Methods that the base class calls
 
     def decoding(self) -> Decoding:
         """Return what `predict` makes of the network's outputs, by the labels that `fit` has seen.
@@ -419,12 +429,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         >>> clf.decoding().kind, clf.decoding().classes.tolist()
         ('binary', ['left', 'right'])
         """
-        labels = self._known()
+        labels = self._fitted_labels()
         kind = {"multilabel-indicator": "multilabel"}.get(labels.kind, labels.kind)
         return Decoding("one_class" if len(labels.classes) == 1 else kind, labels.classes)
 
-    def _known(self) -> Labels:
-        """Return the labels."""
+    def _fitted_labels(self) -> Labels:
+        """Return the labels that the classifier has been fitted to."""
         labels: Labels | None = self.__dict__.get("_labels")
         if labels is None:
             hint = " coefs_ are set, but do not say which labels there are." if "coefs_" in vars(self) else ""
@@ -439,8 +449,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def _check_parameters(self) -> list[int]:
         check_real("label_smoothing", self.label_smoothing, 0.0, 1.0)
-        found: list[int] = super()._check_parameters()
-        return found
+        sizes: list[int] = super()._check_parameters()
+        return sizes
 
     def _read_targets(
         self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
@@ -475,14 +485,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self._labels.encode(y, name)
 
     def _output(self) -> str:
-        return self._known().output
+        return self._fitted_labels().output
 
     def _n_outputs(self, y: np.ndarray) -> int:
         return self._labels.n_outputs
 
     def _loss(self) -> Loss:
-        # scikit-learn keeps probabilities eps away from 0 in its figures; with several labels at once it does
-        # so for each, which the core cannot
+        # scikit-learn clips probabilities to eps in the losses that it prints; with several labels at once it
+        # clips each of them, which the core does not
         plain = self.label_smoothing == 0 and self._labels.kind != "multilabel-indicator"
         return LogLoss(self.label_smoothing, float(-np.log(np.finfo(self._net.dtype).eps)) if plain else None)
 
@@ -492,20 +502,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _score_of(
         self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None, varied: bool
     ) -> float:
-        right = self._labels.numbers(outputs) == (y[:, 0] if self._labels.kind == "binary" else y)
+        right = self._labels.class_indices(outputs) == (y[:, 0] if self._labels.kind == "binary" else y)
         return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weights))
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        # scikit-learn does the same: it stratifies by two classes only
+        # As in scikit-learn, only for two classes
         return np.where(y[:, 0] > 0, "True", "False") if self._labels.kind == "binary" else None
 
     def _class_weights(self, y: np.ndarray, incremental: bool) -> np.ndarray | None:
         if self.class_weight is None:
             return None
         if self._labels.kind == "multilabel-indicator":
-            found = compute_sample_weight(self.class_weight, y.astype(np.int64))
-            return data.weights(found, len(y), name="class_weight")
-        numbers = y[:, 0].astype(np.int64) if y.ndim == 2 else y
+            of_rows = compute_sample_weight(self.class_weight, y.astype(np.int64))
+            return data.weights(of_rows, len(y), name="class_weight")
+        indices = y[:, 0].astype(np.int64) if y.ndim == 2 else y
         weights: Any = self.class_weight
         if isinstance(weights, str):
             check_name("class_weight", weights, ("balanced",))
@@ -526,7 +536,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 check_real(f"class_weight of {label!r}", weight, 0.0)
             weights = {known.index(label): weight for label, weight in weights.items()}
         n_classes = max(2, len(self.classes_))
-        return data.class_weights(weights, data.Targets(None, numbers), n_classes)
+        return data.class_weights(weights, data.Targets(None, indices), n_classes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -534,14 +544,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return tags
 
 
-def _both(logits: np.ndarray) -> np.ndarray:
+def _two_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities (N, 2) of two classes."""
     # Not 1 - p, which is 0 where p is nearly 1
-    found: np.ndarray = expit(np.hstack([-logits, logits]))
-    return found
+    proba: np.ndarray = expit(np.hstack([-logits, logits]))
+    return proba
 
 
-def _sure(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities (N, 1) of the only class."""
+def _one_probability(logits: np.ndarray) -> np.ndarray:
+    """Return the probability (N, 1) of a single class."""
     return np.ones((len(logits), 1), logits.dtype)
 
 
@@ -550,7 +561,7 @@ def _labels_given(classes: Any) -> np.ndarray:
     if isinstance(classes, str) or not hasattr(classes, "__len__") or not len(classes):
         raise ValueError(f"classes must be a list of all labels, got {classes!r}")
     try:
-        found: np.ndarray = unique_labels(classes)
+        labels: np.ndarray = unique_labels(classes)
     except (TypeError, ValueError) as error:
         raise ValueError(f"classes must be a list of all labels, got {classes!r}: {error}") from None
-    return found
+    return labels

@@ -22,7 +22,7 @@ from .validation import Validation
 
 
 class _NoProgressWarning(NoProgressWarning, ConvergenceWarning):  # type: ignore[misc]
-    """A training of an estimator that got nowhere: who silences scikit-learn's warnings silences it too."""
+    """A training of an estimator made no progress; filters of scikit-learn's ConvergenceWarning apply too."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class TrainingRecord:
     def continued(
         cls, attributes: Mapping[str, Any], early_stopping: bool, validated: bool
     ) -> TrainingRecord:
-        """Return the record of a training that goes on from the attributes of an estimator, {} for none.
+        """Return the record of a training that continues from the attributes of an estimator, {} for none.
 
         early_stopping, validated: whether a score ends the training; whether there is a validation set.
         """
@@ -98,7 +98,7 @@ class Convergence:
     Parameters
     ----------
     record : TrainingRecord
-        What it goes on from, and writes.
+        The record of the trainings before, which this one continues.
     net : Network
     optimizer : OptimizerState or None
         None: L-BFGS, which ends by itself.
@@ -147,7 +147,7 @@ class Convergence:
         self.history: History | None = None
 
     def begin(self, history: History) -> None:
-        """Begin a training, whose network is locked from now on and whose history this is."""
+        """Begin a training, whose history this is; the network is locked until it ends."""
         self.history = history
         # Weights that no finite score has chosen are not the best, nor are those that a training begins with
         if self.early_stopping and math.isfinite(self.record.best_validation_score):
@@ -227,13 +227,28 @@ class Convergence:
         if record.validation_scores is not None:
             record.validation_scores.append(math.nan)
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the record, the best weights, the epochs that are recorded."""
+        best = None if self.best is None else self.best.copy()
+        return {"record": dict(vars(self.record)), "best": best, "n_checked": self.n_checked}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned; lists, which the estimator has too, stay the same objects."""
+        for name, value in state["record"].items():
+            present = getattr(self.record, name)
+            if isinstance(present, list):
+                present[:] = value
+            else:
+                setattr(self.record, name, value)
+        self.best, self.n_checked = state["best"], state["n_checked"]
+
     def end(self) -> None:
         """Put the weights with the best validation score in place."""
         if self.best is not None:
             self.net.params[:] = self.best
 
     def warn(self, problem: Problem, history: History, n_steps: int) -> None:
-        """Warn of a training that has ended and got nowhere."""
+        """Warn of a training that has ended without progress."""
         scores = self.record.validation_scores
         if self.early_stopping and self.best is None and scores and self.validation is not None:
             figure = f"the score {self.validation.name}"

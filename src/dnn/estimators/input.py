@@ -1,4 +1,4 @@
-"""What an estimator is given, checked by scikit-learn, with errors that also say where and what to do."""
+"""Input checks by scikit-learn, with errors that also say where the value is and what to do."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..data.sparse import SparseRows
 def validated(est: Any, X: Any, y: Any = "no_validation", *, name: str = "X", **settings: Any) -> Any:
     """Return X, or X and y, as scikit-learn's ``validate_data`` does.
 
-    Its errors keep their type and words, which users search for; the value that is not a number, its row and
-    its column are added, and X is called by the name of the argument that it is.
+    Its errors keep their type and words, which users search for. The value that is not a number, its row and
+    its column are added, and X is called by the name of the argument.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ def validated(est: Any, X: Any, y: Any = "no_validation", *, name: str = "X", **
         Its n_features_in_ and feature_names_in_ are compared, or with ``reset=True`` set.
     X, y : array_like
     name : str, default "X"
-        Of the argument: X_val is checked as X is.
+        Name of the argument: X_val is checked in the same way as X.
     **settings
-        Handed on.
+        Further arguments of ``validate_data``.
 
     Examples
     --------
@@ -42,18 +42,17 @@ def validated(est: Any, X: Any, y: Any = "no_validation", *, name: str = "X", **
     """
     non_numeric.refuse_times(X, name)
     try:
-        found = validate_data(est, X, y, **settings)
+        checked = validate_data(est, X, y, **settings)
     except (TypeError, ValueError) as error:
         raise type(error)(_better(str(error), X, y, name, settings)) from None
-    if (
-        isinstance(found, np.ndarray) and found.dtype.kind == "O"
-    ):  # of a table with types of its own, which it lets pass
+    if isinstance(checked, np.ndarray) and checked.dtype.kind == "O":
+        # From a table with extension types, which scikit-learn does not check
         return data.numbers(X, name)
-    return found
+    return checked
 
 
 def _better(text: str, X: Any, y: Any, name: str, settings: dict[str, Any]) -> str:
-    """Return the words of an error with what can be said about X and y."""
+    """Return the text of an error with further information on X and y."""
     if X is None:
         return f"{name} must be an array, got None ({text})"
     found = None if hasattr(X, "tocsr") else non_numeric.explain(X, name)
@@ -75,9 +74,9 @@ def _better(text: str, X: Any, y: Any, name: str, settings: dict[str, Any]) -> s
 
 
 def weights_of(sample_weight: Any, X: Any) -> np.ndarray:
-    """Return the weights of the rows of X as scikit-learn reads them: one number may stand for all."""
+    """Return the weights of the rows of X as scikit-learn reads them: a scalar is the weight of all rows."""
     try:
-        found: np.ndarray = _check_sample_weight(sample_weight, X)
+        weights: np.ndarray = _check_sample_weight(sample_weight, X)
     except (TypeError, ValueError) as error:
         wrong = (
             None if hasattr(sample_weight, "tocsr") else non_numeric.explain(sample_weight, "sample_weight")
@@ -85,7 +84,7 @@ def weights_of(sample_weight: Any, X: Any) -> np.ndarray:
         if wrong is None:
             raise
         raise type(error)(f"sample_weight must hold numbers, got {wrong} ({error})") from None
-    return found
+    return weights
 
 
 def layers_given(
@@ -97,14 +96,14 @@ def layers_given(
     ----------
     coefs, intercepts : list of array_like
     own : sequence of ndarray
-        The views of the network, which are good as they are.
+        The views of the network, which need no check.
     n_features, n_outputs : int or None
-        What the first and the last must have; None where nothing is known yet.
+        Inputs of the first layer and outputs of the last one; None where they are not known yet.
 
     Raises
     ------
     ValueError, TypeError
-        For shapes that do not follow on each other, NaN, and what is not a number.
+        For shapes that do not form a chain, NaN, and values that are not numbers.
     """
     for name, arrays in (("coefs_", coefs), ("intercepts_", intercepts)):
         if isinstance(arrays, str) or not hasattr(arrays, "__len__") or not len(arrays):

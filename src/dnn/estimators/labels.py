@@ -1,4 +1,4 @@
-"""Labels of any type as the numbers that a network is trained on, and back."""
+"""The conversion of labels of any type to the targets of a network, and back."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from sklearn.preprocessing import LabelBinarizer
 
 
 class Labels:
-    """The labels that a classifier knows, in the columns of its network.
+    """The labels of a classifier, and their encoding in the outputs of its network.
 
-    Two classes are one sigmoid unit, several a softmax, and several at once (multi-label) sigmoid units.
+    Two classes need one sigmoid unit, more classes a softmax, and several labels at once (multi-label) one
+    sigmoid unit each.
 
     Parameters
     ----------
     y : array_like
-        Labels: all that will ever come (N,), or for several at once an array (N, K) of 0 and 1.
+        Labels (N,), in which every class occurs, or for several at once an array (N, K) of 0 and 1.
 
     Attributes
     ----------
     kind : "binary", "multiclass" or "multilabel-indicator"
     classes : ndarray (K,)
-        Sorted.
+        The labels, sorted.
     n_outputs : int
-        Units.
+        Units of the last layer.
 
     Examples
     --------
@@ -34,10 +35,10 @@ class Labels:
     """
 
     def __init__(self, y: Any) -> None:
-        # Its errors for targets that are no labels are the ones that users of scikit-learn know.
-        found = LabelBinarizer().fit(y)
-        self.kind: str = found.y_type_
-        self.classes: np.ndarray = found.classes_
+        # Its errors for targets that are not labels are those that users of scikit-learn know.
+        binarizer = LabelBinarizer().fit(y)
+        self.kind: str = binarizer.y_type_
+        self.classes: np.ndarray = binarizer.classes_
         self.n_outputs = 1 if self.kind == "binary" else len(self.classes)
 
     @property
@@ -46,18 +47,18 @@ class Labels:
         return "softmax" if self.kind == "multiclass" else "sigmoid"
 
     def encode(self, y: Any, name: str = "y") -> np.ndarray:
-        """Return class numbers (N,) for softmax, or 0 and 1 in columns (N, O) for sigmoid.
+        """Return class indices (N,) for softmax, or 0 and 1 in columns (N, O) for sigmoid.
 
         Parameters
         ----------
         y : array_like (N,), or (N, K) for several labels at once
         name : str, default "y"
-            What errors call it.
+            The name of y in errors.
 
         Raises
         ------
         ValueError
-            For labels that are none of the classes.
+            For labels that are not among the classes.
         """
         if self.kind == "multilabel-indicator":
             columns = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
@@ -71,23 +72,23 @@ class Labels:
         if y.ndim != 1:
             raise ValueError(f"{name} must be one label a row, as before, got shape {y.shape}")
         try:
-            numbers: np.ndarray = np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
-            unknown = np.broadcast_to(np.asarray(self.classes[numbers] != y), y.shape)
-        except TypeError:  # of a type that cannot be compared with that of the classes
-            numbers, unknown = np.zeros(len(y), np.intp), np.ones(len(y), bool)
+            indices: np.ndarray = np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
+            unknown = np.broadcast_to(np.asarray(self.classes[indices] != y), y.shape)
+        except TypeError:  # y has a type that cannot be compared with that of the classes
+            indices, unknown = np.zeros(len(y), np.intp), np.ones(len(y), bool)
         if unknown.any():
             strange = list(dict.fromkeys(y[unknown].tolist()))
             raise ValueError(
                 f"`{name}` has classes not in `self.classes_`: {strange}, and classes_ are {self.classes}"
             )
         if self.kind == "multiclass":
-            return numbers
-        # As one class alone is the first of two that may come, it is no.
-        second: np.ndarray = numbers == 1
+            return indices
+        # A single class is encoded as the first of two.
+        second: np.ndarray = indices == 1
         return second.astype(np.float64)[:, None]
 
-    def numbers(self, outputs: np.ndarray) -> np.ndarray:
-        """Return class numbers (N,), or for several at once 0 and 1 (N, K), for outputs (N, O)."""
+    def class_indices(self, outputs: np.ndarray) -> np.ndarray:
+        """Return class indices (N,), or for several labels at once 0 and 1 (N, K), for outputs (N, O)."""
         if self.kind == "multiclass":
             largest: np.ndarray = outputs.argmax(axis=1)
             return largest
@@ -96,17 +97,17 @@ class Labels:
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Return labels for outputs (N, O)."""
-        numbers = self.numbers(outputs)
+        indices = self.class_indices(outputs)
         if self.kind == "multilabel-indicator":
-            return numbers
-        # Where one class is all there is, a number of the second that may come is cut
-        found: np.ndarray = self.classes[numbers if len(self.classes) > 1 else numbers * 0]
-        return found
+            return indices
+        # A single class is the label of every row, whatever the output says
+        labels: np.ndarray = self.classes[indices if len(self.classes) > 1 else indices * 0]
+        return labels
 
 
 def labels_of(y: Any, which: np.ndarray) -> Any:
-    """Return some targets as they were given."""
+    """Return the given rows of targets as the user gave them."""
     if hasattr(y, "tocsr"):
         return y.tocsr()[which]
-    found = np.asarray(y)[which]
-    return found.ravel() if found.ndim == 2 and found.shape[1] == 1 else found
+    rows = np.asarray(y)[which]
+    return rows.ravel() if rows.ndim == 2 and rows.shape[1] == 1 else rows

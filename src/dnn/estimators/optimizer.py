@@ -47,12 +47,12 @@ class SklearnLearningRate(Schedule):
         self.first, self.seen, self.n_samples, self.started = first, seen, n_samples, self.now
 
     def after(self, seen: int) -> None:
-        """Set the rate of the epoch that begins when so many rows have been seen."""
+        """Set the rate of the epoch that begins after this many rows."""
         if self.kind == "invscaling":
             self.now = self.rate / (seen + 1) ** self.power
 
     def slower(self) -> bool:
-        """Lower an adaptive rate; return whether the training may go on."""
+        """Lower an adaptive rate; return whether the training may continue."""
         if self.kind != "adaptive" or self.now <= 1e-6:
             return False
         self.now /= 5.0
@@ -75,34 +75,37 @@ class PortableOptimizer:
     ----------
     spec : optimizer
     weight_decay : float or None
-        In place of the optimizer's own.
+        Replaces that of the optimizer.
+    state : OptimizerState or None
+        The state for the present network; None before there is one.
 
     Examples
     --------
     >>> from dnn import SGD, Network
-    >>> descent = PortableOptimizer(SGD(0.5, momentum=0.9), None)
-    >>> state = descent.on(Network([2, 1]))
-    >>> state.slots.shape, descent.learning_rate
+    >>> descent = PortableOptimizer(SGD(0.5, momentum=0.9), None).on(Network([2, 1]))
+    >>> descent.state.slots.shape, descent.learning_rate
     ((1, 3), 0.5)
     """
 
-    def __init__(self, spec: Optimizer, weight_decay: float | None) -> None:
+    def __init__(
+        self, spec: Optimizer, weight_decay: float | None, state: OptimizerState | None = None
+    ) -> None:
         self.spec = spec
         self.weight_decay = weight_decay
-        self.state: OptimizerState | None = None
+        self.state = state
         self.kept: dict[str, Any] = {}
 
-    def on(self, net: Network) -> OptimizerState:
-        """Return the state at work on a network: the one that was, or one like it."""
-        if self.state is None or self.state.params is not net.params:
-            self.kept = self.portable()
-            self.state = net.optimizer(self.spec)
-            if self.weight_decay is not None:
-                self.state.weight_decay = self.weight_decay
-            if self.kept and self.kept["slots"].shape == self.state.slots.shape:
-                vars(self.state).update(self.kept)
-                self.state.slots = self.state.slots.astype(net.dtype)
-        return self.state
+    def on(self, net: Network) -> PortableOptimizer:
+        """Return the optimizer with a state for a network: itself, or a copy that continues its state."""
+        if self.state is not None and self.state.params is net.params:
+            return self
+        state, kept = net.optimizer(self.spec), self.portable()
+        if self.weight_decay is not None:
+            state.weight_decay = self.weight_decay
+        if kept and kept["slots"].shape == state.slots.shape:
+            vars(state).update(kept)
+            state.slots = state.slots.astype(net.dtype)
+        return PortableOptimizer(self.spec, self.weight_decay, state)
 
     @property
     def learning_rate(self) -> float:
@@ -115,7 +118,7 @@ class PortableOptimizer:
         return float(self.state.schedule.rates(self.state.n_steps, 1, 1)[0])
 
     def portable(self) -> dict[str, Any]:
-        """Return what a state is apart from its network."""
+        """Return the parts of the state that do not depend on its network."""
         if self.state is None:
             return self.kept
         return {name: getattr(self.state, name) for name in ("slots", "n_steps", "seed", "schedule")}

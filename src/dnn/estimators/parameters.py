@@ -1,4 +1,4 @@
-"""What an estimator's parameters say: all checked, and what they make of its optimizer."""
+"""The parameters of an estimator: their checks, and the optimizer that they describe."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ Estimator = TypeVar("Estimator", bound="ParameterMixin")
 
 
 def draft_of(est: Estimator) -> Estimator:
-    """Return a shallow copy of an estimator, on which a call works until nothing can be refused any more."""
+    """Return a shallow copy of an estimator, which a call changes until nothing can be refused any more."""
     draft = object.__new__(type(est))
     draft.__dict__.update(vars(est))
     return draft
 
 
 def adopt(est: ParameterMixin, draft: ParameterMixin) -> None:
-    """Give an estimator all attributes of its draft, and no others."""
+    """Give an estimator the attributes of its draft, and remove all others."""
     est.__dict__.update(vars(draft))
     for name in vars(est).keys() - vars(draft).keys():
         del est.__dict__[name]
 
 
 def is_word(value: Any, word: str) -> bool:
-    """Return whether a parameter is this word; an array is compared item by item otherwise."""
+    """Return whether a parameter is this word; ``==`` would compare an array element by element."""
     return isinstance(value, str) and value == word
 
 
 class ParameterMixin(BaseEstimator):  # type: ignore[misc]
-    """The parameters that both estimators have; they set them, as scikit-learn wants it."""
+    """The parameters that both estimators have; their constructors set them, as scikit-learn requires."""
 
     def set_params(self, **params: Any) -> Any:
-        """Set parameters and return self; where one is refused, none is set.
+        """Set parameters and return self; if one is refused, none is set.
 
         Parameters
         ----------
         **params
-            By their names in the constructor.
+            Parameters of the constructor.
 
         Examples
         --------
@@ -72,7 +72,7 @@ class ParameterMixin(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _generator(self) -> Any:
-        """Return the source of random numbers."""
+        """Return the generator of random numbers."""
         try:
             return check_random_state(self.random_state)
         except (TypeError, ValueError):
@@ -98,18 +98,18 @@ class ParameterMixin(BaseEstimator):  # type: ignore[misc]
         return list(self.activation)
 
     def _initializers(self, net: Network) -> None:
-        """Check the first weights for a network that has some already."""
+        """Check the parameter `init` also for a network that has been initialized already."""
         names = [layer.info.name for layer in net.layers]
         initializers_of(self.init, names, [W.shape for W in net.weights])
 
     def _check_network(self, sizes: list[int]) -> None:
-        """Check what a network is made of, also where there is one already."""
+        """Check the parameters of the network, also where there is a network already."""
         activations = self._activations(len(sizes))
         layers_of([1, *sizes, 2], None, activations, "identity", self.dropout)
         initializers_of(self.init, [*(activation_of(a)[0] for a in activations), "identity"])
 
     def _check_parameters(self) -> list[int]:
-        """Check all parameters that nothing else checks; return the sizes of the hidden layers."""
+        """Check the parameters that are not checked elsewhere; return the sizes of the hidden layers."""
         sizes = _sizes(self.hidden_layer_sizes)
         for size in sizes:
             if isinstance(size, str) and size in (*_core.ACTIVATIONS, *checks.SYNONYMS):
@@ -152,7 +152,7 @@ class ParameterMixin(BaseEstimator):  # type: ignore[misc]
             checks.check_integer("verbose", self.verbose, 0)
         if self.scoring is not None and not is_word(self.scoring, "loss"):
             get_scorer(self.scoring)
-        threads.asked(self.n_threads)
+        threads.check_n_threads(self.n_threads)
         return sizes
 
     def _is_lbfgs(self) -> bool:
@@ -174,7 +174,7 @@ class ParameterMixin(BaseEstimator):  # type: ignore[misc]
         rate = self.schedule or SklearnLearningRate(kind, self.learning_rate_init, self.power_t)
         spec: Optimizer
         if self.solver == "sgd":
-            # scikit-learn takes a momentum of 1 too: the nearest below differs by less than rounding
+            # scikit-learn accepts a momentum of 1 too; the nearest value below differs by less than rounding
             momentum = min(float(self.momentum), float(np.nextafter(1, 0)))
             spec = SGD(rate, momentum, nesterov=bool(self.nesterovs_momentum and momentum))
         elif self.solver == "adam":

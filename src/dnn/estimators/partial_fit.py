@@ -1,4 +1,4 @@
-"""A method of an estimator that is there only where its parameters allow steps by hand."""
+"""The descriptor of `partial_fit`, which an estimator has only if its parameters allow single iterations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class NoPartialFitError(AttributeError, ValueError):
-    """There is no `partial_fit`, so that `hasattr` says so; a ValueError too, as scikit-learn raises.
+    """The estimator has no `partial_fit`: an AttributeError for `hasattr`, a ValueError as in scikit-learn.
 
     Examples
     --------
@@ -20,7 +20,7 @@ class NoPartialFitError(AttributeError, ValueError):
 
 
 class available_for_steps:
-    """A method that is there only where the parameters allow steps by hand.
+    """A method that an estimator has only if its parameters allow single iterations.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Passes over rows that give more than the outputs: what a hidden layer gives, the gradient of the inputs."""
+"""Passes over rows that return more than the outputs: outputs of a hidden layer, gradients of the inputs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from ..data.sparse import SparseRows
 from ..network import Network
 
-# Rows of a piece: what a forward pass keeps of them is all that is held besides the result
-PIECE = 4096
+# Rows per pass: besides the result, only the cache of one forward pass is held in memory
+ROWS_PER_PASS = 4096
 
 
 def hidden_layer(net: Network, rows: np.ndarray | SparseRows, layer: int) -> np.ndarray:
-    """Return what a hidden layer (0, 1, ...) gives (N, units), its activation applied.
+    """Return the outputs of a hidden layer (0, 1, ...) (N, units), its activation applied.
 
     Examples
     --------
@@ -27,12 +27,12 @@ def hidden_layer(net: Network, rows: np.ndarray | SparseRows, layer: int) -> np.
     """
     if isinstance(rows, SparseRows):
         net, rows = _after_first_product(net, rows)
-    pieces = (rows[i : i + PIECE] for i in range(0, len(rows), PIECE))
+    pieces = (rows[i : i + ROWS_PER_PASS] for i in range(0, len(rows), ROWS_PER_PASS))
     return np.concatenate([net.forward(piece)[1].A[layer] for piece in pieces])
 
 
 def input_gradient(net: Network, rows: np.ndarray | SparseRows, logits: bool) -> np.ndarray:
-    """Return the gradient (N, O, I) of the outputs, or of the logits, by the inputs at each row.
+    """Return the gradient (N, O, I) of the outputs, or of the logits, with respect to the inputs.
 
     Raises
     ------
@@ -46,27 +46,27 @@ def input_gradient(net: Network, rows: np.ndarray | SparseRows, logits: bool) ->
     >>> input_gradient(net, np.array([[1.0, 1.0]], "float32"), False).tolist()
     [[[3.0, 4.0]]]
     """
-    found = _room_for((len(rows), net.n_outputs, net.n_inputs), net.dtype)
+    gradient = _room_for((len(rows), net.n_outputs, net.n_inputs), net.dtype)
     first = None
     if isinstance(rows, SparseRows):
         first = net.weights[0].T
         net, rows = _after_first_product(net, rows)
-    for begin in range(0, len(rows), PIECE):
-        piece = slice(begin, begin + PIECE)
+    for begin in range(0, len(rows), ROWS_PER_PASS):
+        piece = slice(begin, begin + ROWS_PER_PASS)
         out, cache = net.forward(rows[piece], logits=logits)
         for k in range(net.n_outputs):
             d_out = np.zeros_like(out)
             d_out[:, k] = 1
-            gradient = net.backward(cache, d_out, wrt="input")[1]
+            dX = net.backward(cache, d_out, wrt="input")[1]
             if first is None:
-                found[piece, k] = gradient
+                gradient[piece, k] = dX
             else:
-                np.matmul(gradient, first, out=found[piece, k])
-    return found
+                np.matmul(dX, first, out=gradient[piece, k])
+    return gradient
 
 
 def _after_first_product(net: Network, rows: SparseRows) -> tuple[Network, np.ndarray]:
-    """Return X W of the first layer, and a network that goes on from there: it multiplies by 1 first."""
+    """Return X W of the first layer, and a network that continues from there: its first W is the identity."""
     W, *others = net.weights
     units = W.shape[1]
     pairs = list(zip([np.eye(units), *others], net.biases, strict=True))
@@ -75,7 +75,7 @@ def _after_first_product(net: Network, rows: SparseRows) -> tuple[Network, np.nd
 
 
 def _room_for(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> np.ndarray:
-    """Return an array for the gradient of the inputs, or say that this machine has no room for it."""
+    """Return an array for the gradient of the inputs, or raise if the machine has no room for it."""
     n_bytes = prod(shape) * dtype.itemsize
     if hasattr(os, "sysconf"):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

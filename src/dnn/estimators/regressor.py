@@ -1,7 +1,8 @@
-"""MLPRegressor: scikit-learn's, name for name, on the core of dnn, and what that declines to have."""
+"""MLPRegressor: scikit-learn's, name for name, on the core of dnn, with further options."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from .._checks import check_name
 from ..data import arrays as data
 from ..data.arrays import numbers
 from ..losses import Huber, Loss, Quantile
-from ..predictor import Decoding, MethodPredictor, as_it_is, first_column
+from ..predictor import Decoding, MethodPredictor, first_column, unchanged
 from .base import BaseMLP
 from .input import conversion_settings, validated
 from .parameters import are_sizes
@@ -23,7 +24,7 @@ REGRESSION_LOSSES = ("squared_error", "poisson", "absolute_error", "huber", "qua
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
-    """A regressor: scikit-learn's `MLPRegressor`, and what that declines to have.
+    """A regressor: scikit-learn's `MLPRegressor` with further options.
 
     Parameters
     ----------
@@ -34,46 +35,46 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     hidden_layer_sizes : int or list of int, default (100,)
         Units of each hidden layer; an empty list is linear or logistic regression.
     activation : str, LeakyReLU, ELU or a list of these, default "relu"
-        Of all hidden layers, or one for each: identity, logistic (or sigmoid), tanh, relu, leaky_relu, elu,
-        selu, gelu, gelu_tanh, silu (or swish), mish, softplus.
+        Activation of all hidden layers, or one for each: identity, logistic (or sigmoid), tanh, relu,
+        leaky_relu, elu, selu, gelu, gelu_tanh, silu (or swish), mish, softplus.
     solver : str or optimizer, default "adam"
-        "adam", "sgd", "lbfgs", "adamw", "rmsprop", or an object such as ``SGD(0.1, momentum=0.9)``, whose own
-        rate and factors then count.
+        "adam", "sgd", "lbfgs", "adamw", "rmsprop", or an object such as ``SGD(0.1, momentum=0.9)``, which
+        then sets the rate and the other factors.
     alpha : float, at least 0, default 0.0001
-        L2 penalty: ``alpha / (2 n) sum W^2``, n the rows of the batch.
+        L2 penalty: ``alpha / (2 n) sum W^2``, where n is the number of rows of the batch.
     batch_size : int or "auto", default "auto"
-        Rows a step; "auto": 200, or all if there are fewer.
+        Rows per step; "auto": 200, or all rows if there are fewer.
     learning_rate : "constant", "invscaling" or "adaptive", default "constant"
-        With "sgd" alone: the rate as it is, divided by ``(rows seen + 1) ** power_t``, or divided by 5 when
-        the training would end otherwise, down to 1e-6.
+        Only with "sgd": the rate stays constant, is divided by ``(rows seen + 1) ** power_t``, or is divided
+        by 5, down to 1e-6, whenever the training would otherwise end.
     learning_rate_init : float above 0, default 0.001
         The first rate.
     power_t : float, at least 0, default 0.5
         Exponent of "invscaling".
     max_iter : int, at least 1, default 200
-        Passes over all rows; of "lbfgs" iterations.
+        Passes over all rows; iterations of "lbfgs".
     shuffle : bool, default True
-        Visit rows in a new random order in each pass.
+        Visit the rows in a new random order in each pass.
     random_state : None, int or RandomState, default None
-        Source of the first weights, the validation set and the order of rows: as scikit-learn draws them.
+        Source of the first weights, the validation set and the order of rows, drawn as in scikit-learn.
     tol : float, at least 0, default 0.0001
-        The training ends when the loss, or with early_stopping the validation score, has not become better by
-        more than this in n_iter_no_change passes; of "lbfgs" the largest component of the gradient.
+        The training ends when the loss, or with early_stopping the validation score, has not improved by more
+        than this in n_iter_no_change passes; with "lbfgs" when no component of the gradient is larger.
     verbose : bool or int, default False
         Print a line for each iteration.
     warm_start : bool or "optimizer", default False
-        Whether `fit` goes on from the weights that there are; "optimizer": and from the state of the solver.
+        Whether `fit` continues from the present weights; "optimizer": and from the state of the solver.
     momentum : float in [0, 1], default 0.9
-        Of "sgd".
+        Momentum of "sgd".
     nesterovs_momentum : bool, default True
-        Whether it is Nesterov's.
+        Whether it is Nesterov's momentum.
     early_stopping : bool, default False
         Let the score on a validation set end the training; its best weights are then in place. A score that
-        is not finite chooses no weights; where none is, the last weights stay, with a warning.
+        is not finite chooses no weights; where no score is, the last weights stay, with a warning.
     validation_fraction : float in [0, 1), default 0.1
-        Share of the rows that is set aside for it, above 0; not looked at where `fit` is given X_val.
+        Share of the rows that is set aside for it, above 0; ignored where `fit` is given X_val.
     beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
-        Of "adam" and "adamw".
+        Factors of "adam" and "adamw".
     n_iter_no_change : int, at least 1, or inf, default 10
         See tol.
     max_fun : int, at least 1, default 15000
@@ -83,19 +84,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     weight_decay : float, at least 0, or None, default None
         ``W -= rate * weight_decay * W`` at each step; None: 0.01 with "adamw", otherwise none.
     dropout : float or list of float in [0, 1), default 0
-        Share of the numbers of each hidden layer that is dropped in training; or one rate for the inputs of
-        each layer, those of the network first.
+        Share of the outputs of each hidden layer that is dropped in training; or one rate for the inputs of
+        each layer, beginning with the inputs of the network.
     schedule : schedule or None, default None
         The rate at each step, such as ``OneCycle(0.01, epochs=20)``, in place of learning_rate and
         learning_rate_init.
     clip_norm : float above 0 or None, default None
-        The gradient is shortened to this norm where it is longer.
+        The gradient is scaled down to this norm where it is longer.
     init : str, initializer or list, default "auto"
         The first weights, as in `Network`; "auto": scikit-learn's.
     dtype : "auto", "float32" or "float64", default "auto"
         Precision; "auto": float32 for float32 X, otherwise, and for "lbfgs", float64.
     scoring : str, callable or None, default None
-        The validation score: "loss" (its negative is what should rise), or what scikit-learn takes; None:
+        The validation score: "loss" (the negative loss is the score), or any scorer of scikit-learn; None:
         R2, or for several quantiles the loss.
     callbacks : tuple of callables, default ()
         Each is called with an `Event` (net, epoch, history, stop()) after each pass. A function alone is an
@@ -105,26 +106,26 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     max_seconds : float above 0 or None, default None
         Stop after the steps that this time allows.
     n_threads : int in 1 .. 64 or "auto", default "auto"
-        At most so many threads train and predict; "auto": as many as this process may use and the work can
-        feed. Their number changes no bit of what is learnt, but with "lbfgs".
+        At most this many threads train and predict; "auto": as many as the process may use and the work keeps
+        busy. Their number changes no bit of the result, except with "lbfgs".
 
     Attributes
     ----------
     coefs_, intercepts_ : list of ndarray
-        W (n_in, n_out) and b (n_out,) of each layer, views of the network. What is written to them, or put in
-        their place, takes effect at the next call.
+        W (n_in, n_out) and b (n_out,) of each layer, views of the network. Writing to them, or replacing
+        them, takes effect at the next call.
     loss_, best_loss_ : float
         The last loss and the lowest; the lowest is None with early_stopping.
     loss_curve_ : list of float
-        The loss of each iteration, penalties included, since the first `fit` that was no warm start.
+        The loss of each iteration, penalties included, since the last `fit` that was not a warm start.
     validation_scores_, best_validation_score_ : list of float, float
-        Where there is a validation set; None otherwise. The best of those that are finite, -inf before.
+        The score of each iteration and the best finite one, -inf before; None without a validation set.
     history_ : History
-        Of the last call: loss, val_loss, rate, seconds, stopped_by.
+        The history of the last call: loss, val_loss, rate, seconds, stopped_by.
     n_iter_, t_ : int
         Iterations of the last call; rows seen.
     n_layers_, n_outputs_ : int
-        Layers, those of inputs and outputs included; units of the last.
+        Number of layers, inputs and outputs included; units of the last layer.
     out_activation_ : str
         Activation of the last layer.
     n_features_in_, feature_names_in_
@@ -225,6 +226,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | float | None = None,
+        resume: bool = False,
     ) -> MLPRegressor:
         """Train, and return self.
 
@@ -234,17 +238,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             Also a table of pandas or polars. A sparse matrix is never made dense.
         y : array_like (n_samples,) or (n_samples, n_targets)
         sample_weight : array_like (n_samples,), default None
-            A weight of 2 counts as a row that is there twice. Weights matter by their ratios, and in the
-            penalties by their size too, as n: there the sum of a batch is at least a hundredth of an average
-            batch's, and a mean beyond 2^-20 .. 2^20 counts as 1.
+            A weight of 2 counts as two equal rows. In the loss only the ratios of the weights matter; in the
+            penalties their sum stands for n, where the sum of a batch counts as at least a hundredth of that
+            of an average batch, and a mean outside 2^-20 .. 2^20 as 1.
         X_val, y_val, sample_weight_val : default None
-            A validation set, looked at after each iteration: see `history_` and `validation_scores_`. With
-            early_stopping it takes the place of the rows that would be set aside.
+            A validation set, evaluated after each iteration: see `history_` and `validation_scores_`. With
+            early_stopping it replaces the rows that would be set aside.
+
+        checkpoint, every, resume
+            As in `Network.fit`: a file from which an interrupted training resumes to the same bits. Give
+            random_state, because another one draws other first weights and another validation set.
 
         Raises
         ------
         DivergedError
-            A ValueError: loss or weights are not finite. With early_stopping that is a warning.
+            A ValueError: the loss or a weight is not finite. With early_stopping it is a warning.
 
         Examples
         --------
@@ -253,12 +261,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         >>> reg.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).coefs_[0].round(2).tolist()
         [[2.0]]
         """
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        saving: dict[str, Any] = {"checkpoint": checkpoint, "every": every, "resume": resume}
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), **saving)
         return self
 
     @available_for_steps
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Do one iteration over these rows, with the solver's state as the last call left it; return self.
+        """Do one iteration over these rows, with the state of the solver after the last call; return self.
 
         Parameters
         ----------
@@ -274,7 +283,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like or sparse matrix (n_samples, n_features)
-            The quickest is an array of the network's precision in C order.
+            Fastest is an array of the network's precision in C order.
 
         Examples
         --------
@@ -283,15 +292,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         >>> reg.fit([[0.0], [1.0]], [0.0, 1.0]).predict([[0.5]]).shape
         (1, 2)
         """
-        outputs = self._ask(X)
+        outputs = self._outputs(X)
         predictions: np.ndarray = self._decoder(outputs.shape[1])(outputs)
         return predictions
 
     def predictor(self) -> MethodPredictor:
-        """Return `predict` of the regressor as it is now as a quick function of X alone.
+        """Return `predict` of the present regressor as a fast function of X alone.
 
-        It takes rows of numbers (n_samples, n_features), does not look for NaN or names of columns, and is
-        quickest on an array of the network's precision in C order.
+        It takes numeric rows (n_samples, n_features), does not check for NaN or the names of columns, and is
+        fastest on an array of the network's precision in C order.
 
         Examples
         --------
@@ -302,7 +311,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         >>> predict(np.array([[3.0]])).round(2).tolist()
         [7.0]
         """
-        net = self._bound()
+        net = self._current_network()
         return MethodPredictor(net, self._decoder(net.n_outputs), False)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -325,10 +334,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         if len(levels) < 2:
             return float(super().score(X, y, sample_weight))
         columns = zip(levels, self.predict(X).T, strict=True)
-        found = [d2_pinball_score(y, column, sample_weight=sample_weight, alpha=a) for a, column in columns]
-        return float(np.mean(found))
+        scores = [d2_pinball_score(y, column, sample_weight=sample_weight, alpha=a) for a, column in columns]
+        return float(np.mean(scores))
 
-    # What the base asks
+    # Methods that the base class calls
 
     def decoding(self) -> Decoding:
         """Return what `predict` makes of the network's outputs: nothing, or several quantiles are sorted.
@@ -342,7 +351,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return Decoding("quantiles" if len(self._levels()) > 1 else "outputs", None)
 
     def _levels(self) -> tuple[float, ...]:
-        """Return the levels where quantiles are asked for."""
+        """Return the levels of the quantiles; none for other losses."""
         levels = self.loss.levels if isinstance(self.loss, Quantile) else ()
         return levels if isinstance(levels, tuple) else (levels,)
 
@@ -350,7 +359,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """Return the function from outputs (N, n_outputs) to predictions."""
         if n_outputs == 1:
             return first_column
-        return _rising if len(self._levels()) > 1 else as_it_is
+        return _sorted_quantiles if len(self._levels()) > 1 else unchanged
 
     def _check_parameters(self) -> list[int]:
         if isinstance(self.loss, str):
@@ -360,8 +369,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             if are_sizes(self.loss):
                 hint = f": did you mean hidden_layer_sizes={self.loss!r}?"
             raise TypeError(f"loss must be a name, Huber or Quantile, got {self.loss!r}{hint}")
-        found: list[int] = super()._check_parameters()
-        return found
+        sizes: list[int] = super()._check_parameters()
+        return sizes
 
     def _read_targets(
         self, X: Any, y: Any, first: bool, incremental: bool, dtype: Any, classes: Any
@@ -378,8 +387,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         if len(self._levels()) > 1 and y.ndim == 2:
             raise ValueError(f"{name} must be one target for several quantiles, got shape {y.shape}")
-        found: np.ndarray = y
-        return found
+        targets: np.ndarray = y
+        return targets
 
     def _output(self) -> str:
         return "exp" if self.loss == "poisson" else "identity"
@@ -399,17 +408,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     ) -> float:
         seen = y if weights is None else y[weights > 0]
         if varied and (seen == seen[:1]).all():
-            return np.nan  # R2 compares with the spread of the targets, and there is none here
+            return np.nan  # R2 compares with the spread of the targets, which is 0 here
         return float(r2_score(y, outputs, sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = len(self._levels()) < 2
         tags.target_tags.positive_only = self.loss == "poisson"
-        # R2 is what squared_error serves
+        # Only squared_error maximizes R2
         tags.regressor_tags.poor_score = self.loss != "squared_error"
         return tags
 
 
-def _rising(outputs: np.ndarray) -> np.ndarray:
+def _sorted_quantiles(outputs: np.ndarray) -> np.ndarray:
     return np.sort(outputs, axis=1)

@@ -1,1 +1,1 @@
-"""Looking at networks: tables, drawings, plots, gradients checked and explained, the rate finder."""
+"""Inspection of networks: drawings, plots, checks and explanations of gradients, the rate finder."""

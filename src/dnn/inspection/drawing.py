@@ -1,4 +1,4 @@
-"""Drawings in SVG, which need nothing and which notebooks show; or the same on matplotlib axes."""
+"""Drawings in SVG, which need no other package and which notebooks show, or on matplotlib axes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..losses import Loss
 from ..network import Network
 from .explanation import Pass
 
-# Of Okabe and Ito, told apart by everyone; what is negative is dashed too, for print
+# Colors of Okabe and Ito, safe for color-blind readers; negative weights are also dashed, for print
 BLUE, VERMILION, GRAY = "#0072B2", "#D55E00", "#777777"
 FONT = 17
 RADIUS = 25
@@ -23,12 +23,12 @@ COLUMN, ROW, TOP = 178, 76, 66
 
 
 class Drawing:
-    """Lines, circles, boxes and words on a sheet; y grows downwards. A notebook shows it.
+    """Lines, circles, boxes and text on a sheet; y grows downwards. Notebooks show it.
 
     Parameters
     ----------
     width, height : float
-        Of the sheet.
+        The size of the sheet.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Drawing:
         dashed: bool = False,
         title: str = "",
     ) -> None:
-        """Draw a line; the title is shown where the pointer rests on it."""
+        """Draw a line; the title is its tooltip."""
         self.items.append(
             {"kind": "line", "x": (x1, x2), "y": (y1, y2), "color": color, "width": width, "dashed": dashed,
              "title": title}
@@ -75,7 +75,7 @@ class Drawing:
         self.items.append({"kind": "circle", "x": x, "y": y, "radius": radius, "fill": fill, "color": color})
 
     def box(self, x: float, y: float, width: float, height: float, *, fill: str = "white") -> None:
-        """Draw a box; x and y are those of its middle."""
+        """Draw a box; x and y are its center."""
         self.items.append({"kind": "box", "x": x, "y": y, "width": width, "height": height, "fill": fill})
 
     def text(
@@ -89,7 +89,7 @@ class Drawing:
         bold: bool = False,
         halo: bool = False,
     ) -> None:
-        """Write words, centred on a point; a white halo sets them off from lines behind them."""
+        """Write text, centered on a point; a white halo separates it from lines behind it."""
         self.items.append(
             {"kind": "text", "x": x, "y": y, "words": words, "size": size, "color": color, "bold": bold,
              "halo": halo}
@@ -108,11 +108,11 @@ class Drawing:
         return self.svg()
 
     def save(self, path: str | Path) -> None:
-        """Write the drawing to a file of SVG."""
+        """Write the drawing to an SVG file."""
         Path(path).write_text(self.svg(), encoding="utf-8")
 
     def on(self, ax: Any) -> Any:
-        """Draw it on matplotlib axes, and return them."""
+        """Draw on matplotlib axes, and return them."""
         patches = need("matplotlib.patches", "a drawing on axes", "plot")
         Circle, Rectangle = patches.Circle, patches.Rectangle
         withStroke = need("matplotlib.patheffects", "a drawing on axes", "plot").withStroke
@@ -121,7 +121,7 @@ class Drawing:
         ax.set_ylim(self.height, 0)
         ax.set_aspect("equal")
         ax.set_axis_off()
-        # Points a unit of the drawing, so that words and lines keep their size to the rest
+        # Points per unit of the drawing, so that text and lines keep their relative size
         box = ax.get_position()
         inches = ax.figure.get_size_inches() * (box.width, box.height)
         scale = 72 * min(inches[0] / self.width, inches[1] / self.height)
@@ -179,7 +179,7 @@ def _svg(item: dict[str, Any]) -> str:
 
 
 def short(value: float) -> str:
-    """Return a number in at most five characters or so."""
+    """Return a number in about five characters."""
     if value and (abs(value) < 0.005 or abs(value) >= 1000):
         return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
     return f"{value:.2g}" if abs(value) >= 100 else f"{value:.2f}"
@@ -226,7 +226,7 @@ def draw_network(
         drawing.text(head, 18, name, bold=True)
         unit_word = "input" if not column else "unit"
         drawing.text(head, 40, f"{sizes[column]:,} {unit_word}{'s' if sizes[column] > 1 else ''}", color=GRAY)
-    foot = "weights: blue above 0, dashed below"
+    foot = "weights: blue if positive, dashed if negative"
     if slopes:
         foot = f"∂: slopes of the cost J = {cost:.4g}"
     drawing.text(drawing.width / 2, drawing.height - 14, foot, size=FONT - 2, color=GRAY)
@@ -234,7 +234,7 @@ def draw_network(
 
 
 def _shown(n: int, most: int) -> list[int]:
-    """Return the units that are drawn; -1 stands for those left out."""
+    """Return the units that are drawn; -1 stands for the omitted ones."""
     if n <= most:
         return list(range(n))
     return [*range(most - 2), -1, n - 1]
@@ -258,7 +258,7 @@ def _edges(drawing: Drawing, net: Network, shown: list[list[int]], place: Any) -
 def _values(
     net: Network, x: Any, y: Any, loss: Loss
 ) -> tuple[list[np.ndarray], list[np.ndarray], float | None]:
-    """Return what the units of each column put out for one example, and the slopes of its cost there."""
+    """Return the outputs of the units of each column for one example, and the slopes of its cost."""
     if x is None:
         if y is not None:
             raise ValueError("x must come with y, got none")
@@ -274,7 +274,8 @@ def _values(
         return values, [], None
     how = {"loss": loss, "sample_weight": None, "alpha": 0.0, "l1": 0.0}
     passed = Pass.of(twin, x, np.reshape(y, (1, -1)) if np.ndim(y) else np.array([y]), how)
-    # With respect to A of the hidden layers and to X; of the last layer, to Z, which every loss has
+    # With respect to X and to A of the hidden layers; for the last layer with respect to Z, as every loss has
+    # it
     slopes, dZ = [passed.d_logits[0]], passed.d_logits
     for layer in range(len(twin.layers) - 1, -1, -1):
         dA = dZ @ twin.weights[layer].T

@@ -1,7 +1,7 @@
-"""One forward and backward pass in words, and what a gradient that is off most likely comes from.
+"""A description of one forward and backward pass, and the most likely mistake behind a wrong gradient.
 
-A slip is not guessed from how a gradient looks. Each of the slips that people make is made here on purpose,
-in each layer and in all of them, and the gradient that comes out is held against the one that is off.
+The mistake is not guessed. Each common mistake is made here on purpose, in each layer and in all of them, and
+the resulting gradient is compared with the wrong one.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ import numpy as np
 from ..layers import Dense
 from ..network import Network
 
-# Relative difference below which two gradients are the same, also where one was computed in float32
+# Relative difference below which two gradients count as equal, even if one was computed in float32
 SAME = 1e-4
 
 
 @dataclass
 class Pass:
-    """A forward and backward pass, in float64; lists begin with layer 1. Gradients are of the mean cost."""
+    """A forward and backward pass in float64. Lists begin with layer 1. Gradients are those of the cost."""
 
     net: Network
     X: np.ndarray
     Z: list[np.ndarray]
     A: list[np.ndarray]
     slopes: list[np.ndarray]  # g'(Z) of the hidden layers
-    d_logits: np.ndarray  # of the last Z, 1/m included
+    d_logits: np.ndarray  # of the last Z, with the factor 1/m
     cost: float
-    m: float  # rows, or the sum of their weights
+    m: float  # number of rows, or the sum of their weights
     alpha: float
     l1: float
 
     @classmethod
     def of(cls, net: Network, X: np.ndarray, y: Any, how: dict[str, Any]) -> Pass:
-        """Return the pass of a float64 network over rows X, `how` being the arguments of its cost."""
+        """Return the pass of a float64 network over rows X; `how` has the arguments of the cost."""
         X = np.atleast_2d(np.asarray(X, np.float64))
         _, cache = net.forward(X, logits=True)
         cost, _ = net.loss_and_gradient(X, y, **how)
@@ -45,8 +45,8 @@ class Pass:
         weight = np.ones(len(X)) if weight is None else np.asarray(weight, np.float64)
         m = float(weight.sum())
         slopes = [slope(layer.activation, z) for layer, z in zip(net.layers[:-1], Z[:-1], strict=True)]
-        # A layer of the identity matrix has the last Z as its logits: the gradient of its b, one row alone,
-        # is that of the loss of the row with respect to Z.
+        # A layer with the identity matrix has the last Z as its logits. For one row, the gradient of its b is
+        # that of the loss with respect to Z.
         last = Network(net.n_outputs, [net.layers[-1]], init="zeros", dtype="float64")
         last.weights[0][...] = np.eye(net.n_outputs)
         y = np.asarray(y)
@@ -58,7 +58,7 @@ class Pass:
         return cls(net, X, Z, A, slopes, d_logits, cost, m, how["alpha"], how["l1"])
 
     def backward(self, slip: str = "", where: tuple[int, ...] = ()) -> list[np.ndarray]:
-        """Return dW1, db1, dW2, ..., with a slip in some layers (from 1); ValueError if shapes forbid it."""
+        """Return dW1, db1, dW2, ..., with a mistake in some layers; ValueError if shapes forbid it."""
         found: list[np.ndarray] = []
         dZ = self.d_logits
         for layer in range(len(self.A), 0, -1):
@@ -89,7 +89,7 @@ class Pass:
         return dW, dZ.sum(axis=1 if made == "db: other axis" else 0)
 
     def _before(self, made: str, layer: int, dZ: np.ndarray, W: np.ndarray) -> np.ndarray:
-        """Return dZ of the layer before."""
+        """Return dZ of the previous layer."""
         if made == "dA: * for @":
             dA = dZ * W.T
         elif made == "dA: W for W.T":
@@ -112,25 +112,25 @@ class Pass:
 
 
 SLIPS = {
-    "no 1/m": "the 1/m is missing: it is a sum over the examples, and should be their mean",
+    "no 1/m": "the 1/m is missing: the gradient is a sum over the examples, and should be their mean",
     "dW transposed": "dW{l} is transposed: here W is (n_in, n_out), the transpose of the course's",
-    "dW: * for @": "* where @ belongs: dW{l} = A{p}.T @ dZ{l} is a product of matrices",
-    "dW: A for A_prev": "the wrong A: dW{l} = A{p}.T @ dZ{l} takes what goes in, not what comes out",
-    "db: no axis": "the sum in db{l} has no axis, and is one number: sum dZ{l} over the examples, axis 0",
+    "dW: * for @": "* instead of @: dW{l} = A{p}.T @ dZ{l} is a matrix product",
+    "dW: A for A_prev": "the wrong A: dW{l} = A{p}.T @ dZ{l} has the inputs of the layer, not its outputs",
+    "db: no axis": "the sum in db{l} has no axis and gives a scalar: sum dZ{l} over the examples, axis 0",
     "db: other axis": "db{l} is summed over the wrong axis: sum dZ{l} over the examples, axis 0",
-    "dA: * for @": "* where @ belongs: dA{p} = dZ{l} @ W{l}.T is a product of matrices",
-    "dA: W for W.T": "a transposed operand: dA{p} = dZ{l} @ W{l}.T, and not @ W{l}",
-    "no slope": "the slope is missing: dZ{p} = dA{p} * g'(Z{p}), and not dA{p}",
-    "slope: @ for *": "@ where * belongs: dZ{p} = dA{p} * g'(Z{p}) goes element by element",
-    "slope: Z for A": "the slope takes Z for A: with tanh it is 1 - A{p}**2, with sigmoid A{p} * (1 - A{p})",
-    "slope: of A": "the slope is taken at A: dZ{p} = dA{p} * g'(Z{p}), and not g'(A{p})",
-    "no penalty": "the penalty is missing: dW{l} has alpha/m W{l} too",
-    "penalty without 1/m": "the penalty lacks its 1/m: alpha/m W{l}",
+    "dA: * for @": "* instead of @: dA{p} = dZ{l} @ W{l}.T is a matrix product",
+    "dA: W for W.T": "a transpose is missing: dA{p} = dZ{l} @ W{l}.T, not @ W{l}",
+    "no slope": "the slope is missing: dZ{p} = dA{p} * g'(Z{p}), not dA{p}",
+    "slope: @ for *": "@ instead of *: dZ{p} = dA{p} * g'(Z{p}) is an element-wise product",
+    "slope: Z for A": "the slope has Z instead of A: for tanh it is 1 - A{p}**2, for sigmoid A{p} (1 - A{p})",
+    "slope: of A": "the slope is evaluated at A: dZ{p} = dA{p} * g'(Z{p}), not g'(A{p})",
+    "no penalty": "the penalty is missing: dW{l} must include alpha/m W{l}",
+    "penalty without 1/m": "the 1/m of the penalty is missing: alpha/m W{l}",
 }
 
 
 def slope(activation: Any, Z: np.ndarray) -> np.ndarray:
-    """Return g'(Z) (N, n) of an activation, by the core."""
+    """Return g'(Z) (N, n) of an activation, computed by the core."""
     n = Z.shape[1]
     net = Network(n, [Dense(n, activation), Dense(n)], init="zeros", dtype="float64")
     for W in net.weights:
@@ -140,24 +140,24 @@ def slope(activation: Any, Z: np.ndarray) -> np.ndarray:
 
 
 def _shaped(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the array if it has the shape; what would not have run is no slip that anyone made."""
+    """Return the array if it has the shape; other shapes would have failed in the code of the user."""
     if array.shape != shape:
         raise ValueError(f"{array.shape} for {shape}")
     return array
 
 
 def explain(passed: Pass, gradient: np.ndarray, difference: float) -> str:
-    """Return the pass, a line a formula, and what is off in a gradient (P,)."""
+    """Return the pass with a line for each formula, and the errors of a gradient (P,)."""
     lines = [
-        "One pass. Rows are examples: W1 here is the transpose of the course's. The values are those of the",
-        "first row of each matrix.",
+        "One forward and backward pass. Rows are examples, so that W1 is the transpose of the course's W1.",
+        "The values are the first row of each matrix.",
         "",
         *_forward(passed),
         "",
         *_backward(passed),
         "",
-        f"The gradient against finite differences: {difference:.1e}"
-        + (": right." if difference < 1e-5 else ": off." if difference > 1e-3 else ": look closer."),
+        f"Relative difference of the gradient and finite differences: {difference:.1e}"
+        + (": correct." if difference < 1e-5 else ": wrong." if difference > 1e-3 else ": doubtful."),
     ]
     return "\n".join([*lines, *_findings(passed, gradient)])
 
@@ -213,7 +213,7 @@ def _off(g: np.ndarray, right: np.ndarray) -> float:
 
 
 def _findings(passed: Pass, gradient: np.ndarray) -> Iterator[str]:
-    """What is off, and the slip that gives just this."""
+    """Yield the wrong parts of a gradient, and the mistake that gives exactly these values."""
     right = passed.backward()
     cuts = np.cumsum([part.size for part in right])[:-1]
     given = [part.reshape(r.shape) for part, r in zip(np.split(gradient, cuts), right, strict=True)]
@@ -223,12 +223,12 @@ def _findings(passed: Pass, gradient: np.ndarray) -> Iterator[str]:
         worst = np.unravel_index(np.abs(given[i] - right[i]).argmax(), right[i].shape)
         place = ", ".join(str(int(k)) for k in worst)
         yield (
-            f"  {names[i]} is off by {_off(given[i], right[i]):.1e}; most in [{place}]: "
-            f"{given[i][worst]:.4g}, and should be {right[i][worst]:.4g}"
+            f"  {names[i]} differs by {_off(given[i], right[i]):.1e}, most at [{place}]: "
+            f"{given[i][worst]:.4g}, should be {right[i][worst]:.4g}"
         )
     if not wrong:
         return
-    yield "Likely slip:"
+    yield "Likely mistake:"
     made = _slip(passed, lambda parts: all(_off(g, p) < SAME for g, p in zip(given, parts, strict=True)))
     if made:
         yield f"  {made}"
@@ -258,5 +258,5 @@ def _slip_of_part(passed: Pass, g: np.ndarray, right: np.ndarray, i: int) -> str
         return made
     factor = float((g * right).sum() / (right * right).sum()) if right.any() else 0.0
     if factor and _off(g, factor * right) < SAME:
-        return "the sign is wrong" if abs(factor + 1) < SAME else f"a factor of {factor:.4g} too much"
-    return "none of the slips known here gives this"
+        return "the sign is wrong" if abs(factor + 1) < SAME else f"too large by a factor of {factor:.4g}"
+    return "none of the known mistakes gives this"

@@ -1,4 +1,4 @@
-"""Finite differences hold a gradient against the cost that it is said to be of."""
+"""Checks of a gradient by finite differences of the cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..data import arrays as data
 from ..losses import Loss
 from ..network import Network
 
-# Up to so many parameters each one is looked at; above, so many of them, drawn, and random directions.
+# Up to ALL parameters are all checked; of more parameters, DRAWN random ones and random directions.
 ALL = 2000
 DRAWN = 500
 DIRECTIONS = 20
@@ -34,9 +34,9 @@ def check_gradient(
     """Return the relative difference ``|g - g'| / (|g| + |g'|)`` of a gradient g and finite differences g'.
 
     Everything is computed in float64 on copies. g' is the central difference ``(J(p + e) - J(p - e)) / 2e``
-    of the cost: for each parameter up to 2000 of them, above that for 500 drawn ones and along 20 random
-    directions. About 1e-7 or less is right; 1e-3 or more is wrong. A kink (relu at 0) within epsilon shows up
-    as a difference.
+    of the cost, for each parameter if there are at most 2000, otherwise for 500 random parameters and along
+    20 random directions. About 1e-7 or less means a correct gradient, 1e-3 or more a wrong one. A kink (relu
+    at 0) within epsilon also causes a difference.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def check_gradient(
     gradient : array_like (P,), default None
         The gradient to check; None: the network's own.
     epsilon : float above 0, default 1e-6
-        The step e; smaller ones lose to rounding, larger ones to curvature.
+        The step e. Smaller steps suffer from rounding, larger ones from curvature.
     random_state : None, int, Generator or RandomState, default 0
-        Source of the drawn parameters and directions.
+        Source of the random parameters and directions.
     explain : bool, default False
-        Print one forward and backward pass, a line a formula with shapes and values; and of a gradient that
-        is off which parameter is, and the slip that most likely was made: * for @, a missing 1/m, ...
+        Print one forward and backward pass, with shapes and values for each formula. For a wrong gradient,
+        also print which parameters are wrong and the most likely mistake: * instead of @, a missing 1/m, ...
 
     References
     ----------

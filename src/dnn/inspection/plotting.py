@@ -1,4 +1,4 @@
-"""Pictures, with matplotlib (``dnn-core[plot]``). Legible in print, for the colour-blind, 400 pixels wide."""
+"""Plots with matplotlib (``dnn-core[plot]``), also legible in print, without color, and 400 pixels wide."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .._optional import need
 from ..training.history import History
 from .rate_finder import RateCurve
 
-# Two of the colors of Okabe and Ito, told apart by everyone; in gray one is darker.
+# Two of the colors of Okabe and Ito, safe for color-blind readers; in gray one is darker.
 BLUE, VERMILION = "#0072B2", "#D55E00"
-# All of them, for classes; each has a marker of its own too.
+# All of them, for classes; each class also has a different marker.
 COLORS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 MARKERS = "o^sDvPX*"
 
@@ -27,15 +27,15 @@ def _axes(ax: Any) -> Any:
 def learning_curve(history: History, ax: Any = None) -> Any:
     """Draw loss and val_loss against epochs and return the axes.
 
-    The scale is logarithmic where the losses span more than a factor of ten. A dot marks the epoch whose
-    weights were kept.
+    The scale is logarithmic if the losses span more than a factor of ten. A dot marks the epoch whose weights
+    were kept.
 
     Parameters
     ----------
     history : History
         From `Network.fit`.
     ax : matplotlib Axes, default None
-        Where to draw; None: in a new figure.
+        The axes to draw on; None: a new figure.
 
     Examples
     --------
@@ -49,7 +49,8 @@ def learning_curve(history: History, ax: Any = None) -> Any:
     curves = [("loss", history.loss, BLUE, "-")]
     if history.val_loss:
         curves.append(("val_loss", history.val_loss, VERMILION, "--"))
-    # The name of the curve that ends higher stands above its end, the other below: they never meet.
+    # The name of the curve that ends higher stands above its end, the other one below, so that they do not
+    # overlap.
     curves.sort(key=lambda curve: curve[1][-1], reverse=True)
     for place, (name, values, color, dashes) in zip(("bottom", "top"), curves, strict=False):
         epochs = np.arange(1, len(values) + 1)
@@ -91,14 +92,14 @@ def learning_curve(history: History, ax: Any = None) -> Any:
 def rate_curve(curve: RateCurve, ax: Any = None) -> Any:
     """Draw the loss against the rate and return the axes; a dot marks the rate to train with.
 
-    The scale of the rates is logarithmic. What rises above the first loss by more than the fall is cut off.
+    The scale of the rates is logarithmic. The plot is cut off above the first loss plus the fall of the loss.
 
     Parameters
     ----------
     curve : RateCurve
         From `find_rate`.
     ax : matplotlib Axes, default None
-        Where to draw; None: in a new figure.
+        The axes to draw on; None: a new figure.
 
     Examples
     --------
@@ -140,18 +141,18 @@ def digits(
     labels: Sequence[int] | np.ndarray,
     ax: Any = None,
 ) -> Any:
-    """Draw pictures of digits in rows of five, below each what it was taken for, and return the axes.
+    """Draw pictures of digits in rows of five, each with its prediction below, and return the axes.
 
-    Wrong ones stand in a frame, and it is said what they are.
+    Misclassified pictures have a frame and also their true label.
 
     Parameters
     ----------
     images : ndarray (n, height, width)
         0 is white, the highest value black.
     predictions, labels : array_like of int (n,)
-        What they were taken for, and what they are.
+        The predicted and the true digits.
     ax : matplotlib Axes, default None
-        Where to draw; None: in a new figure.
+        The axes to draw on; None: a new figure.
 
     Examples
     --------
@@ -193,22 +194,23 @@ def digits(
 
 
 def boundary(net: Any, X: Any, y: Any, ax: Any = None, *, resolution: int = 200) -> Any:
-    """Draw what a classifier of two features takes each point of the plane for, and return the axes.
+    """Draw the decision regions of a classifier of two features, and return the axes.
 
-    A region has the color of its class, paler where the network is less sure; the examples have it in full.
+    Each region has the color of its class, paler where the network is less certain. The examples have the
+    full color.
 
     Parameters
     ----------
     net : Network or callable
-        Called with rows (M, 2): probabilities (M, 1) of class 1, or (M, O) of O classes. Something with
-        ``predict_proba``, as scikit-learn's, will do too.
+        Called with rows (M, 2), returns probabilities (M, 1) of class 1, or (M, O) of O classes. Objects with
+        ``predict_proba``, such as scikit-learn's classifiers, are accepted too.
     X : array_like (N, 2)
     y : array_like of int (N,)
         Classes from 0, at most eight.
     ax : matplotlib Axes, default None
-        Where to draw; None: in a new figure.
+        The axes to draw on; None: a new figure.
     resolution : int, default 200
-        Points a side.
+        Number of points per side.
 
     Examples
     --------
@@ -261,20 +263,20 @@ def _rgb(color: str) -> tuple[float, float, float]:
 def weights(
     net: Any, ax: Any = None, *, layer: int = 0, shape: tuple[int, int] | None = None, columns: int = 8
 ) -> Any:
-    """Draw the weights of a layer and return the axes: orange below 0, white at 0, purple above.
+    """Draw the weights of a layer and return the axes: orange is negative, white 0, purple positive.
 
     Parameters
     ----------
     net : Network
     ax : matplotlib Axes, default None
-        Where to draw; None: in a new figure.
+        The axes to draw on; None: a new figure.
     layer : int, default 0
-        Which layer, from 0.
+        The layer, counted from 0.
     shape : (height, width), default None
-        Draw the weights of each unit as a picture of this shape, units in rows; None: one matrix, inputs
-        down and units across.
+        Draw the weights of each unit as a picture of this shape; None: draw one matrix, with inputs as rows
+        and units as columns.
     columns : int, default 8
-        Pictures a row.
+        Number of pictures per row.
 
     Examples
     --------
@@ -293,7 +295,7 @@ def weights(
         n = W.shape[1]
         columns = min(columns, n)
         rows = -(-n // columns)
-        # Each unit on its own scale: what it looks for, not how strongly
+        # Each unit has its own scale, which shows its pattern and not its strength
         pictures = (W / np.maximum(np.abs(W).max(axis=0), 1e-300)).T.reshape(n, height, width)
         sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1), np.nan)
         for unit, picture in enumerate(pictures):
@@ -311,16 +313,16 @@ def weights(
 
 
 def confusion(y_true: Any, y_pred: Any, ax: Any = None, *, labels: Sequence[Any] | None = None) -> Any:
-    """Draw how often each class was taken for each, counts in a table, and return the axes.
+    """Draw a confusion matrix with counts, and return the axes.
 
     Parameters
     ----------
     y_true, y_pred : array_like (N,)
-        Classes as they are, down, and what they were taken for, across.
+        True classes, which are the rows, and predicted classes, which are the columns.
     ax : matplotlib Axes, default None
-        Where to draw; None: in a new figure.
+        The axes to draw on; None: a new figure.
     labels : sequence, default None
-        The classes in the order wanted; None: those that occur, sorted.
+        The classes in the order to draw; None: all that occur, sorted.
 
     Examples
     --------
@@ -332,10 +334,10 @@ def confusion(y_true: Any, y_pred: Any, ax: Any = None, *, labels: Sequence[Any]
     ax = _axes(ax)
     y_true, y_pred = np.asarray(y_true).ravel(), np.asarray(y_pred).ravel()
     if y_true.shape != y_pred.shape:
-        raise ValueError(f"y_pred must have {len(y_true)} classes, as y_true has, got {len(y_pred)}")
+        raise ValueError(f"y_pred must have {len(y_true)} classes, like y_true, got {len(y_pred)}")
     named = list(np.unique(np.concatenate([y_true, y_pred]))) if labels is None else list(labels)
     counts = np.array([[np.sum((y_true == a) & (y_pred == b)) for b in named] for a in named])
-    # The diagonal would drown the rest: what is wrong has a scale of its own.
+    # The diagonal would dominate the rest, so that the errors have their own scale.
     wrong = counts * ~np.eye(len(named), dtype=bool)
     share = wrong / max(wrong.max(), 1)
     blue, orange = np.array(_rgb(BLUE)), np.array(_rgb(VERMILION))
@@ -352,37 +354,37 @@ def confusion(y_true: Any, y_pred: Any, ax: Any = None, *, labels: Sequence[Any]
             )
     ax.set_xticks(on, [str(label) for label in named], fontsize=12)
     ax.set_yticks(on, [str(label) for label in named], fontsize=12)
-    ax.set_xlabel("taken for", fontsize=13)
-    ax.set_ylabel("is", fontsize=13)
-    ax.set_title(f"{np.trace(counts)} of {counts.sum()} right", fontsize=13)
+    ax.set_xlabel("predicted class", fontsize=13)
+    ax.set_ylabel("true class", fontsize=13)
+    ax.set_title(f"{np.trace(counts)} of {counts.sum()} correct", fontsize=13)
     return ax
 
 
 def residuals(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
-    """Draw the predictions of a regression against what they miss, and return the axes.
+    """Draw the residuals of a regression against its predictions, and return the axes.
 
     Parameters
     ----------
     y_true, y_pred : array_like (N,) or (N, 1)
     ax : matplotlib Axes, default None
-        Where to draw; None: in a new figure.
+        The axes to draw on; None: a new figure.
 
     Examples
     --------
     >>> from matplotlib.figure import Figure
     >>> residuals([1.0, 2.0], [[1.5], [2.0]], Figure().subplots()).get_title()
-    'off by 0.354 (root mean square)'
+    'root mean square error 0.354'
     """
     ax = _axes(ax)
     y_true, y_pred = np.ravel(y_true).astype(float), np.ravel(y_pred).astype(float)
     if y_true.shape != y_pred.shape:
-        raise ValueError(f"y_pred must have {len(y_true)} numbers, as y_true has, got {len(y_pred)}")
+        raise ValueError(f"y_pred must have {len(y_true)} values, like y_true, got {len(y_pred)}")
     missed = y_true - y_pred
     ax.scatter(y_pred, missed, s=14, color=BLUE, alpha=max(0.15, min(0.8, 300 / len(missed))), linewidth=0)
     ax.axhline(0, color=VERMILION, linewidth=2)
     ax.set_xlabel("predicted", fontsize=13)
     ax.set_ylabel("true - predicted", fontsize=13)
-    ax.set_title(f"off by {np.sqrt(np.mean(missed**2)):.3g} (root mean square)", fontsize=13)
+    ax.set_title(f"root mean square error {np.sqrt(np.mean(missed**2)):.3g}", fontsize=13)
     ax.tick_params(labelsize=12)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -1,4 +1,4 @@
-"""The learning-rate finder: a short trial run tells which rate to train with."""
+"""The learning-rate finder: a short trial run that suggests a learning rate."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from .._checks import Random, check_integer, check_real, generator_of
 from ..network import Network
 from ..training.problem import examples_of
 
-# The trial run ends where the loss is this many times the size of the first losses above its lowest.
+# The trial run ends if the loss exceeds its lowest value by this many times the size of the first losses.
 DIVERGED = 3.0
-# A fall of the loss by less than this fraction of its size is none.
+# A fall of the loss by less than this fraction of its size does not count.
 ROUNDING = 1e-5
-# Steps that set the size of the first losses, and share of the run over which losses are smoothed.
+# Number of steps that define the size of the first losses, and share of the run over which losses are
+# smoothed.
 FIRST, SMOOTHED = 10, 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class RateCurve:
-    """The loss against the rate, as `find_rate` saw it.
+    """The loss against the learning rate, as measured by `find_rate`.
 
     Attributes
     ----------
     rates : ndarray (n,)
-        The rate of each step, rising; up to where the loss ran away.
+        The rate of each step, increasing, until the loss diverged.
     losses : ndarray (n,)
-        The loss before each step, smoothed, without the differences between batches.
+        The smoothed loss before each step, without the differences between batches.
     rate : float
-        The rate to train with: a tenth of the one where `losses` is lowest.
+        The suggested rate: a tenth of the rate at which `losses` is lowest.
 
     Examples
     --------
@@ -46,7 +47,7 @@ class RateCurve:
     rate: float
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the curve on matplotlib axes `ax`, on new ones if None, and return them.
+        """Draw the curve on matplotlib axes `ax`, or on new ones if None, and return them.
 
         Examples
         --------
@@ -75,27 +76,27 @@ def find_rate(
     loss: Any = "auto",
     random_state: int | Random | None = 0,
 ) -> RateCurve:
-    """Return how the loss goes as the rate rises from step to step, and a rate to train with.
+    """Return the loss as the learning rate increases from step to step, and a suggested rate.
 
-    A copy of the network is trained for `n_steps` steps, or until its loss runs away; the network itself
-    stays as it is. The rate found suits this optimizer and batch size.
+    A copy of the network is trained for `n_steps` steps, or until its loss diverges; the network itself is
+    not changed. The suggested rate is for this optimizer and batch size.
 
     Parameters
     ----------
     net : Network
-        As it is before training: the rate for a trained one is another.
+        An untrained network: a trained one needs a different rate.
     X : array_like (N, I)
     y : array_like
         Targets, as in `Network.fit`.
     lowest, highest : float above 0, default 1e-7 and 10
-        The first and the last rate; each is the same multiple of the one before. The defaults, fastai's, hold
-        every rate that is likely for inputs of a spread of about 1.
+        The first and the last rate; each rate is the same multiple of the previous one. The defaults are
+        fastai's, and include every likely rate for inputs scaled to about unit variance.
     n_steps : int, at least 10, default 100
-        More of them make a smoother curve.
+        More steps give a smoother curve.
     optimizer : str or optimizer, default "adam"
-        Its own rate is not used.
+        The optimizer; its own rate is not used.
     batch_size : int, at least 1, default 128
-        Rows a step, as in the training that is to follow; more than N counts as N.
+        Rows per step, as in the training for which the rate is used; at most N.
     loss : default "auto"
         As in `Network.fit`.
     random_state : None, int, Generator or RandomState, default 0
@@ -108,19 +109,19 @@ def find_rate(
     Raises
     ------
     ValueError, TypeError
-        As `Network.fit` for X, y and loss; or where no rate lowered the loss.
+        As in `Network.fit` for X, y and loss; or if no rate lowered the loss.
 
     Notes
     -----
-    The number is a tenth of the rate with the lowest smoothed loss, fastai's first rule: at the lowest itself
-    the loss has already stopped falling. On 8 tasks with 3 optimizers and batches of 32 and 128 it came
-    within a factor of ten of the best constant rate for five epochs in 44 of 48 cases; the others, all plain
-    gradient descent, could have gone up to 30 times higher. The rate of the steepest fall, the other usual
-    rule, was often one at which chance made the loss fall.
+    The suggestion is a tenth of the rate with the lowest smoothed loss, which is fastai's first rule: at the
+    lowest loss itself, the loss has already stopped falling. On 8 tasks with 3 optimizers and batches of 32
+    and 128, the suggestion was within a factor of ten of the best constant rate for five epochs in 44 of 48
+    cases. In the other cases, all with plain gradient descent, the best rate was up to 30 times higher. The
+    other common rule, the rate of the steepest fall, often chose a rate at which the loss fell by chance.
 
-    Losses are averaged as fastai does, exponentially and free of bias, over a tenth of the steps. From each
-    is first taken how much harder its batch was than the others for the network as given: what is left is
-    what the training did.
+    Losses are averaged as in fastai: exponentially, with bias correction, over a tenth of the steps. Before
+    that, the difficulty of each batch for the untrained network is subtracted from its loss, so that the rest
+    is the effect of training.
 
     References
     ----------
@@ -154,8 +155,8 @@ def find_rate(
     batches = _batches(len(rows), batch_size, n_steps, rng)
     keep = 1 - 1 / (SMOOTHED * n_steps)
     costs: list[float] = []
-    given: list[float] = []  # what each batch costs the network as given
-    changes: list[float] = []  # what the training has done to that, smoothed
+    given: list[float] = []  # loss of each batch for the untrained network
+    changes: list[float] = []  # smoothed effect of training on this loss
     average = 0.0
     for n_done, (rate, batch) in enumerate(zip(rates, batches, strict=True), 1):
         cost, grad = twin.loss_and_gradient(rows[batch], targets[batch], loss=loss)
@@ -164,7 +165,7 @@ def find_rate(
         costs.append(cost)
         given.append(float(net.losses(rows[batch], targets[batch], loss=loss).mean()))
         average = keep * average + (1 - keep) * (cost - given[-1])
-        changes.append(average / (1 - keep**n_done))  # free of the bias towards the 0 that it began with
+        changes.append(average / (1 - keep**n_done))  # corrects the bias towards the initial 0
         size = max(map(abs, costs[:FIRST]))
         if changes[-1] - min(changes) > DIVERGED * size:
             break
@@ -179,7 +180,7 @@ def find_rate(
 
 
 def _batches(n: int, batch_size: int, n_batches: int, rng: Random) -> list[np.ndarray]:
-    """Return the row numbers of each batch; all are full, what is left over of an order is not used."""
+    """Return the row numbers of each batch. All batches are full, and leftover rows are not used."""
     size = min(batch_size, n)
     each = n // size
     orders = [rng.permutation(n)[: each * size].reshape(each, size) for _ in range(-(-n_batches // each))]

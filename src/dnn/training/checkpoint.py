@@ -27,11 +27,11 @@ class Checkpoint:
         self.live = (params, optimizer.slots)
         self.trainer = trainer
         self.kept = (params.copy(), optimizer.slots.copy())
-        self.n_steps = trainer.step  # that the copy has seen
+        self.n_steps = trainer.step  # at the time of the copy
         self.steps = 0  # since the copy
 
     def due(self, flops_per_step: float) -> bool:
-        """Return whether enough was computed since the last copy that another costs little beside it."""
+        """Return whether so much was computed since the last copy that another one is cheap in comparison."""
         bytes_kept = sum(array.nbytes for array in self.live)
         return self.steps >= STEPS_PER_COPY and self.steps * flops_per_step >= FLOPS_PER_BYTE * bytes_kept
 

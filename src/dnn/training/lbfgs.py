@@ -59,7 +59,7 @@ def minimize(net: Network, problem: Problem, spec: LBFGS, options: FitOptions) -
         free = np.ones(net.n_params, dtype=bool)
         for part, frozen in zip(layer_slices(problem.plan), net.frozen, strict=True):
             free[part] = not frozen
-    costs: list[float] = []  # of the points that SciPy has asked for
+    costs: list[float] = []  # of the points that SciPy evaluates
     began = time.perf_counter()
     epoch_end = EpochEnd(net, options, history)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from .optimizer_state import OptimizerState, frozen_of
 from .options import FitOptions
 from .order import EpochOrders
 from .problem import Problem
+from .resume import CheckpointFile, kept_schedule, restore_generator, restore_schedule
 from .stopping import EpochEnd
 from .trainers import trainer_for
 
@@ -34,14 +35,29 @@ RECENT = 64  # costs of the last steps that are kept for a diagnosis
 
 
 def train(
-    net: Network, problem: Problem, optimizer: OptimizerState, options: FitOptions, rng: checks.Random
+    net: Network,
+    problem: Problem,
+    optimizer: OptimizerState,
+    options: FitOptions,
+    rng: checks.Random,
+    file: CheckpointFile | None = None,
+    saved: dict[str, Any] | None = None,
 ) -> History:
-    """Train the parameters in place by steps and return what happened."""
+    """Train the parameters in place by steps and return what happened.
+
+    file: where checkpoints are written; saved: the state of a checkpoint from which the training resumes.
+    """
     run = _Run(net, problem, optimizer, options, rng)
     try:
+        if saved is not None:
+            run.restore(saved)
         while run.n_done < run.n_steps and not run.history.stopped_by:
-            run.chunk()
+            run.chunk(None if file is None else file.n_epochs)
+            if file is not None and file.due(len(run.history.loss)):
+                file.write(run.state(), len(run.history.loss))
         run.check_weights()
+        if file is not None:
+            file.write(run.state(), len(run.history.loss))
     finally:
         run.close()
     run.epoch_end.warn(problem, run.n_done, list(run.recent))
@@ -49,7 +65,7 @@ def train(
 
 
 class _Run:
-    """A training in progress: what a chunk leaves to the next one."""
+    """A training in progress: everything that one chunk leaves for the next."""
 
     def __init__(
         self,
@@ -61,6 +77,7 @@ class _Run:
     ) -> None:
         n = len(problem.X)
         self.net = net
+        self.rng = rng
         self.problem = problem
         self.optimizer = optimizer
         self.options = options
@@ -75,7 +92,7 @@ class _Run:
         self.epochs_ahead = max(1, ORDER_AHEAD // n)
         self.n_steps = options.epochs * self.steps_per_epoch
         self.n_done = 0  # steps
-        self.first_step = optimizer.n_steps  # where the schedule goes on
+        self.first_step = optimizer.n_steps  # where the schedule continues
 
         self.average = RunningAverage(problem.params, options.ema)
         self.trainer = trainer_for(problem, optimizer, options, self.batch, self.average, frozen_of(net))
@@ -84,16 +101,18 @@ class _Run:
         self.history = History(problem.loss.name)
         self.costs = np.zeros(0)  # of the epoch in progress
         self.recent = deque[float](maxlen=RECENT)  # costs
-        self.pauses = bool(  # after each epoch, so that somebody can look at it
+        self.pauses = bool(  # after each epoch
             options.validate or options.callbacks or options.progress or optimizer.schedule.watches
         )
         self.began = time.perf_counter()
         self.epoch_end = EpochEnd(net, options, self.history)
 
-    def chunk(self) -> None:
-        """Do the steps of a chunk, record them, and do what the end of an epoch asks for."""
+    def chunk(self, n_epochs: int | None = None) -> None:
+        """Do the steps of a chunk, at most n_epochs, record them, and do the work at the end of an epoch."""
         epoch, first = divmod(self.n_done, self.steps_per_epoch)
         n_steps = self._steps_until_pause(first)
+        if n_epochs is not None:
+            n_steps = min(n_steps, n_epochs * self.steps_per_epoch - first)
         costs = self._steps(epoch, first, n_steps)
         self.checkpoint.steps += n_steps
         self.n_done += n_steps
@@ -104,6 +123,39 @@ class _Run:
             self.history.stopped_by = "max_seconds"
         if n_ended:
             self._end_epoch()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: all that the rest of the training depends on."""
+        live, kept = self.checkpoint.live, self.checkpoint.kept
+        return {
+            "params": live[0], "slots": live[1], "step": self.trainer.step, "seed": self.optimizer.seed,
+            "first_step": self.first_step, "n_done": self.n_done, "costs": self.costs,
+            "recent": list(self.recent), "history": self.history, "mean": self.average.mean,
+            "kept_params": kept[0], "kept_slots": kept[1], "kept_step": self.checkpoint.n_steps,
+            "kept_before": self.checkpoint.steps, "rng": self.rng,
+            "schedule": kept_schedule(self.optimizer.schedule),
+            "orders": None if self.orders is None else self.orders.state(),
+            "epoch_end": self.epoch_end.state(), "seconds": time.perf_counter() - self.began,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        restore_generator(self.rng, state["rng"])
+        restore_schedule(self.optimizer.schedule, state["schedule"])
+        (params, slots), (kept_params, kept_slots) = self.checkpoint.live, self.checkpoint.kept
+        params[:], slots[...] = state["params"], state["slots"]
+        kept_params[:], kept_slots[...] = state["kept_params"], state["kept_slots"]
+        self.checkpoint.n_steps, self.checkpoint.steps = state["kept_step"], state["kept_before"]
+        self.trainer.step, self.optimizer.seed = state["step"], state["seed"]
+        if self.average.mean is not None:
+            self.average.mean[:] = state["mean"]
+        self.first_step, self.n_done, self.costs = state["first_step"], state["n_done"], state["costs"]
+        self.recent.extend(state["recent"])
+        vars(self.history).update(vars(state["history"]))
+        if self.orders is not None:
+            self.orders.restore(state["orders"])
+        self.epoch_end.restore(state["epoch_end"])
+        self.began = time.perf_counter() - state["seconds"]
 
     def _steps_until_pause(self, first: int) -> int:
         """Return the number of steps of a chunk that begins at batch `first` of an epoch."""

@@ -1,7 +1,8 @@
-"""How long and how a training goes on."""
+"""The options of a training."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +34,9 @@ def callbacks_of(callbacks: Any) -> tuple[Callback, ...]:
 
 @dataclass
 class FitOptions:
-    """How long and how a training goes on. It is checked when it is made.
+    """The options of a training, checked when they are made.
 
-    The options and their defaults are those of `Network.fit`, except for those that follow.
+    The options and their defaults are those of `Network.fit`, except for the following ones.
 
     Parameters
     ----------
@@ -44,11 +45,11 @@ class FitOptions:
     stopping : StoppingRule or None
         A further rule that may end the training.
     first_order : ndarray (N,) or None
-        The order of the first epoch, where ``order(0)`` has been asked for already.
+        The order of the first epoch, if ``order(0)`` has been called already.
     chunk : float
-        Flops of a chunk: a training of any other gives the same bits, which the tests hold.
+        Flops per call of the core. Any other value gives the same bits.
     two_sweeps : bool or None
-        Whether a step updates the weights in a second sweep; None: where it must.
+        Whether a step updates the weights in a second sweep; None: only where it must.
     """
 
     epochs: int = 20
@@ -68,6 +69,9 @@ class FitOptions:
     first_order: np.ndarray | None = None
     chunk: float = CHUNK
     two_sweeps: bool | None = None
+    checkpoint: str | os.PathLike[str] | None = None
+    every: int | float | None = None
+    resume: bool = False
 
     def __post_init__(self) -> None:
         checks.check_integer("epochs", self.epochs, 1)
@@ -86,18 +90,30 @@ class FitOptions:
             checks.check_real("max_seconds", self.max_seconds, 0.0, above=True)
         if self.order is not None and not callable(self.order):
             raise TypeError(f"order must be a function of the epoch, got {self.order!r}")
+        self._check_checkpoint()
         checks.check_name("record", self.record, ("epoch", "step"))
         checks.check_boolean("shuffle", self.shuffle)
         if checks.check_boolean("progress", self.progress):
             _progress_bar_type()
 
+    def _check_checkpoint(self) -> None:
+        if self.checkpoint is not None and not isinstance(self.checkpoint, (str, os.PathLike)):
+            raise TypeError(f"checkpoint must be a path or None, got {self.checkpoint!r}")
+        resume = checks.check_boolean("resume", self.resume)
+        if self.checkpoint is None and (resume or self.every is not None):
+            raise ValueError(f"{'resume' if resume else 'every'} must come with checkpoint, got none")
+        if isinstance(self.every, (float, np.floating)):
+            self.every = checks.check_real("every", self.every, 0.0, above=True)
+        elif self.every is not None:
+            self.every = checks.check_integer("every", self.every, 1)
+
     @property
     def gathers(self) -> bool:
-        """Whether the rows of a batch are gathered by their numbers, not read as they stand."""
+        """Whether the rows of a batch are gathered by their row numbers, not read in their order."""
         return self.order is not None or (self.shuffle and self.batch_size is not None)
 
     def progress_bar(self) -> Any:
-        """Return a progress bar over the epochs, or None where none is asked for."""
+        """Return a progress bar over the epochs, or None with ``progress=False``."""
         return _progress_bar_type()(total=self.epochs, unit="epoch") if self.progress else None
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class EpochOrders:
-    """The order of the rows in each epoch, drawn when an epoch is first asked for."""
+    """The order of the rows in each epoch, drawn when it is first needed."""
 
     def __init__(self, n: int, rng: checks.Random, options: FitOptions) -> None:
         self.n = n
@@ -38,10 +38,21 @@ class EpochOrders:
         self.first, self.drawn = first, orders
         return np.ascontiguousarray(orders[:n_epochs])
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the orders that are drawn, and how the next ones are."""
+        rows = self.order.rows if isinstance(self.order, SuccessiveShuffles) else None
+        return {"first": self.first, "drawn": self.drawn, "rows": rows}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.first, self.drawn, self.first_order = state["first"], state["drawn"], None
+        if isinstance(self.order, SuccessiveShuffles):
+            self.order.rows = state["rows"]
+
     def _draw(self, epoch: int, rows: np.ndarray) -> None:
         """Write the order of an epoch to rows (N,), which hold 0 .. N - 1."""
         if self.order is None:
-            self.rng.shuffle(rows)  # the same as a permutation that is drawn
+            self.rng.shuffle(rows)  # gives the same order as rng.permutation
         elif epoch == 0 and self.first_order is not None:
             rows[:] = self.first_order
         else:
@@ -58,8 +69,8 @@ def order_of(order: Callable[[int], Any], epoch: int, n: int) -> np.ndarray:
     return rows.astype(np.int64)
 
 
-def successive_shuffles(n: int, rng: Any) -> Callable[[int], np.ndarray]:
-    """Return an order that shuffles in each epoch the order of the one before, as scikit-learn's MLP does.
+class SuccessiveShuffles:
+    """An order that shuffles in each epoch the order of the one before, as scikit-learn's MLP does.
 
     Parameters
     ----------
@@ -67,13 +78,14 @@ def successive_shuffles(n: int, rng: Any) -> Callable[[int], np.ndarray]:
         Number of rows.
     rng : Generator or RandomState
     """
-    rows = np.arange(n)
 
-    def order(epoch: int) -> np.ndarray:
-        nonlocal rows
-        shuffled = np.arange(n)
-        rng.shuffle(shuffled)
-        rows = rows[shuffled]
-        return rows
+    def __init__(self, n: int, rng: Any) -> None:
+        self.rows = np.arange(n)
+        self.rng = rng
 
-    return order
+    def __call__(self, epoch: int) -> np.ndarray:
+        """Return the order (n,) of the next epoch."""
+        shuffled = np.arange(len(self.rows))
+        self.rng.shuffle(shuffled)
+        self.rows = self.rows[shuffled]
+        return self.rows

@@ -18,12 +18,11 @@ from ..losses import Loss, LossFunction, LossSpec, loss_of
 if TYPE_CHECKING:
     from ..network import Network
 
-# A step costs some more flops than its products.
-STEP = 2e5
-UPDATE = 20.0  # flops per weight, where X is sparse and the updates are most of a step
+STEP = 2e5  # flops that take as long as the part of a step that is independent of its size
+UPDATE = 20.0  # flops per weight, where X is sparse and most of a step is the update
 # The weights of a batch count in its penalties as at least this share of what so many rows weigh on average.
 # Otherwise a batch whose weights are tiny beside the others' would be all penalty: with exponentially aging
-# weights in their order, alpha / sum w grows past float32, and past any use long before.
+# weights in their order, alpha / sum w overflows float32, and is useless long before.
 LEAST_WEIGHT = 0.01
 
 
@@ -77,7 +76,7 @@ class Problem:
 
     @property
     def penalties(self) -> tuple[float, float]:
-        """The factors alpha and l1 for sums of these weights."""
+        """The factors alpha and l1 in the unit of these weights."""
         return self.alpha * self.unit, self.l1 * self.unit
 
     def loss_args(self) -> _core.LossArgs:
@@ -113,7 +112,7 @@ class Problem:
     def _cost_and_gradient_by_tiles(
         self, X: BlockRows, params: np.ndarray, grad: np.ndarray
     ) -> tuple[float, float]:
-        """Sum over tiles of rows; each takes the share of the penalties that it has of the weight."""
+        """Sum over tiles of rows; each has the share of the penalties that it has of the total weight."""
         total = float(len(X) if self.weights is None else self.weights.sum())
         penalized = max(total, self.least * len(X))
         part, loss, penalty = np.empty_like(grad), 0.0, 0.0
@@ -166,7 +165,7 @@ class Problem:
         return X.mean(axis=0), X.std(axis=0)
 
     def flops_per_step(self, batch: int, stateless: bool) -> float:
-        """Return how many flops take as long as one step; stateless: the optimizer keeps no state."""
+        """Return the number of flops that take as long as one step; stateless: the optimizer has no state."""
         if not isinstance(self.X, SparseRows):
             return 6.0 * self.plan.n_params * batch + STEP
         first = self.plan.n_inputs * self.plan.units(1)

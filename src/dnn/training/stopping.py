@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class StoppingRule(Protocol):
     """A rule on the epochs that have ended; it may end the training and set learning rates."""
 
     def begin(self, history: History) -> None:
-        """Begin a training, whose network is locked from now on and whose history this is."""
+        """Begin a training, whose history this is; the network is locked until it ends."""
 
     def epochs_until_check(self) -> int | None:
         """Return after how many epochs, 1 or more, it must look at the history; None: after any number."""
@@ -31,17 +31,23 @@ class StoppingRule(Protocol):
     def end(self) -> None:
         """Put the best weights in place, however the training ended."""
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of it: numbers, lists and arrays."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+
 
 class EpochEnd:
-    """What is done at the end of an epoch: validation, the best weights, patience, callbacks, the bar."""
+    """The work at the end of an epoch: validation, the best weights, patience, callbacks, progress bar."""
 
     def __init__(self, net: Network, options: FitOptions, history: History) -> None:
         self.net = net
         self.options = options
         self.history = history
         self.best: np.ndarray | None = None
-        self.lowest = self.mark = math.inf  # val_loss of the best; the last that fell by min_delta
-        self.stale = 0  # epochs since then
+        self.lowest = self.mark = math.inf  # the best val_loss; the last that fell by min_delta
+        self.n_stale = 0  # epochs since then
         if options.stopping is not None:
             options.stopping.begin(history)
         self.bar = options.progress_bar()
@@ -62,10 +68,10 @@ class EpochEnd:
             history.best_epoch, self.best = len(history.val_loss) - 1, self.net.params.copy()
             self.lowest = val_loss
         if math.isfinite(val_loss) and val_loss < self.mark - options.min_delta:
-            self.mark, self.stale = val_loss, 0
+            self.mark, self.n_stale = val_loss, 0
         elif self.mark < math.inf:
-            self.stale += 1
-        if options.patience is not None and self.stale >= options.patience:
+            self.n_stale += 1
+        if options.patience is not None and self.n_stale >= options.patience:
             history.stopped_by = "patience"
 
     def notify(self) -> None:
@@ -81,6 +87,23 @@ class EpochEnd:
             self.bar.set_postfix({name: f"{curve[-1]:.4g}" for name, curve in curves if curve})
             self.bar.update()
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the best weights, what they gave, and the stopping rule's state."""
+        rule = self.options.stopping
+        return {
+            "best": None if self.best is None else self.best.copy(), "lowest": self.lowest,
+            "mark": self.mark, "n_stale": self.n_stale, "rule": None if rule is None else rule.state(),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.best, self.lowest, self.mark = state["best"], state["lowest"], state["mark"]
+        self.n_stale = state["n_stale"]
+        if self.options.stopping is not None:
+            self.options.stopping.restore(state["rule"])
+        if self.bar is not None:
+            self.bar.update(len(self.history.loss))
+
     def close(self) -> None:
         """Put the best weights in place, however the training ended."""
         if self.best is not None:
@@ -91,7 +114,7 @@ class EpochEnd:
             self.bar.close()
 
     def warn(self, problem: Problem, n_steps: int, costs: list[float]) -> None:
-        """Warn of a training that has ended and got nowhere, at the line that called `Network.fit`."""
+        """Warn of a training that has ended without progress, at the line that called `Network.fit`."""
         if self.options.stopping is not None:
             return  # a rule gives its own warnings
         if self.history.val_loss and self.best is None:

@@ -38,9 +38,7 @@ def trainer_for(
 ) -> Trainer:
     """Return the trainer for the rows of a problem, `batch` of them per step."""
     X, plan = problem.X, problem.plan
-    args = optimizer_args(
-        optimizer, frozen, clip_norm=options.clip_norm or 0.0, mean=average.mean, mean_rate=average.rate
-    )
+    args = optimizer_args(optimizer, frozen, options.clip_norm or 0.0, average.mean, average.rate)
 
     def trainer(X: Any, loss: _core.LossArgs, batch: int, gather: bool = False) -> Trainer:
         """Return the core's trainer on the given arrays, which may be a part of the problem's rows."""

@@ -1,6 +1,7 @@
 /* Activations and their slopes. Part of one_precision.h.
  *
- * NAME(<name>_value) is f(z); NAME(<name>_slope) is f'(z), computed from a = f(z), or from z where the table in kernels.h says so.
+ * NAME(<name>_value) is f(z). NAME(<name>_slope) is f'(z), computed from a = f(z), or from z if the activation has
+ * slope_from_z in kernels.h. In comments e = exp(-|z|).
  */
 
 static inline REAL NAME(identity_value)(REAL z, const REAL *par)
@@ -40,7 +41,7 @@ static inline REAL NAME(tanh_slope)(REAL a, const REAL *par)
     return (1 - a) * (1 + a);
 }
 
-/* Comparisons are written so that NaN takes the open side. */
+/* Comparisons are written so that a NaN is returned, and the slope of a NaN is 1. */
 static inline REAL NAME(relu_value)(REAL z, const REAL *par)
 {
     (void)par;
@@ -74,7 +75,7 @@ static inline REAL NAME(elu_slope)(REAL a, const REAL *par)
     return a > 0 ? 1 : a + par[0];
 }
 
-/* Klambauer et al. (2017), section 2: alpha and scale that keep mean 0 and variance 1. */
+/* Klambauer et al. (2017), section 2: with this alpha and scale, outputs have mean 0 and variance 1 if inputs do. */
 #define SELU_SCALE 1.0507009873554805
 #define SELU_BOTTOM (1.0507009873554805 * 1.6732632423543772)
 
@@ -95,8 +96,8 @@ static inline REAL NAME(selu_slope)(REAL a, const REAL *par)
 #undef SELU_BOTTOM
 
 /* With Phi the normal distribution function and phi its density, a = |z|:
- * z Phi(z) = max(z, 0) - a Phi(-a),  Phi(z) + z phi(z) = 1 - p or p, where p = Phi(-a) - a phi(a). Both tails
- * are products with exp(-a^2 / 2): no digits are lost in them. */
+ * z Phi(z) = max(z, 0) - a Phi(-a),  Phi(z) + z phi(z) = 1 - p or p, where p = Phi(-a) - a phi(a). Both tails are
+ * products with exp(-a^2 / 2), so that they lose no digits to cancellation. */
 static inline REAL NAME(gelu_value)(REAL z, const REAL *par)
 {
     (void)par;
@@ -140,9 +141,9 @@ static inline REAL NAME(gelu_tanh_slope)(REAL z, const REAL *par)
     (void)par;
     z = NAME(within)(z, GELU_HIGH);
     const REAL square = z * z, w = z * (GELU_B + GELU_C * square);
-    const REAL e = NAME(exp_below)(-NAME(abs_)(w)), share = 1 / (1 + e);
+    const REAL e = NAME(exp_below)(-NAME(abs_)(w)), inverse = 1 / (1 + e);
     const REAL zw = z * (GELU_B + 3 * GELU_C * square);
-    return (z < 0 ? e : 1) * share * (1 + zw * ((z < 0 ? 1 : e) * share));
+    return (z < 0 ? e : 1) * inverse * (1 + zw * ((z < 0 ? 1 : e) * inverse));
 }
 
 #undef GELU_B
@@ -160,18 +161,18 @@ static inline REAL NAME(silu_slope)(REAL z, const REAL *par)
 {
     (void)par;
     z = NAME(within)(z, -EXP_LOW);
-    const REAL e = NAME(exp_below)(-NAME(abs_)(z)), share = 1 / (1 + e);
-    return (z < 0 ? e : 1) * share * (1 + z * ((z < 0 ? 1 : e) * share));
+    const REAL e = NAME(exp_below)(-NAME(abs_)(z)), inverse = 1 / (1 + e);
+    return (z < 0 ? e : 1) * inverse * (1 + z * ((z < 0 ? 1 : e) * inverse));
 }
 
 /* z t and t + z (1 - t^2) sigmoid(z), t = tanh(log(1 + exp(z))). With e = exp(-|z|), and with f = e for z < 0,
- * 1 otherwise: t = f top / bottom, 1 - t^2 = 4 (e / f)^2 (1 + e)^2 / bottom^2, sigmoid(z) = f / (1 + e). */
+ * 1 otherwise: t = f numer / denom, 1 - t^2 = 4 (e / f)^2 (1 + e)^2 / denom^2, sigmoid(z) = f / (1 + e). */
 static inline REAL NAME(mish_value)(REAL z, const REAL *par)
 {
     (void)par;
     const REAL e = NAME(exp_below)(-NAME(abs_)(z)), c0 = z < 0 ? 2 : 1, c2 = z < 0 ? 1 : 2;
-    const REAL top = c0 + c2 * e, bottom = c0 + e * (2 + c2 * e);
-    return (z < 0 ? NAME(within)(z, -EXP_LOW) * e : z) * (top / bottom);
+    const REAL numer = c0 + c2 * e, denom = c0 + e * (2 + c2 * e);
+    return (z < 0 ? NAME(within)(z, -EXP_LOW) * e : z) * (numer / denom);
 }
 
 static inline REAL NAME(mish_slope)(REAL z, const REAL *par)
@@ -179,9 +180,9 @@ static inline REAL NAME(mish_slope)(REAL z, const REAL *par)
     (void)par;
     z = NAME(within)(z, -EXP_LOW);
     const REAL e = NAME(exp_below)(-NAME(abs_)(z)), c0 = z < 0 ? 2 : 1, c2 = z < 0 ? 1 : 2;
-    const REAL top = c0 + c2 * e, share = 1 / (c0 + e * (2 + c2 * e));
+    const REAL numer = c0 + c2 * e, inverse = 1 / (c0 + e * (2 + c2 * e));
     const REAL product = 4 * z * (z < 0 ? 1 : e * e) * (1 + e);
-    return (z < 0 ? e : 1) * share * (top + product * share);
+    return (z < 0 ? e : 1) * inverse * (numer + product * inverse);
 }
 
 static inline REAL NAME(softplus_value)(REAL z, const REAL *par)
@@ -209,7 +210,8 @@ static inline REAL NAME(exp_slope)(REAL a, const REAL *par)
     return a;
 }
 
-/* The rows are shifted, then exp runs through them as one if they are contiguous (rows may be short). */
+/* The rows are shifted by their largest element. Then exp runs through all rows in one loop if they are contiguous,
+ * because rows may be short. */
 static void NAME(softmax_activate)(const REAL *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *Z,
                                    ptrdiff_t ldz, REAL *A, ptrdiff_t lda)
 {
@@ -217,20 +219,20 @@ static void NAME(softmax_activate)(const REAL *par, ptrdiff_t n_rows, ptrdiff_t 
     for (ptrdiff_t r = 0; r < n_rows; r++) {
         const REAL *z = Z + r * ldz;
         REAL *a = A + r * lda;
-        const REAL top = NAME(max_)(n_cols, z);
+        const REAL largest = NAME(max_)(n_cols, z);
         IN_PLACE
         for (ptrdiff_t c = 0; c < n_cols; c++)
-            a[c] = z[c] - top;
+            a[c] = z[c] - largest;
     }
-    const ptrdiff_t runs = lda == n_cols ? 1 : n_rows, run = lda == n_cols ? n_rows * n_cols : n_cols;
-    for (ptrdiff_t r = 0; r < runs; r++)
-        for (ptrdiff_t i = 0; i < run; i++)
+    const ptrdiff_t n_runs = lda == n_cols ? 1 : n_rows, run_length = lda == n_cols ? n_rows * n_cols : n_cols;
+    for (ptrdiff_t r = 0; r < n_runs; r++)
+        for (ptrdiff_t i = 0; i < run_length; i++)
             A[r * lda + i] = NAME(exp_below)(A[r * lda + i]);
     for (ptrdiff_t r = 0; r < n_rows; r++) {
         REAL *a = A + r * lda;
-        const REAL share = (REAL)(1 / NAME(sum)(n_cols, a));
+        const REAL factor = (REAL)(1 / NAME(sum)(n_cols, a));
         for (ptrdiff_t c = 0; c < n_cols; c++)
-            a[c] *= share;
+            a[c] *= factor;
     }
 }
 
@@ -241,37 +243,38 @@ static void NAME(softmax_backward)(const REAL *par, ptrdiff_t n_rows, ptrdiff_t 
     for (ptrdiff_t r = 0; r < n_rows; r++) {
         const REAL *a = A + r * lda, *da = dA + r * ldda;
         REAL *dz = dZ + r * lddz;
-        const REAL mean = (REAL)NAME(dot)(n_cols, a, da);
+        const REAL weighted_mean = (REAL)NAME(dot)(n_cols, a, da); /* sum_j A_j dA_j */
         IN_PLACE
         for (ptrdiff_t c = 0; c < n_cols; c++)
-            dz[c] = a[c] * (da[c] - mean);
+            dz[c] = a[c] * (da[c] - weighted_mean);
     }
 }
 
+/* ELEMENTWISE_<row_wise>(name) defines the functions of an element-wise activation, and nothing for a row-wise one. */
 #define ELEMENTWISE_0(name)                                                                                  \
     static void NAME(name##_activate)(const REAL *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *Z,    \
                                       ptrdiff_t ldz, REAL *A, ptrdiff_t lda)                                 \
     {                                                                                                        \
-        const REAL own[DNN_MAX_PAR] = {par[0], par[1]}; /* A may overwrite par, as far as C knows */         \
+        const REAL copied[DNN_MAX_PAR] = {par[0], par[1]}; /* by the rules of C, A might overlap par */      \
         if (ldz == n_cols && lda == n_cols)                                                                  \
             n_cols *= n_rows, n_rows = 1;                                                                    \
         for (ptrdiff_t r = 0; r < n_rows; r++) {                                                             \
             IN_PLACE                                                                                         \
             for (ptrdiff_t c = 0; c < n_cols; c++)                                                           \
-                A[r * lda + c] = NAME(name##_value)(Z[r * ldz + c], own);                                    \
+                A[r * lda + c] = NAME(name##_value)(Z[r * ldz + c], copied);                                 \
         }                                                                                                    \
     }                                                                                                        \
     static void NAME(name##_backward)(const REAL *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *V,    \
                                       ptrdiff_t ldv, const REAL *dA, ptrdiff_t ldda, REAL *dZ,               \
                                       ptrdiff_t lddz)                                                        \
     {                                                                                                        \
-        const REAL own[DNN_MAX_PAR] = {par[0], par[1]};                                                      \
+        const REAL copied[DNN_MAX_PAR] = {par[0], par[1]};                                                   \
         if (ldv == n_cols && ldda == n_cols && lddz == n_cols)                                               \
             n_cols *= n_rows, n_rows = 1;                                                                    \
         for (ptrdiff_t r = 0; r < n_rows; r++) {                                                             \
             IN_PLACE                                                                                         \
             for (ptrdiff_t c = 0; c < n_cols; c++)                                                           \
-                dZ[r * lddz + c] = dA[r * ldda + c] * NAME(name##_slope)(V[r * ldv + c], own);               \
+                dZ[r * lddz + c] = dA[r * ldda + c] * NAME(name##_slope)(V[r * ldv + c], copied);            \
         }                                                                                                    \
     }
 #define ELEMENTWISE_1(name)
@@ -281,7 +284,7 @@ DNN_ACTIVATIONS(ROW)
 #undef ELEMENTWISE_0
 #undef ELEMENTWISE_1
 
-/* Contiguous short rows are taken several at a time, with b repeated as often. */
+/* Z += b. If rows are short and contiguous, b is repeated, and added to several rows at once. */
 static void NAME(add_bias)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *restrict b, REAL *restrict Z,
                            ptrdiff_t ldz)
 {
@@ -311,10 +314,13 @@ static void NAME(activate)(int activation, const double *par, ptrdiff_t n_rows, 
     static void (*const blocks[])(const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, REAL *,
                                   ptrdiff_t) = {DNN_ACTIVATIONS(ROW)};
 #undef ROW
+    assert(0 <= activation && activation < (int)(sizeof blocks / sizeof *blocks));
+    ASSERT_BLOCK(n_rows, n_cols, ldz);
+    ASSERT_BLOCK(n_rows, n_cols, lda);
     REAL *Z = Z_, *A = A_, real_par[DNN_MAX_PAR] = {0};
     for (int i = 0; i < dnn_activations[activation].n_par; i++)
         real_par[i] = (REAL)par[i];
-    /* Several passes over a block: the block stays in L1. */
+    /* There are several passes over a block, which is so small that it stays in L1. */
     const ptrdiff_t step = n_rows * n_cols <= 2 * STRIP ? n_rows : rows_within(2 * STRIP, n_cols);
     for (ptrdiff_t r = 0; r < n_rows; r += step) {
         const ptrdiff_t rows = min_(step, n_rows - r);
@@ -332,6 +338,10 @@ static void NAME(slope)(int activation, const double *par, ptrdiff_t n_rows, ptr
     static void (*const blocks[])(const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *,
                                   ptrdiff_t, REAL *, ptrdiff_t) = {DNN_ACTIVATIONS(ROW)};
 #undef ROW
+    assert(0 <= activation && activation < (int)(sizeof blocks / sizeof *blocks));
+    ASSERT_BLOCK(n_rows, n_cols, ldv);
+    ASSERT_BLOCK(n_rows, n_cols, ldda);
+    ASSERT_BLOCK(n_rows, n_cols, lddz);
     REAL real_par[DNN_MAX_PAR] = {0};
     for (int i = 0; i < dnn_activations[activation].n_par; i++)
         real_par[i] = (REAL)par[i];

@@ -1,6 +1,4 @@
-/* The kernels for x86-64 with AVX2 and FMA, compiled with
- * -mavx2 -mfma; on other processors an empty table.
- */
+/* The kernels for x86-64 with AVX2 and FMA, compiled with -mavx2 -mfma. On other platforms the table is empty. */
 #include "kernels.h"
 
 #if defined(__x86_64__)

@@ -1,6 +1,5 @@
 /* The kernels for x86-64 with AVX-512 (F, DQ, BW, VL) and FMA, compiled with
- * -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512; on other processors an empty
- * table.
+ * -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512. On other platforms the table is empty.
  */
 #include "kernels.h"
 

@@ -1,5 +1,5 @@
-/* The kernels for any processor of the platform, and what is needed once: the tables of names, the choice of
- * a table at run time, and the small functions that need no vectors.
+/* The kernels for any processor of the platform, and the definitions that do not depend on the instruction set: the
+ * tables of names, the choice of a table of kernels at run time, and small functions without vectors.
  */
 #define _DEFAULT_SOURCE /* clock_gettime, madvise */
 
@@ -69,6 +69,7 @@ enum { DNN_OPTIMIZERS(ROW) };
 
 void dnn_scalars(int optimizer, const double *hyper, double rate, int64_t step, double *scalars)
 {
+    assert(step >= 1);
     memset(scalars, 0, DNN_MAX_SCALARS * sizeof *scalars);
     switch (optimizer) {
     case optimizer_sgd:
@@ -83,7 +84,7 @@ void dnn_scalars(int optimizer, const double *hyper, double rate, int64_t step, 
         break;
     case optimizer_adam: {
         const double beta1 = hyper[0], beta2 = hyper[1], epsilon = hyper[2];
-        const int form = (int)hyper[3]; /* 0 paper, 1 uncorrected, 2 inside */
+        const int form = (int)hyper[3];
         const double first = 1 - pow(beta1, (double)step), second = 1 - pow(beta2, (double)step);
         scalars[0] = form == 1 ? rate * sqrt(second) / first : rate / first;
         scalars[1] = beta1;
@@ -115,7 +116,8 @@ uint64_t dnn_key(uint64_t seed, int64_t step, int layer)
 void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride, const int64_t *order,
                 char *out, ptrdiff_t ld)
 {
-    /* Single numbers: a call of memcpy takes ten times as long. */
+    assert(n_rows >= 0 && row_bytes >= 0 && (n_rows <= 1 || ld >= row_bytes));
+    /* For a single element, a call of memcpy would take ten times as long as the copy that these constant sizes become. */
     if (row_bytes == 4)
         for (ptrdiff_t r = 0; r < n_rows; r++)
             memcpy(out + r * ld, X + order[r] * stride, 4);
@@ -127,7 +129,7 @@ void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t 
             memcpy(out + r * ld, X + order[r] * stride, (size_t)row_bytes);
 }
 
-#define LARGE_PAGE ((size_t)1 << 21)
+#define LARGE_PAGE ((size_t)1 << 21) /* bytes */
 
 void *dnn_pages(size_t n_bytes)
 {

@@ -1,27 +1,31 @@
 /* gemm_nt: C (M, N) = epilogue(A (M, K) T' + bias), T (N, K). Part of one_precision.h.
  *
- * The lanes of vectors run along the sum: each element of C is an inner product of a row of A and a row of T. It is the forward
- * product of layers with few outputs, where gemm_nn would leave most lanes of a vector empty, and the gradient of a
+ * The lanes of vectors are summands: each element of C is an inner product of a row of A and a row of T. This is the forward
+ * product of layers with few outputs, for which gemm_nn would leave most lanes of a vector empty, and the gradient of a
  * feature-major step.
  *
  *     for group in M by NT_GROUP_ROWS
- *         for k in K by a piece                    pack T (N, piece); partial sums, a vector each, wait in the workspace
+ *         for k in K by a piece                    pack T (N, piece); partial sums, a vector each, are in the workspace
  *             for block of NT_MR rows
- *                 for block of NT_NR columns       nt_block: NT_MR x NT_NR vectors of sums stay in registers
+ *                 for block of NT_NR columns       nt_block: NT_MR x NT_NR vectors of sums are in registers
  *
- * Pieces are only cut where rows of A are read again for further columns: short enough that rows of A and packed T stay in L1.
+ * A sum is cut into pieces only if rows of A are read several times, for several blocks of columns. Pieces are so short
+ * that rows of A and packed T stay in L1.
  *
- * The order of additions: one sum per lane, from the front, in whatever pieces; then the lanes are added. With one column there
- * are four such sums in turn, with two columns two. It is a function of K and N.
+ * The order of additions: each lane adds its summands in order, independently of the pieces; then the lanes are added.
+ * If C has one column, consecutive vectors of summands are added to four sums in turn, with two columns to two sums,
+ * which are added before the lanes. This is a function of K and N.
  */
 
 _Static_assert(NT_PACK_BYTES + NT_GROUP_ROWS * NT_PACK_COLUMNS * sizeof(vreal) <= DNN_WORKSPACE_BYTES, "packed T and sums");
+_Static_assert(NT_PACK_BYTES % 64 == 0, "sums on a cache line");
 
-/* The micro-kernel: n_rows x n_columns inner products. sums: their partial sums so far, a vector each, n_cols vectors from row to
- * row; read unless `first`, written unless `last`. */
+/* The micro-kernel: n_rows x n_columns inner products of the rows a[i] of A with rows of T. sums: the partial sums of
+ * earlier pieces, a vector each, with n_cols vectors from row to row; they are read unless `first`, and written unless
+ * `last`. */
 INLINE void NAME(nt_block)(const int n_rows, const int n_columns, const REAL *const *a, const REAL *T, ptrdiff_t ldt,
-                            ptrdiff_t depth, vreal *sums, ptrdiff_t n_cols, bool first, bool last, int epilogue,
-                            const REAL *bias, REAL *C, ptrdiff_t ldc)
+                           ptrdiff_t depth, vreal *sums, ptrdiff_t n_cols, bool first, bool last, int epilogue,
+                           const REAL *bias, REAL *C, ptrdiff_t ldc)
 {
     vreal sum[NT_MR][NT_NR];
     if (first) {
@@ -83,10 +87,11 @@ INLINE void NAME(nt_block)(const int n_rows, const int n_columns, const REAL *co
         }
 }
 
-/* The same for all columns if they are one or two: each element of C is summed in n_sums vectors in turn, because the additions of
- * a single row would otherwise wait for each other. */
-INLINE void NAME(nt_narrow_block)(const int n_rows, const int n_columns, const int n_sums, const REAL *const *a, const REAL *T,
-                             ptrdiff_t ldt, ptrdiff_t depth, int epilogue, const REAL *bias, REAL *C, ptrdiff_t ldc)
+/* The micro-kernel for a C of one or two columns: each of its elements is summed in n_sums vectors in turn, because the
+ * additions of a single row would otherwise wait for each other. */
+INLINE void NAME(nt_narrow_block)(const int n_rows, const int n_columns, const int n_sums, const REAL *const *a,
+                                  const REAL *T, ptrdiff_t ldt, ptrdiff_t depth, int epilogue, const REAL *bias, REAL *C,
+                                  ptrdiff_t ldc)
 {
     vreal sum[NT_MR][2][NT_SUMS];
     UNROLL
@@ -139,10 +144,10 @@ INLINE void NAME(nt_narrow_block)(const int n_rows, const int n_columns, const i
         }
 }
 
-/* All rows of C, which has one or two columns. */
+/* All rows of a C of one or two columns. */
 static void NAME(nt_narrow)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const REAL *A, ptrdiff_t lda,
-                              const void *const *rows, const REAL *T, ptrdiff_t ldt, int epilogue, const REAL *bias, REAL *C,
-                              ptrdiff_t ldc)
+                            const void *const *rows, const REAL *T, ptrdiff_t ldt, int epilogue, const REAL *bias, REAL *C,
+                            ptrdiff_t ldc)
 {
     for (ptrdiff_t r = 0; r < n_rows;) {
         const int height = (int)min_(NT_MR, n_rows - r);
@@ -152,7 +157,7 @@ static void NAME(nt_narrow)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth,
         switch (8 * height + (int)n_cols) {
 #define CASE(R, N)                                                                                           \
     case 8 * R + N:                                                                                          \
-        NAME(nt_narrow_block)(R, N, NT_SUMS / N, a, T, ldt, depth, epilogue, bias, C + r * ldc, ldc);              \
+        NAME(nt_narrow_block)(R, N, NT_SUMS / N, a, T, ldt, depth, epilogue, bias, C + r * ldc, ldc);        \
         break;
             NT_NARROW_BLOCKS(CASE)
 #undef CASE
@@ -161,10 +166,10 @@ static void NAME(nt_narrow)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth,
     }
 }
 
-/* One piece of the sums, for all rows and columns. */
+/* One piece of all sums: summands k .. k + depth of rows of A, and the first `depth` columns of T. */
 static void NAME(nt_piece)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, const REAL *A, ptrdiff_t lda,
-                            const void *const *rows, ptrdiff_t k, const REAL *T, ptrdiff_t ldt, vreal *sums, bool first,
-                            bool last, int epilogue, const REAL *bias, REAL *C, ptrdiff_t ldc)
+                           const void *const *rows, ptrdiff_t k, const REAL *T, ptrdiff_t ldt, vreal *sums, bool first,
+                           bool last, int epilogue, const REAL *bias, REAL *C, ptrdiff_t ldc)
 {
     for (ptrdiff_t r = 0; r < n_rows;) {
         const int height = (int)min_(NT_MR, n_rows - r);
@@ -175,8 +180,8 @@ static void NAME(nt_piece)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, 
             switch (8 * height + (int)min_(NT_NR, n_cols - c)) {
 #define CASE(R, N)                                                                                           \
     case 8 * R + N:                                                                                          \
-        NAME(nt_block)(R, N, a, T + c * ldt, ldt, depth, sums ? sums + r * n_cols + c : NULL, n_cols, first, last, epilogue, \
-                        bias ? bias + c : NULL, C + r * ldc + c, ldc);                                       \
+        NAME(nt_block)(R, N, a, T + c * ldt, ldt, depth, sums ? sums + r * n_cols + c : NULL, n_cols, first, \
+                       last, epilogue, bias ? bias + c : NULL, C + r * ldc + c, ldc);                        \
         break;
                 NT_BLOCKS(CASE)
 #undef CASE
@@ -188,8 +193,11 @@ static void NAME(nt_piece)(ptrdiff_t n_rows, ptrdiff_t n_cols, ptrdiff_t depth, 
 static void NAME(gemm_nt)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const DnnMatrix *A, const DnnMatrix *T, const DnnMatrix *C,
                           const DnnEpilogue *epilogue, void *workspace)
 {
-    assert(!A->column && !T->rows && !C->rows && (uintptr_t)workspace % 64 == 0);
+    assert(!A->column && !T->column && !C->column && !T->rows && !C->rows && (uintptr_t)workspace % 64 == 0);
     assert(epilogue->kind != DNN_EPILOGUE_RELU_SLOPE);
+    ASSERT_BLOCK(M, K, A->rows ? K : A->ld);
+    ASSERT_BLOCK(N, K, T->ld);
+    ASSERT_BLOCK(M, N, C->ld);
     const ptrdiff_t lda = A->ld, ldt = T->ld, ldc = C->ld;
     const REAL *a = A->at, *t = T->at, *bias = epilogue->bias;
     REAL *c = C->at, *packed = workspace;
@@ -205,9 +213,10 @@ static void NAME(gemm_nt)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const DnnMatrix
     }
     for (ptrdiff_t r = 0; r < M; r += NT_GROUP_ROWS)
         for (ptrdiff_t k = 0; k < K; k += piece) {
-            const ptrdiff_t some = min_(piece, K - k);
-            NAME(pack_panel)(N, some, t, ldt, NULL, k, packed, piece);
-            NAME(nt_piece)(min_(NT_GROUP_ROWS, M - r), N, some, a ? a + r * lda : NULL, lda, A->rows ? A->rows + r : NULL, k,
-                           packed, piece, sums, k == 0, k + piece >= K, epilogue->kind, bias, c + r * ldc, ldc);
+            const ptrdiff_t depth = min_(piece, K - k);
+            NAME(pack_panel)(N, depth, t, ldt, NULL, k, packed, piece);
+            NAME(nt_piece)(min_(NT_GROUP_ROWS, M - r), N, depth, a ? a + r * lda : NULL, lda,
+                           A->rows ? A->rows + r : NULL, k, packed, piece, sums, k == 0, k + piece >= K,
+                           epilogue->kind, bias, c + r * ldc, ldc);
         }
 }

@@ -1,13 +1,16 @@
-/* The element-wise and small kernels: the tables of their names, and one table of pointers per
+/* The contract of the kernels: the tables of activations, losses and optimizers, and one table of function pointers per
  * instruction set and precision.
  *
- * A kernel works on blocks of rows: n_rows rows of n_cols contiguous numbers, ld numbers from one row to
- * the next. `void *` stands for numbers of the table's precision. Nothing here allocates, locks or fails.
- * A number that comes out depends on the numbers that go in and on the block's shape, never on the
- * address of the block.
+ * A kernel works on blocks of rows: n_rows rows of n_cols contiguous elements, with ld >= n_cols elements from one row
+ * to the next (any ld if there is at most one row). Sizes are at least 0. `void *` points at elements of the table's
+ * precision, aligned as the compiler aligns them. Blocks do not overlap, unless a kernel's comment allows it. No kernel
+ * allocates, locks or fails. A result depends on the values of the arguments and on the shape of the block, never on
+ * the address of the block. Preconditions are checked by assertions if a kernel is compiled without NDEBUG, as
+ * tests/core/test_sanitizers.py does.
  *
- * To add an activation or a loss: one row here, its formulas in body.h, one line in
- * tests/reference.py. An optimizer also needs a frozen class in optimizers.py.
+ * To add an activation or a loss: one row here, its formulas in activations.h or losses.h, one line in
+ * tests/reference.py. An optimizer: one row here, its formula in optimizers.h, its scalars in baseline.c, and a frozen
+ * class in optimizers.py.
  */
 #ifndef DNN_KERNELS_H
 #define DNN_KERNELS_H
@@ -19,9 +22,9 @@
 /* ROW(name, row_wise, slope_from_z, init, output, n_par, par0)
  *   row_wise      a row's outputs depend on all its pre-activations
  *   slope_from_z  the slope is computed from the pre-activations Z; otherwise from the outputs A
- *   init          the initializer that fits the weights before it
- *   output        it may be the last layer's
- *   n_par, par0   number of parameters and the default of the first */
+ *   init          the default initializer of the layer's weights
+ *   output        it may be the activation of the last layer
+ *   n_par, par0   number of parameters, and the default of the first one */
 #define DNN_ACTIVATIONS(ROW)                     \
     ROW(identity, 0, 0, "xavier", 1, 0, 0.0)     \
     ROW(sigmoid, 0, 0, "xavier", 1, 0, 0.0)      \
@@ -39,10 +42,10 @@
     ROW(exp, 0, 0, "xavier", 1, 0, 0.0)
 
 /* ROW(id, name, output, classes, n_par, low, high)
- *   name       what users call it
- *   output     the output activation it is computed for, from the logits; "" where it is computed from the
+ *   name       the name in the public interface
+ *   output     the output activation that the loss is computed for, from the logits; "": it is computed from the
  *              outputs of any element-wise activation
- *   classes    targets may be given as class numbers
+ *   classes    targets may be given as class indices
  *   n_par      number of parameters; -1: one for each column of the outputs
  *   low, high  range of the targets */
 #define DNN_LOSSES(ROW)                                                               \
@@ -56,9 +59,9 @@
     ROW(poisson_softplus, "poisson", "softplus", 0, 0, 0.0, INFINITY)
 
 /* ROW(name, n_slots, n_hyper, whole_gradient)
- *   n_slots         numbers of state a parameter
- *   n_hyper         hyper-parameters besides the rate
- *   whole_gradient  an update needs the whole gradient first */
+ *   n_slots         elements of state per parameter
+ *   n_hyper         number of hyper-parameters, without the learning rate
+ *   whole_gradient  the first update needs the whole gradient */
 #define DNN_OPTIMIZERS(ROW)          \
     ROW(sgd, 0, 0, 0)                \
     ROW(momentum, 1, 1, 0)           \
@@ -68,7 +71,7 @@
     ROW(rmsprop, 1, 2, 0)            \
     ROW(rmsprop_momentum, 2, 3, 0)
 
-/* Functions of one number, for tests of their accuracy. ROW(name) */
+/* Functions of one value, for tests of their accuracy. ROW(name) */
 #define DNN_FUNCTIONS(ROW) \
     ROW(exp)               \
     ROW(expm1)             \
@@ -79,23 +82,18 @@
     ROW(erfc)              \
     ROW(log)
 
-/* Bytes of the workspace in which matrix products pack operands. The caller hands it in, because a stack may be small. */
+/* Bytes of the workspace in which matrix products pack operands. The caller provides it, because a stack may be small. */
 #define DNN_WORKSPACE_BYTES (1312 * 1024)
-
-/* Rows that are a multiple of so many bytes apart share lines of L1. With AVX2, gemm_tn with fewer than DNN_STREAM_ROWS_MAX rows of C
- * reads the rows of B in sequence then; such rows are best on the right-hand side. */
-#define DNN_L1_ALIAS_BYTES 4096
-#define DNN_STREAM_ROWS_MAX 48
 
 /* Kinds of epilogue */
 #define DNN_EPILOGUE_NONE 0
 #define DNN_EPILOGUE_RELU 1
-#define DNN_EPILOGUE_RELU_SLOPE 2 /* 0 where the slope matrix is not above 0 */
+#define DNN_EPILOGUE_RELU_SLOPE 2 /* elements become 0 where the slope matrix is 0 or below; NaN counts as above 0 */
 
-#define DNN_MAX_PAR 2     /* parameters of an activation */
-#define DNN_MAX_HYPER 4   /* hyper-parameters of an optimizer, the rate apart */
-#define DNN_MAX_SCALARS 8 /* scalars of an update */
-#define DNN_MAX_PREFETCH 4  /* parameters, an optimizer's slots, W' */
+#define DNN_MAX_PAR 2      /* parameters of an activation */
+#define DNN_MAX_HYPER 4    /* hyper-parameters of an optimizer, without the learning rate */
+#define DNN_MAX_SCALARS 8  /* scalars of an update */
+#define DNN_MAX_PREFETCH 4 /* the matrices of an update: parameters, two slots of an optimizer, W' */
 
 typedef struct {
     const char *name;
@@ -116,35 +114,35 @@ typedef struct {
     int n_slots, n_hyper, whole_gradient;
 } DnnOptimizer;
 
-/* Each ends with a row whose first member is NULL. */
+/* Each table ends with a row whose first member is NULL. */
 extern const DnnActivation dnn_activations[];
 extern const DnnLoss dnn_losses[];
 extern const DnnOptimizer dnn_optimizers[];
 extern const char *const dnn_functions[];
 
-/* A matrix. Element (r, c) is at[r * ld + column + c]; or, where rows is not NULL, rows[r][column + c]: rows that are read where
- * they are, in any order. A result has its elements at `at`. */
+/* A matrix. Element (r, c) is at[r * ld + column + c] if rows is NULL. Otherwise it is rows[r][column + c], so that
+ * rows can be read in any order without copying them. The matrix of a result has neither rows nor a column. */
 typedef struct {
     void *at;
-    ptrdiff_t ld; /* elements from one row to the next */
-    const void *const *rows;
-    ptrdiff_t column;
+    ptrdiff_t ld;            /* elements from one row to the next */
+    const void *const *rows; /* the address of each row, or NULL */
+    ptrdiff_t column;        /* the first column */
 } DnnMatrix;
 
-/* What gemm_nn and gemm_nt do with an element of C before it leaves its register: add a bias (n_cols,), unless that is NULL, and
- * then by `kind`. */
+/* The operations that gemm_nn and gemm_nt apply to an element of C before it leaves its register: they add a bias (N,),
+ * unless it is NULL, and then apply `kind`. */
 typedef struct {
     int kind;
     const void *bias;
-    DnnMatrix slope; /* of the shape of C: what DNN_EPILOGUE_RELU_SLOPE looks at */
+    DnnMatrix slope; /* (M, N), for DNN_EPILOGUE_RELU_SLOPE only, which gemm_nt does not have */
 } DnnEpilogue;
 
-/* Matrices that an update will read or write once C is computed. They are fetched into the cache block by block of C, so that
- * fetching takes no time of its own. */
+/* Matrices that an update will read or write once C is computed. gemm_tn prefetches them block by block of C, while it
+ * computes. */
 typedef struct {
     const char *at;
-    ptrdiff_t stride; /* bytes from row to row */
-    int transposed;   /* 0: of the shape of C, 1: of C' */
+    ptrdiff_t stride; /* bytes from one row to the next */
+    int transposed;   /* 0: the matrix has the shape of C, 1: the shape of C' */
 } DnnPrefetchMatrix;
 
 typedef struct {
@@ -154,36 +152,39 @@ typedef struct {
 
 typedef struct {
     const char *isa; /* "baseline", "avx2", "avx512" */
-    int size;        /* bytes of a number */
+    int size;        /* bytes of an element */
 
-    /* Z += b (n_cols; NULL: nothing is added), then A = f(Z). A may be Z itself. */
+    /* Z += b (n_cols,), unless b is NULL; then A = f(Z). par: the activation's n_par parameters. A may be Z itself. */
     void (*activate)(int activation, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *b,
                      void *Z, ptrdiff_t ldz, void *A, ptrdiff_t lda);
 
-    /* dZ = dA f'. V holds A or Z, as the activation's row says. dZ may be dA or V itself.
-     * softmax: the product with its full Jacobian, dZ_k = A_k (dA_k - sum_j A_j dA_j). */
-    void (*slope)(int activation, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *vreal,
+    /* dZ = dA f'(Z). V is A or Z, as slope_from_z of the activation says. dZ may be dA or V itself.
+     * softmax: the product of dA with the full Jacobian, dZ_k = A_k (dA_k - sum_j A_j dA_j). */
+    void (*slope)(int activation, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *V,
                   ptrdiff_t ldv, const void *dA, ptrdiff_t ldda, void *dZ, ptrdiff_t lddz);
 
-    /* Returns sum_r w_r loss_r; dS (NULL: not wanted; may be S itself) = scale w_r dloss_r/dS;
-     * losses (NULL: not wanted): (n_rows,), loss_r without its weight. par: as many numbers as the loss has
-     *   log_loss  label smoothing s, 0 for none: the targets become (1 - s) y + s / 2 (sigmoid),
-     *             (1 - s) y + s sum y / n_cols (softmax; class numbers alike);
-     *             and what a row's loss is cut to, its gradient not; 0: nothing
+    /* Returns sum_r w_r loss_r. Unless dS is NULL, dS = scale w_r dloss_r/dS; dS may be S itself. Unless losses (n_rows,) is
+     * NULL, losses[r] = loss_r, without its weight.
+     *
+     * S: the logits; or the outputs, if `output` of the loss is "". Targets: Y (n_rows, n_cols), or, if Y is NULL, classes
+     * (n_rows,) in 0 .. n_cols - 1, for a loss with `classes`. w: (n_rows,), in double for either precision, or NULL
+     * for ones. par: the parameters of the loss.
+     *   log_loss  the label smoothing s, 0 for none: the targets become (1 - s) y + s / 2 (sigmoid), or
+     *             (1 - s) y + s sum y / n_cols (softmax; a class index counts as y = 1 in its column);
+     *             and the value that a row's loss is clipped to, 0 for none: its gradient is not clipped
      *   huber     delta
-     *   quantile  the level of each column
-     * S: logits, or outputs where the loss's row names no output. Targets: Y (n_rows, n_cols), or, where Y
-     * is NULL, classes (n_rows,) in 0 .. n_cols - 1. w: (n_rows,) or NULL for ones; double always. */
+     *   quantile  the level of each column */
     double (*loss)(int loss, const double *par, ptrdiff_t n_rows, ptrdiff_t n_cols, const void *S,
                    ptrdiff_t lds, const void *Y, ptrdiff_t ldy, const int64_t *classes, const double *w,
                    double scale, void *dS, ptrdiff_t ldds, double *losses);
 
-    /* Returns l2 / 2 sum W^2 + l1 sum |W|; G (NULL: not wanted) += l2 W + l1 sign W, where sign 0 is 0. */
+    /* Returns l2 / 2 sum W^2 + l1 sum |W|. Unless G is NULL, G += l2 W + l1 sign(W), where sign(0) is 0. */
     double (*penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W, ptrdiff_t ldw, double l2, double l1,
                       void *G, ptrdiff_t ldg);
 
-    /* One step of an optimizer on a block of parameters P with gradient G. State: slot k of a block stands
-     * k * slot numbers behind S, laid out as P. scalars: from dnn_scalars. */
+    /* One step of an optimizer on a block of parameters P with gradient G. State: slot k of the block is at k * slot
+     * elements after S, with ldp elements from one row to the next; S is not used if the optimizer has no slots.
+     * scalars: from dnn_scalars. */
     void (*update)(int optimizer, const double *scalars, ptrdiff_t n_rows, ptrdiff_t n_cols, void *P,
                    ptrdiff_t ldp, const void *G, ptrdiff_t ldg, void *S, ptrdiff_t slot);
 
@@ -194,59 +195,61 @@ typedef struct {
     void (*transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X, ptrdiff_t ldx, void *T,
                       ptrdiff_t ldt);
 
-    /* 1 if each of n numbers is finite, else 0. */
+    /* Returns 1 if each of n elements is finite, otherwise 0. */
     int (*all_finite)(ptrdiff_t n, const void *x);
 
-    /* y = f(x), n numbers, f a row of DNN_FUNCTIONS. */
+    /* y = f(x) for n elements, where f is a row of DNN_FUNCTIONS. y may be x itself. */
     void (*map)(int function, ptrdiff_t n, const void *x, void *y);
 
-    /* Returns the sum of the squares of n numbers. */
+    /* Returns the sum of the squares of n elements. */
     double (*sum_squares)(ptrdiff_t n, const void *x);
 
-    /* X *= factor. */
+    /* X *= factor, which is rounded to the precision first. */
     void (*scale)(ptrdiff_t n_rows, ptrdiff_t n_cols, double factor, void *X, ptrdiff_t ldx);
 
-    /* sum = x + y, n numbers; sum may be x. */
+    /* sum = x + y for n elements; sum may be x or y itself. */
     void (*add)(ptrdiff_t n, const void *x, const void *y, void *sum);
 
-    /* mean += rate (x - mean), n numbers. */
+    /* mean += rate (x - mean) for n elements. */
     void (*average)(ptrdiff_t n, double rate, const void *x, void *mean);
 
-    /* D = A / (1 - rate) where a unit is kept, 0 A where it is dropped: a NaN stays in sight. D may be A
-     * itself. masks: (n_rows, n_cols), not 0 where a unit is kept; or NULL: drawn, a hash of key (dnn_key),
-     * row (first_row for the first one here) and column. 0 <= rate < 1. */
+    /* D = A / (1 - rate) where a unit is kept, 0 A where it is dropped, so that a NaN remains visible. 0 <= rate < 1. D
+     * may be A itself. masks: (n_rows, n_cols), not 0 where a unit is kept; or NULL: the mask is a hash of key (see
+     * dnn_key), row (first_row for the first one) and column. */
     void (*dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *masks, ptrdiff_t ldm, uint64_t key,
                     ptrdiff_t first_row, double rate, const void *A, ptrdiff_t lda, void *D, ptrdiff_t ldd);
 
-    /* A sparse matrix, by what is stored: n elements, `values` at `columns`. */
+    /* The three kernels for a sparse matrix take its stored elements: n `values` with their `columns`, which are at
+     * least 0. */
 
-    /* out = values after dropout of a row: those of a dense row with its zeros, bit for bit. out may be values itself. */
+    /* out = the values of a row after dropout: the same bits as those of the dense row. out may be values itself. */
     void (*drop_stored)(ptrdiff_t n, const int32_t *columns, uint64_t key, ptrdiff_t row, double rate,
                         const void *values, void *out);
 
-    /* c (n_cols,) += sum_k values[k] B[columns[k], :], in the order of k: a row of a sparse matrix times B. */
+    /* c (n_cols,) += sum_k values[k] B[columns[k], :], added in the order of k: a row of a sparse matrix times B. */
     void (*gather_add)(ptrdiff_t n, const int32_t *columns, const void *values, ptrdiff_t n_cols, const void *B,
                        ptrdiff_t ldb, void *c);
 
-    /* C[columns[k], :] += values[k] B[rows[k], :], k = 0 .. n - 1: a block of rows of X' B. A row of C that is not
-     * `seen` yet is overwritten, whatever it holds, and seen then. */
+    /* C[columns[k], :] += values[k] B[rows[k], :] for k = 0 .. n - 1: a block of rows of X' B. The first time that a
+     * row of C occurs, it is overwritten: seen[columns[k]] is 0 before, and 1 after that. */
     void (*scatter_add)(ptrdiff_t n, const int32_t *columns, const int32_t *rows, const void *values,
                         ptrdiff_t n_cols, const void *B, ptrdiff_t ldb, void *C, ptrdiff_t ldc, uint8_t *seen);
 
-    /* Matrix products: see gemm_nn.h, gemm_nt.h and gemm_tn.h. C must not overlap the others.
-     * lanes: elements of a vector; 0: this table has no products, use BLAS.
-     * workspace: DNN_WORKSPACE_BYTES on a cache line, for packed operands; or NULL, which is allowed unless gemm_tn is given rows. */
+    /* Matrix products: see gemm_nn.h, gemm_nt.h and gemm_tn.h.
+     * lanes: elements of a vector; 0: this table has no matrix products, and BLAS is used.
+     * workspace: DNN_WORKSPACE_BYTES for packed operands, on a cache line; or NULL, unless gemm_tn reads A or B through
+     * rows. */
     int lanes;
 
-    /* C (M, N) = epilogue(A (M, K) B (K, N) + bias). */
+    /* C (M, N) = epilogue(A (M, K) B (K, N) + bias). A may have rows; no matrix has a column. */
     void (*gemm_nn)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const DnnMatrix *A, const DnnMatrix *B, const DnnMatrix *C,
                     const DnnEpilogue *epilogue, void *workspace);
 
-    /* C (M, N) = epilogue(A (M, K) T' + bias), T (N, K). */
+    /* C (M, N) = epilogue(A (M, K) T' + bias), T (N, K). A may have rows; no matrix has a column. */
     void (*gemm_nt)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const DnnMatrix *A, const DnnMatrix *T, const DnnMatrix *C,
                     const DnnEpilogue *epilogue, void *workspace);
 
-    /* C (M, N) = A' B over K rows of A (K, M) and B (K, N). prefetch: or NULL. */
+    /* C (M, N) = A' B over K rows of A (K, M) and B (K, N). A and B may have rows and columns. prefetch may be NULL. */
     void (*gemm_tn)(ptrdiff_t K, ptrdiff_t M, ptrdiff_t N, const DnnMatrix *A, const DnnMatrix *B, const DnnMatrix *C,
                     void *workspace, const DnnPrefetch *prefetch);
 } DnnKernels;
@@ -254,37 +257,37 @@ typedef struct {
 #define DNN_FLOAT32 0
 #define DNN_FLOAT64 1
 #define DNN_N_ISA 3
-/* Rows in rising order of width: baseline, avx2, avx512. A table that this build does not hold has
- * isa == NULL. */
+/* A table that this build does not have has isa == NULL. */
 extern const DnnKernels dnn_kernels_baseline[2], dnn_kernels_avx2[2], dnn_kernels_avx512[2];
 
-/* The tables of row 0 .. DNN_N_ISA - 1 and a precision, or NULL where this build or this processor
- * lacks the instruction set. */
+/* Returns the table of an instruction set (0 baseline, 1 avx2, 2 avx512) and a precision, or NULL if this build or this
+ * processor does not have the instruction set. */
 const DnnKernels *dnn_kernels(int isa, int precision);
 
-/* The scalars of step number `step` (1, 2, ...) of an optimizer, in double. hyper: n_hyper numbers.
+/* Computes the DNN_MAX_SCALARS scalars of step number `step` (1, 2, ...) of an optimizer, in double. hyper (n_hyper,):
  *   momentum, nesterov, averaged   mu
- *   adam                           beta1, beta2, epsilon, form (0 paper, 1 uncorrected, 2 inside)
+ *   adam                           beta1, beta2, epsilon, and the form: 0 as in the paper; 1 epsilon is added to the
+ *                                  uncorrected root; 2 epsilon is inside the root
  *   rmsprop                        rho, epsilon
  *   rmsprop_momentum               rho, epsilon, mu (slot 0: mean square, slot 1: momentum) */
 void dnn_scalars(int optimizer, const double *hyper, double rate, int64_t step, double *scalars);
 
-/* The key of a layer's dropout masks at a step. */
+/* Returns the key of a layer's dropout masks at a step. */
 uint64_t dnn_key(uint64_t seed, int64_t step, int layer);
 
-/* Rows of row_bytes each, order[i] * stride bytes behind X, copied one behind the other, ld bytes apart. */
+/* Copies n_rows rows of row_bytes: row i is from X + order[i] * stride to out + i * ld. stride and ld are in bytes. */
 void dnn_gather(ptrdiff_t n_rows, ptrdiff_t row_bytes, const char *X, ptrdiff_t stride, const int64_t *order,
                 char *out, ptrdiff_t ld);
 
-/* Memory of its own pages, large ones where the system gives them, so that far apart places are found fast. NULL: there
- * is none left. To be freed by free. */
+/* Returns n_bytes of memory, on large pages if the system has them and if there are enough bytes: fewer pages make address
+ * translation faster. NULL: no memory. The caller frees it by free. */
 void *dnn_pages(size_t n_bytes);
 
-/* Subnormal numbers become zero on this thread until dnn_flush_restore; returns what to restore. */
+/* Treats subnormal values as zero on this thread until dnn_flush_restore is called with the returned mode. */
 unsigned dnn_flush_subnormals(void);
 void dnn_flush_restore(unsigned mode);
 
-/* A steady clock, in seconds. */
+/* Returns the time of a monotonic clock, in seconds. */
 double dnn_seconds(void);
 
 #endif

@@ -1,7 +1,7 @@
-/* The numbers of one precision, and functions of one number: part of body.h, once per SIZE.
+/* The types and constants of one precision, and functions of one value. Part of one_precision.h, once per SIZE.
  *
- * Without branches and without libm, so that loops over them become vector code. Within 4 ulp; NaN stays NaN,
- * infinities give the limits.
+ * The functions have neither branches nor calls into libm, so that the compiler vectorizes loops that call them. Their
+ * errors are at most 4 ulp. A NaN gives a NaN, infinities give the limits.
  */
 
 #ifndef DNN_KERNELS_MATH_H
@@ -53,16 +53,16 @@
 #undef ROUNDER
 #undef MANTISSA_MASK
 
-/* Polynomials: weighted least squares at 120 Chebyshev points in 50 digits (mpmath), the coefficients rounded
- * from the lowest up and the rest fitted again after each. Bounds are of the error relative to the function,
- * coefficients rounded, in exact arithmetic.
+/* The polynomials were fitted by weighted least squares at 120 Chebyshev points with 50 digits (mpmath). The
+ * coefficients were rounded one after the other, the lowest first, and the others fitted again after each. The bounds
+ * are for the error relative to the function, with rounded coefficients in exact arithmetic.
  *   EXP_TAIL(r) = (exp(r) - 1 - r) / r^2          |r| <= 0.3475: 2^-30.9 of expm1(r); double 2^-61.5
  *   LOG_TAIL(f) = (log(1 + f) - f + f^2/2) / f^3  sqrt(1/2) - 1 <= f <= sqrt(2) - 1: 2^-30.0 of log(1 + f);
  *                                                 double 2^-58.9
  *   ERFCX_SERIES(u) = (1 + 9/8 a) exp(a^2) erfc(a) - 1    t = p / (a + p), u = t - ERFCX_CENTER,
  *                     p = ERFCX_PLACE, 0 <= a <= ERFC_HIGH: 2^-26.4 of the function plus 1; double 2^-55.8
  *   ERF_SERIES(x^2) = erf(x) / x - 1              |x| <= 0.75: 2^-29.2 of erf(x); double 2^-56.3
- * Even and odd powers apart: the two halves are computed at the same time.
+ * Even and odd powers are separate polynomials, so that the processor computes the two halves at the same time.
  * LN2_HIGH has so few bits that its product with an exponent is exact. */
 #if SIZE == 4
 #define REAL float
@@ -140,10 +140,10 @@
 #define SMALLEST_NORMAL 0x1p-1022
 #endif
 #define LOG2_E REAL_C(1.4426950408889634)
-#define ROUNDER (REAL_C(1.5) * ((BITS)1 << MANTISSA)) /* adding it rounds to an integer, kept in the low bits */
+#define ROUNDER (REAL_C(1.5) * ((BITS)1 << MANTISSA)) /* adding it rounds to an integer, which is then in the low bits */
 #define MANTISSA_MASK (((BITS)1 << MANTISSA) - 1)
 
-/* ---- functions of one number ---- */
+/* ---- functions of one value ---- */
 
 static inline BITS NAME(bits)(REAL x)
 {
@@ -164,7 +164,7 @@ static inline REAL NAME(abs_)(REAL x)
     return NAME(real)(NAME(bits)(x) & ~((BITS)1 << (8 * SIZE - 1)));
 }
 
-/* x between -limit and limit; NaN stays. */
+/* Returns x, clipped to -limit .. limit; NaN if x is NaN. */
 static inline REAL NAME(within)(REAL x, REAL limit)
 {
     x = x < -limit ? -limit : x;
@@ -186,7 +186,7 @@ static inline REAL NAME(with_sign)(REAL x, REAL sign)
     return NAME(real)((NAME(bits)(x) & ~mask) | (NAME(bits)(sign) & mask));
 }
 
-/* expm1(r), where x + low = n ln 2 + r and |r| <= ln(2)/2. n may be negative: it is kept modulo 2^32 or
+/* Returns expm1(r), where x + low = n ln 2 + r and |r| <= ln(2)/2. n may be negative: it is represented modulo 2^32 or
  * 2^64. */
 static inline REAL NAME(expm1_reduced)(REAL x, REAL low, BITS *n)
 {
@@ -197,17 +197,18 @@ static inline REAL NAME(expm1_reduced)(REAL x, REAL low, BITS *n)
     return r + r2 * EXP_TAIL(r, r2);
 }
 
-/* 2^n y. By two factors: one would overflow before its time, and round twice below the normal numbers. */
+/* Returns 2^n y, by two factors: a single factor might overflow although the result does not, and subnormal results would be
+ * rounded twice. */
 static inline REAL NAME(scaled)(REAL y, BITS n)
 {
     const BITS both = n + 2 * BIAS, half = both >> 1;
     return y * NAME(real)(half << MANTISSA) * NAME(real)((both - half) << MANTISSA);
 }
 
-/* exp(x) for x <= EXP_HIGH, or NaN. */
+/* Returns exp(x) for x <= EXP_HIGH or NaN. */
 static inline REAL NAME(exp_below)(REAL x)
 {
-    x = x < EXP_LOW ? EXP_LOW : x; /* so written, NaN stays */
+    x = x < EXP_LOW ? EXP_LOW : x; /* written such that a NaN remains */
     BITS n;
     const REAL q = NAME(expm1_reduced)(x, 0, &n);
     return NAME(scaled)(1 + q, n);
@@ -218,7 +219,8 @@ static inline REAL NAME(exp)(REAL x)
     return NAME(exp_below)(x > EXP_HIGH ? EXP_HIGH : x);
 }
 
-/* 2^n (q + 1) - 1, halved in between because 2^n alone may overflow. EXPM1_LOW <= x <= EXP_HIGH. */
+/* Returns expm1(x) = 2^n (q + 1) - 1 for EXPM1_LOW <= x <= EXP_HIGH, computed as twice its half, because 2^n may
+ * overflow. */
 static inline REAL NAME(expm1_inside)(REAL x)
 {
     BITS n;
@@ -232,11 +234,11 @@ static inline REAL NAME(expm1)(REAL x)
     REAL inside = x < EXPM1_LOW ? EXPM1_LOW : x;
     inside = inside > EXP_HIGH ? EXP_HIGH : inside;
     const REAL y = NAME(expm1_inside)(inside);
-    return NAME(abs_)(x) < TINY ? x : y; /* keeps -0 and the last bit of subnormals */
+    return NAME(abs_)(x) < TINY ? x : y; /* preserves -0 and the last bit of subnormals */
 }
 
-/* f, where u = 2^k (1 + f) and sqrt(1/2) <= 1 + f < sqrt(2); scale = 2^(1-k) rather than 2^-k, which has no
- * bits when k = BIAS + 1. u > 0, normal. */
+/* Returns f, where u = 2^k (1 + f) and sqrt(1/2) <= 1 + f < sqrt(2). scale = 2^(1-k), because 2^-k is not a normal number if
+ * k = BIAS + 1. u must be positive and normal. */
 static inline REAL NAME(log_reduced)(REAL u, REAL *k, REAL *scale)
 {
     const BITS sqrt_half = NAME(bits)(REAL_C(0.70710678118654752));
@@ -248,7 +250,7 @@ static inline REAL NAME(log_reduced)(REAL u, REAL *k, REAL *scale)
     return NAME(real)((above & MANTISSA_MASK) + sqrt_half) - 1;
 }
 
-/* k ln 2 + log(1 + f) */
+/* Returns k ln 2 + log(1 + f). */
 static inline REAL NAME(log_sum)(REAL k, REAL f)
 {
     const REAL f2 = f * f;
@@ -265,8 +267,8 @@ static inline REAL NAME(log)(REAL x)
     return x > 0 ? (x == (REAL)INFINITY ? x : inside) : below;
 }
 
-/* u = 1 + x rounded, lost what the rounding lost (exactly: Knuth's sum of two). f takes in lost, so that it
- * is x exactly while k = 0. x > -1, finite. */
+/* Returns log(1 + x) for finite x > -1. u is 1 + x rounded, and lost is the rounding error, exactly (Knuth's TwoSum). f
+ * is corrected by lost, so that it is exactly x while k = 0. */
 static inline REAL NAME(log1p_inside)(REAL x)
 {
     const REAL u = 1 + x, part = u - 1;
@@ -276,7 +278,8 @@ static inline REAL NAME(log1p_inside)(REAL x)
     return NAME(log_sum)(k, f + (REAL_C(0.5) * lost) * scale);
 }
 
-/* The same for 0 <= x <= 1, as in the loss of a sigmoid: 1 + x is below sqrt(2), and f = x, or is halved. */
+/* Returns log(1 + x) for 0 <= x <= 1, as in the loss of a sigmoid: if 1 + x is below sqrt(2), f = x; otherwise 1 + x is
+ * halved. */
 static inline REAL NAME(log1p_of_unit)(REAL x)
 {
     const int low = x < REAL_C(0.41421356237309505);
@@ -304,16 +307,16 @@ static inline REAL NAME(sigmoid)(REAL x)
     return (x >= 0 ? 1 : e) / (1 + e);
 }
 
-/* q and n, where exp(-weight x^2) = 2^n (1 + q). An error of x^2 would be as many times larger in its exp:
- * the square is taken in two parts, the high one exact. weight: a power of 2; weight x^2 <= -2 EXP_LOW. */
+/* Returns q and n, where exp(-weight x^2) = 2^n (1 + q). exp multiplies the relative error of x^2 by x^2, so the square
+ * is computed in two parts, of which the high one is exact. weight must be a power of 2, and weight x^2 <= -2 EXP_LOW. */
 static inline REAL NAME(gauss_reduced)(REAL x, REAL weight, BITS *n)
 {
     const REAL high = NAME(real)(NAME(bits)(x) & ~(((BITS)1 << ((MANTISSA + 2) / 2)) - 1));
     return NAME(expm1_reduced)(-weight * (high * high), -weight * ((x - high) * (x + high)), n);
 }
 
-/* w, where exp(a^2) erfc(a) = (1 + w) / below, 0 <= a <= ERFC_HIGH. This w is flat where t is not: near
- * a = 0 (9/8 is close to -erfc'(0)), so that the rounding of t hardly shows. */
+/* Returns w, where exp(a^2) erfc(a) = (1 + w) / below and 0 <= a <= ERFC_HIGH. Near a = 0, where t changes fastest, w
+ * is almost constant (9/8 is close to -erfc'(0)), so that the rounding of t has little effect. */
 static inline REAL NAME(erfcx_reduced)(REAL a, REAL *below)
 {
     const REAL t = ERFCX_PLACE / (a + ERFCX_PLACE), u = t - ERFCX_CENTER, u2 = u * u;
@@ -321,7 +324,7 @@ static inline REAL NAME(erfcx_reduced)(REAL a, REAL *below)
     return ERFCX_SERIES(u, u2);
 }
 
-/* erfc(a), a >= 0. */
+/* Returns erfc(a) for a >= 0. */
 static inline REAL NAME(erfc_above)(REAL a)
 {
     a = a > ERFC_HIGH ? ERFC_HIGH : a;

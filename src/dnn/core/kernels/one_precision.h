@@ -1,17 +1,19 @@
 /* All kernels of one precision and one instruction set, and the table of their addresses.
  *
- * baseline.c, avx2.c and avx512.c each include this file twice, with SIZE 4 and with SIZE 8 (bytes of an element), and are compiled
- * with the flags of their instruction set. Except for the matrix products, the kernels are loops in plain C, which the compiler
- * turns into vector code. What makes that possible, and keeps the results the same bits wherever a block is in memory:
- * - No calls into libm: exp, log, tanh, erf and the like are written in math.h, without branches.
- * - Element-wise loops give the same bits in vectors as one by one, so that neither remainders nor alignment matter. Where two
- *   products are added, only one is fused with the sum, and code with a branch may not fuse the same one as vectors do: write such
- *   a sum so that it has one product (see silu_slope).
+ * baseline.c, avx2.c and avx512.c each include this file twice, with SIZE 4 and with SIZE 8 (bytes of an element), and are
+ * compiled with the flags of their instruction set. Except for the matrix products, the kernels are loops in plain C,
+ * which the compiler vectorizes. Three rules make that possible, and keep the bits of results independent of where a
+ * block is in memory:
+ * - No function of libm is called: exp, log, tanh, erf and so on are in math.h, without branches.
+ * - Element-wise loops give the same bits in vector code and in scalar code, so that neither remainders nor alignment
+ *   matter. If two products are added, the compiler fuses only one of them with the addition, and scalar code with a
+ *   branch may fuse a different one than vector code: write such a sum so that it has one product (see silu_slope).
  * - Sums are written in fixed lanes. Without -ffast-math the compiler keeps their order.
  *
- * To add an element-wise activation: its row in kernels.h, and NAME(<name>_value), NAME(<name>_slope) in activations.h. A row-wise
- * one: NAME(<name>_activate), NAME(<name>_backward), as softmax has. A loss: its row, and NAME(<name>_block) in losses.h, which
- * ELEMENTWISE_LOSS writes if the loss is a sum over elements. A function of one value: its row, and NAME(<name>) in math.h.
+ * To add an element-wise activation: its row in kernels.h, and NAME(<name>_value) and NAME(<name>_slope) in activations.h. A
+ * row-wise activation: NAME(<name>_activate) and NAME(<name>_backward), as softmax has. A loss: its row, and
+ * NAME(<name>_block) in losses.h, which ELEMENTWISE_LOSS defines if the loss is a sum over elements. A function of one
+ * value: its row, and NAME(<name>) in math.h.
  */
 
 #ifndef DNN_ONE_PRECISION_H
@@ -20,33 +22,28 @@
 #include "kernels.h"
 #include "tuning.h"
 #include "tuning_gemm.h"
+#include "tuning_loops.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
-#define LANES 16       /* running sums side by side */
-#define STRIP 2048     /* numbers of a row, or of several short rows, in a buffer on the stack */
-#define MAX_ROWS 256   /* rows of a block whose losses are kept on the stack */
-#define PATTERN 128    /* a short row of b, repeated, fills at most this many numbers */
-#define WIDTH 64       /* columns summed together */
-#define BLOCK_ROWS 128 /* rows summed by themselves */
-#define SIDE 16        /* of a square that is transposed; a power of 4 */
-#define STORED_AHEAD 8 /* elements of a sparse row whose rows of B are fetched before they are needed */
-#define STORED_BYTES 1024 /* bytes of such a row at most: the processor goes on by itself */
-
 /* Loops copy the parameters of an activation, so that the compiler may keep them in registers. */
 _Static_assert(DNN_MAX_PAR == 2, "ELEMENTWISE_0 copies two parameters");
+_Static_assert(LANES == 16, "add_lanes adds 16 lanes");
 
-/* Before a loop that may run in place (output and input the same block, element by element): without it the
- * compiler checks for overlap at run time and goes through such blocks one by one. */
+/* The sizes of a block of rows; one of at most one row may have any ld. */
+#define ASSERT_BLOCK(n_rows, n_cols, ld) assert((n_rows) >= 0 && (n_cols) >= 0 && ((n_rows) <= 1 || (ld) >= (n_cols)))
+
+/* Before a loop that may run in place (output and input are the same block, element by element): without it the
+ * compiler tests for overlap at run time, and computes such blocks by scalar code. */
 #if defined(__clang__)
 #define IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define IN_PLACE _Pragma("GCC ivdep")
 #endif
 
-/* Before the loop over the lanes: gcc unrolls it before it looks for vectors, and then finds none. */
+/* Before the loop over the lanes: gcc would unroll it before it vectorizes, and then could not vectorize it. */
 #if defined(__clang__)
 #define EACH_LANE
 #else
@@ -57,8 +54,8 @@ _Static_assert(DNN_MAX_PAR == 2, "ELEMENTWISE_0 copies two parameters");
 #define KERNELS(isa, suffix, size)                                                                          \
     {isa, size, activate_##suffix, slope_##suffix, loss_##suffix, penalty_##suffix, update_##suffix,        \
      column_sums_##suffix, transpose_##suffix, all_finite_##suffix, map_##suffix, sum_squares_##suffix,     \
-     scale_##suffix, add_##suffix, average_##suffix, dropout_##suffix, drop_stored_##suffix, gather_add_##suffix,        \
-     scatter_add_##suffix, PRODUCTS(suffix, size)}
+     scale_##suffix, add_##suffix, average_##suffix, dropout_##suffix, drop_stored_##suffix,                 \
+     gather_add_##suffix, scatter_add_##suffix, PRODUCTS(suffix, size)}
 #if defined(__AVX512F__)
 #define PRODUCTS(suffix, size) 64 / size, gemm_nn_##suffix, gemm_nt_##suffix, gemm_tn_##suffix
 #elif defined(__AVX2__)
@@ -72,10 +69,10 @@ static inline ptrdiff_t min_(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
-/* Rows of n_cols numbers that `numbers` hold, at least one. */
-static inline ptrdiff_t rows_within(ptrdiff_t numbers, ptrdiff_t n_cols)
+/* Returns how many rows of n_cols elements fit in n elements, at least 1. */
+static inline ptrdiff_t rows_within(ptrdiff_t n, ptrdiff_t n_cols)
 {
-    return n_cols > 0 && n_cols < numbers ? numbers / n_cols : 1;
+    return n_cols > 0 && n_cols < n ? n / n_cols : 1;
 }
 
 static inline double add_lanes(const double *lane)
@@ -86,7 +83,7 @@ static inline double add_lanes(const double *lane)
     return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
 }
 
-/* Returns the sum of `term`, an expression in i = 0 .. n - 1. */
+/* The body of a function that returns the sum of `term`, an expression in i, over i = 0 .. n - 1. */
 #define LANE_SUM(n, term)                                                                                    \
     double sum = 0;                                                                                          \
     ptrdiff_t start = 0;                                                                                     \
@@ -110,7 +107,7 @@ static double sum_of_doubles(ptrdiff_t n, const double *x)
     LANE_SUM(n, x[i]);
 }
 
-/* splitmix64: the number that follows `state`. */
+/* splitmix64: returns the value that follows `state`. */
 static inline uint64_t next_random(uint64_t state)
 {
     state += 0x9e3779b97f4a7c15;
@@ -119,23 +116,24 @@ static inline uint64_t next_random(uint64_t state)
     return state ^ (state >> 31);
 }
 
-/* 32 random bits of a column, from the two halves of its row's key. The second half comes in between: rows
- * whose first halves are a few columns apart would otherwise repeat each other. Rounds of C. Wellons' lowbias32;
- * without the factor before them neighboring columns are correlated (3e-4). */
-static inline uint32_t random_bits(uint32_t column, uint32_t one, uint32_t two)
+/* Returns 32 random bits for a column, from the two halves of its row's key. The second half is mixed in between the rounds:
+ * otherwise the bits of rows whose first halves differ by a few times the factor would be shifted copies of each other.
+ * The rounds are those of C. Wellons' lowbias32; without the factor before them, neighboring columns are correlated
+ * (3e-4). */
+static inline uint32_t random_bits(uint32_t column, uint32_t low_key, uint32_t high_key)
 {
-    uint32_t x = column * 0x9e3779b9 + one;
+    uint32_t x = column * 0x9e3779b9 + low_key;
     x = (x ^ (x >> 16)) * 0x7feb352d;
-    x = (x ^ (x >> 15) ^ two) * 0x846ca68b;
+    x = (x ^ (x >> 15) ^ high_key) * 0x846ca68b;
     return x ^ (x >> 16);
 }
 
-/* Random bits below this drop a unit: the smallest integer from rate 2^32 on. */
+/* Returns the smallest integer that is at least rate 2^32. A unit is dropped if its random bits are below it. */
 static inline uint32_t first_kept_of(double rate)
 {
-    const double share = rate * 0x1p32;
-    const uint32_t whole = (uint32_t)share;
-    return whole + (whole < share && whole < UINT32_MAX);
+    const double bound = rate * 0x1p32;
+    const uint32_t whole = (uint32_t)bound;
+    return whole + (whole < bound && whole < UINT32_MAX);
 }
 
 #endif
@@ -178,6 +176,7 @@ static void NAME(map)(int function, ptrdiff_t n, const void *x, void *y)
 #define ROW(name) NAME(map_##name),
     static void (*const maps[])(ptrdiff_t, const REAL *, REAL *) = {DNN_FUNCTIONS(ROW)};
 #undef ROW
+    assert(n >= 0 && 0 <= function && function < (int)(sizeof maps / sizeof *maps));
     maps[function](n, x, y);
 }
 

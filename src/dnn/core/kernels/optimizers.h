@@ -6,6 +6,8 @@ static double NAME(penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W_, 
     const REAL *restrict W = W_, l2_real = (REAL)l2, l1_real = (REAL)l1;
     REAL *restrict G = G_;
     double squares = 0, magnitudes = 0;
+    ASSERT_BLOCK(n_rows, n_cols, ldw);
+    assert(!G || n_rows <= 1 || ldg >= n_cols);
     if (n_cols == 1) {
         squares = ldw == 1 ? NAME(sum_of_squares)(n_rows, W, 1) : NAME(sum_of_squares)(n_rows, W, ldw);
         if (l1 != 0)
@@ -33,8 +35,8 @@ static double NAME(penalty)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *W_, 
     return l2 / 2 * squares + l1 * magnitudes;
 }
 
-/* What an update reads, in the order of dnn_scalars: see there. One row of parameters p, its gradient g and
- * its state u, v. */
+/* An update of one row: parameters p, their gradient g, slots 0 and 1 of their state u and v. s: the scalars, in the
+ * order of dnn_scalars. */
 #define UPDATE(name)                                                                                         \
     static void NAME(name##_update)(const REAL *s, ptrdiff_t n, REAL *restrict p, const REAL *restrict g,    \
                                     REAL *restrict u, REAL *restrict v)
@@ -77,7 +79,7 @@ UPDATE(averaged)
     }
 }
 
-/* Root and quotient are exact: approximations with corrections were slower. */
+/* The root and the quotient are correctly rounded: approximations with corrections were slower. */
 UPDATE(adam)
 {
     const REAL a = s[0], beta1 = s[1], one_minus_beta1 = s[2], beta2 = s[3], one_minus_beta2 = s[4];
@@ -121,7 +123,11 @@ static void NAME(update)(int optimizer, const double *scalars, ptrdiff_t n_rows,
 #undef ROW
     REAL *P = P_, *S = S_, real_scalars[DNN_MAX_SCALARS];
     const REAL *G = G_;
+    assert(0 <= optimizer && optimizer < (int)(sizeof rows / sizeof *rows));
+    ASSERT_BLOCK(n_rows, n_cols, ldp);
+    ASSERT_BLOCK(n_rows, n_cols, ldg);
     const int n_slots = dnn_optimizers[optimizer].n_slots;
+    assert(n_slots == 0 || S);
     for (int i = 0; i < DNN_MAX_SCALARS; i++)
         real_scalars[i] = (REAL)scalars[i];
     if (ldp == n_cols && ldg == n_cols)

@@ -1,8 +1,8 @@
 /* Vectors of one instruction set and one precision: part of one_precision.h, included once per SIZE.
  *
- *   vreal            a vector of N_LANES elements
- *   MASK_OF(n)       the first n lanes
- *   LOAD_PART, STORE_PART   touch no memory behind the lanes of a mask, and read 0 there
+ *   vreal                   a vector of N_LANES elements
+ *   MASK_OF(n)              a mask of the first n lanes, 0 <= n <= N_LANES
+ *   LOAD_PART, STORE_PART   access only the lanes of a mask in memory; the other lanes of a loaded vector are 0
  *   WHERE_ABOVE_0(v, x)     x in the lanes where v > 0 or v is NaN, otherwise 0
  */
 #ifndef DNN_SIMD_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 #define INLINE static inline __attribute__((always_inline))
-/* Before each loop over a block of C: gcc leaves the block in memory where it unrolls one of these loops too late. */
+/* Before each loop over a block of C: gcc does not keep the block in registers if it unrolls one of these loops too late. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define UNROLL_2 _Pragma("clang loop unroll_count(2)")
@@ -40,7 +40,7 @@ INLINE double sum_of_4(__m256d v)
 
 #endif
 
-/* What the last inclusion has defined, here and in tuning_*.h */
+/* The macros that the last inclusion has defined, here and in tuning_avx2.h or tuning_avx512.h */
 #undef vreal
 #undef N_LANES
 #undef MASK
@@ -96,7 +96,8 @@ INLINE double sum_of_4(__m256d v)
 #define FMA _mm512_fmadd_ps
 #define MAX _mm512_max_ps
 #define SUM _mm512_reduce_add_ps
-#define WHERE_ABOVE_0(v, x) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LE_OQ), x, _mm512_setzero_ps())
+#define WHERE_ABOVE_0(v, x) \
+    _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LE_OQ), x, _mm512_setzero_ps())
 #elif SIZE == 8 && defined(__AVX512F__)
 #define vreal __m512d
 #define N_LANES 8
@@ -111,7 +112,8 @@ INLINE double sum_of_4(__m256d v)
 #define FMA _mm512_fmadd_pd
 #define MAX _mm512_max_pd
 #define SUM _mm512_reduce_add_pd
-#define WHERE_ABOVE_0(v, x) _mm512_mask_blend_pd(_mm512_cmp_pd_mask(v, _mm512_setzero_pd(), _CMP_LE_OQ), x, _mm512_setzero_pd())
+#define WHERE_ABOVE_0(v, x) \
+    _mm512_mask_blend_pd(_mm512_cmp_pd_mask(v, _mm512_setzero_pd(), _CMP_LE_OQ), x, _mm512_setzero_pd())
 #elif SIZE == 4
 #define vreal __m256
 #define N_LANES 8

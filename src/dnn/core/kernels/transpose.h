@@ -1,12 +1,13 @@
 /* T (n_cols, n_rows) = X'. Part of one_precision.h.
  *
- * With AVX2, squares of vectors are transposed in registers: 2 to 4 times as fast as what the compiler makes of the plain loop.
- * The others have the plain loop; with AVX-512 the two have not been compared.
+ * With AVX2, squares of vectors are transposed in registers, which is 2 to 4 times as fast as the compiler's code for
+ * the other version. The baseline and AVX-512 use the other version, which is plain C; the two have not been compared
+ * with AVX-512.
  */
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
 
-/* Rows of a square of vectors become columns. */
+/* Transposes a square of N_LANES vectors. */
 INLINE void NAME(transpose_square)(vreal *v)
 {
 #if SIZE == 4
@@ -43,7 +44,7 @@ INLINE void NAME(transpose_square)(vreal *v)
 #endif
 }
 
-/* A square, or what is left of one. */
+/* Transposes a square that has fewer rows or columns than lanes. */
 static void NAME(transpose_rest)(ptrdiff_t n_rows, ptrdiff_t n_cols, const REAL *X, ptrdiff_t ldx, REAL *T, ptrdiff_t ldt)
 {
     const MASK across = MASK_OF(n_cols), down = MASK_OF(n_rows);
@@ -59,6 +60,8 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 {
     const REAL *X = X_;
     REAL *T = T_;
+    ASSERT_BLOCK(n_rows, n_cols, ldx);
+    ASSERT_BLOCK(n_cols, n_rows, ldt);
     for (ptrdiff_t c = 0; c < n_cols; c += N_LANES)
         for (ptrdiff_t r = 0; r < n_rows; r += N_LANES) {
             const REAL *x = X + r * ldx + c;
@@ -80,9 +83,10 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
 
 #else
 
-/* A square block of SIDE * SIDE numbers, SIDE = 2^k, seen as one row of them: place number in binary, row
- * digits then column digits. A perfect shuffle (first half and second half interleaved) turns these digits by
- * one place, so k of them swap rows and columns. Compilers know the loop as vector interleaving. */
+/* A perfect shuffle of a square block of SIDE * SIDE elements, SIDE = 2^k: its first and its second half are
+ * interleaved. The index of an element in binary is k digits of its row, then k digits of its column; a perfect shuffle
+ * rotates these digits by one place, so that k of them exchange rows and columns. Compilers vectorize this loop as an
+ * interleaving of vectors. An example with SIDE = 2, where one shuffle is enough:  a b | c d  ->  a c | b d */
 static inline void NAME(shuffle)(const REAL *restrict from, REAL *restrict to)
 {
     for (int i = 0; i < SIDE * SIDE / 2; i++) {
@@ -97,17 +101,19 @@ static void NAME(transpose)(ptrdiff_t n_rows, ptrdiff_t n_cols, const void *X_, 
     const REAL *restrict X = X_;
     REAL *restrict T = T_;
     const ptrdiff_t whole_rows = n_rows / SIDE * SIDE, whole_cols = n_cols / SIDE * SIDE;
-    REAL one[SIDE * SIDE], two[SIDE * SIDE];
+    REAL block[SIDE * SIDE], shuffled[SIDE * SIDE];
+    ASSERT_BLOCK(n_rows, n_cols, ldx);
+    ASSERT_BLOCK(n_cols, n_rows, ldt);
     for (ptrdiff_t c = 0; c < whole_cols; c += SIDE)
         for (ptrdiff_t r = 0; r < whole_rows; r += SIDE) {
             for (int i = 0; i < SIDE; i++)
-                memcpy(one + i * SIDE, X + (r + i) * ldx + c, SIDE * sizeof *X);
-            for (int side = 1; side < SIDE; side *= 4) {
-                NAME(shuffle)(one, two);
-                NAME(shuffle)(two, one);
+                memcpy(block + i * SIDE, X + (r + i) * ldx + c, SIDE * sizeof *X);
+            for (int side = 1; side < SIDE; side *= 4) { /* two shuffles at a time */
+                NAME(shuffle)(block, shuffled);
+                NAME(shuffle)(shuffled, block);
             }
             for (int i = 0; i < SIDE; i++)
-                memcpy(T + (c + i) * ldt + r, one + i * SIDE, SIDE * sizeof *T);
+                memcpy(T + (c + i) * ldt + r, block + i * SIDE, SIDE * sizeof *T);
         }
     for (ptrdiff_t c = 0; c < n_cols; c++)
         for (ptrdiff_t r = c < whole_cols ? whole_rows : 0; r < n_rows; r++)
