@@ -27,36 +27,31 @@ SIZE = ctypes.c_ssize_t
 PLACE = ctypes.c_void_p
 
 
+class Matrix(ctypes.Structure):
+    """DnnMatrix of the core: see src/dnn/core/kernels/kernels.h."""
+
+    _fields_ = (("at", PLACE), ("ld", SIZE), ("rows", PLACE), ("column", SIZE))
+
+
+class Epilogue(ctypes.Structure):
+    """DnnEpilogue of the core, all 0: nothing is applied to the result."""
+
+    _fields_ = (("kind", ctypes.c_int), ("bias", PLACE), ("slope", Matrix))
+
+
 def kernels() -> tuple[Any, Any, Any]:
-    """Return the core's gemm_nn and gemm_tn, and SciPy's sgemm, each as a function of addresses."""
+    """The core's gemm_nn and gemm_tn, and SciPy's sgemm, each as a function of addresses."""
     from scipy.linalg import cython_blas
 
     from dnn import _core
 
-    found = _core.kernel_addresses()
-    if not found["gemm_nn", 4]:
-        raise SystemExit("dnn has no matrix kernels of its own for this instruction set")
-    product = ctypes.CFUNCTYPE(
-        None,
-        ctypes.c_int,
-        SIZE,
-        SIZE,
-        SIZE,
-        PLACE,
-        SIZE,
-        PLACE,
-        PLACE,
-        SIZE,
-        PLACE,
-        PLACE,
-        SIZE,
-        PLACE,
-        SIZE,
-        PLACE,
-    )(found["gemm_nn", 4])
-    gradient = ctypes.CFUNCTYPE(
-        None, SIZE, SIZE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, SIZE, PLACE, PLACE
-    )(found["gemm_tn", 4])
+    addresses = _core.kernel_addresses()
+    if not addresses["gemm_nn", 4]:
+        raise SystemExit("this instruction set has no matrix products of dnn's own")
+    matrices = [ctypes.POINTER(Matrix)] * 3
+    gemm_nn = ctypes.CFUNCTYPE(None, SIZE, SIZE, SIZE, *matrices, ctypes.POINTER(Epilogue), PLACE)
+    gemm_tn = ctypes.CFUNCTYPE(None, SIZE, SIZE, SIZE, *matrices, PLACE, PLACE)
+    product, gradient = gemm_nn(addresses["gemm_nn", 4]), gemm_tn(addresses["gemm_tn", 4])
     capsule = cython_blas.__pyx_capi__["sgemm"]
     name = ctypes.pythonapi.PyCapsule_GetName
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
