@@ -88,7 +88,7 @@ def contenders(n: int) -> list[tuple[str, Any, Any]]:
     W = rng.standard_normal((n, ld), dtype=np.float32)
     C, E, G, H = (np.zeros((m, ld), np.float32) for m in (ROWS, ROWS, n, n))
 
-    room = np.empty(1 << 20, np.uint8)  # the workspace of a thread for copies of operands
+    room = np.empty(1 << 21, np.uint8)  # the workspace of a thread for copies of operands
 
     def at(x: Any) -> int:
         return int(x.ctypes.data)
@@ -100,11 +100,14 @@ def contenders(n: int) -> list[tuple[str, Any, Any]]:
     one, zero = ctypes.byref(ctypes.c_float(1)), ctypes.byref(ctypes.c_float(0))
     width, rows, step = (ctypes.byref(ctypes.c_int64(value)) for value in (n, ROWS, ld))
 
+    inputs, weights, slopes, outputs, grad = (Matrix(x, ld, None, 0) for x in (a, w, d, c, g))
+    nothing = Epilogue()
+
     def forward_dnn() -> None:
-        product(0, ROWS, n, n, a, ld, None, w, ld, None, None, 0, c, ld, workspace)
+        product(ROWS, n, n, inputs, weights, outputs, nothing, workspace)
 
     def gradient_dnn() -> None:
-        gradient(ROWS, n, n, a, ld, None, 0, d, ld, None, 0, g, ld, workspace, None)
+        gradient(ROWS, n, n, inputs, slopes, grad, workspace, None)
 
     def forward_blas(held: Any = held) -> None:
         sgemm(plain, plain, width, rows, width, one, w, step, a, step, zero, e, step)
