@@ -114,7 +114,9 @@ def test_everything_public_is_tested_here():
     abstract = {dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning, dnn.ModelFormatError}
     assert {getattr(dnn, name) for name in dnn.__all__} - held - abstract == {
         dnn.check_gradient,
+        dnn.from_keras,
         dnn.from_onnx,
+        dnn.from_torch,
         dnn.find_rate,
         dnn.load,
     }

@@ -18,13 +18,14 @@ SOURCE = Path(__file__).parents[2] / "src" / "dnn"
 
 # Imports point one way: a module may import from its own folder and from the names before it in this order.
 ORDER = (
-    {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation", "exports"},
+    {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation"},
     {"layers", "losses", "schedules"},
     {"optimizers"},
     {"data"},
     {"initializers", "cache"},
     {"training", "predictor"},
-    {"summary", "files", "exports"},
+    {"summary", "files"},
+    {"exports"},
     {"network"},
     {"inspection"},
     {"plotting"},
