@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .._optional import need
+from ..files import ModelFormatError
 from ..layers import ELU, OUTPUTS, Activation, Dense, LeakyReLU, activation_of
 from ..network import Network
 from .formulas import PAR, Formula, Leaf, Op, Z, op, recognized
@@ -61,8 +62,10 @@ def from_onnx(source: Any) -> Network:
     ------
     ImportError
         Without the package onnx: ``pip install 'dnn-core[onnx]'``.
+    ModelFormatError
+        A ValueError: if the file is no valid ONNX model, is damaged, or of an opset before 7.
     ValueError
-        If the file is no valid ONNX model, or not such a stack; names the node, its operator and the reason.
+        If it is not such a stack; names the node, its operator and the reason.
 
     Examples
     --------
@@ -86,10 +89,10 @@ def from_onnx(source: Any) -> Network:
             (each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=0
         )
         if opset < OLDEST_OPSET:
-            raise ValueError(f"source must be of opset {OLDEST_OPSET} or newer, got opset {opset}")
+            raise ModelFormatError(f"source must be of opset {OLDEST_OPSET} or newer, got opset {opset}")
         return _Reader(onnx, model.graph).network()
     except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(f"source must be a valid ONNX model: {str(error).strip()}") from None
+        raise ModelFormatError(f"source must be a valid ONNX model: {str(error).strip()}") from None
     except RecursionError:
         raise ValueError(
             "source must be a stack of dense layers, got a graph that is nested too deeply"
@@ -102,21 +105,21 @@ def _load(onnx: Any, path: Path) -> Any:
     try:
         model = onnx.load_from_string(content)
     except Exception as error:  # of protobuf, which may be another package's
-        raise ValueError(f"{path} is not an ONNX model: {error}") from None
+        raise ModelFormatError(f"{path} is not an ONNX model: {error}") from None
     for tensor in model.graph.initializer:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         name = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
         place = path.parent / name
         if Path(name).name != name or place.is_symlink() or not place.is_file():
-            raise ValueError(f"{path} has weights in {name!r}, which must be a file in the same folder")
+            raise ModelFormatError(f"{path} has weights in {name!r}, which must be a file in the same folder")
         try:
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
             tensor.data_location = onnx.TensorProto.DEFAULT  # its values are in raw_data now
             del tensor.external_data[:]
             onnx.numpy_helper.to_array(tensor)  # raises where the file is too short
         except Exception as error:
-            raise ValueError(f"{path} has weights in {name!r}, which cannot be read: {error}") from None
+            raise ModelFormatError(f"{path} has weights in {name!r}, which cannot be read: {error}") from None
     return model
 
 
@@ -349,7 +352,7 @@ class _Reader:
         try:
             found: np.ndarray = self.onnx.numpy_helper.to_array(tensor)
         except Exception as error:
-            raise ValueError(f"the weights {tensor.name!r} are damaged: {error}") from None
+            raise ModelFormatError(f"the weights {tensor.name!r} are damaged: {error}") from None
         return found
 
     def _bindings(self, formula: Formula, name: str) -> set[tuple[str | None, float | None]]:
