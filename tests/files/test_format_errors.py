@@ -249,7 +249,7 @@ OF_OTHERS = {
     "regressor names": (put("attributes", "n_features_in_", 2), "n_features_in_ must be 3, got 2"),
     "regressor quantiles": (
         put("parameters", "loss", "fields", "levels", "items", [0.9, 0.1]),
-        "levels must rise",
+        "levels must increase",
     ),
     "regressor huber": (
         put("parameters", "callbacks", {"type": "callable", "name": "print"}),
