@@ -111,7 +111,9 @@ def predictions(stack: Stack, X: np.ndarray, dtype: str) -> np.ndarray:
     layers = [(len(layer.b), layer.activation, layer.par, 0.0) for layer in stack.layers]
     plan = _core.Plan(stack.n_inputs, layers)
     params = _core.zeros((plan.n_params,), np.dtype(dtype))
-    params[:] = np.concatenate([part.ravel() for layer in stack.layers for part in (layer.W, layer.b)])
+    for i, layer in enumerate(stack.layers):
+        W, b, end = plan.offsets(i)
+        params[W:b], params[b:end] = layer.W.ravel(), layer.b
     outputs = np.empty((len(X), stack.n_outputs), dtype)
     write_outputs(plan, params, X.astype(dtype), outputs)
     if stack.kind == "one_class":
