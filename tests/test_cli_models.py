@@ -2,11 +2,15 @@
 
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pages
 import pytest
 
 import dnn
@@ -223,11 +227,12 @@ def test_all_columns_of_a_model_without_names(network, capsys, tmp_path):
         (np.zeros(3), "must hold an array of rows and columns, got (3,)"),
         (np.zeros((2, 3)), "must have 2 columns, as many as the model has inputs, got 3"),
         (np.array([[1.0, 2]] * 9 + [[1, np.inf]]), "must be finite, got inf in row 9, column 1"),
+        (np.array([[1.0, 2]] * 9 + [[1e300, 1]]), "must fit float32, got 1e+300 in row 9, column 0"),
         (np.array([["a", "b"]]), "must hold numbers, got 'a' in row 0, column 0: "),
         (np.zeros((0, 2)), "must have at least one row, got none"),
         (np.array([[None, 1]]), "cannot be read: "),
     ],
-    ids=["vector", "columns", "infinite", "text", "empty", "objects"],
+    ids=["vector", "columns", "infinite", "large", "text", "empty", "objects"],
 )
 def test_arrays_that_are_refused(array, wanted, network, small_blocks, capsys, tmp_path):
     source = tmp_path / "x.npy"
@@ -264,6 +269,28 @@ def test_packages_for_tables_are_named(package, suffix, network, monkeypatch, ca
     )  # fmt: skip
     what = {"csv": "a CSV file", "parquet": "a Parquet file"}[suffix]
     assert err == f"dnn predict: {what} needs {package}: pip install 'dnn-core[tables]'"
+
+
+def test_an_estimator_that_is_not_fitted(capsys, tmp_path):
+    pytest.importorskip("sklearn")
+    dnn.MLPRegressor().save(tmp_path / "reg")
+    np.save(tmp_path / "x.npy", np.zeros((1, 2)))
+    source, target = tmp_path / "x.npy", tmp_path / "y.npy"
+    err = refused(capsys, tmp_path, "predict", tmp_path / "reg", "--input", source, "--output", target)
+    assert "not fitted yet" in err
+
+
+def test_an_interrupt_leaves_no_file(network, rows, small_blocks, monkeypatch, capsys, tmp_path):
+    np.save(tmp_path / "x.npy", rows)
+    before = sorted(tmp_path.iterdir())
+
+    def interrupt(self, n_rows):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prediction._Writer, "end", interrupt)
+    source, target = tmp_path / "x.npy", tmp_path / "y.npy"
+    assert run(capsys, "predict", network[1], "--input", source, "--output", target) == (130, "", "")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 class Terminal(io.StringIO):
@@ -328,6 +355,28 @@ def test_config(capsys):
 
 
 # all commands
+
+
+def test_the_page_prints_what_it_says(monkeypatch, capsys, tmp_path):
+    for package in ("sklearn", "pandas"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "guide" / "command_line.md").read_text()
+    pages.run(page)
+    commands = re.findall(r"^\$ (\w+) (.*)\n((?:(?!\$ |```).*\n)*)", page, re.M)
+    assert [arguments.split()[0] for _, arguments, _ in commands] == [
+        "summary", "predict", "labels.csv", "predict", "proba.csv", "config"
+    ]  # fmt: skip
+    for program, arguments, said in commands:
+        if program == "cat":
+            printed = Path(arguments).read_text()
+        else:
+            assert program == "dnn" and cli.main(shlex.split(arguments)) == 0
+            printed = capsys.readouterr().out
+        if arguments == "config":  # versions differ, names do not
+            printed, said = (re.sub(r"  .*|(?<=platform).*", "", text) for text in (printed, said))
+            printed, said = (re.sub(r"(instruction sets?) .*", r"\1", text) for text in (printed, said))
+        pages.check_output(printed, said)
 
 
 @pytest.mark.parametrize("command", ["summary", "predict", "export", "config"])

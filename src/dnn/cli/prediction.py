@@ -45,7 +45,8 @@ def predict(model_file: Path, source: Path, target: Path, proba: bool, progress:
     function = model.predictor("predict_proba") if proba else model.predictor()
     names = getattr(model, "feature_names_in_", None)
     features = None if names is None else [str(name) for name in names]
-    n_inputs = model.n_inputs if isinstance(model, dnn.Network) else model.n_features_in_
+    W = model.weights[0] if isinstance(model, dnn.Network) else model.coefs_[0]
+    n_inputs, dtype = len(W), W.dtype
     n_rows = min(MOST_ROWS, max(1, VALUES // n_inputs))
     blocks, size, unit = _READERS[source.suffix.lower()](source, features, n_rows)
     first = 0
@@ -54,7 +55,7 @@ def predict(model_file: Path, source: Path, target: Path, proba: bool, progress:
         for block, done in blocks:
             if not len(block):  # a CSV file with names only is one such block
                 continue
-            X = _checked(block, n_inputs, str(source), first)
+            X = _checked(block, n_inputs, dtype, str(source), first)
             outputs = function(X)
             if outputs.dtype == object:  # labels
                 outputs = outputs.astype(np.asarray(model.classes_).astype(str).dtype)
@@ -75,8 +76,11 @@ def _check_suffix(option: str, path: Path, known: tuple[str, ...]) -> None:
         raise ValueError(f"{option} must end with {', '.join(known)}, got {path}")
 
 
-def _checked(block: Any, n_inputs: int, name: str, first: int) -> np.ndarray:
-    """Return a block of a table as an array of finite numbers; errors count rows from that of the file."""
+def _checked(block: Any, n_inputs: int, dtype: np.dtype[Any], name: str, first: int) -> np.ndarray:
+    """Return a block of a table as an array of finite numbers; `first` is the row of the file it begins with.
+
+    The methods of the model check it too, but they would count the rows from the beginning of the block.
+    """
     if block.shape[1] != n_inputs:
         raise ValueError(
             f"{name} must have {n_inputs} columns, as many as the model has inputs, got {block.shape[1]}"
@@ -84,10 +88,15 @@ def _checked(block: Any, n_inputs: int, name: str, first: int) -> np.ndarray:
     wrong = non_numeric.explain(block, "X", first)
     if wrong is not None:
         raise ValueError(f"{name} must hold numbers, got {wrong}")
-    X = np.array(block) if isinstance(block, np.ndarray) else np.asarray(block, np.float64)
-    if X.dtype.kind != "f":
-        X = X.astype(np.float64)
-    arrays.refuse_nonfinite(np.ascontiguousarray(X), name, block, first)
+    given = block if isinstance(block, np.ndarray) and block.dtype.kind == "f" else np.asarray(block, float)
+    arrays.refuse_nonfinite(np.ascontiguousarray(given), name, block, first)
+    with np.errstate(over="ignore"):
+        X: np.ndarray = np.array(given, dtype, order="C")
+    too_large = np.argwhere(~np.isfinite(X))
+    if len(too_large):
+        row, column = too_large[0].tolist()
+        place = non_numeric.place_of(block, (first + row, column))
+        raise ValueError(f"{name} must fit {dtype}, got {given[row, column]:g} in {place}")
     return X
 
 
