@@ -152,6 +152,7 @@ def test_arrays_of_numpy(network, rows, small_blocks, capsys, tmp_path):
     assert run(capsys, *model, tmp_path / "y.csv")[0] == 0
     lines = (tmp_path / "y.csv").read_text().splitlines()
     assert lines[0] == "output_0,output_1,output_2"
+    assert lines[1].split(",")[0] == str(found[0, 0])  # the digits of float32
     assert np.array_equal(np.loadtxt(lines[1:], delimiter=",", dtype=np.float32), found)
 
 
@@ -179,6 +180,7 @@ TABLES = {
     "width,height\n" + "1,2\n" * 9 + "1\n": "must be finite, got nan in row 9, column 1 ('height')",
     "width,height\n1,2,3\n": "must have 2 values in each line, as many as its first one, got more",
     "width,height\n": "must have at least one row, got none",
+    "\nwidth,height\n1,2\n": "cannot be read: No columns to parse from file",
     "": "must have a line of column names, got an empty file",
 }
 
@@ -194,6 +196,25 @@ def test_tables_that_are_refused(text, result, classifier, small_blocks, capsys,
     )
     assert err == f"dnn predict: {source} {TABLES[text]}"
     assert (tmp_path / result).read_text() == "before"
+
+
+def test_text_that_is_not_utf_8(classifier, capsys, tmp_path):
+    source = tmp_path / "x.csv"
+    source.write_bytes(b"width,height,name\n1,2,\xff\n")
+    err = refused(
+        capsys, tmp_path, "predict", classifier[1], "--input", source, "--output", tmp_path / "y.csv"
+    )
+    assert err.startswith(f"dnn predict: {source} cannot be read: 'utf-8' codec can't decode byte 0xff")
+
+
+@pytest.mark.parametrize("dtype", ["f2", ">f4", ">f8", "g", "i1", "u8"])
+def test_arrays_of_other_types(dtype, network, capsys, tmp_path):
+    net, path = network
+    X = np.array([[1, 2], [3, 4], [5, 6]], dtype, order="F")
+    np.save(tmp_path / "x.npy", X)
+    source, target = tmp_path / "x.npy", tmp_path / "y.npy"
+    assert run(capsys, "predict", path, "--input", source, "--output", target) == (0, "", "")
+    np.testing.assert_allclose(np.load(target), net(X.astype(np.float32)), rtol=1e-6)
 
 
 def test_a_line_with_more_values_in_a_later_block(classifier, small_blocks, capsys, tmp_path):
@@ -299,7 +320,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("progress", [True, False])
-def test_progress_in_a_terminal(progress, network, rows, monkeypatch, tmp_path):
+def test_progress_in_a_terminal(progress, network, rows, small_blocks, monkeypatch, tmp_path):
     pytest.importorskip("tqdm")
     np.save(tmp_path / "x.npy", rows)
     terminal = Terminal()

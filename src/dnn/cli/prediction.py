@@ -88,8 +88,9 @@ def _checked(block: Any, n_inputs: int, dtype: np.dtype[Any], name: str, first: 
     wrong = non_numeric.explain(block, "X", first)
     if wrong is not None:
         raise ValueError(f"{name} must hold numbers, got {wrong}")
-    given = block if isinstance(block, np.ndarray) and block.dtype.kind == "f" else np.asarray(block, float)
-    arrays.refuse_nonfinite(np.ascontiguousarray(given), name, block, first)
+    as_they_are = isinstance(block, np.ndarray) and block.dtype in (np.float32, np.float64)
+    given = np.ascontiguousarray(block, block.dtype.newbyteorder("=") if as_they_are else np.float64)
+    arrays.refuse_nonfinite(given, name, block, first)
     with np.errstate(over="ignore"):
         X: np.ndarray = np.array(given, dtype, order="C")
     too_large = np.argwhere(~np.isfinite(X))
@@ -119,8 +120,12 @@ def _read_csv(path: Path, features: list[str] | None, n_rows: int) -> tuple[Bloc
     size = path.stat().st_size
     if size == 0:
         raise ValueError(f"{path} must have a line of column names, got an empty file")
-    # As text, because otherwise pandas renames a name that occurs twice
-    head = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, index_col=False)
+    # An empty line is a row without values, because otherwise the rows of the result would not be those of
+    # the file. Without low_memory a column of a block has one type, and there are no warnings of several.
+    settings: dict[str, Any] = {"index_col": False, "skip_blank_lines": False, "low_memory": False}
+    with _csv_errors(path, pandas):
+        # As text, because otherwise pandas renames a name that occurs twice
+        head = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **settings)
     columns = [str(item) for item in head.iloc[0]]
     chosen = _select(columns, features, path)
     if features is None and _are_values(columns):
@@ -129,14 +134,12 @@ def _read_csv(path: Path, features: list[str] | None, n_rows: int) -> tuple[Bloc
         )
     where = [columns.index(name) for name in chosen] if features else list(range(len(columns)))
 
+    if int(pandas.__version__.partition(".")[0]) < 3:  # later ones have no other precision to choose
+        settings["float_precision"] = "round_trip"
+
     def blocks() -> Blocks:
-        # A line with more values than names is an error with these settings alone: pandas would make an
-        # index of the first column, or leave the last values out. An empty line is a row without values,
-        # because otherwise the rows of the result would not be those of the file.
-        settings: dict[str, Any] = {"index_col": False, "skip_blank_lines": False}
-        if int(pandas.__version__.partition(".")[0]) < 3:  # later ones have no other precision to choose
-            settings["float_precision"] = "round_trip"
-        with path.open("rb") as file, warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings(), _csv_errors(path, pandas):
+            # Otherwise pandas would leave out the last values of a line with more values than names
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             try:
                 for chunk in pandas.read_csv(file, chunksize=n_rows, **settings):
@@ -147,10 +150,17 @@ def _read_csv(path: Path, features: list[str] | None, n_rows: int) -> tuple[Bloc
                 raise ValueError(
                     f"{path} must have {len(columns)} values in each line, as many as its first one, got more"
                 ) from None
-            except pandas.errors.ParserError as error:
-                raise ValueError(f"{path} cannot be read: {error}") from None
 
     return blocks(), size, "B"
+
+
+@contextmanager
+def _csv_errors(path: Path, pandas: Any) -> Iterator[None]:
+    """Add the name of the file to the errors of pandas."""
+    try:
+        yield
+    except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
 
 
 def _are_values(columns: list[str]) -> bool:
