@@ -198,6 +198,16 @@ def test_tables_that_are_refused(text, result, classifier, small_blocks, capsys,
     assert (tmp_path / result).read_text() == "before"
 
 
+def test_blocks_of_a_file_with_many_columns_have_fewer_rows(monkeypatch, tmp_path):
+    pytest.importorskip("pandas")
+    monkeypatch.setattr(prediction, "VALUES", 10)
+    (tmp_path / "x.csv").write_text("a,b,c,d,e\n" + "1,2,3,4,5\n" * 5)
+    blocks, size, unit = prediction._read_csv(tmp_path / "x.csv", ["d"], 100)
+    found = list(blocks)
+    assert [block.shape for block, _ in found] == [(2, 1), (2, 1), (1, 1)]
+    assert (found[-1][1], unit) == (size, "B")
+
+
 def test_text_that_is_not_utf_8(classifier, capsys, tmp_path):
     source = tmp_path / "x.csv"
     source.write_bytes(b"width,height,name\n1,2,\xff\n")
@@ -400,7 +410,7 @@ def test_the_page_prints_what_it_says(monkeypatch, capsys, tmp_path):
         pages.check_output(printed, said)
 
 
-@pytest.mark.parametrize("command", ["summary", "predict", "export", "config"])
+@pytest.mark.parametrize("command", ["demo", "summary", "predict", "export", "config"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

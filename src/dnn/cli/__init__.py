@@ -63,6 +63,7 @@ def _command(argv: Sequence[str] | None) -> int:
         help="run a demonstration of a first course on neural networks: measure, explain, draw",
         description="Measures, explains the results, and draws a picture. Nothing is downloaded.\n\n"
         + listed,
+        epilog="examples:\n  dnn demo planar --out pictures\n  dnn demo housing flats.csv --target price",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(

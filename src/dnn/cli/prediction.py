@@ -89,7 +89,7 @@ def _checked(block: Any, n_inputs: int, dtype: np.dtype[Any], name: str, first: 
     if wrong is not None:
         raise ValueError(f"{name} must hold numbers, got {wrong}")
     as_they_are = isinstance(block, np.ndarray) and block.dtype in (np.float32, np.float64)
-    given = np.ascontiguousarray(block, block.dtype.newbyteorder("=") if as_they_are else np.float64)
+    given = np.ascontiguousarray(block, block.dtype if as_they_are else np.float64)
     arrays.refuse_nonfinite(given, name, block, first)
     with np.errstate(over="ignore"):
         X: np.ndarray = np.array(given, dtype, order="C")
@@ -133,7 +133,7 @@ def _read_csv(path: Path, features: list[str] | None, n_rows: int) -> tuple[Bloc
             f"{path} must begin with a line of column names, got the values {', '.join(columns[:3])}"
         )
     where = [columns.index(name) for name in chosen] if features else list(range(len(columns)))
-
+    n_rows = min(n_rows, max(1, VALUES // len(columns)))  # pandas reads the other columns too
     if int(pandas.__version__.partition(".")[0]) < 3:  # later ones have no other precision to choose
         settings["float_precision"] = "round_trip"
 
