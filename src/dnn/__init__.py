@@ -10,6 +10,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._config import show_config
 from ._installation import warn_of_namesake
 from .cache import Cache
 from .files import ModelFormatError, load
@@ -92,6 +93,7 @@ __all__ = [
     "from_onnx",
     "from_torch",
     "load",
+    "show_config",
 ]
 
 

@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "dnn"
 
 # Imports point one way: a module may import from its own folder and from the names before it in this order.
 ORDER = (
-    {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation"},
+    {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation", "_config"},
     {"layers", "losses", "schedules"},
     {"optimizers"},
     {"data"},
@@ -125,7 +125,7 @@ def test_importing_is_light():
 
 
 def modules():
-    folders = ("data", "files", "training", "estimators", "inspection", "interop")
+    folders = ("cli", "data", "files", "training", "estimators", "inspection", "interop")
     inner = (m.name for m in pkgutil.walk_packages(dnn.__path__, "dnn."))
     return [
         "dnn",

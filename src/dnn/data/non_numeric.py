@@ -28,7 +28,7 @@ LABEL = (
 )
 
 
-def explain(table: Any, name: str) -> str | None:
+def explain(table: Any, name: str, first: int = 0) -> str | None:
     """Return the first value of a table that is not a number, its place, and a remedy, or None.
 
     Parameters
@@ -36,6 +36,8 @@ def explain(table: Any, name: str) -> str | None:
     table : array_like, or a table of pandas or polars
     name : str
         The name of the parameter; names that begin with y are those of targets.
+    first : int, default 0
+        The number of the first row, for a block of a larger table.
 
     Examples
     --------
@@ -49,7 +51,7 @@ def explain(table: Any, name: str) -> str | None:
         if values.dtype.kind in "biuf":
             continue
         items = values.ravel().tolist() if values.dtype.kind in "OUSc" else values.ravel()
-        for row, item in enumerate(items):
+        for row, item in enumerate(items, first):
             if not _is_number(item):
                 return f"{_shown(item)} in row {row}{title}: {_advice(item, name)}"
             if text is None and isinstance(item, (str, bytes)):
