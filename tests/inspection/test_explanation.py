@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dnn import Huber, Network, check_gradient
-from dnn.inspection.explanation import SLIPS, Pass
+from dnn.inspection.explanation import MISTAKES, Pass
 
 
 def flat(parts):
@@ -127,7 +127,7 @@ def test_every_mistake_gives_another_gradient():
     net, X, _ = net_and_data((4, 4, 4, 4), n=4)
     y = np.arange(4)
     passed = Pass.of(net, X, y, HOW | {"alpha": 0.5})
-    gradients = [flat(passed.backward(mistake, (2, 3) if mistake else ())) for mistake in ("", *SLIPS)]
+    gradients = [flat(passed.backward(mistake, (2, 3) if mistake else ())) for mistake in ("", *MISTAKES)]
     for i, one in enumerate(gradients):
         for other in gradients[:i]:
             assert np.linalg.norm(one - other) > 1e-6

@@ -57,14 +57,14 @@ class Pass:
         d_logits = np.array(rows) * weight[:, None] / m
         return cls(net, X, Z, A, slopes, d_logits, cost, m, how["alpha"], how["l1"])
 
-    def backward(self, slip: str = "", where: tuple[int, ...] = ()) -> list[np.ndarray]:
+    def backward(self, mistake: str = "", where: tuple[int, ...] = ()) -> list[np.ndarray]:
         """Return dW1, db1, dW2, ..., with a mistake in some layers; ValueError if shapes forbid it."""
         found: list[np.ndarray] = []
         dZ = self.d_logits
         for layer in range(len(self.A), 0, -1):
             W = self.net.weights[layer - 1]
             A_prev = self.A[layer - 2] if layer > 1 else self.X
-            made = slip if layer in where else ""
+            made = mistake if layer in where else ""
             dW, db = self._of_layer(made, A_prev, dZ, self.A[layer - 1])
             penalty = (self.alpha * W + self.l1 * np.sign(W)) / self.m
             scale = {"no penalty": 0.0, "penalty without 1/m": self.m}.get(made, 1.0)
@@ -111,7 +111,7 @@ class Pass:
         return dZ_before
 
 
-SLIPS = {
+MISTAKES = {
     "no 1/m": "the 1/m is missing: the gradient is a sum over the examples, and should be their mean",
     "dW transposed": "dW{l} is transposed: here W is (n_in, n_out), the transpose of the course's",
     "dW: * for @": "* instead of @: dW{l} = A{p}.T @ dZ{l} is a matrix product",
@@ -239,10 +239,10 @@ def _findings(passed: Pass, gradient: np.ndarray) -> Iterator[str]:
 
 def _slip(passed: Pass, fits: Callable[[list[np.ndarray]], bool]) -> str:
     L = len(passed.A)
-    for slip, said in SLIPS.items():
+    for mistake, said in MISTAKES.items():
         for where in [*((layer,) for layer in range(L, 0, -1)), tuple(range(1, L + 1))]:
             try:
-                parts = passed.backward(slip, where)
+                parts = passed.backward(mistake, where)
             except ValueError:
                 continue
             if fits(parts):
