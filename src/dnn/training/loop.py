@@ -51,9 +51,9 @@ def train(
     try:
         if saved is not None:
             run.restore(saved)
-        while run.n_done < run.n_steps and not run.history.stopped_by:
+        while not run.is_over:
             run.chunk(None if file is None else file.n_epochs)
-            if file is not None and file.due(len(run.history.loss)):
+            if file is not None and not run.is_over and file.due(len(run.history.loss)):
                 file.write(run.state(), len(run.history.loss))
         run.check_weights()
         if file is not None:
@@ -106,6 +106,11 @@ class _Run:
         )
         self.began = time.perf_counter()
         self.epoch_end = EpochEnd(net, options, self.history)
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether no step is left to do, or something stopped the training."""
+        return self.n_done >= self.n_steps or bool(self.history.stopped_by)
 
     def chunk(self, n_epochs: int | None = None) -> None:
         """Do the steps of a chunk, at most n_epochs, record them, and do the work at the end of an epoch."""

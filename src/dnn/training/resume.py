@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from dataclasses import is_dataclass
@@ -160,6 +159,8 @@ def _digests(problem: Problem, suffix: str) -> dict[str, str]:
 
 def _hash(arrays: list[np.ndarray]) -> str:
     """Return a short hash of arrays, of their dtypes and shapes."""
+    import hashlib  # loads OpenSSL: only for a training with a checkpoint
+
     found = hashlib.blake2b(digest_size=6)
     for array in arrays:
         found.update(f"{array.dtype.str} {array.shape} ".encode())
