@@ -13,6 +13,7 @@ import pytest
 
 import dnn
 from dnn import SGD, Adam, MLPClassifier, MLPRegressor, ModelFormatError, OnPlateau, WarmUp
+from dnn.training.resume import CheckpointFile
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 6)).astype("float32")
@@ -159,6 +160,22 @@ def killed(folder, n_kills):
 @pytest.mark.parametrize("n_kills", [3, pytest.param(30, marks=pytest.mark.long)])
 def test_killed_at_random_moments(tmp_path, n_kills):
     np.testing.assert_array_equal(killed(tmp_path, n_kills), killed(tmp_path, 0))
+
+
+def test_a_state_is_written_once(tmp_path, monkeypatch):
+    written = []
+    write = CheckpointFile.write
+
+    def counting(file, state, epoch):
+        written.append(epoch)
+        write(file, state, epoch)
+
+    monkeypatch.setattr(CheckpointFile, "write", counting)
+    network().fit(X, CLASSES, epochs=7, checkpoint=tmp_path / "run.checkpoint", every=2)
+    assert written == [2, 4, 6, 7]
+    written.clear()
+    network().fit(X, CLASSES, epochs=6, checkpoint=tmp_path / "another.checkpoint", every=2)
+    assert written == [2, 4, 6]
 
 
 def test_a_finished_training_is_not_repeated(tmp_path):
