@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     # "as" tells type checkers that the name is public, because it is not in __all__: see below
     from .estimators.classifier import MLPClassifier as MLPClassifier
     from .estimators.regressor import MLPRegressor as MLPRegressor
+    from .estimators.table_encoder import TableEncoder as TableEncoder
     from .interop.keras import from_keras as from_keras
     from .interop.onnx_reader import from_onnx as from_onnx
     from .interop.sklearn import from_sklearn as from_sklearn
@@ -101,6 +102,7 @@ __all__ = [
 _NEED_SKLEARN = {
     "MLPClassifier": "estimators.classifier",
     "MLPRegressor": "estimators.regressor",
+    "TableEncoder": "estimators.table_encoder",
     "from_sklearn": "interop.sklearn",
 }
 _ON_FIRST_USE = {

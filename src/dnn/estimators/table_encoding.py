@@ -1,0 +1,460 @@
+"""Numbers and category codes of a table as the sparse inputs of a network.
+
+A row of inputs is a chain of segments, one or more per number and category: a segment begins at a column,
+and holds ones except for its last element. A one-hot code is a segment of one element; the piecewise-linear
+code of a value in bin j is a segment of j + 1 elements, the last of which is how far the value is into its
+bin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+N_FOLDS = 5
+SMOOTHING = 10.0  # so many rows at the mean of all are added to each level
+RARE = 2  # levels of at most so many rows share one input
+FEW_LEVELS = 9  # up to so many levels are one-hot only
+MANY_LEVELS = 256  # above, inputs of their own would cost more weights than the rows of a level can train
+MOST_FREQUENT = 64  # and only so many levels have one
+CLIP = 3.0
+BLOCK = 8192  # rows that are encoded at once, so that their segments stay in the cache
+
+
+def smooth_clip(x: np.ndarray) -> np.ndarray:
+    """Return x / sqrt(1 + (x / 3)^2), which lies in (-3, 3): the smooth clipping of RealMLP.
+
+    References
+    ----------
+    .. [1] Holzmueller, Grinsztajn, Steinwart. Better by default: strong pre-tuned MLPs and boosted trees on
+       tabular data. arXiv 2407.04491, section 3.
+
+    Examples
+    --------
+    >>> smooth_clip(np.array([0.0, 1e9])).round(3).tolist()
+    [0.0, 3.0]
+    """
+    return x / np.sqrt(1.0 + np.square(x / CLIP))
+
+
+def bin_edges(known: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the edges of at most n_bins bins; none for two values, where the scaled number says all.
+
+    A value that holds more than 1 / n_bins of the rows has an edge of its own; the others are quantiles of
+    the rest.
+
+    Parameters
+    ----------
+    known : ndarray of shape (n,)
+        Values that are not missing.
+    n_bins : int
+
+    Returns
+    -------
+    ndarray of shape (n_edges,), float64
+        Ascending, the least and the largest value included; or empty.
+
+    Examples
+    --------
+    >>> bin_edges(np.array([0.0] * 50 + [1.0, 2.0, 3.0, 4.0, 5.0]), 3).tolist()
+    [0.0, 1.0, 3.0, 5.0]
+    """
+    values, counts = np.unique(known, return_counts=True)
+    if len(values) > n_bins + 1:
+        heavy = counts > len(known) / n_bins
+        rest = np.repeat(values[~heavy], counts[~heavy])
+        shares = np.linspace(0, 1, n_bins + 1 - int(np.count_nonzero(heavy)))
+        quantiles = rest[np.round(shares * (len(rest) - 1)).astype(np.intp)]
+        values = np.unique(np.concatenate([values[heavy], quantiles]))
+    return values if len(values) > 2 else values[:0]
+
+
+@dataclass
+class NumberCode:
+    """How one number is encoded: scaled, whether it is missing, and its bins.
+
+    Attributes
+    ----------
+    median : float
+        What missing values are read as.
+    factor : float
+        (value - median) * factor is clipped smoothly.
+    indicator : bool
+        Whether there is an input that is 1 for missing values.
+    edges : ndarray of shape (n_bins + 1,)
+        Empty without bins.
+    """
+
+    median: float
+    factor: float
+    indicator: bool
+    edges: np.ndarray
+
+    @property
+    def n_bins(self) -> int:
+        """Number of inputs of the piecewise-linear code."""
+        return max(0, len(self.edges) - 1)
+
+    @property
+    def width(self) -> int:
+        """Number of inputs."""
+        return 1 + self.indicator + self.n_bins
+
+
+@dataclass
+class CategoryCode:
+    """How one category is encoded: one-hot, by target statistics, and by frequency.
+
+    Attributes
+    ----------
+    inputs : ndarray of shape (n_levels + 1,), int32
+        Input of each code among those of the category, -1 for none.
+    n_inputs : int
+        Number of one-hot inputs.
+    rare : int
+        The input of rare levels, -1 without one.
+    table : ndarray of shape (n_levels + 1, n_statistics + 1) or (n_levels + 1, 0), float32
+        Scaled target statistics of each code, then its scaled log frequency.
+    center, scale : ndarray of shape (n_statistics,)
+        By which target statistics are scaled.
+    """
+
+    inputs: np.ndarray
+    n_inputs: int
+    rare: int
+    table: np.ndarray
+    center: np.ndarray
+    scale: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """Number of inputs."""
+        return self.n_inputs + int(self.table.shape[1])
+
+
+def learn_number(values: np.ndarray, n_bins: int) -> NumberCode:
+    """Return how a number is encoded.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        NaN is missing.
+    n_bins : int
+        0 for no bins.
+
+    Examples
+    --------
+    >>> code = learn_number(np.array([1.0, 2.0, 3.0, np.nan]), n_bins=4)
+    >>> code.median, code.factor, code.indicator, code.edges.tolist()
+    (2.0, 1.0, True, [1.0, 2.0, 3.0])
+    """
+    missing = np.isnan(values)
+    known = values[~missing]
+    low, median, high = (float(q) for q in np.quantile(known, [0.25, 0.5, 0.75]))
+    spread = high - low
+    if spread == 0:
+        spread = float(np.ptp(known)) / 2
+    factor = 1 / spread if spread > 1e-300 else 0.0
+    edges = bin_edges(known, n_bins) if n_bins else known[:0]
+    return NumberCode(median, factor, bool(missing.any()), edges)
+
+
+def target_sums(codes: np.ndarray, targets: np.ndarray, n_codes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of rows (n_codes,) and the sums of the targets (n_codes, k) of each code."""
+    counts = np.bincount(codes, minlength=n_codes).astype(np.float64)
+    sums = [np.bincount(codes, weights=target, minlength=n_codes) for target in targets.T]
+    return counts, np.stack(sums, axis=1) if sums else np.zeros((n_codes, 0))
+
+
+def smoothed_means(counts: np.ndarray, sums: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Return the mean target (n_codes, k) of each code, drawn to the mean of all rows where there are few."""
+    means: np.ndarray = (sums + SMOOTHING * prior) / (counts[:, None] + SMOOTHING)
+    return means
+
+
+def learn_category(
+    codes: np.ndarray, n_levels: int, targets: np.ndarray, folds: np.ndarray | None
+) -> tuple[CategoryCode, np.ndarray]:
+    """Return how a category is encoded, and its statistics (n, m) for these rows themselves.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,)
+        From 1 to n_levels.
+    n_levels : int
+    targets : ndarray of shape (n, k)
+        Of which statistics are kept.
+    folds : ndarray of shape (n,) or None
+        The target statistics of a row are those of the rows in other folds, so that they do not tell its
+        own target. None if the second result is not used.
+
+    Examples
+    --------
+    >>> code, own = learn_category(np.array([1, 2, 2]), 2, np.zeros((3, 1)), None)
+    >>> code.inputs.tolist(), code.n_inputs, code.width, own.shape
+    ([-1, 0, 1], 2, 2, (3, 0))
+    """
+    n, n_codes = len(codes), n_levels + 1
+    counts, sums = target_sums(codes, targets, n_codes)
+    inputs = np.full(n_codes, -1, np.int32)
+    # A level of one row is not rare in a table of thirty rows
+    own = counts > min(RARE, n // 50)
+    own[0] = False
+    if n_levels > MANY_LEVELS:
+        own[np.argsort(-counts, kind="stable")[MOST_FREQUENT:]] = False
+    n_own = int(np.count_nonzero(own))
+    inputs[own] = np.arange(n_own)
+    rare = n_own if n_own < n_levels else -1
+    inputs[1:][~own[1:]] = rare
+    n_inputs = n_own + (rare >= 0)
+    if n_levels <= FEW_LEVELS:
+        nothing = np.zeros((n_codes, 0), np.float32)
+        return CategoryCode(inputs, n_inputs, rare, nothing, np.empty(0), np.empty(0)), nothing[codes]
+
+    prior = targets.mean(axis=0)
+    means = smoothed_means(counts, sums, prior)
+    center, scale = _moments(means, counts)
+    frequency = np.log1p(counts)[:, None]
+    scaled = smooth_clip((frequency - _moments(frequency, counts)[0]) * _moments(frequency, counts)[1])
+
+    def table_of(means: np.ndarray) -> np.ndarray:
+        return np.hstack([smooth_clip((means - center) * scale), scaled]).astype(np.float32)
+
+    code = CategoryCode(inputs, n_inputs, rare, table_of(means), center, scale)
+    rows = code.table[codes]
+    if folds is not None:
+        for fold in range(N_FOLDS):
+            inside = folds == fold
+            counts_in, sums_in = target_sums(codes[inside], targets[inside], n_codes)
+            rows[inside] = table_of(smoothed_means(counts - counts_in, sums - sums_in, prior))[codes[inside]]
+    return code, rows
+
+
+def _moments(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the reciprocal of the standard deviation over the rows; 0 if that is 0."""
+    mean = np.average(values, axis=0, weights=counts)
+    deviation = np.sqrt(np.average(np.square(values - mean), axis=0, weights=counts))
+    return mean, np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-12)
+
+
+class Encoding:
+    """How the numbers and categories of a table are encoded.
+
+    Parameters
+    ----------
+    numbers : list of NumberCode
+    categories : list of CategoryCode
+
+    Attributes
+    ----------
+    number_slices, category_slices : list of slice
+        Inputs of each number and category.
+    width : int
+        Number of inputs.
+
+    Examples
+    --------
+    >>> none = np.empty((3, 0), np.int32)
+    >>> encoding, _ = learn_encoding(np.array([[0.0], [1.0], [2.0]]), none, [], n_bins=2)
+    >>> encoding.encode(np.array([[1.5]]), none[:1]).toarray()
+    array([[0.49319696, 1.        , 0.5       ]], dtype=float32)
+    """
+
+    def __init__(self, numbers: Sequence[NumberCode], categories: Sequence[CategoryCode]) -> None:
+        self.numbers, self.categories = list(numbers), list(categories)
+        widths = [code.width for code in self.numbers] + [code.width for code in self.categories]
+        bounds = np.cumsum([0, *widths]).tolist()
+        slices = [slice(first, end) for first, end in pairwise(bounds)]
+        n = len(self.numbers)
+        self.number_slices, self.category_slices = slices[:n], slices[n:]
+        self.width: int = bounds[-1]
+
+    def encode(
+        self, numbers: np.ndarray, codes: np.ndarray, statistics: Sequence[np.ndarray] | None = None
+    ) -> Any:
+        """Return the inputs of a network.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (n, n_numbers), float64
+            NaN is missing.
+        codes : ndarray of shape (n, n_categories), int32
+        statistics : list of ndarray, optional
+            For each category, what stands in the place of its table for these rows (see `learn_category`).
+
+        Returns
+        -------
+        scipy.sparse.csr_array of shape (n, width), float32
+            With sorted int32 indices.
+
+        Examples
+        --------
+        See the class.
+        """
+        from scipy.sparse import csr_array
+
+        n = len(numbers)
+        blocks = [
+            self._segments(
+                numbers[at : at + BLOCK],
+                codes[at : at + BLOCK],
+                None if statistics is None else [each[at : at + BLOCK] for each in statistics],
+            )
+            for at in range(0, n, BLOCK)
+        ]
+        counts = np.concatenate([[0], *(block[2] for block in blocks)])
+        indptr = np.cumsum(counts, dtype=np.int64)
+        if indptr[-1] < 2**31:
+            indptr = indptr.astype(np.int32)
+        data, indices = (np.concatenate([block[i] for block in blocks]) for i in (0, 1))
+        matrix = csr_array((data, indices.astype(indptr.dtype, copy=False), indptr), shape=(n, self.width))
+        matrix.has_sorted_indices = True
+        return matrix
+
+    def _segments(
+        self, numbers: np.ndarray, codes: np.ndarray, statistics: Sequence[np.ndarray] | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the elements of some rows, their columns, and the number of elements per row."""
+        n = len(numbers)
+        firsts: list[Any] = []  # for each segment: its first column, its length, its last element
+        lengths: list[Any] = []
+        lasts: list[Any] = []
+
+        def segment(first: Any, length: Any, last: Any) -> None:
+            firsts.append(first)
+            lengths.append(length)
+            lasts.append(last)
+
+        for values, code, place in zip(numbers.T, self.numbers, self.number_slices, strict=True):
+            missing = np.isnan(values)
+            known = np.where(missing, code.median, values) if missing.any() else values
+            first = place.start
+            segment(first, 1, smooth_clip(np.clip((known - code.median) * code.factor, -1e9, 1e9)))
+            if code.indicator:
+                first += 1
+                segment(first, missing, 1.0)
+            if code.n_bins:
+                at, share = bins_of(known, code.edges)
+                segment(first + 1, np.where(share > 0, at + 1, at), np.where(share > 0, share, 1.0))
+        for index, (code_of, place) in enumerate(zip(self.categories, self.category_slices, strict=True)):
+            column = codes[:, index]
+            inputs = code_of.inputs[column]
+            segment(place.start + inputs, inputs >= 0, 1.0)
+            rows = code_of.table[column] if statistics is None else statistics[index]
+            for offset, values in enumerate(rows.T):
+                segment(place.start + code_of.n_inputs + offset, 1, values)
+
+        shape = (n, len(firsts))
+        first_of, length_of, last_of = (
+            np.empty(shape, np.int32),
+            np.empty(shape, np.int32),
+            np.empty(shape, np.float32),
+        )
+        for target, columns in ((first_of, firsts), (length_of, lengths), (last_of, lasts)):
+            for place_of, column in enumerate(columns):
+                target[:, place_of] = column
+        ends = np.cumsum(length_of, dtype=np.int32).reshape(shape)
+        total = int(ends[-1, -1]) if ends.size else 0
+        shift = first_of - (ends - length_of)
+        indices = np.arange(total, dtype=np.int32) + np.repeat(shift.ravel(), length_of.ravel())
+        data = np.ones(total, np.float32)
+        filled = length_of > 0
+        data[ends[filled] - 1] = last_of[filled]
+        return data, indices, length_of.sum(axis=1)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return everything as plain values and arrays.
+
+        Examples
+        --------
+        >>> Encoding.from_state(Encoding([], []).get_state()).width
+        0
+        """
+        return {
+            "numbers": [{f.name: getattr(code, f.name) for f in fields(code)} for code in self.numbers],
+            "categories": [{f.name: getattr(code, f.name) for f in fields(code)} for code in self.categories],
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Encoding:
+        """Return the encoding of which `get_state` returned the values.
+
+        Parameters
+        ----------
+        state : dict
+
+        Examples
+        --------
+        See `get_state`.
+        """
+        return cls(
+            [NumberCode(**code) for code in state["numbers"]],
+            [CategoryCode(**code) for code in state["categories"]],
+        )
+
+
+def bins_of(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bin (n,) of each value and how far (n,), from 0 to 1, the value is into the bin.
+
+    The inputs before the bin are 1, that of the bin is the share, and the others are 0: equations 1 and 2
+    of [1]_, except that values outside of the edges are read as the nearest edge. There the equations go on
+    without a bound, and one mistyped number would drown all other inputs of its row.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+    edges : ndarray of shape (n_bins + 1,)
+
+    References
+    ----------
+    .. [1] Gorishniy, Rubachev, Babenko. On embeddings for numerical features in tabular deep learning.
+       arXiv 2203.05556.
+
+    Examples
+    --------
+    >>> at, share = bins_of(np.array([-1.0, 0.5, 1.0, 7.0]), np.array([0.0, 1.0, 3.0]))
+    >>> at.tolist(), share.tolist()
+    ([0, 0, 0, 1], [0.0, 0.5, 1.0, 1.0])
+    """
+    at = np.searchsorted(edges[1:-1], values, side="left")
+    low, high = edges[at], edges[at + 1]
+    return at, np.clip((values - low) / (high - low), 0.0, 1.0)
+
+
+def learn_encoding(
+    numbers: np.ndarray,
+    codes: np.ndarray,
+    n_levels: Sequence[int],
+    targets: np.ndarray | None = None,
+    *,
+    n_bins: int = 24,
+    folds: np.ndarray | None = None,
+) -> tuple[Encoding, list[np.ndarray]]:
+    """Return how a table is encoded, and the statistics of its own rows for `Encoding.encode`.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n, n_numbers)
+    codes : ndarray of shape (n, n_categories)
+    n_levels : list of int
+        Of each category.
+    targets : ndarray of shape (n, k), optional
+        Of which target statistics are kept.
+    n_bins : int, default 24
+        0 for no bins.
+    folds : ndarray of shape (n,), optional
+        The fold 0 .. 4 of each row; see `learn_category`.
+
+    Examples
+    --------
+    See `Encoding`.
+    """
+    if targets is None:
+        targets = np.empty((len(numbers), 0))
+    pairs = [learn_category(column, n, targets, folds) for column, n in zip(codes.T, n_levels, strict=True)]
+    encoding = Encoding([learn_number(column, n_bins) for column in numbers.T], [code for code, _ in pairs])
+    return encoding, [rows for _, rows in pairs]
