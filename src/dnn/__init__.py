@@ -34,6 +34,7 @@ from .schedules import (
     WarmUp,
 )
 from .training.history import DivergedError, Event, History, NoProgressWarning
+from .training.many import fit_many
 from .training.optimizer_state import OptimizerState
 
 warn_of_namesake(__path__[0])
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     # "as" tells type checkers that the name is public, because it is not in __all__: see below
     from .estimators.classifier import MLPClassifier as MLPClassifier
     from .estimators.regressor import MLPRegressor as MLPRegressor
+    from .estimators.table import TableClassifier as TableClassifier
+    from .estimators.table import TableRegressor as TableRegressor
     from .estimators.table_encoder import TableEncoder as TableEncoder
     from .interop.keras import from_keras as from_keras
     from .interop.onnx_reader import from_onnx as from_onnx
@@ -90,6 +93,7 @@ __all__ = [
     "Zeros",
     "check_gradient",
     "find_rate",
+    "fit_many",
     "from_keras",
     "from_onnx",
     "from_torch",
@@ -102,7 +106,9 @@ __all__ = [
 _NEED_SKLEARN = {
     "MLPClassifier": "estimators.classifier",
     "MLPRegressor": "estimators.regressor",
+    "TableClassifier": "estimators.table",
     "TableEncoder": "estimators.table_encoder",
+    "TableRegressor": "estimators.table",
     "from_sklearn": "interop.sklearn",
 }
 _ON_FIRST_USE = {

@@ -22,6 +22,7 @@ FEW_LEVELS = 9  # up to so many levels are one-hot only
 MANY_LEVELS = 256  # above, inputs of their own would cost more weights than the rows of a level can train
 MOST_FREQUENT = 64  # and only so many levels have one
 CLIP = 3.0
+SPLITS = 7  # of a number by the target
 BLOCK = 8192  # rows that are encoded at once, so that their segments stay in the cache
 
 
@@ -136,7 +137,43 @@ class CategoryCode:
         return self.n_inputs + int(self.table.shape[1])
 
 
-def learn_number(values: np.ndarray, n_bins: int) -> NumberCode:
+def split_edges(known: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return edges on both sides of the values where the mean target changes most.
+
+    They are those of a regression tree of this number alone; between the two edges of a split the code jumps,
+    so that a network finds a threshold as a tree does. [1]_ takes the splits themselves as edges.
+
+    Parameters
+    ----------
+    known : ndarray of shape (n,)
+    targets : ndarray of shape (n, k)
+        Of each class, 0 or 1, or numbers.
+
+    References
+    ----------
+    .. [1] Gorishniy, Rubachev, Babenko. On embeddings for numerical features in tabular deep learning.
+       arXiv 2203.05556, section 3.2.2.
+
+    Examples
+    --------
+    >>> split_edges(np.arange(20.0), np.repeat([[0.0], [1.0]], 10, axis=0)).tolist()
+    [9.0, 10.0]
+    """
+    from sklearn.tree import DecisionTreeRegressor
+
+    values = np.unique(known)
+    if not targets.shape[1] or len(values) < 3:
+        return values[:0]
+    tree = DecisionTreeRegressor(
+        max_leaf_nodes=SPLITS + 1, min_samples_leaf=max(3, len(known) // 500), random_state=0
+    )
+    tree.fit(known[:, None], targets)
+    above = np.searchsorted(values, tree.tree_.threshold[tree.tree_.feature == 0], side="right")
+    edges: np.ndarray = values[np.unique(np.concatenate([above - 1, np.minimum(above, len(values) - 1)]))]
+    return edges
+
+
+def learn_number(values: np.ndarray, n_bins: int, targets: np.ndarray | None = None) -> NumberCode:
     """Return how a number is encoded.
 
     Parameters
@@ -160,6 +197,8 @@ def learn_number(values: np.ndarray, n_bins: int) -> NumberCode:
         spread = float(np.ptp(known)) / 2
     factor = 1 / spread if spread > 1e-300 else 0.0
     edges = bin_edges(known, n_bins) if n_bins else known[:0]
+    if targets is not None and len(edges):
+        edges = np.union1d(edges, split_edges(known, targets[~missing]))
     return NumberCode(median, factor, bool(missing.any()), edges)
 
 
@@ -456,5 +495,7 @@ def learn_encoding(
     if targets is None:
         targets = np.empty((len(numbers), 0))
     pairs = [learn_category(column, n, targets, folds) for column, n in zip(codes.T, n_levels, strict=True)]
-    encoding = Encoding([learn_number(column, n_bins) for column in numbers.T], [code for code, _ in pairs])
+    encoding = Encoding(
+        [learn_number(column, n_bins, targets) for column in numbers.T], [code for code, _ in pairs]
+    )
     return encoding, [rows for _, rows in pairs]

@@ -1,0 +1,336 @@
+"""The base of the table estimators: an ensemble of networks on an encoded table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .. import _checks as checks
+from .. import _threads as threads
+from .._optional import need
+from ..data.sparse import SparseRows
+from ..layers import activation_of
+from ..losses import LossSpec, loss_of
+from ..training.many import Stopped, run_many
+from .parameters import adopt, draft_of
+from .table_encoder import TableEncoder
+from .table_members import (
+    Examples,
+    Member,
+    Recipe,
+    Score,
+    folds_of,
+    logits_of,
+    train_member,
+)
+
+FOLDS = 8  # an eighth of the rows chooses the best epoch of a member
+SHORT_EPOCHS = (
+    12  # where time_limit allows no more epochs than this in all members, it is rather fewer members
+)
+DENSE_ELEMENTS = 1 << 26  # of an encoded table: 256 MB
+# 1 where a low figure is good
+SIGNS = {"log_loss": 1, "rmse": 1, "mae": 1, "accuracy": -1, "balanced_accuracy": -1, "roc_auc": -1}
+RESERVE = 0.9  # share of time_limit that is planned; the rest is for what differs from the plan
+
+
+class Plan(NamedTuple):
+    """How many members are trained, for how many epochs, and for how long at most."""
+
+    n_members: int
+    epochs: int
+    seconds: float | None
+
+
+class BaseTable(BaseEstimator):  # type: ignore[misc]
+    """The base of `TableClassifier` and `TableRegressor`: an ensemble of networks on an encoded table."""
+
+    METRICS: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        metric: str | None = None,
+        n_members: int = 8,
+        hidden_layer_sizes: Any = (128, 128),
+        activation: Any = "silu",
+        epochs: int = 60,
+        patience: int | None = 16,
+        learning_rate_init: float = 0.004,
+        weight_decay: float = 0.02,
+        dropout: float = 0.1,
+        batch_size: int | str = "auto",
+        n_bins: int = 24,
+        time_limit: float | None = None,
+        n_threads: int | str = "auto",
+        random_state: Any = None,
+        progress: bool = False,
+    ) -> None:
+        self.metric = metric
+        self.n_members = n_members
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.epochs = epochs
+        self.patience = patience
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.batch_size = batch_size
+        self.n_bins = n_bins
+        self.time_limit = time_limit
+        self.n_threads = n_threads
+        self.random_state = random_state
+        self.progress = progress
+
+    # What the classifier and the regressor define
+
+    def _read_target(self, y: Any) -> np.ndarray:
+        """Return the target as the networks are trained on it; learns the classes, or the scale."""
+        raise NotImplementedError
+
+    def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        """Return the weights of the rows, class weights included."""
+        raise NotImplementedError
+
+    def _output(self) -> tuple[str, int]:
+        """Return the activation and the number of the outputs."""
+        raise NotImplementedError
+
+    def _metric_of(self, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+        """Return the figure that the metric names, for logits (n, O) and targets (n,)."""
+        raise NotImplementedError
+
+    def _finish(self, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Learn from the logits of rows that their networks have not seen."""
+        raise NotImplementedError
+
+    # Training
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Any:
+        """Fit to a raw table and return self.
+
+        Parameters
+        ----------
+        X : table (n_samples, n_features)
+            A DataFrame of pandas or polars, a table of pyarrow, a dict of columns, or an array; cells may be
+            numbers, text, booleans, dates, or missing.
+        y : array_like (n_samples,)
+            Labels, or numbers.
+        sample_weight : array_like (n_samples,), default None
+        groups : array_like (n_samples,), default None
+            Rows of one group are never on both sides of an inner split.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters or columns that cannot be used, by name. The estimator is unchanged then.
+        """
+        draft = draft_of(self)
+        draft._fit(X, y, sample_weight, groups)
+        adopt(self, draft)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+        begin = time.perf_counter()
+        hidden = self._check_parameters()
+        rng = check_random_state(self.random_state)
+        target = self._read_target(y)
+        n = len(target)
+        if n < 2:
+            raise ValueError(f"X must have at least 2 rows, got n_samples={n}")
+        encoder = TableEncoder(
+            n_bins=self.n_bins, task="classification" if target.dtype.kind == "i" else "regression",
+            random_state=int(rng.randint(2**31)),
+        )  # fmt: skip
+        rows = rows_of(encoder.fit_transform(X, target))
+        if len(rows) != n:
+            raise ValueError(f"y must have {len(rows)} rows, as X has, got {n}")
+        weights = self._row_weights(target, sample_weight)
+        self.encoder_ = encoder
+        self.n_features_in_ = encoder.n_features_in_
+        if hasattr(encoder, "feature_names_in_"):
+            self.feature_names_in_ = encoder.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if groups is not None:
+            groups = np.asarray(groups)
+            if groups.shape != (n,):
+                raise ValueError(f"groups must have shape ({n},), got {groups.shape}")
+        output, n_outputs = self._output()
+        batch = int(np.clip(n // 40, 64, 256)) if self.batch_size == "auto" else int(self.batch_size)
+        recipe = Recipe(
+            hidden, self.activation, output, n_outputs, float(self.dropout), float(self.learning_rate_init),
+            float(self.weight_decay), batch, self.epochs, self.patience,
+        )  # fmt: skip
+        examples = Examples(rows, target, weights)
+        folds = self._folds(target, groups, rng)
+        members = self._train(examples, folds, recipe, rng, begin)
+        self.members_ = [member.net for member in members]
+        self.histories_ = [member.history for member in members]
+        logits, seen = np.zeros((n, n_outputs)), np.zeros(n)
+        for member in members:
+            logits[member.rows] += member.logits
+            seen[member.rows] += 1
+        which = np.flatnonzero(seen)
+        logits[which] /= seen[which, None]
+        w = None if weights is None else weights[which]
+        if w is not None and not w.any():
+            w = None
+        self._finish(logits[which], target[which], w)
+        self.oof_ = self._decoded(logits)
+        self.oof_[seen == 0] = np.nan
+        self.validation_score_ = self._metric_of(logits[which], target[which], w)
+        if self.progress:
+            print(
+                f"{type(self).__name__}: {self._metric()} {self.validation_score_:.4g} on rows that the "
+                f"networks had not seen; {len(members)} networks, {time.perf_counter() - begin:.1f} s"
+            )
+
+    def _check_parameters(self) -> tuple[int, ...]:
+        """Check the parameters; return the sizes of the hidden layers."""
+        if self.metric is not None:
+            checks.check_name("metric", self.metric, self.METRICS)
+        checks.check_integer("n_members", self.n_members, 1)
+        sizes = self.hidden_layer_sizes
+        sizes = (sizes,) if isinstance(sizes, (int, np.integer)) else tuple(sizes)
+        hidden = tuple(checks.check_integer("hidden_layer_sizes", size, 1) for size in sizes)
+        activation_of(self.activation)
+        checks.check_integer("epochs", self.epochs, 1)
+        if self.patience is not None:
+            checks.check_integer("patience", self.patience, 1)
+        checks.check_real("learning_rate_init", self.learning_rate_init, 0.0, above=True)
+        checks.check_real("weight_decay", self.weight_decay, 0.0)
+        checks.check_real("dropout", self.dropout, 0.0, 1.0)
+        if not (isinstance(self.batch_size, str) and self.batch_size == "auto"):
+            checks.check_integer("batch_size", self.batch_size, 1)
+        checks.check_integer("n_bins", self.n_bins, 1)
+        if self.time_limit is not None:
+            checks.check_real("time_limit", self.time_limit, 0.0, above=True)
+        threads.check_n_threads(self.n_threads)
+        if checks.check_boolean("progress", self.progress):
+            need("tqdm.auto", "progress=True", "all")
+        return hidden
+
+    def _folds(self, target: np.ndarray, groups: Any, rng: Any) -> list[np.ndarray]:
+        """Return for each member the numbers of the rows that it does not see."""
+        strata = target if target.dtype.kind == "i" else None
+        n_folds = min(FOLDS, len(target) if groups is None else len(np.unique(groups)))
+        if n_folds < 2:
+            raise ValueError("groups must have at least 2 different values, got 1")
+        found: list[np.ndarray] = []
+        while len(found) < self.n_members:  # more members than folds have splits of their own
+            folds = folds_of(strata, groups, len(target), n_folds, rng)
+            found += [np.flatnonzero(folds == fold) for fold in range(n_folds)]
+        return found[: self.n_members]
+
+    def _train(
+        self, examples: Examples, folds: list[np.ndarray], recipe: Recipe, rng: Any, begin: float
+    ) -> list[Member]:
+        """Train the members."""
+        n = len(examples.y)
+        seeds = [int(rng.randint(2**31)) for _ in folds]
+        spec = loss_of(self._loss(), recipe.output, recipe.n_outputs)
+        n_threads = threads.check_n_threads(self.n_threads) or threads.available()
+        plan = self._plan(examples, folds, recipe, spec, n_threads, begin)
+        recipe = replace(recipe, epochs=plan.epochs)
+        score = None if self._metric() == self.METRICS[0] else self._score(examples)
+        bar = None
+        if self.progress:
+            bar = need("tqdm.auto", "progress=True", "all").tqdm(total=plan.n_members, unit="network")
+
+        def job(number: int) -> Callable[[int, Stopped], Member]:
+            def train(n_threads: int, stopped: Stopped) -> Member:
+                val = folds[number]
+                member = train_member(
+                    examples, np.setdiff1d(np.arange(n), val, assume_unique=True), val, recipe, spec,
+                    seeds[number], score, n_threads, stopped, plan.seconds,
+                )  # fmt: skip
+                if bar is not None:
+                    bar.update()
+                return member
+
+            return train
+
+        try:
+            return run_many([job(number) for number in range(plan.n_members)], n_threads)
+        finally:
+            if bar is not None:
+                bar.close()
+
+    def _plan(
+        self,
+        examples: Examples,
+        folds: list[np.ndarray],
+        recipe: Recipe,
+        spec: LossSpec,
+        n_threads: int,
+        begin: float,
+    ) -> Plan:
+        """Return how many members are trained, and for how long, so that time_limit is kept."""
+        if self.time_limit is None:
+            return Plan(len(folds), recipe.epochs, None)
+        left = RESERVE * self.time_limit - (time.perf_counter() - begin)
+        one = replace(recipe, epochs=1)
+        train = np.setdiff1d(np.arange(len(examples.y)), folds[0], assume_unique=True)
+        start = time.perf_counter()
+        trial = train_member(
+            examples, train, folds[0], one, spec, 0, None, 1, lambda: False, max(0.1 * left, 1e-3)
+        )
+        trained = trial.history.seconds
+        left -= time.perf_counter() - start
+        if trial.history.stopped_by == "max_seconds":  # within the first epoch
+            return Plan(min(n_threads, len(folds)), 1, max(left, 1e-3))
+        n_epochs = left * n_threads / max(trained, 1e-6)  # in all
+        n_members = int(np.clip(n_epochs // SHORT_EPOCHS, min(n_threads, len(folds)), len(folds)))
+        n_waves = -(-n_members // n_threads)
+        epochs = int(np.clip(n_epochs // (n_waves * n_threads), 1, recipe.epochs))
+        return Plan(n_members, epochs, max(left / n_waves, 1e-3))
+
+    def _loss(self) -> Any:
+        """Return the loss of the members."""
+        return "auto"
+
+    def _metric(self) -> str:
+        """Return the name of the metric."""
+        return self.METRICS[0] if self.metric is None else self.metric
+
+    def _score(self, examples: Examples) -> Score:
+        """Return a function of logits and row numbers, low where the metric is good."""
+
+        def score(logits: np.ndarray, which: np.ndarray) -> float:
+            weights = None if examples.weights is None else examples.weights[which]
+            return SIGNS[self._metric()] * self._metric_of(logits, examples.y[which], weights)
+
+        return score
+
+    # Predictions
+
+    def _logits(self, X: Any) -> list[np.ndarray]:
+        """Return the logits (N, O) of each member for a raw table."""
+        check_is_fitted(self, "members_")
+        rows = rows_of(self.encoder_.transform(X))
+        return [logits_of(net, rows, threads.check_n_threads(self.n_threads)) for net in self.members_]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "members_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+
+def rows_of(encoded: Any) -> Any:
+    """Return an encoded table (N, I), a sparse array, as the core reads it fastest."""
+    if encoded.shape[0] * encoded.shape[1] <= DENSE_ELEMENTS:
+        return encoded.toarray()
+    return SparseRows(encoded, np.dtype(np.float32))

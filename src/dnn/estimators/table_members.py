@@ -1,0 +1,202 @@
+"""The members of a table estimator: networks of one shape, each trained on all folds of the rows but one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..data import arrays as data
+from ..data.sparse import SparseRows
+from ..losses import LossSpec
+from ..network import Network
+from ..optimizers import AdamW
+from ..predictor import write_outputs
+from ..schedules import Cosine
+from ..training.history import DivergedError, Event, History
+from ..training.many import Stopped
+from ..training.options import FitOptions
+from ..training.problem import Problem
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a member is made and trained; the table estimators have these as parameters, with their reasons."""
+
+    hidden: tuple[int, ...]
+    activation: Any
+    output: str
+    n_outputs: int
+    dropout: float
+    rate: float
+    weight_decay: float
+    batch: int
+    epochs: int
+    patience: int | None
+
+
+class Examples(NamedTuple):
+    """Encoded rows with their targets and weights."""
+
+    rows: Any  # SparseRows, or an array (N, I)
+    y: np.ndarray  # classes (N,), int64, or standardized targets (N,), float32
+    weights: np.ndarray | None
+
+    def problem(self, net: Network, spec: LossSpec, which: np.ndarray) -> Problem:
+        """Return the problem of some rows."""
+        rows = self.rows.take(which) if isinstance(self.rows, SparseRows) else self.rows[which]
+        y = self.y[which]
+        targets = data.targets(y, spec, len(y), net.n_outputs, net.dtype)
+        rows, targets = data.matched(rows, targets)
+        weights = None if self.weights is None else self.weights[which]
+        return Problem(net.plan, net.params, rows, targets, weights, spec, n_threads=1)
+
+
+class Member(NamedTuple):
+    """A trained network, what happened, and its logits (n, O) for the rows that it has not seen."""
+
+    net: Network
+    history: History
+    rows: np.ndarray
+    logits: np.ndarray
+
+
+Score = Callable[[np.ndarray, np.ndarray], float]
+
+
+def train_member(
+    examples: Examples,
+    train: np.ndarray,
+    val: np.ndarray,
+    recipe: Recipe,
+    spec: LossSpec,
+    seed: int,
+    score: Score | None,
+    n_threads: int,
+    stopped: Stopped,
+    max_seconds: float | None = None,
+) -> Member:
+    """Return a member trained on some rows, with the weights of its best epoch on the others.
+
+    score: ``score(logits, which)`` is a figure of the validation rows, low is good; None: the loss.
+    """
+    for attempt in range(3):
+        net = Network(
+            [examples.rows.shape[1], *recipe.hidden, recipe.n_outputs], activation=recipe.activation,
+            output=recipe.output, dropout=[0.0, *[recipe.dropout] * len(recipe.hidden)], random_state=seed,
+        )  # fmt: skip
+        problem, held_out = (
+            replace(examples.problem(net, spec, which), n_threads=n_threads) for which in (train, val)
+        )
+        rate = Cosine(recipe.rate / 4**attempt, recipe.epochs)
+        try:
+            optimizer = net.optimizer(AdamW(rate, weight_decay=recipe.weight_decay))
+            options = _options(net, recipe, held_out, val, score, stopped, max_seconds)
+            history = net._train(problem, optimizer, options, np.random.default_rng(seed))
+            break
+        except DivergedError:
+            if attempt == 2:
+                raise
+    return Member(net, history, val, logits_of(net, held_out.X))
+
+
+def _options(
+    net: Network, recipe: Recipe, held_out: Problem, val: np.ndarray, score: Score | None, stopped: Stopped,
+    max_seconds: float | None,
+) -> FitOptions:  # fmt: skip
+    """Return the options of the training of a member."""
+
+    def stop(event: Event) -> None:
+        if stopped():
+            event.stop()
+
+    def validate() -> float:
+        return held_out.mean_loss() if score is None else score(logits_of(net, held_out.X), val)
+
+    return FitOptions(
+        epochs=recipe.epochs, batch_size=recipe.batch, validate=validate, patience=recipe.patience,
+        callbacks=(stop,), max_seconds=max_seconds,
+    )  # fmt: skip
+
+
+def logits_of(net: Network, rows: Any, n_threads: int = 1) -> np.ndarray:
+    """Return the logits (N, O) of a member."""
+    out = np.empty((len(rows), net.n_outputs), net.dtype)
+    write_outputs(net.plan, net.params, rows, out, True, n_threads)
+    return out
+
+
+def folds_of(
+    strata: np.ndarray | None, groups: np.ndarray | None, n: int, n_folds: int, rng: Any
+) -> np.ndarray:
+    """Return the number of the fold (N,) of each row: equal parts, of each class, and whole groups.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> folds = folds_of(np.array([0, 0, 1, 1]), None, 4, 2, np.random.RandomState(0))
+    >>> sorted(folds[:2].tolist()), sorted(folds[2:].tolist())
+    ([0, 1], [0, 1])
+    """
+    if groups is not None:
+        from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+        kind = GroupKFold if strata is None else StratifiedGroupKFold
+        splits = kind(n_folds, shuffle=True, random_state=rng)
+        found = np.zeros(n, dtype=np.int64)
+        for fold, (_, held_out) in enumerate(splits.split(np.zeros((n, 1)), strata, groups)):
+            found[held_out] = fold
+        return found
+    order = rng.permutation(n)
+    if strata is not None:  # the rows of a class one after another, so that they go round the folds
+        order = order[np.argsort(strata[order], kind="stable")]
+    found = np.empty(n, dtype=np.int64)
+    found[order] = np.arange(n) % n_folds
+    return found
+
+
+def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Return the probabilities (N, K) of logits, (N, 1) of two classes or (N, K), divided by a temperature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> probabilities(np.zeros((1, 1))).tolist(), probabilities(np.zeros((1, 4))).tolist()
+    ([[0.5, 0.5]], [[0.25, 0.25, 0.25, 0.25]])
+    """
+    z = logits.astype(np.float64) / temperature
+    if z.shape[1] == 1:
+        z = np.concatenate([np.zeros_like(z), z], axis=1)
+    z -= z.max(axis=1, keepdims=True)
+    np.exp(z, out=z)
+    z /= z.sum(axis=1, keepdims=True)
+    return z
+
+
+def temperature_of(logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """Return the temperature in 1/4 .. 4 with the lowest log loss.
+
+    References
+    ----------
+    Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks, section 4.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> z = np.array([[4.0], [4.0], [4.0], [-4.0]])  # one of four is wrong with a probability of 2 %
+    >>> round(temperature_of(z, np.array([1, 1, 0, 0]), None), 1)
+    3.6
+    """
+    from scipy.optimize import minimize_scalar
+
+    rows = np.arange(len(y))
+
+    def cost(log_temperature: float) -> float:
+        p = probabilities(logits, math.exp(log_temperature))[rows, y]
+        return -float(np.average(np.log(np.maximum(p, 1e-12)), weights=weights))
+
+    found = minimize_scalar(cost, bounds=(-math.log(4), math.log(4)), method="bounded")
+    return math.exp(float(found.x))
