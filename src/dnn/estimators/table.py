@@ -41,7 +41,7 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         Most epochs of a member; the learning rate falls to 0 over them along a half cosine.
     patience : int or None, default 16
         A member ends after so many epochs without a better validation score; None: never.
-    learning_rate_init : float, default 0.004
+    learning_rate_init : float, default 0.008
         Of the first step of AdamW.
     weight_decay : float, default 0.02
         Of AdamW.
@@ -107,7 +107,7 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         activation: Any = "silu",
         epochs: int = 60,
         patience: int | None = 16,
-        learning_rate_init: float = 0.004,
+        learning_rate_init: float = 0.008,
         weight_decay: float = 0.02,
         dropout: float = 0.1,
         batch_size: int | str = "auto",
@@ -215,7 +215,7 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
         Most epochs of a member; the learning rate falls to 0 over them along a half cosine.
     patience : int or None, default 16
         A member ends after so many epochs without a better validation score; None: never.
-    learning_rate_init : float, default 0.004
+    learning_rate_init : float, default 0.008
         Of the first step of AdamW.
     weight_decay : float, default 0.02
         Of AdamW.

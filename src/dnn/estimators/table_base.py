@@ -18,7 +18,7 @@ from .._optional import need
 from ..data.sparse import SparseRows
 from ..layers import activation_of
 from ..losses import LossSpec, loss_of
-from ..training.many import Stopped, run_many
+from ..training.many import run_many
 from .parameters import adopt, draft_of
 from .table_encoder import TableEncoder
 from .table_members import (
@@ -63,7 +63,7 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         activation: Any = "silu",
         epochs: int = 60,
         patience: int | None = 16,
-        learning_rate_init: float = 0.004,
+        learning_rate_init: float = 0.008,
         weight_decay: float = 0.02,
         dropout: float = 0.1,
         batch_size: int | str = "auto",
@@ -245,12 +245,12 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         if self.progress:
             bar = need("tqdm.auto", "progress=True", "all").tqdm(total=plan.n_members, unit="network")
 
-        def job(number: int) -> Callable[[int, Stopped], Member]:
-            def train(n_threads: int, stopped: Stopped) -> Member:
+        def job(number: int) -> Callable[[int], Member]:
+            def train(n_threads: int) -> Member:
                 val = folds[number]
                 member = train_member(
                     examples, np.setdiff1d(np.arange(n), val, assume_unique=True), val, recipe, spec,
-                    seeds[number], score, n_threads, stopped, plan.seconds,
+                    seeds[number], score, n_threads, plan.seconds,
                 )  # fmt: skip
                 if bar is not None:
                     bar.update()
@@ -280,9 +280,7 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         one = replace(recipe, epochs=1)
         train = np.setdiff1d(np.arange(len(examples.y)), folds[0], assume_unique=True)
         start = time.perf_counter()
-        trial = train_member(
-            examples, train, folds[0], one, spec, 0, None, 1, lambda: False, max(0.1 * left, 1e-3)
-        )
+        trial = train_member(examples, train, folds[0], one, spec, 0, None, 1, max(0.1 * left, 1e-3))
         trained = trial.history.seconds
         left -= time.perf_counter() - start
         if trial.history.stopped_by == "max_seconds":  # within the first epoch

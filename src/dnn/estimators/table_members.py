@@ -16,8 +16,7 @@ from ..network import Network
 from ..optimizers import AdamW
 from ..predictor import write_outputs
 from ..schedules import Cosine
-from ..training.history import DivergedError, Event, History
-from ..training.many import Stopped
+from ..training.history import DivergedError, History
 from ..training.options import FitOptions
 from ..training.problem import Problem
 
@@ -76,7 +75,6 @@ def train_member(
     seed: int,
     score: Score | None,
     n_threads: int,
-    stopped: Stopped,
     max_seconds: float | None = None,
 ) -> Member:
     """Return a member trained on some rows, with the weights of its best epoch on the others.
@@ -94,7 +92,7 @@ def train_member(
         rate = Cosine(recipe.rate / 4**attempt, recipe.epochs)
         try:
             optimizer = net.optimizer(AdamW(rate, weight_decay=recipe.weight_decay))
-            options = _options(net, recipe, held_out, val, score, stopped, max_seconds)
+            options = _options(net, recipe, held_out, val, score, max_seconds)
             history = net._train(problem, optimizer, options, np.random.default_rng(seed))
             break
         except DivergedError:
@@ -104,21 +102,17 @@ def train_member(
 
 
 def _options(
-    net: Network, recipe: Recipe, held_out: Problem, val: np.ndarray, score: Score | None, stopped: Stopped,
+    net: Network, recipe: Recipe, held_out: Problem, val: np.ndarray, score: Score | None,
     max_seconds: float | None,
 ) -> FitOptions:  # fmt: skip
     """Return the options of the training of a member."""
-
-    def stop(event: Event) -> None:
-        if stopped():
-            event.stop()
 
     def validate() -> float:
         return held_out.mean_loss() if score is None else score(logits_of(net, held_out.X), val)
 
     return FitOptions(
         epochs=recipe.epochs, batch_size=recipe.batch, validate=validate, patience=recipe.patience,
-        callbacks=(stop,), max_seconds=max_seconds,
+        max_seconds=max_seconds,
     )  # fmt: skip
 
 
