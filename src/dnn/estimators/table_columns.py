@@ -118,7 +118,9 @@ class Column:
         """
         table = {level: code for code, level in enumerate(self.levels, 1)}
         if self.kind == "boolean":
-            table |= {text: table[level] for text, level in BOOLEANS.items() if level in table}
+            for text, level in BOOLEANS.items():
+                if level in table:
+                    table |= dict.fromkeys((text, text.upper(), text.title()), table[level])
         return table
 
     def refusal(self, value: Any, row: int | None) -> ValueError:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import _checks as checks
 from .table_columns import FEW_ROWS, Column, Columns, learn
-from .table_encoding import N_FOLDS, CategoryCode, Encoding, NumberCode, learn_encoding
+from .table_encoding import FEW_LEVELS, N_FOLDS, CategoryCode, Encoding, NumberCode, learn_encoding
 from .table_row import RowEncoder
 
 STATE_VERSION = 1
@@ -333,11 +333,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         checks.check_boolean("dense", self.dense)
         rng = check_random_state(self.random_state)
         columns, numbers, codes = learn(X, self.kinds)
+        levels = [len(column.levels) for column in columns.columns if column.is_category()]
         targets = None
         if y is not None:
             classes, targets = _targets(y, self.task, len(numbers))
             _refuse_target(columns, numbers, codes, classes, np.asarray(y))
-        levels = [len(column.levels) for column in columns.columns if column.is_category()]
+            if classes is not None and max(levels, default=0) > FEW_LEVELS:
+                targets = (classes[:, None] == np.arange(1, classes.max() + 1)).astype(np.float64)
         folds = rng.permutation(len(numbers)) % N_FOLDS if out_of_fold else None
         encoding, statistics = learn_encoding(
             numbers, codes, levels, targets, n_bins=n_bins if piecewise else 0, folds=folds
@@ -361,8 +363,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def _targets(y: Any, task: str, n_rows: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the classes (n,), None for regression, and the targets (n, k) of which statistics are kept."""
+def _targets(y: Any, task: str, n_rows: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the classes (n,) and None, or None and the standardized numbers (n, k)."""
     values = np.asarray(y)
     if values.ndim not in (1, 2) or len(values) != n_rows:
         raise ValueError(
@@ -372,13 +374,11 @@ def _targets(y: Any, task: str, n_rows: int) -> tuple[np.ndarray | None, np.ndar
         if values.ndim == 2:
             raise ValueError(f"y must have shape ({n_rows},) for classes, got {values.shape}")
         try:
-            names, classes = np.unique(values, return_inverse=True)
+            return np.unique(values, return_inverse=True)[1], None
         except TypeError:
             raise TypeError(
                 "y must hold classes of one type, got several types that cannot be ordered"
             ) from None
-        targets = (classes[:, None] == np.arange(1, len(names))).astype(np.float64)
-        return classes, targets
     try:
         targets = values.reshape(n_rows, -1).astype(np.float64)
     except (TypeError, ValueError):
