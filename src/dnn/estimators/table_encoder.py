@@ -69,7 +69,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Number of columns of the table.
     n_features_out_ : int
         Number of columns of the output.
-    feature_names_in_ : ndarray of shape (n_features_in_,), str
+    feature_names_in_ : ndarray of shape (n_columns,), str
         Names of the columns, if the table has names.
 
     References
@@ -147,7 +147,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        csr_array of shape (n, n_features_out_), float32
+        csr_array of shape (n, n_outputs), float32
             An ndarray with ``dense=True``.
 
         Examples
@@ -170,7 +170,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        csr_array of shape (n, n_features_out_), float32
+        csr_array of shape (n, n_outputs), float32
             An ndarray with ``dense=True``.
 
         Raises
@@ -202,7 +202,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return RowEncoder(self.columns_, self.encoding_)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names (n_features_out_,) of the columns of the output.
+        """Return the names (n_outputs,) of the columns of the output.
 
         Parameters
         ----------
