@@ -1,4 +1,4 @@
-"""Values at the edges of bins: the same functions as rises over bins, turned into each other exactly."""
+"""Values at the edges of bins: the same functions as rises over bins, rewritten as each other exactly."""
 
 import numpy as np
 

@@ -126,7 +126,7 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         )  # fmt: skip
         self.class_weight = class_weight
 
-    def _read_target(self, y: Any) -> np.ndarray:
+    def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
         if y is None:
             raise ValueError(
                 f"y must be the labels: requires y to be passed to {type(self).__name__}, got None"
@@ -143,7 +143,8 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
             raise ValueError(
                 f"y must have at least 2 classes, got only 1 class: {self.classes_.tolist()[0]!r}"
             )
-        return codes.astype(np.int64)
+        codes = codes.astype(np.int64)
+        return codes, codes
 
     def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
         weights = None if sample_weight is None else weights_of(sample_weight, y[:, None])
@@ -272,14 +273,14 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
 
     METRICS = ("rmse", "mae")
 
-    def _read_target(self, y: Any) -> np.ndarray:
+    def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
         y = column_or_1d(y, warn=True)
         y = np.asarray(data.converted(y, np.dtype(np.float64), "y"))
         data.refuse_nonfinite(y, "y")
         self._mean, self._scale = float(y.mean()), float(y.std()) or 1.0
         self._low, self._high = float(y.min()), float(y.max())
         scaled: np.ndarray = ((y - self._mean) / self._scale).astype(np.float32)
-        return scaled
+        return scaled, y
 
     def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
         weights = None if sample_weight is None else weights_of(sample_weight, y[:, None])

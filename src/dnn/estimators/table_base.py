@@ -98,8 +98,8 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
 
     # What the classifier and the regressor define
 
-    def _read_target(self, y: Any) -> np.ndarray:
-        """Return the target as the networks are trained on it; learns the classes, or the scale."""
+    def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the target as the networks are trained on it, and as classes or as given; learn its scale."""
         raise NotImplementedError
 
     def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
@@ -151,7 +151,7 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         _check_table(X)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        target = self._read_target(y)
+        target, plain = self._read_target(y)
         n = len(target)
         if n < 2:
             raise ValueError(f"X must have at least 2 rows, got n_samples={n}")
@@ -159,7 +159,7 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
             n_bins=self.n_bins, task="classification" if target.dtype.kind == "i" else "regression",
             random_state=int(rng.randint(2**31)),
         )  # fmt: skip
-        encoded = encoder.fit_transform(X, target)
+        encoded = encoder.fit_transform(X, plain)
         if encoded.shape[0] != n:
             raise ValueError(f"y must have {encoded.shape[0]} rows, as X has, got {n}")
         weights = self._row_weights(target, sample_weight)

@@ -2,7 +2,7 @@
 
 With the piecewise-linear code of `TableEncoder` the first layer has for each number and unit a weight per
 bin: how much the unit's input rises over the bin. A network may as well learn the unit's input at each edge.
-Both are the same piecewise-linear functions, and each can be turned into the other exactly, but gradient
+Both are the same piecewise-linear functions, and each can be rewritten as the other exactly, but gradient
 steps differ: a step on one rise moves all values beyond it, while a step on one value stays local. Tables
 whose numbers are labels in truth, with a meaning of each value, are learned better by values at the edges;
 smooth ones by rises.
