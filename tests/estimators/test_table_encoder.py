@@ -200,7 +200,7 @@ def test_ten_thousand_levels():
 
 
 def test_output_is_canonical():
-    table, y = sample(20_000)
+    table, y = sample(9000)
     encoder = TableEncoder(random_state=0)
     Z = encoder.fit_transform(table, y)
     assert (
@@ -273,7 +273,7 @@ DATES = st.one_of(
 
 
 @given(number=NUMBERS, missing=NUMBERS, text=TEXTS, flag=st.one_of(st.booleans(), TEXTS), when=DATES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 def test_any_row_is_encoded_as_in_a_table(mixed_encoder, number, missing, text, flag, when):
     encoder, encode = mixed_encoder
     row = {"number": number, "missing": missing, "text": text, "flag": flag, "when": when}
