@@ -1,4 +1,4 @@
-"""The C interface of dnn, called by ctypes without a compiler, with the types of version 1 of include/dnn.h."""
+"""The C interface of dnn, called by ctypes without a compiler, as version 1 of include/dnn.h declares it."""
 
 import ctypes
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_ssize_t, c_void_p, py_object

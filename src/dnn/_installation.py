@@ -1,4 +1,4 @@
-"""Where the files of the package are: the header for C, and a warning if another distribution has put files there."""
+"""The folder of the header for C, and a warning if another distribution has files in the package's folder."""
 
 from __future__ import annotations
 

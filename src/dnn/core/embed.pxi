@@ -228,10 +228,13 @@ cdef int opened_by(str function, source, DnnModel** model) noexcept:
             code = DNN_ERROR_UNSUPPORTED
             raise
     except BaseException as error:
+        try:
+            text = (str(error) or type(error).__name__).encode("utf-8", "replace")
+            snprintf(dnn_message, sizeof(dnn_message), "%s", <const char*>text)
+        except BaseException:
+            failed(code, "an exception without a message", 0)
         if isinstance(error, KeyboardInterrupt):
             PyErr_SetInterrupt()  # C cannot raise it: Python will, as soon as it runs again
-        text = (str(error) or type(error).__name__).encode("utf-8", "replace")
-        snprintf(dnn_message, sizeof(dnn_message), "%s", <const char*>text)
         return code
 
 
