@@ -1,8 +1,8 @@
 """How long does one row take from C, on one thread: through dnn.h, or as the C source that `to_c` writes?
 
-The benchmark compiles the C source with -O3 -march=native. It times a call of it, a call of dnn_predict_float,
-and dnn's products with bias and relu for the same layers alone, all in a loop in C. It also times the compilers
-on 10 MB of weights.
+The benchmark compiles the C source with -O3 -march=native. It times a call of it, a call of
+dnn_predict_float, and dnn's products with bias and relu for the same layers alone, all in a loop in C. It
+also times the compilers on 10 MB of weights.
 
 python benchmarks/c_source.py [--quick] [--json FILE] [--isa avx2]
 """
@@ -208,7 +208,7 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
     figures = []
     for isa in ("avx2",) if options.isa == "avx2" else ("avx512", "avx2"):
         done = subprocess.run(
-            # Many short runs in turn: their median is that of an idle core even if another process interrupts some
+            # Many short runs in turn: the median stays the same if another process interrupts some of them
             [sys.executable, __file__, "--here", str(100 * options.repeats + 1), str(options.seconds / 500)],
             env=dict(os.environ, DNN_ISA=isa), capture_output=True, text=True,
         )  # fmt: skip

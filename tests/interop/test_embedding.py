@@ -1,4 +1,4 @@
-"""Models opened from C: the same bits as in Python, from any thread, and a code and a message for each error."""
+"""Models opened from C: the same bits as in Python, from any thread; each error has a code and a message."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ import c_api
 import numpy as np
 import pytest
 from c_api import API, Model
-from c_programs import C, CPP, build, need
+from c_programs import CPP, C, build, need
 
 import dnn
 from dnn import Network
@@ -291,7 +291,7 @@ def test_a_module_is_compiled_without_warnings_and_finds_dnn(command, tmp_path):
 
 def test_a_module_of_another_version_is_not_imported(tmp_path):
     later = HEADER.read_text().replace("#define DNN_API_VERSION 1\n", "#define DNN_API_VERSION 2\n")
-    with pytest.raises(ImportError, match="has version 1 of its C interface, and this .* for version 2$"):
+    with pytest.raises(ImportError, match=r"has version 1 of its C interface, and this .* for version 2$"):
         user_module(tmp_path, later)
 
 
@@ -317,3 +317,22 @@ def test_the_examples_are_built_and_run(tmp_path):
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout == "the same bits from C and from Cython: True\n"
+
+
+@pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the pages are not beside these tests")
+def test_the_page_states_what_was_measured():
+    guide, measured = (ROOT / "docs" / page for page in ("guide/embedding.md", "benchmarks.md"))
+    table = measured.read_text().split("<!-- begin c_source -->\n")[1]
+    head, *body = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[:16])
+    ns = {row[0]: dict(zip(head, row, strict=True)) for row in body}
+    assert 180 < float(ns["4-64-64-2, avx2"]["dnn.h, ns"]) < 220
+    assert "One row of 4-64-64-2 takes a fifth of a microsecond with AVX2" in guide.read_text()
+
+
+@pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the pages are not beside these tests")
+def test_the_page_lists_all_functions_and_codes():
+    guide, header = (ROOT / "docs" / "guide" / "embedding.md").read_text(), HEADER.read_text()
+    for pattern in (r"^static inline .*?\b(dnn_\w+)\(", r"^    (DNN_ERROR_\w+) ="):
+        names = re.findall(pattern, header, re.M)
+        assert len(names) > 7
+        assert set(names) <= set(re.findall(r"`(\w+)", guide))
