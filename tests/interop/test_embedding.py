@@ -233,6 +233,29 @@ def test_wrong_arguments():
     assert API.predict_float(at, None, 0, None) == c_api.OK
 
 
+NO_MEMORY = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+import c_api, dnn, numpy as np
+model = c_api.Model(dnn.Network([1, 200_000, 1], random_state=0))
+X, out = np.ones((300, 1), np.float32), np.full((300, 1), 7, np.float32)
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 50_000_000,) * 2)
+for n in (300, 1):
+    code = c_api.API.predict_float(model.at, X.ctypes.data, n, out.ctypes.data)
+    print(code, c_api.API.last_error().decode(), float(out[0, 0]) != 7)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory: only Linux has /proc/self/statm")
+def test_without_memory():
+    command = [sys.executable, "-c", NO_MEMORY, str(Path(c_api.__file__).parent)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"7 no memory for \d{9} bytes of activations False\n0 .* True\n", ran.stdout), (
+        ran.stdout
+    )
+
+
 def test_each_thread_has_its_message():
     failure([1])
     with ThreadPoolExecutor(1) as pool:

@@ -63,8 +63,10 @@ cdef class EmbeddedModel:
 
     def __cinit__(self, Plan plan, params, str kind):
         cdef Embedded* model = &self.model
+        # The blocks of rows are those of `predict`, and so are the bits. The run is for one row, because each call has its own
+        # memory for activations: the run only has W'
         cdef Layout layout = Layout(plan, params.dtype.itemsize, DNN_PREDICT_ROWS, PREDICT)
-        self.run = Run(plan, layout, params)
+        self.run = Run(plan, Layout(plan, layout.size, 1, PREDICT), params)
         derive(&self.run.job)
         model.decode = DECODES[kind]
         if model.decode == DECODE_BINARY:  # from the logit, because 1 - p would lose digits
