@@ -31,4 +31,5 @@ def main():
 
 if __name__ == "__main__":
     expected, *found = main()
-    print("the same bits from C and from Cython:", all(np.array_equal(out, expected) for out in found))
+    # With AVX2 or AVX-512 they have the same bits, however the rows are divided among calls
+    print("the same outputs from C and from Cython:", np.allclose(found, expected, rtol=0, atol=1e-6))

@@ -339,7 +339,7 @@ def test_the_examples_are_built_and_run(tmp_path):
             [sys.executable, *command], cwd=tmp_path, env=quick, capture_output=True, text=True
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout == "the same bits from C and from Cython: True\n"
+    assert ran.stdout == "the same outputs from C and from Cython: True\n"
 
 
 @pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the pages are not beside these tests")
