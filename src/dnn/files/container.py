@@ -27,6 +27,7 @@ DTYPES = {
     "BOOL": "bool", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "U8": "uint8",
     "U16": "uint16", "U32": "uint32", "U64": "uint64", "F16": "float16", "F32": "float32", "F64": "float64",
 }  # fmt: skip
+_DTYPES = {name: np.dtype(dtype) for name, dtype in DTYPES.items()}  # dtype.name takes microseconds
 
 
 class Arrays:
@@ -49,7 +50,7 @@ class Arrays:
         if name not in self.left:
             raise ModelFormatError(f"the array {name!r} must be there once, got none that is left")
         found, its = self.left[name]["dtype"], tuple(self.left[name]["shape"])
-        if found not in DTYPES or (dtype is not None and DTYPES[found] != np.dtype(dtype).name):
+        if found not in DTYPES or (dtype is not None and _DTYPES[found] != np.dtype(dtype)):
             expected = "a known dtype" if dtype is None else f"dtype {np.dtype(dtype).name}"
             raise ModelFormatError(f"the array {name!r} must have {expected}, got {found}")
         if shape is not None and its != shape:
@@ -60,7 +61,7 @@ class Arrays:
         """Return an array, checked."""
         shape = self.check(name, dtype, shape)
         found: np.ndarray = self.file.get_tensor(name)
-        if found.shape != shape or found.dtype.name != DTYPES[self.left.pop(name)["dtype"]]:
+        if found.shape != shape or found.dtype != _DTYPES[self.left.pop(name)["dtype"]]:
             raise ModelFormatError(f"the array {name!r} must not change while it is read")
         return found
 
@@ -143,7 +144,7 @@ def _bytes_of(name: str, entry: Any) -> int:
         raise ModelFormatError(f"the array {name!r} must have a shape of whole numbers")
     if max(shape, default=0) >= 2**63:
         raise ModelFormatError(f"the array {name!r} must have fewer than 2**63 rows and columns")
-    return math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    return math.prod(shape) * _DTYPES[dtype].itemsize
 
 
 def parsed(text: bytes, what: str) -> Any:
