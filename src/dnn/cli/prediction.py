@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import os
-import secrets
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import dnn
 
 from .._optional import need
 from ..data import arrays, non_numeric
+from ..files.writing import replacing
 
 VALUES = 2**21  # of a block: 16 MB of float64
 MOST_ROWS = 2**16  # of a block
@@ -38,6 +37,8 @@ def predict(model_file: Path, source: Path, target: Path, proba: bool, progress:
     """
     _check_suffix("--input", source, INPUTS)
     _check_suffix("--output", target, OUTPUTS)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "--output must be a file, got a folder", str(target))
     model: Any = dnn.load(model_file)
     classifier = hasattr(model, "classes_")
     if proba and not hasattr(model, "predict_proba"):
@@ -50,7 +51,7 @@ def predict(model_file: Path, source: Path, target: Path, proba: bool, progress:
     n_rows = min(MOST_ROWS, max(1, VALUES // n_inputs))
     blocks, size, unit = _READERS[source.suffix.lower()](source, features, n_rows)
     first = 0
-    with _bar(size, unit, progress) as advance, _written(target) as file:
+    with _bar(size, unit, progress) as advance, replacing(target) as (file,):
         writer: _Writer | None = None
         for block, done in blocks:
             if not len(block):  # a CSV file with names only is one such block
@@ -265,23 +266,6 @@ class _Writer:
             "shape": (n_rows, *self.like.shape[1:]),
         }  # fmt: skip
         np.lib.format.write_array_header_1_0(self.file, described)
-
-
-@contextmanager
-def _written(target: Path) -> Iterator[Any]:
-    """Give a temporary file, open for bytes; at the end it replaces `target`, on an error it is removed."""
-    target = Path(os.path.realpath(target))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "--output must be a file, got a folder", str(target))
-    temporary = target.with_name(f".dnn-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
 
 
 @contextmanager
