@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import dnn
 from .._optional import need
 from ..data import arrays, non_numeric
 from ..files.writing import replacing
+from .progress import bar
 
 VALUES = 2**21  # of a block: 16 MB of float64
 MOST_ROWS = 2**16  # of a block
@@ -51,7 +50,7 @@ def predict(model_file: Path, source: Path, target: Path, proba: bool, progress:
     n_rows = min(MOST_ROWS, max(1, VALUES // n_inputs))
     blocks, size, unit = _READERS[source.suffix.lower()](source, features, n_rows)
     first = 0
-    with _bar(size, unit, progress) as advance, replacing(target) as (file,):
+    with bar(size, unit, progress) as advance, replacing(target) as (file,):
         writer: _Writer | None = None
         for block, done in blocks:
             if not len(block):  # a CSV file with names only is one such block
@@ -266,19 +265,3 @@ class _Writer:
             "shape": (n_rows, *self.like.shape[1:]),
         }  # fmt: skip
         np.lib.format.write_array_header_1_0(self.file, described)
-
-
-@contextmanager
-def _bar(size: int, unit: str, progress: bool) -> Iterator[Callable[[int], None]]:
-    """Give a function that shows how much of the file has been read, if a terminal and tqdm are there."""
-    if not progress or not sys.stderr.isatty() or find_spec("tqdm") is None:
-        yield lambda done: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=size, unit=unit, unit_scale=True) as bar:
-
-        def advance(done: int) -> None:
-            bar.update(done - bar.n)
-
-        yield advance
