@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,18 @@ OUTPUTS = (".csv", ".npy")
 Blocks = Iterator[tuple[Any, int]]
 
 
-def predict(model_file: Path, source: Path, target: Path, proba: bool, progress: bool) -> int:
+def predict(model_file: Path, source: Path, target: Path | None, proba: bool, progress: bool) -> int:
     """Write what a model predicts for a table to a file, and return the number of rows.
 
-    Until all rows have been predicted, a file that was at `target` stays as it is.
+    Until all rows have been predicted, a file that was at `target` stays as it is. Without a target,
+    the lines of a CSV file are printed.
     """
-    _check_suffix("--input", source, INPUTS)
-    _check_suffix("--output", target, OUTPUTS)
-    if target.is_dir():
+    if model_file.suffix.lower() in INPUTS and source.suffix.lower() not in INPUTS:
+        raise ValueError(f"the model file comes first: dnn predict {source} {model_file}")
+    _check_suffix("the table (--input)", source, INPUTS)
+    if target is not None:
+        _check_suffix("--output", target, OUTPUTS)
+    if target is not None and target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "--output must be a file, got a folder", str(target))
     model: Any = dnn.load(model_file)
     classifier = hasattr(model, "classes_")
@@ -50,7 +55,10 @@ def predict(model_file: Path, source: Path, target: Path, proba: bool, progress:
     n_rows = min(MOST_ROWS, max(1, VALUES // n_inputs))
     blocks, size, unit = _READERS[source.suffix.lower()](source, features, n_rows)
     first = 0
-    with bar(size, unit, progress) as advance, replacing(target) as (file,):
+    suffix = ".csv" if target is None else target.suffix.lower()
+    output = nullcontext((sys.stdout.buffer,)) if target is None else replacing(target)
+    progress = progress and not (target is None and sys.stdout.isatty())  # which would mix lines and the bar
+    with bar(size, unit, progress) as advance, output as (file,):
         writer: _Writer | None = None
         for block, done in blocks:
             if not len(block):  # a CSV file with names only is one such block
@@ -61,7 +69,7 @@ def predict(model_file: Path, source: Path, target: Path, proba: bool, progress:
                 outputs = outputs.astype(np.asarray(model.classes_).astype(str).dtype)
             if writer is None:
                 header = _header(model, outputs, classifier, proba)
-                writer = _Writer(file, target.suffix.lower(), outputs, header)
+                writer = _Writer(file, suffix, outputs, header)
             writer.write(outputs)
             first += len(X)
             advance(done)
@@ -107,7 +115,9 @@ def _select(columns: list[str], features: list[str] | None, name: Path) -> list[
         return columns
     for feature in features:
         if columns.count(feature) != 1:
-            many = "no such column" if feature not in columns else f"{columns.count(feature)} of them"
+            few = ", ".join(columns[:5]) + ", ..." * (len(columns) > 5)
+            missing = f"no such column among {few}"
+            many = missing if feature not in columns else f"{columns.count(feature)} of them"
             raise ValueError(f"{name} must have one column {feature!r}, a feature of the model, got {many}")
     return features
 
@@ -127,11 +137,11 @@ def _read_csv(path: Path, features: list[str] | None, n_rows: int) -> tuple[Bloc
         # As text, because otherwise pandas renames a name that occurs twice
         head = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **settings)
     columns = [str(item) for item in head.iloc[0]]
-    chosen = _select(columns, features, path)
-    if features is None and _are_values(columns):
+    if _are_values(columns) and not (features and set(features) <= set(columns)):
         raise ValueError(
             f"{path} must begin with a line of column names, got the values {', '.join(columns[:3])}"
         )
+    chosen = _select(columns, features, path)
     where = [columns.index(name) for name in chosen] if features else list(range(len(columns)))
     n_rows = min(n_rows, max(1, VALUES // len(columns)))  # pandas reads the other columns too
     if int(pandas.__version__.partition(".")[0]) < 3:  # later ones have no other precision to choose
