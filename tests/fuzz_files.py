@@ -1,7 +1,7 @@
 """Damaged and hostile model files: loading one gives a model or one ModelFormatError, and nothing else.
 
 ``python tests/fuzz_files.py --n 200000 --processes 2`` loads so many, and prints how many it loads per second
-and how much memory a process took. A process that crashes or needs a minute for a thousand ends the program.
+and how much memory a process took. A process that crashes, or computes for a minute on a thousand, ends it all.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -272,8 +273,11 @@ def begin(files):
 
 
 def attack_a_thousand(seed):
-    """Load the mutations of a seed; end the process if that takes a minute."""
-    faulthandler.dump_traceback_later(60, exit=True)
+    """Load the mutations of a seed; end the process if that takes a minute of the processor, or an hour."""
+    faulthandler.dump_traceback_later(3600, exit=True)
+    if hasattr(signal, "setitimer"):  # a machine that does much else may give a process little time
+        faulthandler.register(signal.SIGPROF, chain=True)
+        signal.setitimer(signal.ITIMER_PROF, 60)
     return attack(seed, 1000, FILES)
 
 
