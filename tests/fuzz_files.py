@@ -1,7 +1,7 @@
 """Damaged and hostile model files: loading one gives a model or one ModelFormatError, and nothing else.
 
 ``python tests/fuzz_files.py --n 200000 --processes 2`` loads so many, and prints how many it loads per second
-and how much memory a process took. A process that crashes, or computes for a minute on a thousand, ends it all.
+and how much memory a process took. A process that crashes, or computes for a minute on a thousand, ends all.
 """
 
 import argparse
