@@ -343,7 +343,7 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         return score
 
     def _epoch_score(self) -> Callable[[np.ndarray, np.ndarray, np.ndarray | None], float] | None:
-        """Return a function of logits, targets and weights that chooses the best epoch; None: the loss does."""
+        """Return a function of logits, targets and weights that chooses the epoch; None: the loss does."""
         return None
 
     # Predictions

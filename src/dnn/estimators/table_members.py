@@ -85,7 +85,7 @@ class Member(NamedTuple):
 def refinement(logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
     """Return the log loss of classes (n,) at its best temperature, from logits (n, 1) or (n, K).
 
-    Training goes on to separate the classes better long after its probabilities have become too certain, which
+    Training goes on to separate the classes better long after its probabilities have become too certain, and
     a temperature mends at the end. So the best epoch is the one of the lowest log loss after that.
 
     References
