@@ -300,7 +300,7 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
         return "absolute_error" if self._metric() == "mae" else "squared_error"
 
     def _metric_of(self, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-        residuals = (logits[:, 0] - y) * self._scale
+        residuals = self._decoded(logits) - (y * self._scale + self._mean)
         if self._metric() == "mae":
             return float(np.average(np.abs(residuals), weights=weights))
         return float(np.sqrt(np.average(np.square(residuals), weights=weights)))
