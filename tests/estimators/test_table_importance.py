@@ -7,6 +7,9 @@ from sklearn.inspection import permutation_importance
 from sklearn.metrics import log_loss, make_scorer
 from table_models import KINDS, fitted, table_of, target_of
 
+from dnn.estimators.table_encoding import Encoding, learn_number
+from dnn.estimators.table_importance import _of_number
+
 SCORERS = {
     "rmse": "neg_root_mean_squared_error",
     "mae": "neg_mean_absolute_error",
@@ -127,3 +130,21 @@ def test_gradients_outside_of_the_range():
         assert (np.nan_to_num(est.input_gradient(table)) == 0).all()
     finally:
         est.members_ = members
+
+
+def test_the_slope_of_the_code_of_a_number():
+    """Far beyond the edges only the smooth clip is left."""
+    rng = np.random.default_rng(0)
+    code = learn_number(np.append(rng.normal(size=50), np.nan), n_bins=5)
+    wrt_inputs = rng.normal(size=(9, 2, code.width))
+    values = np.array([-30.0, -9, -4, -0.7, 0.01, 0.6, 3, 8, 20])
+    nothing = np.empty((9, 0), np.int32)
+
+    def inputs(at):
+        return Encoding([code], []).encode(at[:, None], nothing).toarray().astype(np.float64)
+
+    step = 1e-2
+    slopes = (inputs(values + step) - inputs(values - step)) / (2 * step)
+    wanted = np.einsum("nki,ni->nk", wrt_inputs, slopes)
+    found = _of_number(code, values, wrt_inputs)
+    assert np.allclose(found, wanted, rtol=2e-3, atol=2e-5)

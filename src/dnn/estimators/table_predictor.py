@@ -94,7 +94,7 @@ class PackedLayer:
         self._row = RowEncoder(encoder.columns_, encoder.encoding_)
         cells = dict(self._row._cells)
         self._numbers: list[NumberPlace] = []
-        self._categories: list[tuple[str, dict[str, int]]] = []
+        self._categories: list[tuple[str, dict[str | None, int]]] = []
         self._others: list[str] = []  # dates, and categories of many levels
         # For unusual values: the function from a cell to its inputs, and their weights
         self._dense: dict[str, tuple[Cell, np.ndarray]] = {}
@@ -120,7 +120,7 @@ class PackedLayer:
                     next(codes)
                 self._others.append(name)
             else:
-                texts = [text for text in column.code_table() if text is not None]
+                texts = {*column.code_table(), None}
                 table = {text: add(np.frombuffer(cell(text), np.float32)[None] @ own) for text in texts}
                 self._categories.append((name, table))
         self._vectors = np.concatenate(vectors).astype(np.float32)
@@ -168,7 +168,10 @@ class PackedLayer:
             factors += (z, 1.0, 0.0 if share < 0 else 1.0 if share > 1 else share)
         for name, table in self._categories:
             value = row[name]
-            if type(value) is str and value in table:
+            kind = type(value)
+            if kind is float and value != value:
+                value = None
+            if (kind is str or value is None) and value in table:
                 at.append(table[value])
                 factors.append(1.0)
             else:
@@ -246,9 +249,9 @@ class TablePredictor:
                 return np.array([self._one(row) for row in X.tolist()])
         elif hasattr(X, "iloc"):
             if not hasattr(X, "columns"):
-                return self._one(X.to_dict())
+                return self._one(dict(zip(map(str, X.index.tolist()), X.tolist(), strict=True)))
             if len(X) == 1 and X.columns.is_unique:
-                return np.array([self._one(dict(zip(map(str, X.columns), X.iloc[0].tolist(), strict=True)))])
+                return np.array([self(X.iloc[0])])
         elif isinstance(X, (list, tuple)) and X and all(map(is_cell, X)):
             return self._one(X)
         return getattr(self._est, self.method)(X)
