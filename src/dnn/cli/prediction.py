@@ -5,13 +5,10 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import os
-import secrets
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from importlib.util import find_spec
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,8 @@ import dnn
 
 from .._optional import need
 from ..data import arrays, non_numeric
+from ..files.writing import replacing
+from .progress import bar
 
 VALUES = 2**21  # of a block: 16 MB of float64
 MOST_ROWS = 2**16  # of a block
@@ -31,13 +30,19 @@ OUTPUTS = (".csv", ".npy")
 Blocks = Iterator[tuple[Any, int]]
 
 
-def predict(model_file: Path, source: Path, target: Path, proba: bool, progress: bool) -> int:
+def predict(model_file: Path, source: Path, target: Path | None, proba: bool, progress: bool) -> int:
     """Write what a model predicts for a table to a file, and return the number of rows.
 
-    Until all rows have been predicted, a file that was at `target` stays as it is.
+    Until all rows have been predicted, a file that was at `target` stays as it is. Without a target,
+    the lines of a CSV file are printed.
     """
-    _check_suffix("--input", source, INPUTS)
-    _check_suffix("--output", target, OUTPUTS)
+    if model_file.suffix.lower() in INPUTS and source.suffix.lower() not in INPUTS:
+        raise ValueError(f"the model file comes first: dnn predict {source} {model_file}")
+    _check_suffix("the table (--input)", source, INPUTS)
+    if target is not None:
+        _check_suffix("--output", target, OUTPUTS)
+    if target is not None and target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "--output must be a file, got a folder", str(target))
     model: Any = dnn.load(model_file)
     classifier = hasattr(model, "classes_")
     if proba and not hasattr(model, "predict_proba"):
@@ -50,7 +55,10 @@ def predict(model_file: Path, source: Path, target: Path, proba: bool, progress:
     n_rows = min(MOST_ROWS, max(1, VALUES // n_inputs))
     blocks, size, unit = _READERS[source.suffix.lower()](source, features, n_rows)
     first = 0
-    with _bar(size, unit, progress) as advance, _written(target) as file:
+    suffix = ".csv" if target is None else target.suffix.lower()
+    output = nullcontext((sys.stdout.buffer,)) if target is None else replacing(target)
+    progress = progress and not (target is None and sys.stdout.isatty())  # which would mix lines and the bar
+    with bar(size, unit, progress) as advance, output as (file,):
         writer: _Writer | None = None
         for block, done in blocks:
             if not len(block):  # a CSV file with names only is one such block
@@ -61,7 +69,7 @@ def predict(model_file: Path, source: Path, target: Path, proba: bool, progress:
                 outputs = outputs.astype(np.asarray(model.classes_).astype(str).dtype)
             if writer is None:
                 header = _header(model, outputs, classifier, proba)
-                writer = _Writer(file, target.suffix.lower(), outputs, header)
+                writer = _Writer(file, suffix, outputs, header)
             writer.write(outputs)
             first += len(X)
             advance(done)
@@ -107,7 +115,9 @@ def _select(columns: list[str], features: list[str] | None, name: Path) -> list[
         return columns
     for feature in features:
         if columns.count(feature) != 1:
-            many = "no such column" if feature not in columns else f"{columns.count(feature)} of them"
+            few = ", ".join(columns[:5]) + ", ..." * (len(columns) > 5)
+            missing = f"no such column among {few}"
+            many = missing if feature not in columns else f"{columns.count(feature)} of them"
             raise ValueError(f"{name} must have one column {feature!r}, a feature of the model, got {many}")
     return features
 
@@ -127,11 +137,11 @@ def _read_csv(path: Path, features: list[str] | None, n_rows: int) -> tuple[Bloc
         # As text, because otherwise pandas renames a name that occurs twice
         head = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **settings)
     columns = [str(item) for item in head.iloc[0]]
-    chosen = _select(columns, features, path)
-    if features is None and _are_values(columns):
+    if _are_values(columns) and not (features and set(features) <= set(columns)):
         raise ValueError(
             f"{path} must begin with a line of column names, got the values {', '.join(columns[:3])}"
         )
+    chosen = _select(columns, features, path)
     where = [columns.index(name) for name in chosen] if features else list(range(len(columns)))
     n_rows = min(n_rows, max(1, VALUES // len(columns)))  # pandas reads the other columns too
     if int(pandas.__version__.partition(".")[0]) < 3:  # later ones have no other precision to choose
@@ -265,36 +275,3 @@ class _Writer:
             "shape": (n_rows, *self.like.shape[1:]),
         }  # fmt: skip
         np.lib.format.write_array_header_1_0(self.file, described)
-
-
-@contextmanager
-def _written(target: Path) -> Iterator[Any]:
-    """Give a temporary file, open for bytes; at the end it replaces `target`, on an error it is removed."""
-    target = Path(os.path.realpath(target))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "--output must be a file, got a folder", str(target))
-    temporary = target.with_name(f".dnn-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
-
-
-@contextmanager
-def _bar(size: int, unit: str, progress: bool) -> Iterator[Callable[[int], None]]:
-    """Give a function that shows how much of the file has been read, if a terminal and tqdm are there."""
-    if not progress or not sys.stderr.isatty() or find_spec("tqdm") is None:
-        yield lambda done: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=size, unit=unit, unit_scale=True) as bar:
-
-        def advance(done: int) -> None:
-            bar.update(done - bar.n)
-
-        yield advance

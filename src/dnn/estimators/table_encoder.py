@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import _checks as checks
 from .table_columns import FEW_ROWS, Column, Columns, learn
-from .table_encoding import N_FOLDS, CategoryCode, Encoding, NumberCode, learn_encoding
+from .table_encoding import FEW_LEVELS, N_FOLDS, CategoryCode, Encoding, NumberCode, learn_encoding
 from .table_row import RowEncoder
 
 STATE_VERSION = 1
+MANY_CLASSES = 100  # the splits of numbers by so many classes would take longer than the training
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -24,7 +25,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     The kind of each column is inferred from its dtype and its contents; `describe` prints what was inferred.
 
     - A number is scaled by its quartiles and clipped smoothly to (-3, 3) [1]_, and has a piecewise-linear
-      code of up to `n_bins` bins [2]_. Missing values are read as the median; if `fit` saw some, an input
+      code of up to `n_bins` bins [2]_, and of 14 more if `fit` is given y: on both sides of the values where
+      the mean target changes most. Missing values are read as the median; if `fit` saw some, an input
       tells which they are.
     - A category is one-hot. Levels of one or two rows share one input, and missing is a level. More than 9
       levels have target statistics as well, if `fit` is given y, and the logarithm of their frequency. Of
@@ -69,7 +71,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Number of columns of the table.
     n_features_out_ : int
         Number of columns of the output.
-    feature_names_in_ : ndarray of shape (n_features_in_,), str
+    feature_names_in_ : ndarray of shape (n_columns,), str
         Names of the columns, if the table has names.
 
     References
@@ -147,7 +149,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        csr_array of shape (n, n_features_out_), float32
+        csr_array of shape (n, n_outputs), float32
             An ndarray with ``dense=True``.
 
         Examples
@@ -170,7 +172,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        csr_array of shape (n, n_features_out_), float32
+        csr_array of shape (n, n_outputs), float32
             An ndarray with ``dense=True``.
 
         Raises
@@ -202,7 +204,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return RowEncoder(self.columns_, self.encoding_)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names (n_features_out_,) of the columns of the output.
+        """Return the names (n_outputs,) of the columns of the output.
 
         Parameters
         ----------
@@ -228,7 +230,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         for column, category in zip(self._categories(), self.encoding_.categories, strict=True):
             inputs = [f"{column.name}=<rare>"] * category.n_inputs
             for level, at in zip(column.levels, category.inputs[1:].tolist(), strict=True):
-                if at != category.rare:
+                if not (category.n_rare and at == category.n_inputs - 1):
                     inputs[at] = f"{column.name}={'<missing>' if level is None else level}"
             names += inputs
             names += [f"{column.name}_target{at}" for at in range(1, category.table.shape[1])]
@@ -276,36 +278,37 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             )
         return lines
 
-    def get_state(self) -> dict[str, Any]:
-        """Return what was learned as dicts, lists, texts, numbers and arrays, for a model file.
+    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return what was learned, for a model file: plain values as JSON can hold them, and arrays.
 
         Examples
         --------
         >>> from dnn import TableEncoder
-        >>> encoder = TableEncoder().fit({"size": [1, 2, 3]})
-        >>> TableEncoder.from_state(encoder.get_state()).transform({"size": [2]}).toarray().tolist()
+        >>> values, arrays = TableEncoder().fit({"size": [1, 2, 3]}).get_state()
+        >>> TableEncoder.from_state(values, arrays).transform({"size": [2]}).toarray().tolist()
         [[0.0, 1.0, 0.0]]
         """
         check_is_fitted(self)
-        names = ("task", "n_bins", "piecewise", "dense")
-        params = {name: getattr(self, name) for name in names}
-        params["kinds"] = None if self.kinds is None else dict(self.kinds)
         seed = self.random_state  # a generator cannot be written, and prediction does not need it
-        params["random_state"] = int(seed) if isinstance(seed, (int, np.integer)) else None
-        return {
-            "version": STATE_VERSION,
-            "params": params,
-            **self.columns_.get_state(),
-            **self.encoding_.get_state(),
+        params = {
+            "task": self.task,
+            "n_bins": int(self.n_bins),
+            "piecewise": bool(self.piecewise),
+            "dense": bool(self.dense),
+            "kinds": None if self.kinds is None else {str(name): kind for name, kind in self.kinds.items()},
+            "random_state": int(seed) if isinstance(seed, (int, np.integer)) else None,
         }
+        values = {"version": STATE_VERSION, "params": params, **self.columns_.get_state()}
+        return values, self.encoding_.get_arrays()
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> TableEncoder:
-        """Return the fitted encoder of which `get_state` returned the state.
+    def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TableEncoder:
+        """Return the fitted encoder whose `get_state` returned these values and arrays.
 
         Parameters
         ----------
-        state : dict
+        values : dict
+        arrays : dict of ndarray
 
         Raises
         ------
@@ -314,16 +317,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Examples
         --------
-        See `get_state`:
-
         >>> from dnn import TableEncoder
-        >>> TableEncoder.from_state(TableEncoder().fit([[1.0], [2.0]]).get_state()).n_features_in_
+        >>> TableEncoder.from_state(*TableEncoder().fit([[1.0], [2.0]]).get_state()).n_features_in_
         1
         """
-        if state["version"] > STATE_VERSION:
-            raise ValueError(f"state must be of version {STATE_VERSION} or earlier, got {state['version']}")
-        encoder = cls(**state["params"])
-        encoder._take(Columns.from_state(state), Encoding.from_state(state))
+        if values["version"] > STATE_VERSION:
+            raise ValueError(f"the state must be of version {STATE_VERSION}, got {values['version']}")
+        encoder = cls(**values["params"])
+        encoder._take(Columns.from_state(values), Encoding.from_arrays(arrays))
         return encoder
 
     # Inner parts
@@ -346,11 +347,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         checks.check_boolean("dense", self.dense)
         rng = check_random_state(self.random_state)
         columns, numbers, codes = learn(X, self.kinds)
+        levels = [len(column.levels) for column in columns.columns if column.is_category()]
         targets = None
         if y is not None:
             classes, targets = _targets(y, self.task, len(numbers))
-            _refuse_target(columns, numbers, codes, classes, np.asarray(y))
-        levels = [len(column.levels) for column in columns.columns if column.is_category()]
+            if columns.named:  # in an array without names, as in many a test, it may be meant
+                _refuse_target(columns, numbers, codes, classes, np.asarray(y))
+            if classes is not None and (max(levels, default=0) > FEW_LEVELS or classes.max() < MANY_CLASSES):
+                targets = (classes[:, None] == np.arange(1, classes.max() + 1)).astype(np.float64)
         folds = rng.permutation(len(numbers)) % N_FOLDS if out_of_fold else None
         encoding, statistics = learn_encoding(
             numbers, codes, levels, targets, n_bins=n_bins if piecewise else 0, folds=folds
@@ -374,8 +378,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def _targets(y: Any, task: str, n_rows: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the classes (n,), None for regression, and the targets (n, k) of which statistics are kept."""
+def _targets(y: Any, task: str, n_rows: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the classes (n,) and None, or None and the standardized numbers (n, k)."""
     values = np.asarray(y)
     if values.ndim not in (1, 2) or len(values) != n_rows:
         raise ValueError(
@@ -385,13 +389,11 @@ def _targets(y: Any, task: str, n_rows: int) -> tuple[np.ndarray | None, np.ndar
         if values.ndim == 2:
             raise ValueError(f"y must have shape ({n_rows},) for classes, got {values.shape}")
         try:
-            names, classes = np.unique(values, return_inverse=True)
+            return np.unique(values, return_inverse=True)[1], None
         except TypeError:
             raise TypeError(
                 "y must hold classes of one type, got several types that cannot be ordered"
             ) from None
-        targets = (classes[:, None] == np.arange(1, len(names))).astype(np.float64)
-        return classes, targets
     try:
         targets = values.reshape(n_rows, -1).astype(np.float64)
     except (TypeError, ValueError):
@@ -413,8 +415,12 @@ def _refuse_target(
         return
     names = {column.name for column in columns.columns if column.kind == "number"}
     if classes is None:
+        outputs = y.reshape(len(y), -1).T
+        if y.dtype.kind == "f":  # in single precision, the target is a rounded column
+            with np.errstate(over="ignore"):
+                numbers = numbers.astype(y.dtype)
         for name, values in zip(columns.number_names, numbers.T, strict=True):
-            if name in names and any(np.array_equal(values, each) for each in y.reshape(len(y), -1).T):
+            if name in names and any(np.array_equal(values, each) for each in outputs):
                 raise ValueError(f"X must not hold the target, but column {name!r} equals y: leave it out")
         return
     n_classes = int(classes.max()) + 1
@@ -456,8 +462,7 @@ def _remark(column: Column, codes: list[NumberCode | CategoryCode]) -> str:
         remarks.append("as " + ", ".join(column.parts))
     for code in codes:
         if isinstance(code, CategoryCode):
-            n_rare = int(np.count_nonzero(code.inputs[1:] == code.rare)) if code.rare >= 0 else 0
-            remarks += [f"rare levels in one output: {n_rare}"] if n_rare else []
+            remarks += [f"rare levels in one output: {code.n_rare}"] if code.n_rare else []
             n_statistics = code.table.shape[1] - 1
             remarks += (
                 ["target statistics and frequency" if n_statistics else "frequency"]

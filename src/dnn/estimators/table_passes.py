@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _threads as threads
 from ..network import Network
-from ..training.many import Stopped, run_many
+from ..training.many import run_many
 from .table_encoder import TableEncoder
 from .table_members import logits_of
 
@@ -68,8 +68,8 @@ def over_blocks(
     [[0.0], [0.0], [0.0]]
     """
 
-    def job(block: slice) -> Callable[[int, Stopped], np.ndarray]:
-        def run(n_threads: int, stopped: Stopped) -> np.ndarray:
+    def job(block: slice) -> Callable[[int], np.ndarray]:
+        def run(n_threads: int) -> np.ndarray:
             rows = inputs(block)
             return combine([logits_of(net, rows, n_threads) for net in members])
 
