@@ -132,7 +132,7 @@ class PackedLayer:
             row = self._row._dict_of(row)
         if not row.keys() >= self._used:
             lacking = [name for name in self._used if name not in row]
-            refuse_lacking(lacking, len(self._used), list(row), 4)
+            refuse_lacking(lacking, len(self._used), list(row), 5)
             row = dict.fromkeys(lacking) | row
         at, factors = [0], [1.0]
         unusual = self._others.copy()
