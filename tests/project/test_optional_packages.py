@@ -46,6 +46,10 @@ NEEDS = {
         "sklearn",
         "dnn demo scale needs sklearn: pip install 'dnn-core[sklearn]'",
     ),
+    "dnn.TableRegressor(n_members=1, epochs=1).fit([[1], [2], [3]] * 9, [1, 2, 3] * 9).report('r.html')": (
+        "matplotlib",
+        f"a report needs matplotlib: {PLOT}",
+    ),
     "net.fit(X, y, progress=True)": ("tqdm", "progress=True needs tqdm: pip install 'dnn-core[all]'"),
     "dnn.MLPRegressor(progress=True).fit(X, y)": (
         "tqdm",

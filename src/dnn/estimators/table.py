@@ -16,6 +16,7 @@ from ..data import arrays as data
 from .input import weights_of
 from .table_base import BaseTable
 from .table_members import probabilities, refinement, temperature_of
+from .table_scores import classification_summary, regression_summary
 
 
 class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
@@ -191,10 +192,18 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
     def _decoded(self, logits: np.ndarray) -> np.ndarray:
         return probabilities(logits, self.temperature_)
 
+    def _combined(self, logits: list[np.ndarray]) -> np.ndarray:
+        return np.asarray(np.mean([probabilities(z, self.temperature_) for z in logits], axis=0))
+
+    def _summary(self, y: np.ndarray, oof: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
+        return classification_summary(y, oof, weights, self.classes_)
+
+    def _scaled_gradient(self, X: Any, gradient: np.ndarray) -> np.ndarray:
+        return gradient / self.temperature_
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class (n_samples, n_classes), in the order of `classes_`."""
-        logits = self._logits(X)
-        return np.asarray(np.mean([probabilities(z, self.temperature_) for z in logits], axis=0))
+        return self._predicted(X)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class (n_samples,)."""
@@ -312,9 +321,19 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
         values = logits[:, 0].astype(np.float64) * self._scale + self._mean
         return np.asarray(np.clip(values, self._low, self._high))
 
+    def _combined(self, logits: list[np.ndarray]) -> np.ndarray:
+        return self._decoded(np.mean(logits, axis=0))
+
+    def _summary(self, y: np.ndarray, oof: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
+        return regression_summary(y * self._scale + self._mean, oof, weights, self._metric())
+
+    def _scaled_gradient(self, X: Any, gradient: np.ndarray) -> np.ndarray:
+        inside = (self._low < (value := self.predict(X))) & (value < self._high)
+        return np.asarray(gradient * np.where(inside, self._scale, 0.0)[:, None])
+
     def predict(self, X: Any) -> np.ndarray:
         """Return the prediction (n_samples,)."""
-        return self._decoded(np.mean(self._logits(X), axis=0))
+        return self._predicted(X)
 
     def predict_interval(self, X: Any, level: float = 0.9) -> np.ndarray:
         """Return the bounds (n_samples, 2) of an interval that holds the target with probability `level`."""

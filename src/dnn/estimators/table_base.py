@@ -21,6 +21,7 @@ from ..losses import LossSpec, loss_of
 from ..training.many import run_many
 from .parameters import adopt, draft_of
 from .table_encoder import TableEncoder
+from .table_inspection import TableInspection
 from .table_knots import Knots
 from .table_members import (
     Examples,
@@ -29,9 +30,10 @@ from .table_members import (
     Recipe,
     Score,
     folds_of,
-    logits_of,
     train_member,
 )
+from .table_passes import predicted
+from .table_scores import training_summary
 
 FOLDS = 8  # an eighth of the rows chooses the best epoch of a member
 SHORT_EPOCHS = (
@@ -54,7 +56,7 @@ class Plan(NamedTuple):
     n_races: int  # folds on which both kinds of inputs are tried
 
 
-class BaseTable(BaseEstimator):  # type: ignore[misc]
+class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
     """The base of `TableClassifier` and `TableRegressor`: an ensemble of networks on an encoded table."""
 
     METRICS: tuple[str, ...] = ()
@@ -115,6 +117,14 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
 
     def _finish(self, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Learn from the logits of rows that their networks have not seen."""
+        raise NotImplementedError
+
+    def _combined(self, logits: list[np.ndarray]) -> np.ndarray:
+        """Return the predictions, or the probabilities, that the logits (n, O) of the members mean."""
+        raise NotImplementedError
+
+    def _summary(self, y: np.ndarray, oof: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
+        """Return what a report shows of predictions of rows that their networks have not seen."""
         raise NotImplementedError
 
     # Training
@@ -203,6 +213,8 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         self.oof_ = self._decoded(logits)
         self.oof_[seen == 0] = np.nan
         self.validation_score_ = self._metric_of(logits[which], target[which], w)
+        self.summary_ = training_summary(self.histories_, n, time.perf_counter() - begin)
+        self.summary_ |= self._summary(target[which], self.oof_[which], w)
         if self.progress:
             print(
                 f"{type(self).__name__}: {self._metric()} {self.validation_score_:.4g} on rows that the "
@@ -349,12 +361,11 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
 
     # Predictions
 
-    def _logits(self, X: Any) -> list[np.ndarray]:
-        """Return the logits (N, O) of each member for a raw table."""
+    def _predicted(self, X: Any) -> np.ndarray:
+        """Return the predictions, or the probabilities, for a raw table."""
         check_is_fitted(self)
         _check_table(X, self)
-        rows = rows_of(self.encoder_.transform(X))
-        return [logits_of(net, rows, threads.check_n_threads(self.n_threads)) for net in self.members_]
+        return predicted(self.encoder_, self.members_, X, self._combined, self.n_threads)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")

@@ -250,9 +250,22 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         job     category           2: 'cook', 'pilot'  2
         unit    dropped                                         constant: 'kg'
         """
+        lines = [("column", "kind", "missing", "range or levels", "outputs", "remark"), *self.description()]
+        widths = [max(len(line[at]) for line in lines) for at in range(6)]
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+    def description(self) -> list[tuple[str, ...]]:
+        """Return what `describe` prints: for each column its name, kind, missing values, and so on.
+
+        Examples
+        --------
+        >>> from dnn import TableEncoder
+        >>> TableEncoder().fit({"age": [31, 60, 45]}).description()
+        [('age', 'number', '', '31 .. 60', '3', '2 bins')]
+        """
         check_is_fitted(self)
         numbers, categories = iter(self.encoding_.numbers), iter(self.encoding_.categories)
-        lines = [("column", "kind", "missing", "range or levels", "outputs", "remark")]
+        lines: list[tuple[str, ...]] = []
         for column in self.columns_.columns:
             codes: list[NumberCode | CategoryCode] = [next(numbers) for _ in column.number_names]
             if column.is_category():
@@ -263,8 +276,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             lines.append(
                 (column.name, column.kind, missing, _contents(column), width, _remark(column, codes))
             )
-        widths = [max(len(line[at]) for line in lines) for at in range(6)]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        return lines
 
     def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return what was learned, for a model file: plain values as JSON can hold them, and arrays.
