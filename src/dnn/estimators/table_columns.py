@@ -32,6 +32,7 @@ EXCEPTIONS = (
     3  # so many different texts may stand in a column of numbers or dates, in at most 5 % of its rows
 )
 LARGEST = 1e300  # larger finite numbers are this one, so that differences and sums of two are finite
+ROW_NUMBER = "identifier: an integer of its own in each row"
 BOOLEANS = {"0": "False", "1": "True", "false": "False", "true": "True", "f": "False", "t": "True"}
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -347,7 +348,7 @@ def _learn_values(column: Column, raw: RawColumn, values: np.ndarray, kind: str 
             column.parts = ["day_number"]
         return
     if kind is None and raw.integer and column.missing == 0 and _is_row_number(values):
-        column.remark = "identifier: an integer of its own in each row"
+        column.remark = ROW_NUMBER
         return
     column.kind = "number"
 
@@ -442,7 +443,7 @@ class Columns:
         used = [column for column in self.columns if column.kind != "dropped"]
         lacking = [column.name for column in used if column.name not in places]
         if lacking:
-            refuse_lacking(lacking, len(used), table.names)
+            refuse_lacking(lacking, len(used), table.names, 5)
         raws = {c.name: table.column(places[c.name]) for c in used if c.name in places}
         return self.convert(raws, table.n_rows)
 
@@ -540,20 +541,17 @@ def learn(X: Any, kinds: Mapping[str, str] | None = None) -> tuple[Columns, np.n
     raws = {name: table.column(name) for name in table.names}
     columns = [learn_column(raw, known.get(name)) for name, raw in raws.items()]
     if all(column.kind == "dropped" for column in columns):
-        # Identifiers are better than nothing: the table may be a toy example
+        # The table may be a toy example, such as x = 0, 1, 2, ... and y = sin(x)
         again = [
-            column.name
-            for column in columns
-            if column.remark.startswith("identifier") and column.name not in known
+            column.name for column in columns if column.remark == ROW_NUMBER and column.name not in known
         ]
         for place, column in enumerate(columns):
             if column.name in again:
-                raw = raws[column.name]
-                columns[place] = learn_column(raw, "category" if raw.kind == "text" else "number")
-                columns[place].remark = "identifier, kept because no other column is left"
+                columns[place] = learn_column(raws[column.name], "number")
+                columns[place].remark = f"{ROW_NUMBER}; kept, as no other column is left"
     if all(column.kind == "dropped" for column in columns):
         reasons = "; ".join(f"{column.name!r}: {column.remark}" for column in columns[:5])
-        raise ValueError(f"X must have a column that differs between rows, got {reasons}")
+        raise ValueError(f"X must have a column to learn from, got {reasons}")
     found = Columns(columns, table.named)
     return found, *found.convert(raws, table.n_rows)
 
@@ -565,11 +563,14 @@ def _some(names: list[str]) -> str:
     )
 
 
-def refuse_lacking(lacking: list[str], n_used: int, given: list[str]) -> None:
-    """Warn that columns of fit are not in X, or raise an error if none of them is."""
+def refuse_lacking(lacking: list[str], n_used: int, given: list[str], depth: int) -> None:
+    """Warn that columns of fit are not in X, or raise an error if none of them is.
+
+    The caller that the warning shows is `depth` calls above.
+    """
     if len(lacking) == n_used:
         raise ValueError(
             f"X must have the columns of fit, {_some(lacking)}, got none of them but "
             f"{_some(given) or 'no column'}"
         )
-    warnings.warn(f"X lacks columns of fit, which are read as missing: {_some(lacking)}", stacklevel=4)
+    warnings.warn(f"X lacks columns of fit, which are read as missing: {_some(lacking)}", stacklevel=depth)

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,16 +26,25 @@ _YEAR_FIRST = re.compile(r"(?P<a>\d{4})([-/.])(?P<b>\d{1,2})\2(?P<c>\d{1,2})" + 
 # Two digits are a year after / and - only, because 1.10.12 may be the version of a program.
 _YEAR_LAST = re.compile(r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<c>\d{4}|(?<=[-/])\d{2})" + _TIME)
 
-Fields = tuple[bool, int, int, int, float]
+
+class Fields(NamedTuple):
+    """The three fields of a date in text, the seconds of its day, and whether dots separate the fields."""
+
+    year_first: bool
+    a: int
+    b: int
+    c: int
+    seconds: float
+    dots: bool
 
 
 def fields_of(text: str) -> Fields | None:
-    """Return whether the year is first, three fields and the seconds of the day; None for no date.
+    """Return the fields of a date, None for other text.
 
     Examples
     --------
-    >>> fields_of("2016-12-03 14:30"), fields_of("3/12/16"), fields_of("3/12")
-    ((True, 2016, 12, 3, 52200.0), (False, 3, 12, 2016, 0.0), None)
+    >>> fields_of("2016-12-03 14:30")
+    Fields(year_first=True, a=2016, b=12, c=3, seconds=52200.0, dots=False)
     """
     first = True
     match = _YEAR_FIRST.fullmatch(text)
@@ -54,7 +63,7 @@ def fields_of(text: str) -> Fields | None:
         if hour > 23 or minute > 59 or second >= 61:
             return None
         seconds = hour * 3600.0 + minute * 60 + second
-    return first, a, b, c, seconds
+    return Fields(first, a, b, c, seconds, match[2] == ".")
 
 
 def seconds_of_fields(fields: Fields | None, day_first: bool | None) -> float | None:
@@ -62,9 +71,9 @@ def seconds_of_fields(fields: Fields | None, day_first: bool | None) -> float | 
 
     `day_first` is the order of day and month before a year; with None such dates are not read.
     """
-    if fields is None or not (fields[0] or day_first is not None):
+    if fields is None or not (fields.year_first or day_first is not None):
         return None
-    first, a, b, c, seconds = fields
+    first, a, b, c, seconds, _ = fields
     year, month, day = (a, b, c) if first else (c, b, a) if day_first else (c, a, b)
     try:
         return (date(year, month, day).toordinal() - EPOCH) * DAY + seconds
@@ -99,16 +108,18 @@ def day_first_of(dates: Sequence[Fields | None]) -> tuple[bool | None, str]:
     >>> day_first_of([fields_of("3/12/2016"), fields_of("25/12/2016")])
     (True, 'day/month/year')
     """
-    last = [each for each in dates if each is not None and not each[0]]
+    last = [each for each in dates if each is not None and not each.year_first]
     if not last:
         return None, "year-month-day"
-    days = any(each[1] > 12 for each in last)
-    months = any(each[2] > 12 for each in last)
+    days = any(each.a > 12 for each in last)
+    months = any(each.b > 12 for each in last)
     if days and months:
         raise ValueError("some dates have the day first, others the month")
     if days or months:
         return days, "day/month/year" if days else "month/day/year"
-    return False, "month/day/year was assumed: no date tells day and month apart"
+    days = all(each.dots for each in last)
+    order = "day.month.year" if days else "month/day/year"
+    return days, f"{order} was assumed: no date tells day and month apart"
 
 
 def seconds_of_datetime(value: Any) -> float:

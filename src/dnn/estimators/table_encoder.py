@@ -228,7 +228,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         for column, category in zip(self._categories(), self.encoding_.categories, strict=True):
             inputs = [f"{column.name}=<rare>"] * category.n_inputs
             for level, at in zip(column.levels, category.inputs[1:].tolist(), strict=True):
-                if at != category.rare:
+                if not (category.n_rare and at == category.n_inputs - 1):
                     inputs[at] = f"{column.name}={'<missing>' if level is None else level}"
             names += inputs
             names += [f"{column.name}_target{at}" for at in range(1, category.table.shape[1])]
@@ -264,36 +264,37 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         widths = [max(len(line[at]) for line in lines) for at in range(6)]
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
-    def get_state(self) -> dict[str, Any]:
-        """Return what was learned as dicts, lists, texts, numbers and arrays, for a model file.
+    def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return what was learned, for a model file: plain values as JSON can hold them, and arrays.
 
         Examples
         --------
         >>> from dnn import TableEncoder
-        >>> encoder = TableEncoder().fit({"size": [1, 2, 3]})
-        >>> TableEncoder.from_state(encoder.get_state()).transform({"size": [2]}).toarray().tolist()
+        >>> values, arrays = TableEncoder().fit({"size": [1, 2, 3]}).get_state()
+        >>> TableEncoder.from_state(values, arrays).transform({"size": [2]}).toarray().tolist()
         [[0.0, 1.0, 0.0]]
         """
         check_is_fitted(self)
-        names = ("task", "n_bins", "piecewise", "dense")
-        params = {name: getattr(self, name) for name in names}
-        params["kinds"] = None if self.kinds is None else dict(self.kinds)
         seed = self.random_state  # a generator cannot be written, and prediction does not need it
-        params["random_state"] = int(seed) if isinstance(seed, (int, np.integer)) else None
-        return {
-            "version": STATE_VERSION,
-            "params": params,
-            **self.columns_.get_state(),
-            **self.encoding_.get_state(),
+        params = {
+            "task": self.task,
+            "n_bins": int(self.n_bins),
+            "piecewise": bool(self.piecewise),
+            "dense": bool(self.dense),
+            "kinds": None if self.kinds is None else {str(name): kind for name, kind in self.kinds.items()},
+            "random_state": int(seed) if isinstance(seed, (int, np.integer)) else None,
         }
+        values = {"version": STATE_VERSION, "params": params, **self.columns_.get_state()}
+        return values, self.encoding_.get_arrays()
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> TableEncoder:
-        """Return the fitted encoder of which `get_state` returned the state.
+    def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TableEncoder:
+        """Return the fitted encoder whose `get_state` returned these values and arrays.
 
         Parameters
         ----------
-        state : dict
+        values : dict
+        arrays : dict of ndarray
 
         Raises
         ------
@@ -302,16 +303,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Examples
         --------
-        See `get_state`:
-
         >>> from dnn import TableEncoder
-        >>> TableEncoder.from_state(TableEncoder().fit([[1.0], [2.0]]).get_state()).n_features_in_
+        >>> TableEncoder.from_state(*TableEncoder().fit([[1.0], [2.0]]).get_state()).n_features_in_
         1
         """
-        if state["version"] > STATE_VERSION:
-            raise ValueError(f"state must be of version {STATE_VERSION} or earlier, got {state['version']}")
-        encoder = cls(**state["params"])
-        encoder._take(Columns.from_state(state), Encoding.from_state(state))
+        if values["version"] > STATE_VERSION:
+            raise ValueError(f"the state must be of version {STATE_VERSION}, got {values['version']}")
+        encoder = cls(**values["params"])
+        encoder._take(Columns.from_state(values), Encoding.from_arrays(arrays))
         return encoder
 
     # Inner parts
@@ -444,8 +443,7 @@ def _remark(column: Column, codes: list[NumberCode | CategoryCode]) -> str:
         remarks.append("as " + ", ".join(column.parts))
     for code in codes:
         if isinstance(code, CategoryCode):
-            n_rare = int(np.count_nonzero(code.inputs[1:] == code.rare)) if code.rare >= 0 else 0
-            remarks += [f"rare levels in one output: {n_rare}"] if n_rare else []
+            remarks += [f"rare levels in one output: {code.n_rare}"] if code.n_rare else []
             n_statistics = code.table.shape[1] - 1
             remarks += (
                 ["target statistics and frequency" if n_statistics else "frequency"]

@@ -9,7 +9,7 @@ bin.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +23,7 @@ MANY_LEVELS = 256  # above, inputs of their own would cost more weights than the
 MOST_FREQUENT = 64  # and only so many levels have one
 CLIP = 3.0
 SPLITS = 7  # of a number by the target
+CATEGORY_ARRAYS = ("inputs", "table")
 BLOCK = 8192  # rows that are encoded at once, so that their segments stay in the cache
 
 
@@ -114,22 +115,23 @@ class CategoryCode:
     ----------
     inputs : ndarray of shape (n_levels + 1,), int32
         Input of each code among those of the category, -1 for none.
-    n_inputs : int
-        Number of one-hot inputs.
-    rare : int
-        The input of rare levels, -1 without one.
     table : ndarray of shape (n_levels + 1, n_statistics + 1) or (n_levels + 1, 0), float32
         Scaled target statistics of each code, then its scaled log frequency.
-    center, scale : ndarray of shape (n_statistics,)
-        By which target statistics are scaled.
     """
 
     inputs: np.ndarray
-    n_inputs: int
-    rare: int
     table: np.ndarray
-    center: np.ndarray
-    scale: np.ndarray
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of one-hot inputs."""
+        return int(self.inputs.max()) + 1
+
+    @property
+    def n_rare(self) -> int:
+        """Number of levels that share the last input, 0 if no levels share one."""
+        n = int(np.count_nonzero(self.inputs == self.n_inputs - 1))
+        return n if n > 1 else 0
 
     @property
     def width(self) -> int:
@@ -245,25 +247,21 @@ def learn_category(
     own[0] = False
     if n_levels > MANY_LEVELS:
         own[np.argsort(-counts, kind="stable")[MOST_FREQUENT:]] = False
-    n_own = int(np.count_nonzero(own))
-    inputs[own] = np.arange(n_own)
-    rare = n_own if n_own < n_levels else -1
-    inputs[1:][~own[1:]] = rare
-    n_inputs = n_own + (rare >= 0)
+    inputs[1:] = np.where(own[1:], np.cumsum(own[1:]) - 1, np.count_nonzero(own))
     if n_levels <= FEW_LEVELS:
         nothing = np.zeros((n_codes, 0), np.float32)
-        return CategoryCode(inputs, n_inputs, rare, nothing, np.empty(0), np.empty(0)), nothing[codes]
+        return CategoryCode(inputs, nothing), nothing[codes]
 
     prior = targets.mean(axis=0)
     means = smoothed_means(counts, sums, prior)
-    center, scale = _moments(means, counts)
+    # Out of fold, too, statistics are scaled by the moments over all rows, so that they mean the same
     frequency = np.log1p(counts)[:, None]
-    scaled = smooth_clip((frequency - _moments(frequency, counts)[0]) * _moments(frequency, counts)[1])
+    center, scale = _moments(np.hstack([means, frequency]), counts)
 
     def table_of(means: np.ndarray) -> np.ndarray:
-        return np.hstack([smooth_clip((means - center) * scale), scaled]).astype(np.float32)
+        return smooth_clip((np.hstack([means, frequency]) - center) * scale).astype(np.float32)
 
-    code = CategoryCode(inputs, n_inputs, rare, table_of(means), center, scale)
+    code = CategoryCode(inputs, table_of(means))
     rows = code.table[codes]
     if folds is not None:
         for fold in range(N_FOLDS):
@@ -405,35 +403,47 @@ class Encoding:
         data[ends[filled] - 1] = last_of[filled]
         return data, indices, length_of.sum(axis=1)
 
-    def get_state(self) -> dict[str, Any]:
-        """Return everything as plain values and arrays.
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as arrays.
 
         Examples
         --------
-        >>> Encoding.from_state(Encoding([], []).get_state()).width
-        0
+        >>> list(Encoding([NumberCode(0.0, 1.0, False, np.empty(0))], []).get_arrays())
+        ['numbers.median', 'numbers.factor', 'numbers.indicator', 'numbers.n_edges', 'numbers.edges']
         """
-        return {
-            "numbers": [{f.name: getattr(code, f.name) for f in fields(code)} for code in self.numbers],
-            "categories": [{f.name: getattr(code, f.name) for f in fields(code)} for code in self.categories],
+        arrays = {
+            "numbers.median": np.array([code.median for code in self.numbers], np.float64),
+            "numbers.factor": np.array([code.factor for code in self.numbers], np.float64),
+            "numbers.indicator": np.array([code.indicator for code in self.numbers], np.bool_),
+            "numbers.n_edges": np.array([len(code.edges) for code in self.numbers], np.int64),
+            "numbers.edges": np.concatenate([np.empty(0), *(code.edges for code in self.numbers)]),
         }
+        for at, code in enumerate(self.categories):
+            arrays |= {f"categories.{at}.{name}": getattr(code, name) for name in CATEGORY_ARRAYS}
+        return arrays
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Encoding:
-        """Return the encoding of which `get_state` returned the values.
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Encoding:
+        """Return the encoding of which `get_arrays` returned the arrays.
 
         Parameters
         ----------
-        state : dict
+        arrays : dict
 
         Examples
         --------
-        See `get_state`.
+        >>> Encoding.from_arrays(Encoding([], []).get_arrays()).width
+        0
         """
-        return cls(
-            [NumberCode(**code) for code in state["numbers"]],
-            [CategoryCode(**code) for code in state["categories"]],
-        )
+        names = ("median", "factor", "indicator", "n_edges")
+        medians, factors, indicators, n_edges = (arrays[f"numbers.{name}"].tolist() for name in names)
+        edges = np.split(arrays["numbers.edges"], np.cumsum(n_edges, dtype=np.intp)[:-1])
+        numbers = [NumberCode(*each) for each in zip(medians, factors, indicators, edges, strict=False)]
+        categories: list[CategoryCode] = []
+        while f"categories.{len(categories)}.inputs" in arrays:
+            at = len(categories)
+            categories.append(CategoryCode(*(arrays[f"categories.{at}.{name}"] for name in CATEGORY_ARRAYS)))
+        return cls(numbers, categories)
 
 
 def bins_of(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -247,7 +247,7 @@ def _arrow_column(name: str, array: Any) -> RawColumn:
     declared = types.is_dictionary(array.type)
     if types.is_string(array.type) or types.is_large_string(array.type) or declared:
         coded = array if declared else array.dictionary_encode()
-        codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        codes = coded.indices.cast("int32").fill_null(-1).to_numpy(zero_copy_only=False)
         return column_of_levels(name, codes, coded.dictionary.to_pylist(), declared)
     if types.is_integer(array.type) or types.is_floating(array.type):
         values = array.to_numpy(zero_copy_only=False)
@@ -387,6 +387,8 @@ class Table:
                 raise ValueError("X must have the same number of cells in each row") from None
         else:
             array = np.asarray(X)
+        if array.ndim == 1 and all(isinstance(row, (list, tuple, np.ndarray)) for row in array):
+            raise ValueError("X must have the same number of cells in each row")
         if array.ndim != 2:
             raise ValueError(
                 f"X must be a table with rows and columns, got {array.ndim} axes: shape {array.shape}"

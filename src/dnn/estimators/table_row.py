@@ -63,7 +63,8 @@ class RowEncoder:
         if not isinstance(row, dict):
             row = self._dict_of(row)
         if not row.keys() >= self._used:
-            refuse_lacking([name for name, _ in self._cells if name not in row], len(self._used), list(row))
+            lacking = [name for name, _ in self._cells if name not in row]
+            refuse_lacking(lacking, len(self._used), list(row), 3)
         get = row.get
         parts = [encode(get(name)) for name, encode in self._cells]
         return np.frombuffer(bytearray().join(parts), np.float32).reshape(1, -1)
