@@ -16,6 +16,7 @@ from .. import _checks as checks
 from .. import _threads as threads
 from .._optional import need
 from ..data.sparse import SparseRows
+from ..files import save
 from ..layers import activation_of
 from ..losses import LossSpec, loss_of
 from ..training.many import Stopped, run_many
@@ -53,6 +54,7 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
     """The base of `TableClassifier` and `TableRegressor`: an ensemble of networks on an encoded table."""
 
     METRICS: tuple[str, ...] = ()
+    save = save
 
     def __init__(
         self,
