@@ -410,7 +410,7 @@ def test_the_page_prints_what_it_says(monkeypatch, capsys, tmp_path):
         pages.check_output(printed, said)
 
 
-@pytest.mark.parametrize("command", ["demo", "summary", "predict", "export", "config"])
+@pytest.mark.parametrize("command", ["demo", "train", "summary", "predict", "export", "config"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])
@@ -420,7 +420,14 @@ def test_help_has_examples(command, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["summary"], ["predict", "m"], ["export", "m"], ["export", "m", "--c", "a.c", "--onnx", "a"], ["bench"]],
+    [
+        ["train"],
+        ["summary"],
+        ["predict", "m"],
+        ["export", "m"],
+        ["export", "m", "--c", "a.c", "--onnx", "a"],
+        ["bench"],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage(arguments, capsys):

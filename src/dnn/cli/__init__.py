@@ -151,17 +151,15 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     command.add_argument(
         "--metric",
-        help="log_loss, accuracy, balanced_accuracy, roc_auc; or rmse, mae; the first is the default",
+        help="log_loss (the default), accuracy, balanced_accuracy, roc_auc; or rmse (the default), mae",
     )
     command.add_argument("--members", type=int, metavar="N", help="networks to train and average")
-    command.add_argument(
-        "--drop", action="append", default=[], metavar="COLUMN", help="ignored; may be repeated"
-    )
+    command.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="a column to ignore")
     command.add_argument("--weights", metavar="COLUMN", help="weights of the rows")
     command.add_argument(
         "--groups",
         metavar="COLUMN",
-        help="rows of one group, such as a person, are never validated by each other",
+        help="rows of one group, such as a person, never validate each other",
     )
     _add_header(command)
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers; default: 0")
@@ -293,8 +291,9 @@ def _export(arguments: Any) -> None:
     model = dnn.load(arguments.file)
     if not hasattr(model, "to_onnx"):
         raise ValueError(
-            f"{arguments.file} holds a {type(model).__name__}, whose encoding of raw columns has no such "
-            "form: serve it from Python by dnn.load, or export each network of members_, which takes encoded rows"
+            f"{arguments.file} holds a {type(model).__name__}, whose encoding of columns has no such form: "
+            "serve it from Python by dnn.load, or export each network of members_, which takes rows that "
+            "encoder_ has encoded"
         )
     if arguments.onnx is not None:
         model.to_onnx(arguments.onnx)

@@ -84,13 +84,24 @@ def shown(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+def figure(value: float) -> str:
+    """Return a number with four digits that count.
+
+    Examples
+    --------
+    >>> figure(0.28514), figure(217412.3)
+    ('0.2851', '217,400')
+    """
+    return f"{float(f'{value:.4g}'):,.12g}"
+
+
 def located(error: Exception, path: Path, row_of: Callable[[int], int]) -> Exception:
     """Return an error about a table X as one about a file, whose row `row_of` tells.
 
     Examples
     --------
-    >>> located(ValueError("column 'a' of X must hold numbers, got 'b' in row 3"), Path("a.csv"), lambda i: i + 9)
-    ValueError("column 'a' of a.csv must hold numbers, got 'b' in row 12")
+    >>> located(ValueError("column 'a' of X must be known, got 'b' in row 3"), Path("a.csv"), lambda i: i + 9)
+    ValueError("column 'a' of a.csv must be known, got 'b' in row 12")
     """
     text = re.sub(r"( in row )(\d+)$", lambda found: f"{found[1]}{row_of(int(found[2]))}", str(error))
     text = re.sub(r"^X |(?<=^the columns of )X |(?<=' of )X ", f"{path} ", text, count=1)
@@ -182,7 +193,7 @@ def _csv_columns(path: Path, wanted: Wanted, pandas: Any) -> tuple[list[str], di
         return usual if usual and as_usual else [f"x{i}" for i in range(len(columns))], settings
     if len(names) != len(columns):
         raise ValueError(
-            f"--names must be {len(columns)} for {path}, as many as its columns, got {len(names)}"
+            f"--names must name all {len(columns)} columns of {path}, got {len(names)}: {shown(names)}"
         )
     return names, settings
 

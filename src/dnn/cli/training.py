@@ -20,7 +20,18 @@ import numpy as np
 
 import dnn
 
-from .reading import WHOLE, Wanted, check_suffix, columns_of, has_values, located, select, shown, whole_of
+from .reading import (
+    WHOLE,
+    Wanted,
+    check_suffix,
+    columns_of,
+    figure,
+    has_values,
+    located,
+    select,
+    shown,
+    whole_of,
+)
 
 FEW_CLASSES = 10  # so many different whole numbers are classes, unless --task says otherwise
 MANY_TEXTS = 100  # so many different texts are no classes where they are also a tenth of the rows
@@ -74,7 +85,7 @@ def train(source: Path, settings: Settings, say: Callable[[str], None]) -> dict[
     say(f"{source}: {len(target.y)} rows, {len(used)} columns, and the target {name!r}{without}")
     say(f"{kind}, because {target.reason}\n")
 
-    estimator = dnn.TableClassifier if target.is_class else dnn.TableRegressor
+    estimator: Any = dnn.TableClassifier if target.is_class else dnn.TableRegressor
     metrics = estimator.METRICS
     if settings.metric is not None and settings.metric not in metrics:
         raise ValueError(f"--metric must be one of {', '.join(metrics)} for {kind}, got {settings.metric}")
@@ -185,10 +196,11 @@ def _parts(
 def _target(column: Any, task: str | None, source: Path) -> Target:
     """Return whether a target holds classes, and its values."""
     from ..estimators.table_columns import number_of_text
+    from ..estimators.table_dates import fields_of
 
     place = f"column {column.name!r} of {source}"
     values, text = column.values, None
-    if column.kind == "date":
+    if column.kind == "date" or (column.levels and None not in map(fields_of, column.levels)):
         raise ValueError(f"{place} must hold classes or numbers to be the target, got dates")
     if column.kind == "text":
         numbers = [number_of_text(level) for level in column.levels]
@@ -212,7 +224,8 @@ def _target(column: Any, task: str | None, source: Path) -> Target:
                 f"{place} must hold classes or numbers to be the target, got {n_texts} different texts, such "
                 f"as {text[row]!r} in row {row}; if these are classes, add --task classification"
             )
-        found, reason = text[known].astype(str), f"{column.name!r} holds text, such as {text[known][0]!r}"
+        found = text[known].astype(str)
+        reason = f"{column.name!r} holds text: {shown(np.unique(found).tolist(), 5)}"
         return Target(True, reason if task is None else f"--task says so; {reason}", found, known)
     found = values[known]
     if column.kind == "boolean" and task != "regression":
@@ -278,7 +291,7 @@ def _scores(est: Any, target: Target, weights: np.ndarray | None) -> list[dict[s
 
 def _score_lines(scores: list[dict[str, Any]]) -> str:
     """Return the scores as lines of text."""
-    rows = [(each["metric"], f"{each['score']:.4g}", f"{each['baseline']:.4g}") for each in scores]
+    rows = [(each["metric"], figure(each["score"]), figure(each["baseline"])) for each in scores]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(
         f"  {name:{widths[0]}}  {score:{widths[1]}}  ({baseline} {each['baseline_of']})"
@@ -289,8 +302,15 @@ def _score_lines(scores: list[dict[str, Any]]) -> str:
 def _described(encoder: Any) -> str:
     """Return what was inferred for each column, in lines that fit the terminal."""
     width = shutil.get_terminal_size().columns
-    lines = encoder.describe().splitlines()
+    title, *rows = encoder.describe().splitlines()
+    begin, outputs, remark = (title.index(name) for name in ("range or levels", "outputs", "remark"))
+    lines = [title[:outputs].rstrip()]
+    for row, column in zip(rows, encoder.columns_.columns, strict=True):
+        dropped = column.kind == "dropped"
+        lines.append((row[:begin] + row[remark:] if dropped else row[:outputs]).rstrip())
     rest = len(lines) - 1 - MOST_LINES
     if rest > 0:
         lines = [*lines[: 1 + MOST_LINES], f"... and {rest} more columns, which dnn summary shows"]
-    return "\n".join(line if len(line) <= width else f"{line[: width - 3].rstrip()}..." for line in lines)
+    return "\n".join(
+        line if len(line) <= width else f"{line[: width - 4].rstrip(' ,.')} ..." for line in lines
+    )
