@@ -253,6 +253,8 @@ def test_one_row_is_encoded_as_in_a_table():
     frame = pd.DataFrame(table)
     assert np.array_equal(encode(frame.iloc[3]), one_by_one[3:4])
     assert np.array_equal(encode(list(rows_of(table)[3].values())), one_by_one[3:4])
+    by_number = TableEncoder(dense=True).fit(pd.DataFrame(np.arange(6.0).reshape(3, 2) ** 2))
+    assert np.array_equal(by_number.row_encoder()({0: 1, 1: 2}), by_number.transform([[1, 2]]))
     row = encode(rows_of(table)[0])
     row[:] = 0  # the array belongs to the caller
     assert np.array_equal(encode(rows_of(table)[0]), one_by_one[:1])

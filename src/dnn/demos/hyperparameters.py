@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import SGD, DivergedError, Network, NoProgressWarning
+from .. import SGD, History, Network, NoProgressWarning, fit_many
 from . import sheet
 from .points import moons
 
@@ -54,26 +54,30 @@ def measure(quick: bool = False) -> Measured:
     X_test, y_test = moons(2000, noise=NOISE, seed=3)
     rates, lengths = (RATES[:2], (1, 2)) if quick else (RATES, EPOCHS)
     choices = list(product(ACTIVATIONS, MOMENTA, BATCHES, ALPHAS, product(LAYERS, UNITS), rates))
-    wrong: list[float] = []
-    best, lowest = 0, np.inf
-    kept: Network | None = None
+    wrong = np.full((len(choices), len(lengths)), 50.0)  # no better than chance, for those that diverge
     began = time.perf_counter()
+    nets, each = [], []
     for activation, momentum, batch, alpha, (layers, units), rate in choices:
         net = Network([2, *[units] * layers, 1], activation=activation, output="sigmoid", random_state=0)
         state = net.optimizer(SGD(rate, momentum=momentum))
-        done = 0
-        for epochs in lengths:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NoProgressWarning)
-                try:
-                    net.fit(X, y, optimizer=state, epochs=epochs - done, batch_size=batch, alpha=alpha)
-                    found = errors(net, X_val, y_val)
-                except DivergedError:
-                    found = 50.0  # no better than chance
-            done = epochs
-            if found < lowest:
-                best, lowest, kept = len(wrong), found, net.copy()
-            wrong.append(found)
+        nets.append(net)
+        each.append({"optimizer": state, "batch_size": batch, "alpha": alpha})
+    going = list(range(len(nets)))  # those that have not diverged
+    kept: Network | None = None
+    for column, (done, epochs) in enumerate(pairwise((0, *lengths))):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoProgressWarning)
+            ended = fit_many(
+                [nets[i] for i in going], X, y, each=[each[i] for i in going], epochs=epochs - done,
+                diverged="return",
+            )  # fmt: skip
+        going = [i for i, history in zip(going, ended, strict=True) if isinstance(history, History)]
+        lowest = wrong.min()
+        for i in going:
+            wrong[i, column] = errors(nets[i], X_val, y_val)
+        if wrong.min() < lowest:
+            kept = nets[int(wrong[:, column].argmin())].copy()
+    best = int(wrong.argmin())
     assert kept is not None
     seconds = time.perf_counter() - began
     shape = (

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from .. import _checks as checks
 from ..data import arrays as data
+from .input import weights_of
 from .table_base import BaseTable
 from .table_members import probabilities, temperature_of
 
@@ -41,7 +42,7 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         Most epochs of a member; the learning rate falls to 0 over them along a half cosine.
     patience : int or None, default 16
         A member ends after so many epochs without a better validation score; None: never.
-    learning_rate_init : float, default 0.004
+    learning_rate_init : float, default 0.008
         Of the first step of AdamW.
     weight_decay : float, default 0.02
         Of AdamW.
@@ -107,7 +108,7 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         activation: Any = "silu",
         epochs: int = 60,
         patience: int | None = 16,
-        learning_rate_init: float = 0.004,
+        learning_rate_init: float = 0.008,
         weight_decay: float = 0.02,
         dropout: float = 0.1,
         batch_size: int | str = "auto",
@@ -125,7 +126,7 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         )  # fmt: skip
         self.class_weight = class_weight
 
-    def _read_target(self, y: Any) -> np.ndarray:
+    def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
         if y is None:
             raise ValueError(
                 f"y must be the labels: requires y to be passed to {type(self).__name__}, got None"
@@ -142,10 +143,12 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
             raise ValueError(
                 f"y must have at least 2 classes, got only 1 class: {self.classes_.tolist()[0]!r}"
             )
-        return codes.astype(np.int64)
+        codes = codes.astype(np.int64)
+        return codes, codes
 
     def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        weights = data.weights(sample_weight, len(y))
+        weights = None if sample_weight is None else weights_of(sample_weight, y[:, None])
+        data.weights(weights, len(y))
         if self.class_weight is None:
             return weights
         if isinstance(self.class_weight, dict):
@@ -189,7 +192,8 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class (n_samples,)."""
-        found: np.ndarray = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        found: np.ndarray = self.classes_[best]
         return found
 
 
@@ -215,7 +219,7 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
         Most epochs of a member; the learning rate falls to 0 over them along a half cosine.
     patience : int or None, default 16
         A member ends after so many epochs without a better validation score; None: never.
-    learning_rate_init : float, default 0.004
+    learning_rate_init : float, default 0.008
         Of the first step of AdamW.
     weight_decay : float, default 0.02
         Of AdamW.
@@ -269,19 +273,18 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
 
     METRICS = ("rmse", "mae")
 
-    def _read_target(self, y: Any) -> np.ndarray:
-        if y is None:
-            raise ValueError(f"y must be numbers: requires y to be passed to {type(self).__name__}, got None")
+    def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
         y = column_or_1d(y, warn=True)
         y = np.asarray(data.converted(y, np.dtype(np.float64), "y"))
         data.refuse_nonfinite(y, "y")
         self._mean, self._scale = float(y.mean()), float(y.std()) or 1.0
         self._low, self._high = float(y.min()), float(y.max())
         scaled: np.ndarray = ((y - self._mean) / self._scale).astype(np.float32)
-        return scaled
+        return scaled, y
 
     def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        return data.weights(sample_weight, len(y))
+        weights = None if sample_weight is None else weights_of(sample_weight, y[:, None])
+        return data.weights(weights, len(y))
 
     def _output(self) -> tuple[str, int]:
         return "identity", 1

@@ -19,11 +19,13 @@ from ..data.sparse import SparseRows
 from ..files import save
 from ..layers import activation_of
 from ..losses import LossSpec, loss_of
-from ..training.many import Stopped, run_many
+from ..training.many import run_many
 from .parameters import adopt, draft_of
 from .table_encoder import TableEncoder
+from .table_knots import Knots
 from .table_members import (
     Examples,
+    Fold,
     Member,
     Recipe,
     Score,
@@ -37,6 +39,10 @@ SHORT_EPOCHS = (
     12  # where time_limit allows no more epochs than this in all members, it is rather fewer members
 )
 DENSE_ELEMENTS = 1 << 26  # of an encoded table: 256 MB
+# Rows, and on how many parts of them both kinds of inputs are tried: the fewer the rows, the noisier is one
+# part.
+RACES = ((2000, 8), (6000, 4), (2**63, 2))
+CLOSE = 0.05  # kinds whose losses differ by less are mixed, as members that differ gain more from each other
 # 1 where a low figure is good
 SIGNS = {"log_loss": 1, "rmse": 1, "mae": 1, "accuracy": -1, "balanced_accuracy": -1, "roc_auc": -1}
 RESERVE = 0.9  # share of time_limit that is planned; the rest is for what differs from the plan
@@ -48,6 +54,7 @@ class Plan(NamedTuple):
     n_members: int
     epochs: int
     seconds: float | None
+    n_races: int  # folds on which both kinds of inputs are tried
 
 
 class BaseTable(BaseEstimator):  # type: ignore[misc]
@@ -65,7 +72,7 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         activation: Any = "silu",
         epochs: int = 60,
         patience: int | None = 16,
-        learning_rate_init: float = 0.004,
+        learning_rate_init: float = 0.008,
         weight_decay: float = 0.02,
         dropout: float = 0.1,
         batch_size: int | str = "auto",
@@ -93,8 +100,8 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
 
     # What the classifier and the regressor define
 
-    def _read_target(self, y: Any) -> np.ndarray:
-        """Return the target as the networks are trained on it; learns the classes, or the scale."""
+    def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the target as the networks are trained on it, and as classes or as given; learn its scale."""
         raise NotImplementedError
 
     def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
@@ -143,7 +150,10 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         begin = time.perf_counter()
         hidden = self._check_parameters()
         rng = check_random_state(self.random_state)
-        target = self._read_target(y)
+        _check_table(X)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        target, plain = self._read_target(y)
         n = len(target)
         if n < 2:
             raise ValueError(f"X must have at least 2 rows, got n_samples={n}")
@@ -151,9 +161,9 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
             n_bins=self.n_bins, task="classification" if target.dtype.kind == "i" else "regression",
             random_state=int(rng.randint(2**31)),
         )  # fmt: skip
-        rows = rows_of(encoder.fit_transform(X, target))
-        if len(rows) != n:
-            raise ValueError(f"y must have {len(rows)} rows, as X has, got {n}")
+        encoded = encoder.fit_transform(X, plain)
+        if encoded.shape[0] != n:
+            raise ValueError(f"y must have {encoded.shape[0]} rows, as X has, got {n}")
         weights = self._row_weights(target, sample_weight)
         self.encoder_ = encoder
         self.n_features_in_ = encoder.n_features_in_
@@ -171,9 +181,16 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
             hidden, self.activation, output, n_outputs, float(self.dropout), float(self.learning_rate_init),
             float(self.weight_decay), batch, self.epochs, self.patience,
         )  # fmt: skip
-        examples = Examples(rows, target, weights)
-        folds = self._folds(target, groups, rng)
-        members = self._train(examples, folds, recipe, rng, begin)
+        counted = (
+            np.arange(n) if weights is None else np.flatnonzero(weights)
+        )  # a weight of 0 leaves a row out
+        folds = self._folds(target, groups, counted, rng)
+        knots = Knots.of(encoder)
+        kinds = [Examples(rows_of(each), target, weights) for each in (encoded, knots.encode(encoded))]
+        members = self._train(kinds if len(knots.bins) else kinds[:1], folds, recipe, rng, begin)
+        members = [
+            member._replace(net=knots.network(member.net)) if member.kind else member for member in members
+        ]
         self.members_ = [member.net for member in members]
         self.histories_ = [member.history for member in members]
         logits, seen = np.zeros((n, n_outputs)), np.zeros(n)
@@ -220,80 +237,94 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
             need("tqdm.auto", "progress=True", "all")
         return hidden
 
-    def _folds(self, target: np.ndarray, groups: Any, rng: Any) -> list[np.ndarray]:
-        """Return for each member the numbers of the rows that it does not see."""
-        strata = target if target.dtype.kind == "i" else None
-        n_folds = min(FOLDS, len(target) if groups is None else len(np.unique(groups)))
+    def _folds(self, target: np.ndarray, groups: Any, counted: np.ndarray, rng: Any) -> list[Fold]:
+        """Return for each member the rows that it is trained on, and those that it does not see."""
+        strata = target[counted] if target.dtype.kind == "i" else None
+        if groups is not None:
+            groups = groups[counted]
+        n_folds = min(FOLDS, len(counted) if groups is None else len(np.unique(groups)))
         if n_folds < 2:
-            raise ValueError("groups must have at least 2 different values, got 1")
-        found: list[np.ndarray] = []
+            what = "groups must have" if groups is not None else "sample_weight must not be 0, except for"
+            raise ValueError(f"{what} at least 2 different values, got {n_folds}")
+        found: list[Fold] = []
         while len(found) < self.n_members:  # more members than folds have splits of their own
-            folds = folds_of(strata, groups, len(target), n_folds, rng)
-            found += [np.flatnonzero(folds == fold) for fold in range(n_folds)]
+            folds = folds_of(strata, groups, len(counted), n_folds, rng)
+            found += [Fold(counted[folds != fold], counted[folds == fold]) for fold in range(n_folds)]
         return found[: self.n_members]
 
     def _train(
-        self, examples: Examples, folds: list[np.ndarray], recipe: Recipe, rng: Any, begin: float
+        self, kinds: list[Examples], folds: list[Fold], recipe: Recipe, rng: Any, begin: float
     ) -> list[Member]:
-        """Train the members."""
-        n = len(examples.y)
+        """Train the members: some of each kind of inputs, then the others of the kinds that do better."""
         seeds = [int(rng.randint(2**31)) for _ in folds]
         spec = loss_of(self._loss(), recipe.output, recipe.n_outputs)
         n_threads = threads.check_n_threads(self.n_threads) or threads.available()
-        plan = self._plan(examples, folds, recipe, spec, n_threads, begin)
+        plan = self._plan(kinds[0], folds, recipe, spec, n_threads, begin)
         recipe = replace(recipe, epochs=plan.epochs)
-        score = None if self._metric() == self.METRICS[0] else self._score(examples)
+        score = None if self._metric() == self.METRICS[0] else self._score(kinds[0])
+        trained: dict[tuple[int, int], Member] = {}
         bar = None
         if self.progress:
             bar = need("tqdm.auto", "progress=True", "all").tqdm(total=plan.n_members, unit="network")
 
-        def job(number: int) -> Callable[[int, Stopped], Member]:
-            def train(n_threads: int, stopped: Stopped) -> Member:
-                val = folds[number]
-                member = train_member(
-                    examples, np.setdiff1d(np.arange(n), val, assume_unique=True), val, recipe, spec,
-                    seeds[number], score, n_threads, stopped, plan.seconds,
-                )  # fmt: skip
+        def job(fold: int, kind: int) -> Callable[[int], None]:
+            def train(n_threads: int) -> None:
+                trained[fold, kind] = train_member(
+                    kinds[kind], folds[fold], recipe, spec, seeds[fold], score, n_threads, plan.seconds, kind
+                )
                 if bar is not None:
                     bar.update()
-                return member
 
             return train
 
+        def train(pairs: list[tuple[int, int]]) -> None:
+            run_many([job(*pair) for pair in pairs if pair not in trained], n_threads)
+
         try:
-            return run_many([job(number) for number in range(plan.n_members)], n_threads)
+            chosen = [0]
+            if len(kinds) > 1 and plan.n_races:
+                if bar is not None:
+                    bar.total += plan.n_races
+                train([(fold, kind) for fold in range(plan.n_races) for kind in range(len(kinds))])
+                best = [
+                    float(np.mean([trained[fold, kind].best for fold in range(plan.n_races)]))
+                    for kind in range(len(kinds))
+                ]
+                chosen = [
+                    kind for kind in range(len(kinds)) if best[kind] - min(best) <= CLOSE * abs(min(best))
+                ]
+                chosen.sort(key=lambda kind: best[kind])
+            pairs = [(fold, chosen[fold % len(chosen)]) for fold in range(plan.n_members)]
+            train(pairs)
         finally:
             if bar is not None:
                 bar.close()
+        return [trained[pair] for pair in pairs]
 
     def _plan(
-        self,
-        examples: Examples,
-        folds: list[np.ndarray],
-        recipe: Recipe,
-        spec: LossSpec,
-        n_threads: int,
+        self, examples: Examples, folds: list[Fold], recipe: Recipe, spec: LossSpec, n_threads: int,
         begin: float,
-    ) -> Plan:
+    ) -> Plan:  # fmt: skip
         """Return how many members are trained, and for how long, so that time_limit is kept."""
+        n_races = min(len(folds), next(races for most, races in RACES if len(folds[0].train) <= most))
         if self.time_limit is None:
-            return Plan(len(folds), recipe.epochs, None)
+            return Plan(len(folds), recipe.epochs, None, n_races)
         left = RESERVE * self.time_limit - (time.perf_counter() - begin)
         one = replace(recipe, epochs=1)
-        train = np.setdiff1d(np.arange(len(examples.y)), folds[0], assume_unique=True)
         start = time.perf_counter()
-        trial = train_member(
-            examples, train, folds[0], one, spec, 0, None, 1, lambda: False, max(0.1 * left, 1e-3)
-        )
+        trial = train_member(examples, folds[0], one, spec, 0, None, 1, max(0.1 * left, 1e-3))
         trained = trial.history.seconds
         left -= time.perf_counter() - start
         if trial.history.stopped_by == "max_seconds":  # within the first epoch
-            return Plan(min(n_threads, len(folds)), 1, max(left, 1e-3))
+            return Plan(min(n_threads, len(folds)), 1, max(left, 1e-3), 0)
         n_epochs = left * n_threads / max(trained, 1e-6)  # in all
         n_members = int(np.clip(n_epochs // SHORT_EPOCHS, min(n_threads, len(folds)), len(folds)))
         n_waves = -(-n_members // n_threads)
         epochs = int(np.clip(n_epochs // (n_waves * n_threads), 1, recipe.epochs))
-        return Plan(n_members, epochs, max(left / n_waves, 1e-3))
+        if n_epochs < (len(folds) + n_races) * recipe.epochs:
+            n_races = 0  # there is no time to find out
+        n_waves += -(-n_races // n_threads)
+        return Plan(n_members, epochs, max(left / n_waves, 1e-3), n_races)
 
     def _loss(self) -> Any:
         """Return the loss of the members."""
@@ -316,7 +347,8 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
 
     def _logits(self, X: Any) -> list[np.ndarray]:
         """Return the logits (N, O) of each member for a raw table."""
-        check_is_fitted(self, "members_")
+        check_is_fitted(self)
+        _check_table(X, self)
         rows = rows_of(self.encoder_.transform(X))
         return [logits_of(net, rows, threads.check_n_threads(self.n_threads)) for net in self.members_]
 
@@ -329,6 +361,33 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
+
+
+def _check_table(X: Any, est: BaseTable | None = None) -> None:
+    """Raise for an array that is no table, or does not have the columns of a fitted estimator `est`."""
+    if hasattr(X, "tocsr"):
+        raise TypeError(
+            f"X must be a dense table, got a sparse {type(X).__name__}: sparse data is not supported"
+        )
+    shape = np.shape(X) if isinstance(X, np.ndarray) and X.dtype.names is None else None
+    if shape is None:
+        return
+    if len(shape) != 2:
+        raise ValueError(
+            f"X must have two dimensions, rows and columns, got shape {shape}. Reshape your data: "
+            "X.reshape(-1, 1) if it is one column, X.reshape(1, -1) if it is one row"
+        )
+    for axis, what in enumerate(("sample", "feature")):
+        if not shape[axis]:
+            raise ValueError(
+                f"X must have rows and columns, got 0 {what}(s) (shape={shape}) while a minimum of 1 is "
+                "required."
+            )
+    if est is not None and shape[1] != est.n_features_in_:
+        raise ValueError(
+            f"X has {shape[1]} features, but {type(est).__name__} is expecting {est.n_features_in_} features "
+            "as input"
+        )
 
 
 def rows_of(encoded: Any) -> Any:

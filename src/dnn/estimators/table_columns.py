@@ -28,9 +28,7 @@ from .table_input import RawColumn, Table, number_column, text_of
 
 KINDS = ("number", "boolean", "category", "date", "dropped")
 FEW_ROWS = 20  # a column of fewer rows is never taken for an identifier
-EXCEPTIONS = (
-    3  # so many different texts may stand in a column of numbers or dates, in at most 5 % of its rows
-)
+EXCEPTIONS = 3  # different texts that may stand in a column of numbers or dates, in at most 5 % of its rows
 LARGEST = 1e300  # larger finite numbers are this one, so that differences and sums of two are finite
 ROW_NUMBER = "identifier: an integer of its own in each row"
 BOOLEANS = {"0": "False", "1": "True", "false": "False", "true": "True", "f": "False", "t": "True"}
@@ -118,7 +116,9 @@ class Column:
         """
         table = {level: code for code, level in enumerate(self.levels, 1)}
         if self.kind == "boolean":
-            table |= {text: table[level] for text, level in BOOLEANS.items() if level in table}
+            for text, level in BOOLEANS.items():
+                if level in table:
+                    table |= dict.fromkeys((text, text.upper(), text.title()), table[level])
         return table
 
     def refusal(self, value: Any, row: int | None) -> ValueError:

@@ -155,10 +155,10 @@ def parts_of_array(seconds: np.ndarray, origin: int) -> np.ndarray:
     """
     missing = np.isnan(seconds)
     known = np.where(missing, 0.0, seconds)
-    day_number = np.floor(known / DAY)
+    day_number, in_day = np.divmod(known, DAY)  # as Python's divmod in `parts_of_one`
     days = day_number.astype(np.int64).astype("datetime64[D]")
     months, years = days.astype("datetime64[M]"), days.astype("datetime64[Y]")
-    hour = (known - day_number * DAY) / 3600
+    hour = in_day / 3600
     new_year = years.astype("datetime64[D]")
     length = ((years + 1).astype("datetime64[D]") - new_year).astype(np.float64)
     phase = 2 * math.pi * ((days - new_year).astype(np.float64) + hour / 24) / length

@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import _checks as checks
 from .table_columns import FEW_ROWS, Column, Columns, learn
-from .table_encoding import N_FOLDS, CategoryCode, Encoding, NumberCode, learn_encoding
+from .table_encoding import FEW_LEVELS, N_FOLDS, CategoryCode, Encoding, NumberCode, learn_encoding
 from .table_row import RowEncoder
 
 STATE_VERSION = 1
+MANY_CLASSES = 100  # the splits of numbers by so many classes would take longer than the training
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -24,7 +25,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     The kind of each column is inferred from its dtype and its contents; `describe` prints what was inferred.
 
     - A number is scaled by its quartiles and clipped smoothly to (-3, 3) [1]_, and has a piecewise-linear
-      code of up to `n_bins` bins [2]_. Missing values are read as the median; if `fit` saw some, an input
+      code of up to `n_bins` bins [2]_, and of 14 more if `fit` is given y: on both sides of the values where
+      the mean target changes most. Missing values are read as the median; if `fit` saw some, an input
       tells which they are.
     - A category is one-hot. Levels of one or two rows share one input, and missing is a level. More than 9
       levels have target statistics as well, if `fit` is given y, and the logarithm of their frequency. Of
@@ -69,7 +71,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Number of columns of the table.
     n_features_out_ : int
         Number of columns of the output.
-    feature_names_in_ : ndarray of shape (n_features_in_,), str
+    feature_names_in_ : ndarray of shape (n_columns,), str
         Names of the columns, if the table has names.
 
     References
@@ -147,7 +149,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        csr_array of shape (n, n_features_out_), float32
+        csr_array of shape (n, n_outputs), float32
             An ndarray with ``dense=True``.
 
         Examples
@@ -170,7 +172,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        csr_array of shape (n, n_features_out_), float32
+        csr_array of shape (n, n_outputs), float32
             An ndarray with ``dense=True``.
 
         Raises
@@ -202,7 +204,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return RowEncoder(self.columns_, self.encoding_)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names (n_features_out_,) of the columns of the output.
+        """Return the names (n_outputs,) of the columns of the output.
 
         Parameters
         ----------
@@ -333,11 +335,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         checks.check_boolean("dense", self.dense)
         rng = check_random_state(self.random_state)
         columns, numbers, codes = learn(X, self.kinds)
+        levels = [len(column.levels) for column in columns.columns if column.is_category()]
         targets = None
         if y is not None:
             classes, targets = _targets(y, self.task, len(numbers))
-            _refuse_target(columns, numbers, codes, classes, np.asarray(y))
-        levels = [len(column.levels) for column in columns.columns if column.is_category()]
+            if columns.named:  # in an array without names, as in many a test, it may be meant
+                _refuse_target(columns, numbers, codes, classes, np.asarray(y))
+            if classes is not None and (max(levels, default=0) > FEW_LEVELS or classes.max() < MANY_CLASSES):
+                targets = (classes[:, None] == np.arange(1, classes.max() + 1)).astype(np.float64)
         folds = rng.permutation(len(numbers)) % N_FOLDS if out_of_fold else None
         encoding, statistics = learn_encoding(
             numbers, codes, levels, targets, n_bins=n_bins if piecewise else 0, folds=folds
@@ -361,8 +366,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def _targets(y: Any, task: str, n_rows: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the classes (n,), None for regression, and the targets (n, k) of which statistics are kept."""
+def _targets(y: Any, task: str, n_rows: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the classes (n,) and None, or None and the standardized numbers (n, k)."""
     values = np.asarray(y)
     if values.ndim not in (1, 2) or len(values) != n_rows:
         raise ValueError(
@@ -372,13 +377,11 @@ def _targets(y: Any, task: str, n_rows: int) -> tuple[np.ndarray | None, np.ndar
         if values.ndim == 2:
             raise ValueError(f"y must have shape ({n_rows},) for classes, got {values.shape}")
         try:
-            names, classes = np.unique(values, return_inverse=True)
+            return np.unique(values, return_inverse=True)[1], None
         except TypeError:
             raise TypeError(
                 "y must hold classes of one type, got several types that cannot be ordered"
             ) from None
-        targets = (classes[:, None] == np.arange(1, len(names))).astype(np.float64)
-        return classes, targets
     try:
         targets = values.reshape(n_rows, -1).astype(np.float64)
     except (TypeError, ValueError):

@@ -23,6 +23,9 @@ MANY_LEVELS = 256  # above, inputs of their own would cost more weights than the
 MOST_FREQUENT = 64  # and only so many levels have one
 CLIP = 3.0
 SPLITS = 7  # of a number by the target
+# A split must explain so many times the variance over the number of rows. The best split of a number that has
+# nothing to do with the target explains about 8 times that.
+NOISE = 10.0
 CATEGORY_ARRAYS = ("inputs", "table")
 BLOCK = 8192  # rows that are encoded at once, so that their segments stay in the cache
 
@@ -166,9 +169,11 @@ def split_edges(known: np.ndarray, targets: np.ndarray) -> np.ndarray:
     values = np.unique(known)
     if not targets.shape[1] or len(values) < 3:
         return values[:0]
+    n = len(known)
     tree = DecisionTreeRegressor(
-        max_leaf_nodes=SPLITS + 1, min_samples_leaf=max(3, len(known) // 500), random_state=0
-    )
+        max_leaf_nodes=SPLITS + 1, min_samples_leaf=max(3, n // 500),
+        min_impurity_decrease=NOISE / n * float(targets.var(axis=0).mean()), random_state=0,
+    )  # fmt: skip
     tree.fit(known[:, None], targets)
     above = np.searchsorted(values, tree.tree_.threshold[tree.tree_.feature == 0], side="right")
     edges: np.ndarray = values[np.unique(np.concatenate([above - 1, np.minimum(above, len(values) - 1)]))]

@@ -91,7 +91,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").strip()
     if isinstance(value, numbers.Number):
-        number = float(value)  # type: ignore[arg-type]
+        number = number_of_cell(value)
         return str(int(number)) if number.is_integer() else repr(number)
     return str(value)
 

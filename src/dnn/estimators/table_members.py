@@ -16,8 +16,7 @@ from ..network import Network
 from ..optimizers import AdamW
 from ..predictor import write_outputs
 from ..schedules import Cosine
-from ..training.history import DivergedError, Event, History
-from ..training.many import Stopped
+from ..training.history import DivergedError, History
 from ..training.options import FitOptions
 from ..training.problem import Problem
 
@@ -55,13 +54,30 @@ class Examples(NamedTuple):
         return Problem(net.plan, net.params, rows, targets, weights, spec, n_threads=1)
 
 
+class Fold(NamedTuple):
+    """The numbers of the rows that a member is trained on, and of those that it does not see."""
+
+    train: np.ndarray
+    val: np.ndarray
+
+
 class Member(NamedTuple):
-    """A trained network, what happened, and its logits (n, O) for the rows that it has not seen."""
+    """A trained network, what happened, and its logits (n, O) for the rows that it has not seen.
+
+    kind: the inputs of the network, 0 for those of the encoder, 1 for those of `Knots`.
+    """
 
     net: Network
     history: History
     rows: np.ndarray
     logits: np.ndarray
+    kind: int
+
+    @property
+    def best(self) -> float:
+        """The loss, or score, of its best epoch."""
+        losses, epoch = self.history.val_loss, self.history.best_epoch
+        return np.inf if epoch is None else losses[epoch]
 
 
 Score = Callable[[np.ndarray, np.ndarray], float]
@@ -69,15 +85,14 @@ Score = Callable[[np.ndarray, np.ndarray], float]
 
 def train_member(
     examples: Examples,
-    train: np.ndarray,
-    val: np.ndarray,
+    fold: Fold,
     recipe: Recipe,
     spec: LossSpec,
     seed: int,
     score: Score | None,
     n_threads: int,
-    stopped: Stopped,
     max_seconds: float | None = None,
+    kind: int = 0,
 ) -> Member:
     """Return a member trained on some rows, with the weights of its best epoch on the others.
 
@@ -89,36 +104,32 @@ def train_member(
             output=recipe.output, dropout=[0.0, *[recipe.dropout] * len(recipe.hidden)], random_state=seed,
         )  # fmt: skip
         problem, held_out = (
-            replace(examples.problem(net, spec, which), n_threads=n_threads) for which in (train, val)
+            replace(examples.problem(net, spec, which), n_threads=n_threads) for which in fold
         )
         rate = Cosine(recipe.rate / 4**attempt, recipe.epochs)
         try:
             optimizer = net.optimizer(AdamW(rate, weight_decay=recipe.weight_decay))
-            options = _options(net, recipe, held_out, val, score, stopped, max_seconds)
+            options = _options(net, recipe, held_out, fold.val, score, max_seconds)
             history = net._train(problem, optimizer, options, np.random.default_rng(seed))
             break
         except DivergedError:
             if attempt == 2:
                 raise
-    return Member(net, history, val, logits_of(net, held_out.X))
+    return Member(net, history, fold.val, logits_of(net, held_out.X), kind)
 
 
 def _options(
-    net: Network, recipe: Recipe, held_out: Problem, val: np.ndarray, score: Score | None, stopped: Stopped,
+    net: Network, recipe: Recipe, held_out: Problem, val: np.ndarray, score: Score | None,
     max_seconds: float | None,
 ) -> FitOptions:  # fmt: skip
     """Return the options of the training of a member."""
-
-    def stop(event: Event) -> None:
-        if stopped():
-            event.stop()
 
     def validate() -> float:
         return held_out.mean_loss() if score is None else score(logits_of(net, held_out.X), val)
 
     return FitOptions(
         epochs=recipe.epochs, batch_size=recipe.batch, validate=validate, patience=recipe.patience,
-        callbacks=(stop,), max_seconds=max_seconds,
+        max_seconds=max_seconds,
     )  # fmt: skip
 
 

@@ -63,6 +63,8 @@ class RowEncoder:
         if not isinstance(row, dict):
             row = self._dict_of(row)
         if not row.keys() >= self._used:
+            row = {str(name): cell for name, cell in row.items()}  # names of columns may be integers
+        if not row.keys() >= self._used:
             lacking = [name for name, _ in self._cells if name not in row]
             refuse_lacking(lacking, len(self._used), list(row), 3)
         get = row.get
@@ -172,7 +174,7 @@ def _category_cell(column: Column, code: CategoryCode) -> Cell:
             return missing
         if kind_of_cell(value) is None:
             raise refuse_cell(column.name, 0, value)
-        if isinstance(value, (str, bytes, bool, int, float)):
+        if isinstance(value, (str, bool, int, float)):
             return table.get(text_of(value), unseen)
         index = int(column.codes_of(column_of_cells(column.name, [value]), codes)[0])
         return coded[index]

@@ -23,7 +23,7 @@ from .options import FitOptions
 from .order import EpochOrders
 from .problem import Problem
 from .resume import CheckpointFile, kept_schedule, restore_generator, restore_schedule
-from .stopping import EpochEnd
+from .stopping import EpochEnd, stop_requested
 from .trainers import trainer_for
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ class _Run:
             self.history.stopped_by = "epochs"
         elif self._is_out_of_time():
             self.history.stopped_by = "max_seconds"
+        elif stop_requested.get()():
+            self.history.stopped_by = "callback"
         if n_ended:
             self._end_epoch()
 

@@ -13,46 +13,52 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .. import _checks as checks
 from .. import _threads as threads
 from ..data import arrays as data
-from .history import Event, History
-from .options import callbacks_of
+from .history import DivergedError, History
+from .stopping import stop_requested
 
 if TYPE_CHECKING:
     from ..network import Network
 
 T = TypeVar("T")
-Stopped = Callable[[], bool]
 FORBIDDEN = ("checkpoint", "every", "resume", "progress")  # of a training alone
 
 
-def run_many(jobs: Sequence[Callable[[int, Stopped], T]], n_threads: int = 0) -> list[T]:
+def run_many(jobs: Sequence[Callable[[int], T]], n_threads: int = 0) -> list[T]:
     """Return the results of all jobs, in their order; as many run at the same time as there are threads.
 
     Parameters
     ----------
     jobs : sequence of callables
-        ``job(n_threads, stopped)`` trains with so many threads, and ends soon after ``stopped()`` is True.
+        ``job(n_threads)`` trains with so many threads.
     n_threads : int, default 0
         0: as many as the process may use.
 
     Raises
     ------
     Exception
-        That of the first job that failed; KeyboardInterrupt after Ctrl-C. The other jobs have ended then.
+        That of the first job that failed; KeyboardInterrupt after Ctrl-C. The trainings of the other jobs
+        have ended then, after at most a chunk of steps.
 
     Examples
     --------
-    >>> run_many([lambda n_threads, stopped: 1, lambda n_threads, stopped: 2])
+    >>> run_many([lambda n_threads: 1, lambda n_threads: 2])
     [1, 2]
     """
     n_threads = n_threads or threads.available()
     n_workers = max(1, min(n_threads, len(jobs)))
-    stop = threading.Event()
     if n_workers == 1:  # in this thread, where the core answers to Ctrl-C at once
-        return [job(n_threads, stop.is_set) for job in jobs]
+        return [job(n_threads) for job in jobs]
+    stop = threading.Event()
+
+    def run(job: Callable[[int], T]) -> T:
+        stop_requested.set(stop.is_set)
+        return job(n_threads // n_workers)
+
     with ThreadPoolExecutor(n_workers) as pool:
-        futures = [pool.submit(job, n_threads // n_workers, stop.is_set) for job in jobs]
+        futures = [pool.submit(run, job) for job in jobs]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             failed = [future for future in futures if future in done and future.exception() is not None]
@@ -69,9 +75,10 @@ def fit_many(
     y: Any,
     *,
     each: Sequence[dict[str, Any]] | None = None,
+    diverged: str = "raise",
     n_threads: int | str = "auto",
     **options: Any,
-) -> list[History]:
+) -> list[Any]:
     """Train several networks on the same table, as many at a time as there are threads.
 
     Every network gets the same bits as from ``net.fit(X[rows], y[rows], **options)`` alone. For small
@@ -87,6 +94,9 @@ def fit_many(
     each : sequence of dict, default None
         For each network options of its own, which override the common ones. Also ``rows`` and ``rows_val``,
         the numbers of the rows that it is trained and validated on; without them it is trained on all rows.
+    diverged : "raise" or "return", default "raise"
+        "return": a training that diverges ends alone, with its `DivergedError` in the place of its history; a
+        search over rates may want that.
     n_threads : int or "auto", default "auto"
         At most this many in all.
     **options
@@ -95,6 +105,7 @@ def fit_many(
     Returns
     -------
     list of History
+        In the order of the networks.
 
     Raises
     ------
@@ -132,31 +143,33 @@ def fit_many(
         raise TypeError(
             "random_state must be an integer or None, got a generator, which no two trainings can share"
         )
+    returns = checks.check_name("diverged", diverged, ("raise", "return")) == "return"
     rows = data.features(X, dtype, nets[0].n_inputs)[:]
     y = np.asarray(y)
     weights = options.pop("sample_weight", None)
     if weights is not None:
         weights = data.weights(weights, len(rows))
     jobs = [
-        _job(net, rows, y, weights, {**options, **given}, i)
+        _job(net, rows, y, weights, {**options, **given}, i, returns)
         for i, (net, given) in enumerate(zip(nets, own, strict=True))
     ]
     return run_many(jobs, threads.check_n_threads(n_threads))
 
 
 def _job(
-    net: Network, X: np.ndarray, y: np.ndarray, weights: Any, options: dict[str, Any], number: int
-) -> Callable[[int, Stopped], History]:
+    net: Network,
+    X: np.ndarray,
+    y: np.ndarray,
+    weights: Any,
+    options: dict[str, Any],
+    number: int,
+    returns: bool,
+) -> Callable[[int], History | DivergedError]:
     """Return the training of one network."""
     train = _row_numbers(options.pop("rows", None), len(X), f"each[{number}]['rows']")
     val = _row_numbers(options.pop("rows_val", None), len(X), f"each[{number}]['rows_val']")
-    callbacks = callbacks_of(options.pop("callbacks", ()))
 
-    def job(n_threads: int, stopped: Stopped) -> History:
-        def stop(event: Event) -> None:
-            if stopped():
-                event.stop()
-
+    def job(n_threads: int) -> History | DivergedError:
         at: Any = slice(None) if train is None else train
         if val is not None:
             options.update(X_val=X[val], y_val=y[val])
@@ -164,7 +177,12 @@ def _job(
                 options.update(sample_weight_val=weights[val])
         if weights is not None:
             options.setdefault("sample_weight", weights[at])
-        return net.fit(X[at], y[at], n_threads=n_threads, callbacks=[*callbacks, stop], **options)
+        try:
+            return net.fit(X[at], y[at], n_threads=n_threads, **options)
+        except DivergedError as error:
+            if returns:
+                return error
+            raise
 
     return job
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,9 +12,21 @@ from . import diagnosis
 from .history import Event, History
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..network import Network
     from .options import FitOptions
     from .problem import Problem
+
+
+def _never() -> bool:
+    return False
+
+
+# Whether the trainings of this thread must end after their present chunk. Ctrl-C reaches the main thread
+# only, which tells the others in this way; a callback would be called after each epoch, where short ones
+# share a chunk.
+stop_requested: ContextVar[Callable[[], bool]] = ContextVar("stop_requested", default=_never)
 
 
 class StoppingRule(Protocol):
