@@ -139,12 +139,13 @@ EDITS = {
     "no members": (CLASSIFIER, put("members", []), "members and histories_ must be as many, and at least 1"),
     "a member less": (CLASSIFIER, removed("members", 1), "members and histories_ must be as many"),
     "no histories": (CLASSIFIER, put("histories", None), "members and histories_ must be as many"),
-    "other inputs": (CLASSIFIER, put("members", 1, "n_inputs", 75), "members.1.layers.0.W' must have shape"),
+    "other inputs": (CLASSIFIER, put("members", 1, "n_inputs", 9999), "members.1.layers.0.W' must have"),
     "another output": (
         CLASSIFIER,
         put("members", 1, "layers", 1, "activation", "softplus"),
-        r"must give the outputs that are stored|member 1 must have 76 inputs and 3 outputs",
+        r"must give the outputs that are stored|member 1 must have \d+ inputs and 3 outputs",
     ),
+    "no summary": (CLASSIFIER, put("summary", []), "validation_score_ must be a number, and summary_ a dict"),
     "no score": (CLASSIFIER, put("validation_score", None), "validation_score_ must be a number"),
     "no temperature": (
         CLASSIFIER,
@@ -156,7 +157,7 @@ EDITS = {
     "other classes": (
         CLASSIFIER,
         put("labels", "classes", {"dtype": "object", "shape": [4], "items": ["a", "b", "c", "d"]}),
-        "member 0 must have 76 inputs and 4 outputs",
+        r"member 0 must have \d+ inputs and 4 outputs",
     ),
     "classes twice": (
         CLASSIFIER,

@@ -17,8 +17,8 @@ TARGET = {"mean": "_mean", "scale": "_scale", "low": "_low", "high": "_high"}  #
 # What a fitted table estimator knows. oof_ has a value for each row of the training data, which no prediction
 # needs: it is left out.
 ATTRIBUTES = {
-    "encoder_", "members_", "histories_", "validation_score_", "n_features_in_", "feature_names_in_", "oof_",
-    "classes_", "temperature_", *TARGET.values(), "_residuals",
+    "encoder_", "members_", "histories_", "summary_", "validation_score_", "n_features_in_", "oof_",
+    "feature_names_in_", "classes_", "temperature_", *TARGET.values(), "_residuals",
 }  # fmt: skip
 # The columns of the encoder, by the type of each of their values; "levels" is the number of levels here, and
 # the levels themselves are in arrays, as a category may have a hundred thousand.
@@ -39,8 +39,8 @@ def describe_table(est: Any, state: dict[str, Any], encoder: Encoder) -> dict[st
         )
     found: dict[str, Any] = {
         "parameters": {name: encoder.value(state[name], name) for name in names},
-        "encoder": None, "members": None, "histories": None, "validation_score": None, "labels": None,
-        "target": None,
+        "encoder": None, "members": None, "histories": None, "summary": None, "validation_score": None,
+        "labels": None, "target": None,
     }  # fmt: skip
     if "members_" not in state:
         return found
@@ -50,6 +50,7 @@ def describe_table(est: Any, state: dict[str, Any], encoder: Encoder) -> dict[st
         for i, net in enumerate(state["members_"])
     ]
     found["histories"] = encoder.value(state["histories_"], "histories_")
+    found["summary"] = encoder.value(state.get("summary_"), "summary_")
     found["validation_score"] = encoder.value(state["validation_score_"], "validation_score_")
     if "classes_" in state:
         temperature = encoder.value(state["temperature_"], "temperature_")
@@ -78,9 +79,18 @@ def _describe_encoder(table: Any, encoder: Encoder) -> dict[str, Any]:
 
 def restore_table(document: dict[str, Any], kind: str, decoder: Decoder) -> Any:
     """Return a table estimator, of which every part fits the others."""
-    names = ("parameters", "encoder", "members", "histories", "validation_score", "labels", "target")
+    names = (
+        "parameters",
+        "encoder",
+        "members",
+        "histories",
+        "summary",
+        "validation_score",
+        "labels",
+        "target",
+    )
     given = members(document, "the document", "format", "kind", "dnn", *names)[3:]
-    parameters, encoder, networks, histories, score, labels, target = given
+    parameters, encoder, networks, histories, summary, score, labels, target = given
     cls = getattr(import_module("dnn"), kind)
     est = cls()
     if not isinstance(parameters, dict) or parameters.keys() - set(cls._get_param_names()):
@@ -114,10 +124,12 @@ def restore_table(document: dict[str, Any], kind: str, decoder: Decoder) -> Any:
     past = decoder.value(histories, "histories_")
     if not nets or type(past) is not list or [type(item) for item in past] != [History] * len(nets):
         raise ModelFormatError(f"members and histories_ must be as many, and at least 1, got {len(nets)}")
-    value = decoder.value(score, "validation_score_")
-    if type(value) is not float:
-        raise ModelFormatError(f"validation_score_ must be a number, got {value!r}")
+    value, of_report = decoder.value(score, "validation_score_"), decoder.value(summary, "summary_")
+    if type(value) is not float or not (of_report is None or type(of_report) is dict):
+        raise ModelFormatError(f"validation_score_ must be a number, and summary_ a dict, got {value!r}")
     vars(est).update(members_=nets, histories_=past, validation_score_=value)
+    if of_report is not None:  # what a report shows of the training
+        est.summary_ = of_report
     return est
 
 
