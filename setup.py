@@ -47,7 +47,7 @@ KERNELS = {
     "src/dnn/core/kernels/baseline.c": [],
     "src/dnn/core/team.c": ["-pthread"],
 }
-HEADERS = sorted(str(path) for path in Path("src/dnn/core").rglob("*.h"))
+HEADERS = sorted(str(path) for folder in ("core", "include") for path in Path("src/dnn", folder).rglob("*.h"))
 
 
 ROOT = Path(__file__).resolve().parent

@@ -1,7 +1,8 @@
-"""How fast is a network as C source, compared with dnn's own kernels, on one row and one thread?
+"""How long does one row take from C, on one thread: through dnn.h, or as the C source that `to_c` writes?
 
-The benchmark compiles what `to_c` writes with -O3 -march=native. It times a call of it, and dnn's products
-with bias and relu for the same layers, both in a loop in C. It also times the compilers on 10 MB of weights.
+The benchmark compiles the C source with -O3 -march=native. It times a call of it, a call of
+dnn_predict_float, and dnn's products with bias and relu for the same layers alone, all in a loop in C. It
+also times the compilers on 10 MB of weights.
 
 python benchmarks/c_source.py [--quick] [--json FILE] [--isa avx2]
 """
@@ -14,6 +15,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -22,14 +24,23 @@ from typing import Any
 import measuring
 
 NAME = "c_source"
-NETWORKS = [[64, 64], [64, 64, 64, 64], [4, 64, 64, 2], [64, 64, 10], [100, 100, 100, 1], [256, 256, 256]]
+NETWORKS = [
+    [64, 64],
+    [64, 64, 64],
+    [64, 64, 64, 64],
+    [4, 64, 64, 2],
+    [64, 64, 10],
+    [100, 100, 100, 1],
+    [256, 256, 256],
+]
 LARGE = [1000, 1000, 1000, 600, 10]  # 2.6 million weights in float32
 COMPILERS = ("gcc", "clang")
-KERNELS = Path(__file__).parents[1] / "src" / "dnn" / "core" / "kernels"
+CORE = Path(__file__).parents[1] / "src" / "dnn" / "core"
 
 TIMING = """
-#include <time.h>
+#include "dnn.h"
 #include "kernels.h"
+#include <time.h>
 
 typedef void Predict(const float *x, float *y);
 typedef void Product(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const DnnMatrix *A, const DnnMatrix *B,
@@ -49,6 +60,19 @@ double time_source(Predict *predict, const float *x, float *y, int n_calls)
     for (int call = 0; call < n_calls; call++)
         predict(x, y);
     return (now() - begin) / n_calls;
+}
+
+double time_call(PyObject *object, const float *x, float *y, int n_calls)
+{
+    DnnModel *model;
+    if (dnn_import() < 0 || dnn_from_object(object, &model) != DNN_OK)
+        return -1;
+    const double begin = now();
+    for (int call = 0; call < n_calls; call++)
+        dnn_predict_float(model, x, 1, y);
+    const double end = now();
+    dnn_close(model);
+    return (end - begin) / n_calls;
 }
 
 /* The layers of `widths`, relu after each but the last; two buffers of the widest layer. */
@@ -96,9 +120,10 @@ def here(repeats: int, seconds: float) -> list[dict[str, Any]]:
         timing = Path(folder, "timing.c")
         timing.write_text(TIMING)
         # -iquote: their folder has a math.h, which must not be taken for the compiler's own
-        build(compilers[0], "-std=gnu99", "-iquote", KERNELS, timing, "-o", f"{folder}/timing.so")
-        timing_library = ctypes.CDLL(f"{folder}/timing.so")
-        for function in (timing_library.time_source, timing_library.time_kernel):
+        headers = ("-iquote", CORE / "kernels", "-I", dnn.get_include(), "-I", sysconfig.get_path("include"))
+        build(compilers[0], "-std=gnu99", *headers, timing, "-o", f"{folder}/timing.so")
+        timing_library = ctypes.PyDLL(f"{folder}/timing.so")  # time_call uses Python, and needs the GIL
+        for function in (timing_library.time_source, timing_library.time_kernel, timing_library.time_call):
             function.restype = ctypes.c_double
         for sizes in NETWORKS:
             net = dnn.Network(sizes, random_state=0)
@@ -130,6 +155,12 @@ def here(repeats: int, seconds: float) -> list[dict[str, Any]]:
                 return timing_library.time_kernel(*arguments, n_calls)
 
             timers["dnn"] = time_kernel
+            outputs["call"] = y = np.zeros(sizes[-1], np.float32)
+
+            def time_call(n_calls: int, net: Any = net, y: Any = y, x: Any = x) -> float:
+                return timing_library.time_call(ctypes.py_object(net), at(x), at(y), n_calls)
+
+            timers["call"] = time_call
             n_calls = max(1, int(seconds / timers["dnn"](100)))
             times: dict[str, list[float]] = {who: [] for who in timers}
             for _ in range(repeats):
@@ -177,7 +208,8 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
     figures = []
     for isa in ("avx2",) if options.isa == "avx2" else ("avx512", "avx2"):
         done = subprocess.run(
-            [sys.executable, __file__, "--here", str(2 * options.repeats + 1), str(options.seconds / 5)],
+            # Many short runs in turn: the median stays the same if another process interrupts some of them
+            [sys.executable, __file__, "--here", str(100 * options.repeats + 1), str(options.seconds / 500)],
             env=dict(os.environ, DNN_ISA=isa), capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode:
@@ -191,13 +223,13 @@ def table(figures: list[dict[str, Any]]) -> str:
     body = []
     for f in figures:
         if "sizes" in f:
-            times = [f["times"].get(who) for who in ("dnn", *COMPILERS)]
+            times = [f["times"].get(who) for who in ("dnn", "call", *COMPILERS)]
             body.append(
                 [f"{'-'.join(map(str, f['sizes']))}, {f['isa']}"]
                 + [f"{1e9 * seconds:.0f}" if seconds else "-" for seconds in times]
-                + [f"{seconds / times[0]:.2f}" if seconds else "-" for seconds in times[1:]]
+                + [f"{seconds / times[0]:.2f}" if seconds else "-" for seconds in times[2:]]
             )
-    head = ["one row", "dnn's kernels, ns", "gcc, ns", "clang, ns", "gcc / dnn", "clang / dnn"]
+    head = ["one row", "dnn's kernels, ns", "dnn.h, ns", "gcc, ns", "clang, ns", "gcc / dnn", "clang / dnn"]
     text = measuring.markdown(head, body)
     for f in figures:
         if "compile" in f:

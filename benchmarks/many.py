@@ -1,7 +1,7 @@
 """How much does a network cost among several that are trained at once?
 
-`fit_many` trains 8 networks of one shape on the same rows, each by one thread, and `fit` trains one of them with all
-threads. Both are timed alternately; the figures are medians. Without the threads, 8 networks take 8 times as long as one.
+`fit_many` trains 8 networks of one shape on the same rows, each by one thread, and `fit` trains one of them
+with all threads. Both are timed alternately; the figures are medians.
 
     python benchmarks/many.py [--threads 2]
 """
@@ -31,7 +31,7 @@ def main() -> None:
         output = "softmax" if sizes[-1] > 1 else "identity"
         options = {"epochs": EPOCHS, "batch_size": 64}
         times: dict[str, list[float]] = {"one": [], "eight": []}
-        for repeat in range(REPEATS):
+        for _ in range(REPEATS):
             nets = [Network(sizes, output=output, random_state=seed) for seed in range(N)]
             begin = time.perf_counter()
             nets[0].fit(X, y, n_threads=given.threads, **options)

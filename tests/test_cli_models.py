@@ -1,5 +1,6 @@
 """The commands on model files: summary, predict, export; and config."""
 
+import csv
 import io
 import json
 import re
@@ -169,7 +170,9 @@ def test_quantiles_are_named(rows, capsys, tmp_path):
 
 # Tables that are refused, for the features "width" and "height", and what the error says after the file
 TABLES = {
-    "width,depth\n1,2\n": "must have one column 'height', a feature of the model, got no such column",
+    "width,depth\n1,2\n": (
+        "must have one column 'height', a feature of the model, got no such column among width, depth"
+    ),
     "width,height,width\n1,2,3\n": "must have one column 'width', a feature of the model, got 2 of them",
     "width,height\n" + "1,2\n" * 9 + "1,?\n": (
         "must hold numbers, got '?' in row 9, column 'height': fill in missing values, or drop their rows or "
@@ -282,10 +285,10 @@ def test_paths_that_are_refused(network, capsys, tmp_path):
             "--output", tmp_path / target, *more
         )  # fmt: skip
 
-    assert "--input must end with .csv, .npy, .parquet, got " in error("x.txt", "y.csv")
+    assert "the table (--input) must end with .csv, .npy, .parquet, got " in error("x.txt", "y.csv")
     assert "--output must end with .csv, .npy, got " in error("x.npy", "y.txt")
     assert "--output must be a file, got a folder" in error("x.npy", "folder.csv")
-    assert error("x.npy", "none/y.csv").endswith("No such file or directory")
+    assert "y.csv: No such file or directory: nothing was saved" in error("x.npy", "none/y.csv")
     assert "none.npy: No such file or directory" in error("none.npy", "y.csv")
     assert "--proba needs a classifier: " in error("x.npy", "y.csv", "--proba")
 
@@ -396,7 +399,7 @@ def test_the_page_prints_what_it_says(monkeypatch, capsys, tmp_path):
     pages.run(page)
     commands = re.findall(r"^\$ (\w+) (.*)\n((?:(?!\$ |```).*\n)*)", page, re.M)
     assert [arguments.split()[0] for _, arguments, _ in commands] == [
-        "summary", "predict", "labels.csv", "predict", "proba.csv", "config"
+        "summary", "predict", "predict", "proba.csv", "config"
     ]  # fmt: skip
     for program, arguments, said in commands:
         if program == "cat":
@@ -410,7 +413,7 @@ def test_the_page_prints_what_it_says(monkeypatch, capsys, tmp_path):
         pages.check_output(printed, said)
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "summary", "predict", "export", "config"])
+@pytest.mark.parametrize("command", ["demo", "train", "summary", "predict", "export", "bench", "config"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])
@@ -426,7 +429,7 @@ def test_help_has_examples(command, capsys):
         ["predict", "m"],
         ["export", "m"],
         ["export", "m", "--c", "a.c", "--onnx", "a"],
-        ["bench"],
+        ["frob"],
     ],
     ids=" ".join,
 )
@@ -435,6 +438,91 @@ def test_wrong_usage(arguments, capsys):
         cli.main(arguments)
     assert ended.value.code == 2
     assert "usage: dnn" in capsys.readouterr().err
+
+
+# Commands of somebody who has not read the page; M: a model file, T: its table
+
+
+@pytest.fixture
+def table(classifier, rows, tmp_path, monkeypatch):
+    """Go to a folder with the files of model and table, and return what the model predicts for the table."""
+    clf, _ = classifier
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("T.csv", rows, delimiter=",", header=",".join(NAMES), comments="")
+    np.savetxt("values.csv", rows, delimiter=",")
+    clf.save("M")
+    return clf.predictor()(rows)
+
+
+def test_a_model_file_alone_is_summarized(table, capsys):
+    assert run(capsys, "M") == run(capsys, "summary", "M")
+    assert json.loads(run(capsys, "M", "--json")[1])["kind"] == "MLPClassifier"
+    assert "T.csv cannot be loaded" in run(capsys, "T.csv")[2]
+
+
+def test_predictions_are_printed(table, small_blocks, capsys):
+    for arguments in (["T.csv"], ["--input", "T.csv"]):
+        code, out, err = run(capsys, "predict", "M", *arguments)
+        assert (code, err) == (0, "") and sorted(map(str, Path().iterdir())) == sorted(
+            ["M", "T.csv", "values.csv", "clf.safetensors"]
+        )
+        assert list(csv.reader(io.StringIO(out))) == [["label"], *([label] for label in table)]
+    assert run(capsys, "predict", "M", "T.csv", "--output", "y.csv") == (0, "", "")
+    assert Path("y.csv").read_text() == out
+
+
+def test_the_form_of_an_export_is_that_of_its_path(table, capsys):
+    pytest.importorskip("onnx")
+    assert run(capsys, "export", "M", "m.onnx")[:2] == (0, "m.onnx was written\n")
+    assert "m.c and m.h were written" in run(capsys, "export", "M", "m.c")[1]
+    assert Path("m.onnx").exists() and Path("m.c").exists() and Path("m.h").exists()
+
+
+@pytest.mark.parametrize("arguments", ["version", "-V", "--version"])
+def test_the_version_by_any_name(arguments, capsys):
+    assert run(capsys, arguments) == (0, f"dnn {dnn.__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", ["help", "help predict"])
+def test_help_by_name(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments.split())
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: dnn{arguments[4:]} [-h]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("info M", "there is no command 'info': use dnn summary, or see dnn --help"),
+        ("load", "there is no command 'load': use dnn summary"),
+        ("sumary M", "there is no command 'sumary': use dnn summary"),
+        ("Predict M T.csv", "there is no command 'Predict': use dnn predict"),
+        ("nothing", "'nothing' is neither a command nor a file: dnn --help lists the commands"),
+        ("predict M", "give one table: dnn predict M TABLE.csv --output RESULT.csv"),
+        ("predict M T.csv --input T.csv", "give one table: dnn predict M TABLE.csv"),
+        ("export M.safetensors", "say what to write: dnn export M.safetensors M.onnx, or dnn export M.sa"),
+        ("export M m.txt", "say what to write: dnn export M M.onnx, or dnn export M M.c"),
+        ("export M m.c --onnx m.onnx", "say what to write"),
+    ],
+)
+def test_what_to_type_instead(arguments, message, table, tmp_path, capsys):
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments.split())
+    assert ended.value.code == 2 and message in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("T.csv M", "the model file comes first: dnn predict M T.csv"),
+        ("M values.csv", "values.csv must begin with a line of column names, got the values"),
+    ],
+)
+def test_tables_that_are_not_what_was_meant(arguments, message, table, tmp_path, capsys):
+    assert message in refused(capsys, tmp_path, "predict", *arguments.split())
 
 
 def test_the_exit_code_of_a_process(tmp_path):

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._config import show_config
-from ._installation import warn_of_namesake
+from ._installation import get_include, warn_of_namesake
 from .cache import Cache
 from .files import ModelFormatError, load
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
@@ -97,6 +97,7 @@ __all__ = [
     "from_keras",
     "from_onnx",
     "from_torch",
+    "get_include",
     "load",
     "show_config",
 ]

@@ -1,4 +1,4 @@
-"""A warning if another distribution has files in the folder from which dnn is imported."""
+"""The folder of the header for C, and a warning if another distribution has files in the package's folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ import warnings
 
 # The distribution is dnn-core. 'dnn' belongs to another project, and installs a package of the same name.
 _NAMESAKE = re.compile(r"dnn-\d[^-]*(-py[\d.]+)?\.(dist|egg)-info", re.IGNORECASE)
+
+
+def get_include() -> str:
+    """Return the folder of `dnn.h`, to compile C, C++ or Cython code that opens models.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.path.exists(os.path.join(get_include(), "dnn.h"))
+    True
+    """
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "include")
 
 
 def warn_of_namesake(package: str) -> None:

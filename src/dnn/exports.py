@@ -82,7 +82,7 @@ class Exports:
         Parameters
         ----------
         path : path, default None
-            Where the model is written too; an existing file is replaced.
+            Where the model is written too, as a whole or not at all; a file that is there is replaced.
 
         Returns
         -------
@@ -95,6 +95,8 @@ class Exports:
             Without the package onnx: ``pip install 'dnn-core[onnx]'``.
         ValueError
             For labels that are neither strings nor whole numbers, or more than 2 GB of parameters.
+        OSError
+            If the file cannot be written.
 
         Examples
         --------

@@ -322,7 +322,8 @@ def test_rows_are_counted_over_all_blocks(capsys, monkeypatch):
     assert np.load("p.npy").tolist() == before
     table.drop(columns="day").to_csv("new.csv", index=False)
     assert refused(capsys, *predict).endswith(
-        "new.csv must have one column 'day', a feature of the model, got no such column"
+        "new.csv must have one column 'day', a feature of the model, got no such column among size, code, "
+        "unit, person, weight, ..."
     )
 
 

@@ -147,7 +147,9 @@ def test_target_statistics_of_regression_are_of_the_standardized_target():
     settings_ = {"task": "regression", "dense": True, "random_state": 0}
     Z = TableEncoder(**settings_).fit_transform({"job": jobs}, y)
     assert Z.shape[1] == 12 + 2 + 1
-    assert np.allclose(Z, TableEncoder(**settings_).fit_transform({"job": jobs}, 1e6 * y + 1e5), atol=1e-4)
+    assert np.allclose(
+        Z, TableEncoder(**settings_).fit_transform({"job": jobs}, 1e-13 * y + 1e-13), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -200,7 +202,7 @@ def test_ten_thousand_levels():
 
 
 def test_output_is_canonical():
-    table, y = sample(20_000)
+    table, y = sample(9000)
     encoder = TableEncoder(random_state=0)
     Z = encoder.fit_transform(table, y)
     assert (
@@ -273,7 +275,7 @@ DATES = st.one_of(
 
 
 @given(number=NUMBERS, missing=NUMBERS, text=TEXTS, flag=st.one_of(st.booleans(), TEXTS), when=DATES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 def test_any_row_is_encoded_as_in_a_table(mixed_encoder, number, missing, text, flag, when):
     encoder, encode = mixed_encoder
     row = {"number": number, "missing": missing, "text": text, "flag": flag, "when": when}
@@ -338,7 +340,11 @@ def test_a_column_that_is_the_target_is_refused():
     with pytest.raises(ValueError, match="X must not hold the target, but column 'size' equals y"):
         TableEncoder().fit(table, table["size"])
     with pytest.raises(ValueError, match="column 'size' equals y"):
+        TableEncoder().fit(table, table["size"].astype(np.float32))
+    with pytest.raises(ValueError, match="column 'size' equals y"):
         TableEncoder(task="regression").fit(table, np.stack([y, table["size"]], axis=1))
+    missing = np.where(np.arange(len(y)) == 5, np.nan, y)
+    TableEncoder(task="regression").fit(table | {"missing": missing, "huge": table["size"] * 1e200}, y)
     almost = np.where(np.arange(len(y)) == 5, 1 - y, y)
     TableEncoder().fit(table | {"same": almost}, y)
     finer = 2 * y + np.random.default_rng(0).integers(0, 2, len(y))

@@ -359,9 +359,9 @@ def test_memory_is_at_most_twice_the_size_of_the_file(what, tmp_path):
 
 def check_mutations(files, seeds):
     for seed in seeds:
-        n_loaded, failures, slowest = attack(seed, 500, list(files.values()))
-        assert not failures, failures[0][2]
-        assert 0 < n_loaded < 250 and slowest < 1
+        result = attack(seed, 500, list(files.values()))
+        assert not result.failures, result.failures[0][2]
+        assert 0 < result.n_loaded < 250 and result.slowest < 1
 
 
 def test_mutations(files):

@@ -1,10 +1,12 @@
 """A file is written as a whole or not at all, and a refused call writes nothing."""
 
 import errno
+import io
 import os
 import stat
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from saved_models import CLASS, NUMBER, X, fitted
 
 import dnn
 from dnn import SGD, Adam, MLPClassifier, MLPRegressor, Network, StepDecay
-from dnn.files import container
+from dnn.cli.prediction import predict
+from dnn.files import writing
 
 OLD = Network([3, 1], random_state=0)
 NEW = Network([3, 200, 1], random_state=1)
@@ -110,14 +113,36 @@ def test_a_disk_that_is_full(tmp_path):
     assert (tmp_path / "model").read_bytes() == before and os.listdir(tmp_path) == ["model"]
 
 
+def failing(*args):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Failing(io.FileIO):
+    """A file that cannot be written."""
+
+    write = failing
+
+
+class Short(io.FileIO):
+    """A file of a system that writes less than it is asked to."""
+
+    def write(self, data):
+        return super().write(data[:100])
+
+
+def opening(kind):
+    """A function like os.fdopen, whose files are of a kind."""
+    return lambda file, mode: io.BufferedWriter(kind(file, mode))
+
+
 @pytest.mark.parametrize("name", ["open", "write", "fsync", "replace"])
 def test_errors_of_the_system_leave_the_old_file(name, tmp_path, monkeypatch):
-    def failing(*args):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     def save():
         with monkeypatch.context() as patch:
-            patch.setattr(container.os, name, failing)
+            if name == "write":
+                patch.setattr(writing.os, "fdopen", opening(Failing))
+            else:
+                patch.setattr(writing.os, name, failing)
             NEW.save(tmp_path / "model")
 
     error = check_nothing_is_written(
@@ -130,19 +155,17 @@ def test_an_interrupt_leaves_the_old_file(tmp_path, monkeypatch):
     def interrupted(file):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(container.os, "fsync", lambda file: None)
+    monkeypatch.setattr(writing.os, "fsync", lambda file: None)
     OLD.save(tmp_path / "model")
     before = (tmp_path / "model").read_bytes()
-    monkeypatch.setattr(container.os, "fsync", interrupted)
+    monkeypatch.setattr(writing.os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         NEW.save(tmp_path / "model")
     assert (tmp_path / "model").read_bytes() == before and os.listdir(tmp_path) == ["model"]
 
 
 def test_short_writes_are_continued(tmp_path, monkeypatch):
-    """A system may write less than it is asked to."""
-    write = os.write
-    monkeypatch.setattr(container.os, "write", lambda file, data: write(file, data[:100]))
+    monkeypatch.setattr(writing.os, "fdopen", opening(Short))
     NEW.save(tmp_path / "model")
     assert dnn.load(tmp_path / "model").params.tobytes() == NEW.params.tobytes()
 
@@ -156,10 +179,73 @@ def test_what_is_written_is_flushed_before_it_gets_its_name(tmp_path, monkeypatc
         done.append("folder" if stat.S_ISDIR(os.fstat(file).st_mode) else "file")
         fsync(file)
 
-    monkeypatch.setattr(container.os, "fsync", noted)
-    monkeypatch.setattr(container.os, "replace", lambda *names: (done.append("name"), replace(*names)))
+    monkeypatch.setattr(writing.os, "fsync", noted)
+    monkeypatch.setattr(writing.os, "replace", lambda *names: (done.append("name"), replace(*names)))
     NEW.save(tmp_path / "model")
     assert done == (["file", "name", "folder"] if os.name == "posix" else ["file", "name"])
+
+
+def writing_predictions(net, path):
+    net.save(path.parent / "net")
+    np.save(path.parent / "rows.npy", X)
+    return partial(predict, path.parent / "net", path.parent / "rows.npy", path, proba=False, progress=False)
+
+
+def writing_onnx(net, path):
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    return partial(net.to_onnx, path)
+
+
+# Each makes a function that writes a file of this name
+WRITERS = {
+    "model": lambda net, path: partial(net.save, path),
+    "predictions.npy": writing_predictions,
+    "net.onnx": writing_onnx,
+    "net.c": lambda net, path: partial(net.to_c, path, verify=False),
+    "net.h": lambda net, path: partial(net.to_c, path.with_suffix(".c"), verify=False),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_everything_is_written_as_a_whole(name, tmp_path, monkeypatch):
+    path = tmp_path / name
+    WRITERS[name](OLD, path)()
+    path.chmod(0o640)
+    again = WRITERS[name](NEW, path)
+    before, files = path.read_bytes(), sorted(os.listdir(tmp_path))
+    for step in ("open", "fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(writing.os, step, failing)
+            with pytest.raises(OSError, match="nothing was saved") as refused:
+                again()
+        assert refused.value.errno == errno.ENOSPC and os.path.dirname(refused.value.filename) == str(
+            tmp_path
+        )
+        assert path.read_bytes() == before and sorted(os.listdir(tmp_path)) == files
+    again()
+    assert path.read_bytes() != before and sorted(os.listdir(tmp_path)) == files
+    assert os.name != "posix" or stat.S_IMODE(os.stat(path).st_mode) == 0o640
+
+
+def test_several_files_are_replaced_after_all_are_on_the_disk(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(writing.os, "fsync", lambda file: (done.append("on the disk"), fsync(file)))
+    monkeypatch.setattr(writing.os, "replace", lambda *names: (done.append("replaced"), replace(*names)))
+    with writing.replacing(tmp_path / "a", tmp_path / "b") as files:
+        for file in files:
+            file.write(b"x")
+        assert not any((tmp_path / name).exists() for name in "ab")
+    assert done[:4] == ["on the disk"] * 2 + ["replaced"] * 2
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_an_error_of_another_file_is_not_changed(tmp_path):
+    """Such as one of the table that is read while its predictions are written."""
+    with pytest.raises(FileNotFoundError) as refused, writing.replacing(tmp_path / "a"):
+        (tmp_path / "missing").read_bytes()
+    assert refused.value.filename == str(tmp_path / "missing") and "saved" not in str(refused.value)
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write in any folder")
@@ -177,7 +263,7 @@ def test_a_folder_that_is_read_only(tmp_path):
 def test_a_file_that_is_read_only(tmp_path, monkeypatch):
     """Replacing it needs the permission of its folder only, and so must be refused by hand."""
     if not hasattr(os, "geteuid") or os.geteuid() == 0:  # root may write all files
-        monkeypatch.setattr(container.os, "access", lambda path, mode: False)
+        monkeypatch.setattr(writing.os, "access", lambda path, mode: False)
 
     def save():
         (tmp_path / "model").chmod(0o400)

@@ -1,6 +1,8 @@
 """C source gives what Python gives, compiles without a warning, is small; refused calls write nothing."""
 
+import errno
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -494,16 +496,16 @@ def test_weights_that_are_not_finite(tmp_path):
 def test_a_disk_that_is_full(tmp_path, monkeypatch):
     NET.to_c(tmp_path / "net.c", verify=False)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    opened = []
+    opened, opening = [], os.open
 
-    def failing(path, *arguments, **options):
+    def failing(path, *arguments):
         opened.append(path)
         if len(opened) == 2:
-            raise OSError("no space left")
-        return open(path, *arguments, **options)
+            raise OSError(errno.ENOSPC, "no space left")
+        return opening(path, *arguments)
 
-    monkeypatch.setattr(c_source, "open", failing, raising=False)
-    with pytest.raises(OSError, match="no space left"):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left: nothing was saved"):
+        patch.setattr(os, "open", failing)
         Network([5, 4]).to_c(tmp_path / "net.c", verify=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

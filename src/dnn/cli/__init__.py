@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ from typing import Any
 import dnn
 
 from ..demos import DEMOS, WITH_SKLEARN, demo, run
+
+# What others may call our commands
+OTHER_NAMES = {
+    "info": "summary", "show": "summary", "load": "summary", "inspect": "summary", "describe": "summary",
+    "fit": "train", "learn": "train", "apply": "predict", "run": "predict", "convert": "export",
+    "benchmark": "bench", "speed": "bench",
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +63,7 @@ def _command(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="dnn", description="Dense neural networks at the speed of the processor."
     )
-    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument("-V", "--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="command")
     listed = "\n".join(f"  {name:18} {what}" for name, what in DEMOS.items())
     command = commands.add_parser(
@@ -92,8 +100,9 @@ def _command(argv: Sequence[str] | None) -> int:
     _add_summary(commands)
     _add_predict(commands)
     _add_export(commands)
+    _add_bench(commands)
     _add_config(commands)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(_meant(list(sys.argv[1:] if argv is None else argv), parser, commands))
 
     if arguments.version:
         print("dnn", dnn.__version__)
@@ -115,6 +124,28 @@ def _command(argv: Sequence[str] | None) -> int:
         print(f"dnn {arguments.command}: {' '.join(what.split())}", file=sys.stderr)
         return 1
     return 0
+
+
+def _meant(argv: list[str], parser: argparse.ArgumentParser, commands: Any) -> list[str]:
+    """Return the arguments that a caller means who does not know the commands: `dnn FILE`, `dnn help`.
+
+    A word that is no command ends the program, with the command that is probably meant.
+    """
+    first = argv[0] if argv else ""
+    if not first or first.startswith("-") or first in commands.choices:
+        return argv
+    if first == "version":
+        return ["--version"]
+    if first == "help":
+        return [*argv[1:2], "--help"]
+    if Path(first).is_file():
+        return ["summary", *argv]
+    known = [*OTHER_NAMES, *commands.choices]
+    close = get_close_matches(first.lower(), known, 1)
+    if not close:
+        parser.error(f"{first!r} is neither a command nor a file: dnn --help lists the commands")
+    meant = OTHER_NAMES.get(close[0], close[0])
+    parser.error(f"there is no command {first!r}: use dnn {meant}, or see dnn --help")
 
 
 def _add(commands: Any, name: str, what: str, run: Callable[[Any], None], examples: str) -> Any:
@@ -180,20 +211,25 @@ def _add_summary(commands: Any) -> None:
 def _add_predict(commands: Any) -> None:
     command = _add(
         commands, "predict", "apply a model file to a table, in blocks of rows", _predict,
-        "dnn predict iris.safetensors --input flowers.csv --output labels.csv\n"
-        "dnn predict iris.safetensors --input flowers.parquet --output proba.npy --proba",
+        "dnn predict iris.safetensors flowers.csv\n"
+        "dnn predict iris.safetensors flowers.csv --output labels.csv\n"
+        "dnn predict iris.safetensors flowers.parquet --output proba.npy --proba",
     )  # fmt: skip
     command.add_argument("file", type=Path, metavar="FILE", help="a model file, written by save")
     command.add_argument(
-        "--input",
+        "table",
         type=Path,
-        required=True,
+        nargs="?",
         metavar="TABLE",
         help="a .csv with a line of column names, a .npy or a .parquet. If the model has feature names, "
         "these columns are read, in any order; otherwise all columns are",
     )
+    command.add_argument("--input", type=Path, metavar="TABLE", help="the same as TABLE")
     command.add_argument(
-        "--output", type=Path, required=True, metavar="RESULT", help="a .csv or a .npy; replaced if it exists"
+        "--output",
+        type=Path,
+        metavar="RESULT",
+        help="a .csv or a .npy; replaced if it exists; default: print the lines of a CSV",
     )
     what = command.add_mutually_exclusive_group()
     what.add_argument("--proba", action="store_true", help="the probability of each class")
@@ -205,6 +241,7 @@ def _add_predict(commands: Any) -> None:
     )
     _add_header(command)
     command.add_argument("--no-progress", action="store_true", help="show no progress bar in a terminal")
+    command.set_defaults(error=command.error)
 
 
 def _add_header(command: Any) -> None:
@@ -220,14 +257,65 @@ def _add_header(command: Any) -> None:
 def _add_export(commands: Any) -> None:
     command = _add(
         commands, "export", "write a model file as ONNX or as C source", _export,
-        "dnn export iris.safetensors --onnx iris.onnx\ndnn export iris.safetensors --c iris.c",
+        "dnn export iris.safetensors iris.onnx\ndnn export iris.safetensors --onnx iris.onnx\n"
+        "dnn export iris.safetensors --c iris.c",
     )  # fmt: skip
     command.add_argument("file", type=Path, metavar="FILE", help="a model file, written by save")
-    form = command.add_mutually_exclusive_group(required=True)
+    command.add_argument("path", type=Path, nargs="?", metavar="PATH", help="a path that ends in .onnx or .c")
+    form = command.add_mutually_exclusive_group()
     form.add_argument("--onnx", type=Path, metavar="PATH", help="an ONNX file, as by to_onnx")
     form.add_argument(
         "--c", type=Path, metavar="PATH", help="C source, .c, and its header beside it, as by to_c"
     )
+    command.set_defaults(error=command.error)
+
+
+def _add_bench(commands: Any) -> None:
+    command = _add(
+        commands, "bench", "measure how fast this machine trains and predicts, in about 15 seconds", _bench,
+        "dnn bench --quick\ndnn bench --network 64-100-10 --network 30-256-256-1 --batch 32\n"
+        "dnn bench --threads 1 --json",
+    )  # fmt: skip
+    command.add_argument(
+        "--network",
+        type=_sizes,
+        action="append",
+        metavar="SIZES",
+        help="the sizes of a network, inputs first, such as 64-100-10; may be given several times; default: "
+        "2-4-1, 8-64-64-1, 64-100-10 and 784-128-10",
+    )
+    command.add_argument(
+        "--batch",
+        type=_whole(2**20),
+        default=128,
+        metavar="ROWS",
+        help="rows of a training step; default: 128",
+    )
+    command.add_argument(
+        "--threads", type=_whole(64), metavar="N", help="at most so many threads; default: all that are there"
+    )
+    command.add_argument("--quick", action="store_true", help="rougher figures in about 3 seconds")
+    command.add_argument("--json", action="store_true", help="print JSON, with times in seconds")
+    command.add_argument("--no-progress", action="store_true", help="show no progress bar in a terminal")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """Return the sizes of a network."""
+    sizes = text.split("-")
+    if len(sizes) < 2 or not all(item.isdecimal() and 0 < int(item) <= 2**20 for item in sizes):
+        raise argparse.ArgumentTypeError(f"must be sizes from 1 to {2**20}, such as 64-100-10, got {text!r}")
+    return tuple(map(int, sizes))
+
+
+def _whole(most: int) -> Callable[[str], int]:
+    """Return a function that reads a whole number."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not 0 < int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {most}, got {text!r}")
+        return int(text)
+
+    return read
 
 
 def _add_config(commands: Any) -> None:
@@ -274,10 +362,13 @@ def _predict(arguments: Any) -> None:
     """Write what a model predicts for a table to a file."""
     from .prediction import Settings, predict
 
+    if (arguments.table is None) == (arguments.input is None):
+        arguments.error(f"give one table: dnn predict {arguments.file} TABLE.csv --output RESULT.csv")
+    source = arguments.input if arguments.table is None else arguments.table
     settings = Settings(
         arguments.proba, arguments.interval, *_header(arguments), progress=not arguments.no_progress
     )
-    predict(arguments.file, arguments.input, arguments.output, settings)
+    predict(arguments.file, source, arguments.output, settings)
 
 
 def _header(arguments: Any) -> tuple[bool, list[str] | None]:
@@ -288,6 +379,14 @@ def _header(arguments: Any) -> tuple[bool, list[str] | None]:
 
 def _export(arguments: Any) -> None:
     """Write a model in another form."""
+    forms = {".onnx": arguments.onnx, ".c": arguments.c}
+    if arguments.path is not None and arguments.path.suffix in forms and not any(forms.values()):
+        forms[arguments.path.suffix] = arguments.path
+    elif arguments.path is not None or not any(forms.values()):
+        name = arguments.file
+        arguments.error(
+            f"say what to write: dnn export {name} {name.stem}.onnx, or dnn export {name} {name.stem}.c"
+        )
     model = dnn.load(arguments.file)
     if not hasattr(model, "to_onnx"):
         raise ValueError(
@@ -295,13 +394,22 @@ def _export(arguments: Any) -> None:
             "serve it from Python by dnn.load, or export each network of members_, which takes rows that "
             "encoder_ has encoded"
         )
-    if arguments.onnx is not None:
-        model.to_onnx(arguments.onnx)
-        print(f"{arguments.onnx} was written")
+    if forms[".onnx"] is not None:
+        model.to_onnx(forms[".onnx"])
+        print(f"{forms['.onnx']} was written")
     else:
-        source = model.to_c(arguments.c)
+        source = model.to_c(forms[".c"])
         checked = "compiled and compared with Python" if source.verified else "not compiled: no C compiler"
         print(f"{source.source} and {source.header} were written ({checked})")
+
+
+def _bench(arguments: Any) -> None:
+    """Print how fast this machine trains and predicts."""
+    from .bench import NETWORKS, measure, text_of
+
+    networks = arguments.network or NETWORKS
+    found = measure(networks, arguments.batch, arguments.threads, arguments.quick, not arguments.no_progress)
+    print(json.dumps(found, indent=2) if arguments.json else text_of(found))
 
 
 def _config(arguments: Any) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import os
-import secrets
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from importlib.util import find_spec
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +17,8 @@ import dnn
 
 from .. import _checks as checks
 from ..data import arrays, non_numeric
+from ..files.writing import replacing
+from .progress import bar
 from .reading import INPUTS, VALUES, Wanted, blocks_of, check_suffix, located
 
 MOST_ROWS = 2**16  # of a block
@@ -47,13 +46,19 @@ class _Applied(NamedTuple):
     function: Callable[[Any, int], np.ndarray]
 
 
-def predict(model_file: Path, source: Path, target: Path, settings: Settings) -> int:
+def predict(model_file: Path, source: Path, target: Path | None, settings: Settings) -> int:
     """Write what a model predicts for a table to a file, and return the number of rows.
 
-    Until all rows have been predicted, a file that was at `target` stays as it is.
+    Until all rows have been predicted, a file that was at `target` stays as it is. Without a target,
+    the lines of a CSV file are printed.
     """
-    check_suffix("--input", source, INPUTS)
-    check_suffix("--output", target, OUTPUTS)
+    if model_file.suffix.lower() in INPUTS and source.suffix.lower() not in INPUTS:
+        raise ValueError(f"the model file comes first: dnn predict {source} {model_file}")
+    check_suffix("the table (--input)", source, INPUTS)
+    if target is not None:
+        check_suffix("--output", target, OUTPUTS)
+    if target is not None and target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "--output must be a file, got a folder", str(target))
     model: Any = dnn.load(model_file)
     kind = type(model).__name__
     if settings.proba and not hasattr(model, "predict_proba"):
@@ -67,7 +72,11 @@ def predict(model_file: Path, source: Path, target: Path, settings: Settings) ->
     n_rows = min(MOST_ROWS, max(1, VALUES // n_inputs))
     blocks, size, unit = blocks_of(source, wanted, n_rows)
     first = 0
-    with _bar(size, unit, settings.progress) as advance, _written(target) as file:
+    suffix = ".csv" if target is None else target.suffix.lower()
+    output = nullcontext((sys.stdout.buffer,)) if target is None else replacing(target)
+    # On one terminal lines and the bar would be mixed
+    progress = settings.progress and not (target is None and sys.stdout.isatty())
+    with bar(size, unit, progress) as advance, output as (file,):
         writer: _Writer | None = None
         for block, done in blocks:
             if not len(block):  # a CSV file with names only is one such block
@@ -76,7 +85,7 @@ def predict(model_file: Path, source: Path, target: Path, settings: Settings) ->
             if outputs.dtype == object:  # labels
                 outputs = outputs.astype(np.asarray(model.classes_).astype(str).dtype)
             if writer is None:
-                writer = _Writer(file, target.suffix.lower(), outputs, _header(model, outputs, settings))
+                writer = _Writer(file, suffix, outputs, _header(model, outputs, settings))
             writer.write(outputs)
             first += len(block)
             advance(done)
@@ -220,36 +229,3 @@ class _Writer:
             "shape": (n_rows, *self.like.shape[1:]),
         }  # fmt: skip
         np.lib.format.write_array_header_1_0(self.file, described)
-
-
-@contextmanager
-def _written(target: Path) -> Iterator[Any]:
-    """Give a temporary file, open for bytes; at the end it replaces `target`, on an error it is removed."""
-    target = Path(os.path.realpath(target))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "--output must be a file, got a folder", str(target))
-    temporary = target.with_name(f".dnn-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
-
-
-@contextmanager
-def _bar(size: int, unit: str, progress: bool) -> Iterator[Callable[[int], None]]:
-    """Give a function that shows how much of the file has been read, if a terminal and tqdm are there."""
-    if not progress or not sys.stderr.isatty() or find_spec("tqdm") is None:
-        yield lambda done: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=size, unit=unit, unit_scale=True) as bar:
-
-        def advance(done: int) -> None:
-            bar.update(done - bar.n)
-
-        yield advance

@@ -66,11 +66,11 @@ def select(
     """Raise if a column that is needed is missing or is there twice."""
     for feature in features:
         if columns.count(feature) != 1:
-            many = "no such column" if feature not in columns else f"{columns.count(feature)} of them"
-            hint = ""
-            if feature not in columns and has_values(columns):
-                hint = f": if its first line, {shown(columns)}, has values and no names, add --no-header"
-            raise ValueError(f"{name} must have one column {feature!r}, {what}, got {many}{hint}")
+            missing = f"no such column among {shown(columns, 5)}"
+            if has_values(columns):
+                missing += ": if the first line has values and no names, add --no-header"
+            many = missing if feature not in columns else f"{columns.count(feature)} of them"
+            raise ValueError(f"{name} must have one column {feature!r}, {what}, got {many}")
 
 
 def shown(names: Sequence[str], most: int = 3) -> str:
@@ -134,12 +134,14 @@ def _read_csv(path: Path, wanted: Wanted, n_rows: int | None) -> tuple[Blocks, i
     pandas = need("pandas", "a CSV file", "tables")
     columns, settings = _csv_columns(path, wanted, pandas)
     features = wanted.features
+    values = wanted.header and has_values(columns) and all(map(_is_number, columns))
+    if values and not (features and set(features) <= set(columns)):
+        raise ValueError(
+            f"{path} must begin with a line of column names, got the values {', '.join(columns[:3])}: "
+            "if all its lines have values, add --no-header"
+        )
     if features is not None:
         select(columns, features, path)
-    elif wanted.header and has_values(columns) and all(map(_is_number, columns)):
-        raise ValueError(
-            f"{path} must begin with a line of column names, got the values {', '.join(columns[:3])}"
-        )
     where = [columns.index(name) for name in features] if features is not None else list(range(len(columns)))
     if n_rows is not None:
         n_rows = min(n_rows, max(1, VALUES // len(columns)))  # pandas reads the other columns too

@@ -403,8 +403,12 @@ def _refuse_target(
         return
     names = {column.name for column in columns.columns if column.kind == "number"}
     if classes is None:
+        outputs = y.reshape(len(y), -1).T
+        if y.dtype.kind == "f":  # in single precision, the target is a rounded column
+            with np.errstate(over="ignore"):
+                numbers = numbers.astype(y.dtype)
         for name, values in zip(columns.number_names, numbers.T, strict=True):
-            if name in names and any(np.array_equal(values, each) for each in y.reshape(len(y), -1).T):
+            if name in names and any(np.array_equal(values, each) for each in outputs):
                 raise ValueError(f"X must not hold the target, but column {name!r} equals y: leave it out")
         return
     n_classes = int(classes.max()) + 1

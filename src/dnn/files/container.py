@@ -6,15 +6,15 @@ import errno
 import json
 import math
 import os
-import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from . import ModelFormatError
+from .writing import replacing
 
 # To parse a header takes at most about 5 bytes of memory for each of its bytes and 100 for each structural
 # character: 25 MB and 0.1 s at these limits, which are checked before. One layer takes about 230 bytes and 39
@@ -27,6 +27,7 @@ DTYPES = {
     "BOOL": "bool", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "U8": "uint8",
     "U16": "uint16", "U32": "uint32", "U64": "uint64", "F16": "float16", "F32": "float32", "F64": "float64",
 }  # fmt: skip
+_DTYPES = {name: np.dtype(dtype) for name, dtype in DTYPES.items()}  # dtype.name takes microseconds
 
 
 class Arrays:
@@ -49,7 +50,7 @@ class Arrays:
         if name not in self.left:
             raise ModelFormatError(f"the array {name!r} must be there once, got none that is left")
         found, its = self.left[name]["dtype"], tuple(self.left[name]["shape"])
-        if found not in DTYPES or (dtype is not None and DTYPES[found] != np.dtype(dtype).name):
+        if found not in DTYPES or (dtype is not None and _DTYPES[found] != np.dtype(dtype)):
             expected = "a known dtype" if dtype is None else f"dtype {np.dtype(dtype).name}"
             raise ModelFormatError(f"the array {name!r} must have {expected}, got {found}")
         if shape is not None and its != shape:
@@ -60,7 +61,7 @@ class Arrays:
         """Return an array, checked."""
         shape = self.check(name, dtype, shape)
         found: np.ndarray = self.file.get_tensor(name)
-        if found.shape != shape or found.dtype.name != DTYPES[self.left.pop(name)["dtype"]]:
+        if found.shape != shape or found.dtype != _DTYPES[self.left.pop(name)["dtype"]]:
             raise ModelFormatError(f"the array {name!r} must not change while it is read")
         return found
 
@@ -143,7 +144,7 @@ def _bytes_of(name: str, entry: Any) -> int:
         raise ModelFormatError(f"the array {name!r} must have a shape of whole numbers")
     if max(shape, default=0) >= 2**63:
         raise ModelFormatError(f"the array {name!r} must have fewer than 2**63 rows and columns")
-    return math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    return math.prod(shape) * _DTYPES[dtype].itemsize
 
 
 def parsed(text: bytes, what: str) -> Any:
@@ -196,48 +197,5 @@ def write(path: str, document: dict[str, Any], arrays: dict[str, np.ndarray]) ->
             f"the model must have fewer layers and settings: a file describes them in at most {MOST_HEADER} "
             f"bytes and {MOST_MARKS} structural characters, got {length} bytes"
         )
-    try:
-        replace(os.path.realpath(path), data)
-    except OSError as error:
-        what = f"{error.strerror}: nothing was saved, and a file that was there is as it was"
-        raise OSError(error.errno, what, path) from None
-
-
-def replace(path: str, data: bytes) -> None:
-    """Write a file so that at any moment the old or the new one is there, also if the process is killed.
-
-    What a process that was killed leaves behind is one file ``.dnn-....tmp`` in the same folder.
-    """
-    mode = None
-    with suppress(FileNotFoundError):
-        mode = os.stat(path).st_mode
-    if mode is not None and stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "Is a directory")
-    if mode is not None and not (stat.S_ISREG(mode) and os.access(path, os.W_OK)):
-        raise PermissionError(errno.EACCES, "The file that is there is read-only, or no regular file")
-    folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".dnn-{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    file = os.open(temporary, flags, 0o666 if mode is None else 0o600)
-    try:
-        try:
-            if mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(file, stat.S_IMODE(mode))
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-            os.fsync(file)
-        finally:
-            os.close(file)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    if os.name == "posix":  # the new name, too, is to outlive a loss of power; Windows opens no folders
-        with suppress(OSError):  # the file is there; some file systems cannot do more
-            at = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(at)
-            finally:
-                os.close(at)
+    with replacing(path) as (file,):
+        file.write(data)

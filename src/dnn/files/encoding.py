@@ -336,7 +336,9 @@ class Decoder:
 
     def _Generator(self, item: Any, where: str, depth: int) -> Any:
         _, name, state = members(item, where, "type", "bit_generator", "state")
-        return np.random.Generator(self._bits(name, state, where)[0])
+        bits, its = self._bits(name, state, where)
+        bits.state = its
+        return np.random.Generator(bits)
 
     def _RandomState(self, item: Any, where: str, depth: int) -> Any:
         _, name, state, gauss = members(item, where, "type", "bit_generator", "state", "gauss")
@@ -349,12 +351,11 @@ class Decoder:
         return rng
 
     def _bits(self, name: Any, state: Any, where: str) -> tuple[Any, dict[str, Any]]:
+        """Return a bit generator of NumPy and the state, checked, that it is to have."""
         if type(name) is not str or name not in STATES:
             raise ModelFormatError(f"{where} must be of {', '.join(STATES)}, got {name!r}")
         found = {"bit_generator": name, **self._state(state, STATES[name], where)}
-        bits = getattr(np.random, name)(0)
-        bits.state = found
-        return bits, found
+        return getattr(np.random, name)(0), found
 
     def _state(self, state: Any, form: dict[str, Any], where: str) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -163,7 +163,7 @@ def _restore_estimator(document: dict[str, Any], kind: str, decoder: Decoder) ->
     cls = getattr(import_module("dnn"), kind)
     est = cls()
     state = vars(est).copy()
-    for part, known in ((parameters, cls._get_param_names()), (attributes, ATTRIBUTES)):
+    for part, known in ((parameters, _parameters_of(cls)), (attributes, ATTRIBUTES)):
         if not isinstance(part, dict) or part.keys() - set(known):
             raise ModelFormatError(
                 f"the document must have parameters and attributes of {kind}, got {part!r}"
@@ -191,6 +191,12 @@ def _restore_estimator(document: dict[str, Any], kind: str, decoder: Decoder) ->
     state["_dnn_version"] = version_here()  # the format is not that of pickle, and does not depend on it
     est.__setstate__(state)
     return est
+
+
+@cache
+def _parameters_of(cls: Any) -> frozenset[str]:
+    """Return the names of the parameters of an estimator, which scikit-learn reads from its signature."""
+    return frozenset(cls._get_param_names())
 
 
 def _check_attribute(name: str, value: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import string
 import textwrap
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .._checks import check_boolean
+from ..files.writing import replacing
 from .c_compiler import compare
 from .stack import Stack, stack_of
 
@@ -68,7 +68,9 @@ def to_c(model: Any, path: str | os.PathLike[str], name: str | None = None, veri
     text = Text(stack, name, source.stem)
     texts = {".h": text.header(), ".c": text.source()}
     compiler, difference = compare(stack, name, source.stem, texts) if verify else (None, None)
-    _replace({source.with_suffix(suffix): texts[suffix] for suffix in texts})
+    with replacing(*(source.with_suffix(suffix) for suffix in texts)) as files:
+        for file, content in zip(files, texts.values(), strict=True):
+            file.write(content.encode("ascii"))
     return CSource(source, source.with_suffix(".h"), difference is not None, compiler, difference)
 
 
@@ -96,20 +98,6 @@ def _place(path: Any, name: Any) -> tuple[Path, str]:
         what = "name" if name is not None else "the file name of path, where no name is given,"
         raise ValueError(f"{what} must be a C identifier (letters, digits, _; no digit first), got {taken!r}")
     return source, taken
-
-
-def _replace(texts: dict[Path, str]) -> None:
-    """Replace files once all of them could be written; each is complete at any time."""
-    drafts = {path.with_name(f".{path.name}.{secrets.token_hex(4)}"): path for path in texts}
-    try:
-        for draft, path in drafts.items():
-            with open(draft, "x", encoding="ascii", newline="\n") as file:
-                file.write(texts[path])
-        for draft, path in drafts.items():
-            os.replace(draft, path)
-    finally:
-        for draft in drafts:
-            draft.unlink(missing_ok=True)
 
 
 # The text. $real is float or double; $f ends the constants and the functions of libm of that precision.

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._optional import need
+from ..files.writing import replacing
 from ..network import Network
 from .formulas import PAR, Formula, Op, written
 from .stack import Stack, stack_of
@@ -33,12 +33,15 @@ def to_onnx(model: Network | BaseMLP, path: str | os.PathLike[str] | None = None
     ----------
     model : Network, MLPClassifier or MLPRegressor
     path : path, default None
-        Where the model is written; None: nowhere.
+        Where the model is written; None: nowhere. The file appears as a whole: until it is complete and on
+        the disk, a file that was there stays as it is.
 
     Raises
     ------
     ImportError
         Without the package onnx.
+    OSError
+        If the file cannot be written.
     ValueError
         For labels that are neither whole numbers nor strings, or more than 2 GB of parameters.
 
@@ -76,7 +79,8 @@ def to_onnx(model: Network | BaseMLP, path: str | os.PathLike[str] | None = None
     )  # fmt: skip
     helper.set_model_props(found, _names(model, stack))
     if path is not None:
-        Path(path).write_bytes(found.SerializeToString())
+        with replacing(path) as (file,):
+            file.write(found.SerializeToString())
     return found
 
 
