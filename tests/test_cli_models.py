@@ -413,7 +413,9 @@ def test_the_page_prints_what_it_says(monkeypatch, capsys, tmp_path):
         pages.check_output(printed, said)
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "summary", "predict", "export", "bench", "config"])
+@pytest.mark.parametrize(
+    "command", ["demo", "train", "summary", "predict", "report", "export", "bench", "config"]
+)
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

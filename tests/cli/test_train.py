@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -403,3 +404,29 @@ def test_packages_for_tables_are_named(package, suffix, monkeypatch, capsys, fol
     monkeypatch.setitem(sys.modules, package, None)
     err = refused(capsys, "train", f"x.{suffix}", "--target", "b")
     assert err.endswith(f"needs {package}: pip install 'dnn-core[tables]'")
+
+
+def test_report(capsys, monkeypatch):
+    """What the page shows is tested with the method."""
+    called = []
+    monkeypatch.setattr(
+        dnn.TableClassifier,
+        "report",
+        lambda self, path, X=None, y=None: called.append((path, X, y)),
+        raising=False,
+    )
+    run(capsys, "train", "data.csv", "--target", "kind", *QUICK, "--drop", "price")
+    assert run(capsys, "report", "data.dnn") == (0, "data.html was written\n", "")
+    assert called == [(Path("data.html"), None, None)]
+    more = ("--input", "data.csv", "--target", "kind")
+    assert run(capsys, "report", "data.dnn", "-o", "r.html", *more)[0] == 0
+    path, X, y = called[1]
+    assert path == Path("r.html") and list(X) == ["size", "code", "day", "person", "weight", "stars"]
+    assert y.tolist() == TABLE["kind"].tolist()
+    assert "--target must name the target in data.csv, one of: size, " in refused(
+        capsys, "report", "data.dnn", "--input", "data.csv"
+    )
+    dnn.Network([2, 1]).save("net.dnn")
+    assert refused(capsys, "report", "net.dnn") == (
+        "dnn report: a report needs a table model: net.dnn holds a Network"
+    )

@@ -99,6 +99,7 @@ def _command(argv: Sequence[str] | None) -> int:
     _add_train(commands)
     _add_summary(commands)
     _add_predict(commands)
+    _add_report(commands)
     _add_export(commands)
     _add_bench(commands)
     _add_config(commands)
@@ -244,6 +245,30 @@ def _add_predict(commands: Any) -> None:
     command.set_defaults(error=command.error)
 
 
+def _add_report(commands: Any) -> None:
+    command = _add(
+        commands, "report", "write an HTML page about a table model: data, scores, training, mistakes", _report,
+        "dnn report penguins.dnn\n"
+        "dnn report penguins.dnn --output report.html --input new.csv --target species",
+    )  # fmt: skip
+    command.add_argument("file", type=Path, metavar="FILE", help="a model file, written by dnn train")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PAGE",
+        help="the page; default: the name of the model with .html",
+    )
+    command.add_argument(
+        "--input",
+        type=Path,
+        metavar="TABLE",
+        help="rows for the importance of each column, other than those of train",
+    )
+    command.add_argument("--target", metavar="COLUMN", help="the target in that table")
+    _add_header(command)
+
+
 def _add_header(command: Any) -> None:
     header = command.add_mutually_exclusive_group()
     header.add_argument(
@@ -375,6 +400,21 @@ def _header(arguments: Any) -> tuple[bool, list[str] | None]:
     """Return whether a CSV file has a line of names, and the names that are given instead."""
     names = arguments.names
     return not (arguments.no_header or names), None if names is None else names.split(",")
+
+
+def _report(arguments: Any) -> None:
+    """Write a page about a table model."""
+    from .training import rows_for
+
+    output = arguments.output or Path(f"{arguments.file.stem}.html")
+    model = dnn.load(arguments.file)
+    if not hasattr(model, "report"):
+        raise ValueError(f"a report needs a table model: {arguments.file} holds a {type(model).__name__}")
+    rows = {}
+    if arguments.input is not None:
+        rows = rows_for(model, arguments.input, arguments.target, *_header(arguments))
+    model.report(output, **rows)
+    print(f"{output} was written")
 
 
 def _export(arguments: Any) -> None:

@@ -127,6 +127,22 @@ def train(source: Path, settings: Settings, say: Callable[[str], None]) -> dict[
     }  # fmt: skip
 
 
+def rows_for(
+    model: Any, source: Path, target: str | None, header: bool, names: list[str] | None
+) -> dict[str, Any]:
+    """Return the columns of a table that a model reads, "X", and the target, "y"."""
+    check_suffix("--input", source, WHOLE)
+    wanted = Wanted(header=header, names=names)
+    columns = columns_of(source, wanted)
+    if target not in columns:
+        raise ValueError(f"--target must name the target in {source}, one of: {shown(columns, 20)}")
+    task = "classification" if hasattr(model, "classes_") else "regression"
+    used = [column.name for column in model.encoder_.columns_.columns if column.kind != "dropped"]
+    select(columns, used, source)
+    found, _, _, table = _parts(source, wanted, used, Settings(target, task=task))
+    return {"X": table, "y": found.y}
+
+
 def _check_output(path: Path, source: Path) -> None:
     """Raise, before the training, if the model could not be written after it."""
     folder = path.resolve().parent
