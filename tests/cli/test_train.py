@@ -430,3 +430,24 @@ def test_report(capsys, monkeypatch):
     assert refused(capsys, "report", "net.dnn") == (
         "dnn report: a report needs a table model: net.dnn holds a Network"
     )
+
+
+def test_the_guide_prints_what_it_says(monkeypatch, capsys):
+    import shlex
+
+    import pages
+
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "tables.md").read_text()
+    setup = pages.blocks(page)[0][0]
+    exec(compile(setup, "tables.md", "exec"), {})
+    monkeypatch.setenv("COLUMNS", "80")
+    commands = re.findall(r"^\$ (\w+) (.*)\n((?:(?!\$ |```).*\n)*)", page, re.M)
+    assert [program for program, _, _ in commands] == ["dnn", "dnn", "cat"]
+    for program, arguments, said in commands:
+        if program == "cat":
+            printed = Path(arguments).read_text()
+        else:
+            assert cli.main(shlex.split(arguments)) == 0
+            printed = capsys.readouterr().out
+        seconds = r"(?<=trained in )[\d.]+"
+        pages.check_output(re.sub(seconds, "1", printed), re.sub(seconds, "1", said), within=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -89,10 +90,11 @@ def figure(value: float) -> str:
 
     Examples
     --------
-    >>> figure(0.28514), figure(217412.3)
-    ('0.2851', '217,400')
+    >>> figure(0.28514), figure(182.96), figure(217412.3)
+    ('0.2851', '183.0', '217,400')
     """
-    return f"{float(f'{value:.4g}'):,.12g}"
+    size = math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
+    return f"{float(f'{value:.4g}'):,.{min(max(3 - size, 0), 12)}f}"
 
 
 def located(error: Exception, path: Path, row_of: Callable[[int], int]) -> Exception:
