@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dnn import TableClassifier, TableRegressor
-from dnn.estimators.table_members import folds_of, probabilities, temperature_of
+from dnn.estimators.table_members import SCALES, folds_of, probabilities, refinement, temperature_of
 
 RNG = np.random.default_rng(12345)
 N = 300
@@ -323,3 +323,18 @@ def test_real_tables(name, most, data_folder):
         p = est.predict_proba(test)
         error = -np.log(p[np.arange(len(test)), np.searchsorted(est.classes_, y[order[n_train:]])]).mean()
     assert error < most
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_refinement_is_the_log_loss_at_the_best_temperature(k):
+    from sklearn.metrics import log_loss
+
+    z = RNG.standard_normal((500, k)).astype(np.float32)
+    y = RNG.integers(0, max(k, 2), 500)
+    w = RNG.random(500)
+    losses = [
+        log_loss(y, probabilities(z, 1 / scale), sample_weight=w, labels=np.arange(max(k, 2)))
+        for scale in SCALES
+    ]
+    assert refinement(z, y, w) == pytest.approx(min(losses), rel=1e-6)
+    assert refinement(z, y, None) != pytest.approx(min(losses), rel=1e-6)

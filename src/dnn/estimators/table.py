@@ -15,7 +15,7 @@ from .. import _checks as checks
 from ..data import arrays as data
 from .input import weights_of
 from .table_base import BaseTable
-from .table_members import probabilities, temperature_of
+from .table_members import probabilities, refinement, temperature_of
 
 
 class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
@@ -30,7 +30,8 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
     ----------
     metric : "log_loss", "accuracy", "balanced_accuracy", "roc_auc" or None, default None
         The figure that chooses the best epoch of each member, and that `validation_score_` is. None:
-        "log_loss", whose differences between epochs are the least noisy.
+        "log_loss", whose differences between epochs are the least noisy; it chooses the epoch by its value
+        after calibration.
     class_weight : dict, "balanced" or None, default None
         Weights of the classes; "balanced": inversely proportional to their frequencies.
     n_members : int, default 8
@@ -178,6 +179,11 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         if len(labels) == 2:
             return float(roc_auc_score(y, p[:, 1], sample_weight=weights))
         return float(roc_auc_score(y, p, sample_weight=weights, multi_class="ovr", labels=labels))
+
+    def _epoch_score(self) -> Any:
+        if self._metric() == "log_loss":
+            return refinement
+        return lambda *rows: -self._metric_of(*rows)
 
     def _finish(self, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
         self.temperature_ = temperature_of(logits, y, weights)

@@ -43,8 +43,6 @@ DENSE_ELEMENTS = 1 << 26  # of an encoded table: 256 MB
 # part.
 RACES = ((2000, 8), (6000, 4), (2**63, 2))
 CLOSE = 0.05  # kinds whose losses differ by less are mixed, as members that differ gain more from each other
-# 1 where a low figure is good
-SIGNS = {"log_loss": 1, "rmse": 1, "mae": 1, "accuracy": -1, "balanced_accuracy": -1, "roc_auc": -1}
 RESERVE = 0.9  # share of time_limit that is planned; the rest is for what differs from the plan
 
 
@@ -101,7 +99,7 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
     # What the classifier and the regressor define
 
     def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return the target as the networks are trained on it, and as classes or as given; learn its scale."""
+        """Return the target as the networks are trained on it, and classes or numbers as given; learn it."""
         raise NotImplementedError
 
     def _row_weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
@@ -261,7 +259,7 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         n_threads = threads.check_n_threads(self.n_threads) or threads.available()
         plan = self._plan(kinds[0], folds, recipe, spec, n_threads, begin)
         recipe = replace(recipe, epochs=plan.epochs)
-        score = None if self._metric() == self.METRICS[0] else self._score(kinds[0])
+        score = self._score(kinds[0])
         trained: dict[tuple[int, int], Member] = {}
         bar = None
         if self.progress:
@@ -334,14 +332,21 @@ class BaseTable(BaseEstimator):  # type: ignore[misc]
         """Return the name of the metric."""
         return self.METRICS[0] if self.metric is None else self.metric
 
-    def _score(self, examples: Examples) -> Score:
-        """Return a function of logits and row numbers, low where the metric is good."""
+    def _score(self, examples: Examples) -> Score | None:
+        """Return a function of logits and row numbers, low where a member is good; None: the loss is that."""
+        measure = self._epoch_score()
+        if measure is None:
+            return None
 
         def score(logits: np.ndarray, which: np.ndarray) -> float:
             weights = None if examples.weights is None else examples.weights[which]
-            return SIGNS[self._metric()] * self._metric_of(logits, examples.y[which], weights)
+            return measure(logits, examples.y[which], weights)
 
         return score
+
+    def _epoch_score(self) -> Callable[[np.ndarray, np.ndarray, np.ndarray | None], float] | None:
+        """Return a function of logits, targets and weights that chooses the epoch; None: the loss does."""
+        return None
 
     # Predictions
 

@@ -166,7 +166,7 @@ def split_edges(known: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """
     from sklearn.tree import DecisionTreeRegressor
 
-    values = np.unique(known)
+    values, ranks = np.unique(known, return_inverse=True)
     if not targets.shape[1] or len(values) < 3:
         return values[:0]
     n = len(known)
@@ -174,9 +174,9 @@ def split_edges(known: np.ndarray, targets: np.ndarray) -> np.ndarray:
         max_leaf_nodes=SPLITS + 1, min_samples_leaf=max(3, n // 500),
         min_impurity_decrease=NOISE / n * float(targets.var(axis=0).mean()), random_state=0,
     )  # fmt: skip
-    tree.fit(known[:, None], targets)
-    above = np.searchsorted(values, tree.tree_.threshold[tree.tree_.feature == 0], side="right")
-    edges: np.ndarray = values[np.unique(np.concatenate([above - 1, np.minimum(above, len(values) - 1)]))]
+    tree.fit(ranks[:, None], targets)  # ranks, as the tree reads float32, which large values do not fit
+    above = np.ceil(tree.tree_.threshold[tree.tree_.feature == 0]).astype(np.int64)
+    edges: np.ndarray = values[np.union1d(above - 1, above)]
     return edges
 
 

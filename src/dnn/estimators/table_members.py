@@ -20,6 +20,8 @@ from ..training.history import DivergedError, History
 from ..training.options import FitOptions
 from ..training.problem import Problem
 
+SCALES = np.exp(np.linspace(-1.2, 0.4, 13))  # reciprocal temperatures that are tried after each epoch
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -78,6 +80,47 @@ class Member(NamedTuple):
         """The loss, or score, of its best epoch."""
         losses, epoch = self.history.val_loss, self.history.best_epoch
         return np.inf if epoch is None else losses[epoch]
+
+
+def refinement(logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """Return the log loss of classes (n,) at its best temperature, from logits (n, 1) or (n, K).
+
+    Training goes on to separate the classes better long after its probabilities have become too certain, and
+    a temperature mends at the end. So the best epoch is the one of the lowest log loss after that.
+
+    References
+    ----------
+    Berta, Holzmueller, Jordan and Bach (2025), Rethinking early stopping: refine, then calibrate. arXiv
+    2501.19195.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> z = np.array([[1.5], [1.5], [1.5], [-1.5]])
+    >>> y = np.array([1, 1, 0, 0])
+    >>> round(refinement(z, y, None), 2), round(refinement(2 * z, y, None), 2)
+    (0.56, 0.56)
+    """
+    if logits.shape[1] == 1:
+        gaps = np.where(y[:, None] == 1, -logits, logits).astype(np.float64)
+    else:
+        gaps = logits.astype(np.float64) - logits[np.arange(len(y)), y][:, None]
+        gaps = np.delete(gaps.ravel(), np.arange(len(y)) * logits.shape[1] + y).reshape(len(y), -1)
+
+    def cost(scale: float) -> float:
+        return float(np.average(np.logaddexp(0.0, _log_sum(gaps * scale)), weights=weights))
+
+    return min(map(cost, SCALES))
+
+
+def _log_sum(z: np.ndarray) -> np.ndarray:
+    """Return log(sum(exp(z))) of each row (n,)."""
+    if z.shape[1] == 1:
+        found: np.ndarray = z[:, 0]
+        return found
+    most = z.max(axis=1)
+    found = most + np.log(np.exp(z - most[:, None]).sum(axis=1))
+    return found
 
 
 Score = Callable[[np.ndarray, np.ndarray], float]
