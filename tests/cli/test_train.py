@@ -11,6 +11,7 @@ import pytest
 
 import dnn
 from dnn import cli
+from dnn.cli import reading
 
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
@@ -355,7 +356,8 @@ def test_summary_and_export(capsys):
     )
     assert re.search(r"^members     2, of \d+ inputs, with \d+ parameters together$", out, re.M)
     assert (
-        f"validation  log_loss {model.validation_score_:.4g}, on rows that the members had not seen\n" in out
+        f"validation  log_loss {reading.figure(model.validation_score_)}, on rows that the members had not seen\n"
+        in out
     )
     assert out.endswith(f"\n\n{model.encoder_.describe()}\n")
     found = json.loads(run(capsys, "summary", "data.dnn", "--json")[1])

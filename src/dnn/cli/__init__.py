@@ -247,7 +247,7 @@ def _add_predict(commands: Any) -> None:
 
 def _add_report(commands: Any) -> None:
     command = _add(
-        commands, "report", "write an HTML page about a table model: data, scores, training, mistakes", _report,
+        commands, "report", "write an HTML page about a table model: its scores and mistakes", _report,
         "dnn report penguins.dnn\n"
         "dnn report penguins.dnn --output report.html --input new.csv --target species",
     )  # fmt: skip
