@@ -83,7 +83,7 @@ def test_arrays_of_numbers():
     assert clf.predictor("predict")(X[:3]).tolist() == clf.predict(X[:3]).tolist()
     with pytest.raises(TypeError, match="row must be a dict, or have 4 cells"):
         predict(X[0, :3])
-    with pytest.raises(ValueError, match="X must have 4 columns, as in fit, got 3"):
+    with pytest.raises(ValueError, match="X has 3 features, but TableRegressor is expecting 4"):
         predict(X[:, :3])
 
 
