@@ -29,6 +29,7 @@ cdef void sparse_forward(const Job* job, Py_ssize_t r, Py_ssize_t n, Py_ssize_t 
     cdef const Op* op = &setup.ops[0]
     cdef DnnMatrix Z = job.slots[op.dst].Z
     cdef const char* W = job.params + (op.W + o0) * setup.size
+    cdef const char* sums = job.Wt[0] + o0 * setup.size  # used with segments only
     cdef const char* values
     cdef char* z
     cdef double strip[STRIP]
@@ -37,11 +38,55 @@ cdef void sparse_forward(const Job* job, Py_ssize_t r, Py_ssize_t n, Py_ssize_t 
         z = row(job, Z, i) + o0 * setup.size
         memset(z, 0, (o1 - o0) * setup.size)
         k, end = setup.csr.indptr[row_of(job, i)], setup.csr.indptr[row_of(job, i) + 1]
+        while setup.csr.segments != NULL and k < end:
+            n_values = elements_alike(setup, k, end)
+            setup.kernels.gather_add(
+                n_values, setup.csr.indices + k, setup.csr.data + k * setup.size, o1 - o0,
+                W if setup.csr.segments[setup.csr.indices[k]] < 0 else sums, op.n_out, z)
+            k += n_values
         while k < end:
             n_values = min(end - k, STRIP) if drops(job, 0) else end - k
             values = after_dropout(job, i, k, n_values, <char*>strip)
             setup.kernels.gather_add(n_values, setup.csr.indices + k, values, o1 - o0, W, op.n_out, z)
             k += n_values
+
+
+cdef inline Py_ssize_t elements_alike(const Setup* setup, Py_ssize_t k, Py_ssize_t end) noexcept nogil:
+    """Return how many elements of X from element k on, up to element `end`, are all in plain columns or all in segments."""
+    cdef const int32_t* segments = setup.csr.segments
+    cdef const int32_t* columns = setup.csr.indices
+    cdef Py_ssize_t i = k + 1
+    while i < end and (segments[columns[i]] < 0) == (segments[columns[k]] < 0):
+        i += 1
+    return i - k
+
+
+cdef void sum_segments(const Job* job, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t o0, Py_ssize_t o1) noexcept nogil:
+    """Compute the sums of W within segments for whole segments, rows i0 .. i1, and columns o0 .. o1. Rows of plain columns
+    of X are not written."""
+    cdef const Setup* setup = job.setup
+    cdef const Op* op = &setup.ops[0]
+    cdef Py_ssize_t i, ld = op.n_out * setup.size
+    cdef const char* w
+    cdef char* total
+    for i in range(i0, i1):
+        w, total = job.params + (op.W + o0) * setup.size + i * ld, job.Wt[0] + o0 * setup.size + i * ld
+        if setup.csr.segments[i] == i:
+            memcpy(total, w, (o1 - o0) * setup.size)
+        elif setup.csr.segments[i] >= 0:
+            setup.kernels.add(o1 - o0, total - ld, w, total)
+
+
+cdef inline Py_ssize_t block_of(const Job* job, Py_ssize_t column) noexcept nogil:
+    """Return the block that a column of X is in."""
+    cdef const Blocks* blocks = &job.scratch.blocks
+    return column >> blocks.bits if blocks.of == NULL else blocks.of[column]
+
+
+cdef inline Py_ssize_t first_of(const Job* job, Py_ssize_t block) noexcept nogil:
+    """Return the first column of a block."""
+    cdef const Blocks* blocks = &job.scratch.blocks
+    return block << blocks.bits if blocks.firsts == NULL else blocks.firsts[block]
 
 
 cdef inline const char* after_dropout(const Job* job, Py_ssize_t r, Py_ssize_t k, Py_ssize_t n, char* strip) noexcept nogil:
@@ -66,7 +111,6 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
     cdef int64_t* next = job.scratch.blocks.next
     cdef Py_ssize_t first = share(job, job.scratch.blocks.n, job.me), last = share(job, job.scratch.blocks.n, job.me + 1)
     cdef Py_ssize_t r, k, end, n_values, i, block, entry
-    cdef int bits = job.scratch.blocks.bits
     cdef const char* values
     cdef double strip[STRIP]
     if is_frozen(job, 0):
@@ -74,7 +118,7 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
     memset(begins, 0, (job.scratch.blocks.n + 1) * sizeof(int64_t))
     for r in range(n):
         for k in range(setup.csr.indptr[row_of(job, r)], setup.csr.indptr[row_of(job, r) + 1]):
-            begins[(columns[k] >> bits) + 1] += 1
+            begins[block_of(job, columns[k]) + 1] += 1
     for block in range(job.scratch.blocks.n):
         next[block] = begins[block]
         begins[block + 1] += begins[block]
@@ -84,12 +128,12 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
             n_values = min(end - k, STRIP)
             values = after_dropout(job, r, k, n_values, <char*>strip)
             for i in range(n_values):
-                block = columns[k + i] >> bits
+                block = block_of(job, columns[k + i])
                 if not first <= block < last:
                     continue
                 entry = next[block]
                 next[block] += 1
-                entries.columns[entry] = columns[k + i] & ((1 << bits) - 1)
+                entries.columns[entry] = <int32_t>(columns[k + i] - first_of(job, block))
                 entries.rows[entry] = <int32_t>r
                 if setup.size == 4:
                     (<float*>entries.values)[entry] = (<const float*>values)[i]
@@ -101,7 +145,7 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
 cdef inline bint only_touched(const Job* job) noexcept nogil:
     """Return whether an update leaves weights with a gradient of 0 unchanged."""
     cdef const Setup* setup = job.setup
-    return setup.grad == NULL and dnn_optimizers[setup.optimizer.index].n_slots == 0 and job.mean == NULL \
+    return setup.grad == NULL and setup.csr.segments == NULL and dnn_optimizers[setup.optimizer.index].n_slots == 0 and job.mean == NULL \
         and setup.loss.alpha == 0 and setup.loss.l1 == 0 and setup.optimizer.weight_decay == 0
 
 
@@ -112,8 +156,9 @@ cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* 
     cdef const Setup* setup = job.setup
     cdef DnnMatrix dZ = job.slots[setup.ops[0].dst].dZ
     cdef Entries entries = job.shared.entries
-    cdef Py_ssize_t block = tile.i0 >> job.scratch.blocks.bits, i
+    cdef Py_ssize_t block = block_of(job, tile.i0), i
     cdef Py_ssize_t first = job.scratch.blocks.begins[block], columns = tile.o1 - tile.o0
+    cdef char* at
     memset(job.scratch.blocks.seen, 0, tile.i1 - tile.i0)
     setup.kernels.scatter_add(job.scratch.blocks.begins[block + 1] - first, entries.columns + first, entries.rows + first,
                               entries.values + first * setup.size, columns, dZ.at + tile.o0 * setup.size, dZ.ld, dW, ld,
@@ -122,6 +167,11 @@ cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* 
         for i in range(tile.i1 - tile.i0):
             if not job.scratch.blocks.seen[i]:
                 memset(dW + i * ld * setup.size, 0, columns * setup.size)
+    if setup.csr.segments != NULL:
+        for i in range(tile.i1 - tile.i0 - 1, 0, -1):
+            if 0 <= setup.csr.segments[tile.i0 + i] < tile.i0 + i:
+                at = dW + i * ld * setup.size
+                setup.kernels.add(columns, at - ld * setup.size, at, at - ld * setup.size)
     if tile.i0 == 0:
         setup.kernels.column_sums(n, columns, dZ.at + tile.o0 * setup.size, dZ.ld, db)
 
