@@ -89,9 +89,8 @@ cdef class Layout:
     cdef bint segmented          # a sparse X has segments
     cdef int block_bits          # 2 ** block_bits columns of a sparse X without segments are a block
     cdef Py_ssize_t n_blocks     # blocks of columns of a sparse X
-    cdef Py_ssize_t longest      # columns of the longest block
-    cdef int32_t* block_of       # with segments: the block of each column,
-    cdef int32_t* block_firsts   # (n_blocks + 1,): and where each block begins; otherwise NULL
+    cdef Py_ssize_t n_cuts, longest  # with segments: the number of tiles of W by rows, and the rows of the longest one
+    cdef int32_t* cuts           # with segments: (n_cuts + 1,) where these tiles begin; otherwise NULL
     cdef Py_ssize_t widest       # elements of the longest row: of a layer's outputs, or of a dense X
     cdef bint gather, outputs, dropout
     cdef Py_ssize_t tile_values, tile_columns
@@ -171,7 +170,7 @@ cdef class Layout:
         if self.sparse and purpose == TRAIN:
             self.block_begins = self.take_scratch((self.n_blocks + 1) * sizeof(int64_t))
             self.block_next = self.take_scratch(self.n_blocks * sizeof(int64_t))
-            self.seen = self.take_scratch(self.longest)
+            self.seen = self.take_scratch(1 << self.block_bits)
 
     cdef StepKind choose_step(self):
         """Return the kind of step for a plan, a precision and a number of rows: the sizes alone decide."""
@@ -226,8 +225,10 @@ cdef class Layout:
 
     cdef int cut_columns(self, SparseMatrix sparse) except -1:
         """Cut a sparse X into blocks of columns. Their width is a power of two, so that a shift gives the block of an
-        element's column; with segments they are whole segments of about this width, and a table gives the block. A block of
-        columns of X is a block of rows of W."""
+        element's column. A block of columns of X is a block of rows of W.
+
+        With segments, a block is one column, and a tile of W has the rows of whole segments and of plain columns, as many as
+        fit."""
         cdef Py_ssize_t columns = max(1, min(self.plan.ops[0].n_out, self.tile_columns)), n_inputs = self.plan.n_inputs
         cdef Py_ssize_t tile_values = max(DNN_TILE_VALUES_MIN, min(DNN_SPARSE_TILE_VALUES, self.plan.n_params // DNN_TILES))
         cdef Py_ssize_t c, end
@@ -235,37 +236,33 @@ cdef class Layout:
         while (2 << self.block_bits) * columns <= tile_values and 2 << self.block_bits <= DNN_SPARSE_TILE_ROWS:
             self.block_bits += 1
         self.n_blocks = ((n_inputs - 1) >> self.block_bits) + 1
-        self.longest = 1 << self.block_bits
         if not self.segmented or self.purpose != TRAIN:
             return 0
         if sparse.n_columns != n_inputs:
             raise ValueError(f"X must have {n_inputs} columns, got {sparse.n_columns}")
-        self.block_of = <int32_t*>malloc((2 * n_inputs + 1) * sizeof(int32_t))
-        if self.block_of == NULL:
+        self.cuts = <int32_t*>malloc((n_inputs + 1) * sizeof(int32_t))
+        if self.cuts == NULL:
             raise MemoryError("no memory for the layout")
-        self.block_firsts = self.block_of + n_inputs
-        self.n_blocks = self.block_firsts[0] = c = 0
+        c = self.cuts[0] = 0
         while c < n_inputs:  # columns c .. end are a segment or a plain column
             end = c + 1
             while end < n_inputs and first[end] == c:
                 end += 1
-            if self.n_blocks == 0 or end - self.block_firsts[self.n_blocks - 1] > 1 << self.block_bits:
-                self.block_firsts[self.n_blocks] = <int32_t>c
-                self.n_blocks += 1
-            self.longest = max(self.longest, end - self.block_firsts[self.n_blocks - 1])
-            for c in range(c, end):
-                self.block_of[c] = <int32_t>(self.n_blocks - 1)
+            if end - self.cuts[self.n_cuts] > 1 << self.block_bits and c > self.cuts[self.n_cuts]:
+                self.n_cuts += 1
+                self.cuts[self.n_cuts] = <int32_t>c
+            self.longest = max(self.longest, end - self.cuts[self.n_cuts])
             c = end
-        self.block_firsts[self.n_blocks] = <int32_t>n_inputs
+        self.n_cuts += 1
+        self.cuts[self.n_cuts] = <int32_t>n_inputs
+        self.block_bits, self.n_blocks = 0, n_inputs
         return 0
 
     cdef bint cut_for(self, SparseMatrix sparse):
-        """Return whether no block of columns cuts a segment of a sparse X."""
-        cdef Py_ssize_t block
-        if self.block_firsts == NULL:
-            return True
-        for block in range(1, self.n_blocks):
-            if 0 <= sparse.csr.segments[self.block_firsts[block]] < self.block_firsts[block]:
+        """Return whether no tile of W cuts a segment of a sparse X."""
+        cdef Py_ssize_t i
+        for i in range(1, self.n_cuts):
+            if 0 <= sparse.csr.segments[self.cuts[i]] < self.cuts[i]:
                 return False
         return True
 
@@ -312,7 +309,7 @@ cdef class Layout:
         free(self.places)
         free(self.tiles)
         free(self.choices)
-        free(self.block_of)
+        free(self.cuts)
 
     cdef Py_ssize_t take(self, Py_ssize_t n_bytes):
         """Take n_bytes of the work space, and return where they begin: on a cache line."""
@@ -414,7 +411,7 @@ cdef class Layout:
         A layer that members share by columns has a scale from 0 to 1 of its own, so that a member owns the same columns in
         forward_columns. All other layers together have one scale."""
         cdef Py_ssize_t n = 0, first = 0, tile_rows, tile_columns, n_down, n_across, i0, i1, o0, t
-        cdef const int32_t* blocks
+        cdef const int32_t* cuts
         cdef Py_ssize_t values = max(DNN_TILE_VALUES_MIN, min(self.tile_values, self.plan.n_params // DNN_TILES))
         cdef double cost = 0, tile_cost
         cdef int k, sweep
@@ -429,15 +426,15 @@ cdef class Layout:
                 tile_rows = values // tile_columns // DNN_TILE_HEIGHT_MULTIPLE * DNN_TILE_HEIGHT_MULTIPLE
                 tile_rows = 1 << self.block_bits if self.sparse and k == 0 else max(DNN_TILE_HEIGHT_MULTIPLE, tile_rows)
                 n_down, n_across = (op.n_in + tile_rows - 1) // tile_rows, (op.n_out + tile_columns - 1) // tile_columns
-                blocks = self.block_firsts if k == 0 else NULL
-                if blocks != NULL:
-                    n_down = self.n_blocks
+                cuts = self.cuts if k == 0 else NULL
+                if cuts != NULL:
+                    n_down = self.n_cuts
                 for t in range(n_down * n_across):
                     if sweep == 1:
                         i0 = (t % n_down if k < self.n_columns else t // n_across) * tile_rows
                         i1 = min(i0 + tile_rows, op.n_in)
-                        if blocks != NULL:
-                            i0, i1 = blocks[t // n_across], blocks[t // n_across + 1]
+                        if cuts != NULL:
+                            i0, i1 = cuts[t // n_across], cuts[t // n_across + 1]
                         o0 = (t // n_down if k < self.n_columns else t % n_across) * tile_columns
                         tile_cost = DNN_TILE_COST + (i1 - i0) * min(tile_columns, op.n_out - o0)
                         if i0 == 0:
@@ -479,10 +476,8 @@ cdef struct Entries:        # the elements of a batch by blocks of columns, in r
     Py_ssize_t capacity     # elements that there is memory for
 
 cdef struct Blocks:         # blocks of columns; each member has its own
-    int bits                # a block is 2 ** bits columns, without segments
-    const int32_t* of       # with segments: the block of each column,
-    const int32_t* firsts   # (n + 1,): and where each block begins; otherwise NULL
+    int bits                # a block is 2 ** bits columns; with segments, one column
     Py_ssize_t n            # number of blocks
     int64_t* begins         # (n + 1,): where the entries of each block begin
     int64_t* next           # (n,): where the next entry of each block is written
-    uint8_t* seen           # (longest block,): not 0 for the rows of a weight tile that a batch has touched
+    uint8_t* seen           # (2 ** bits,): not 0 for the rows of a weight tile that a batch has touched

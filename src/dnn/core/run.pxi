@@ -89,7 +89,6 @@ cdef class Run:
         job.params = self.bind(params, plan.n_params, 1, writable)
         self.setup.loss.from_outputs = True
         self.setup.sparse, job.scratch.blocks.bits, job.scratch.blocks.n = layout.sparse, layout.block_bits, layout.n_blocks
-        job.scratch.blocks.of, job.scratch.blocks.firsts = layout.block_of, layout.block_firsts
         job.last_poll = dnn_seconds()
         self.tables = <char*>calloc(1, self.tables_bytes() + LINE)
         if self.tables == NULL:

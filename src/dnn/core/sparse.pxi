@@ -77,18 +77,6 @@ cdef void sum_segments(const Job* job, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t 
             setup.kernels.add(o1 - o0, total - ld, w, total)
 
 
-cdef inline Py_ssize_t block_of(const Job* job, Py_ssize_t column) noexcept nogil:
-    """Return the block that a column of X is in."""
-    cdef const Blocks* blocks = &job.scratch.blocks
-    return column >> blocks.bits if blocks.of == NULL else blocks.of[column]
-
-
-cdef inline Py_ssize_t first_of(const Job* job, Py_ssize_t block) noexcept nogil:
-    """Return the first column of a block."""
-    cdef const Blocks* blocks = &job.scratch.blocks
-    return block << blocks.bits if blocks.firsts == NULL else blocks.firsts[block]
-
-
 cdef inline const char* after_dropout(const Job* job, Py_ssize_t r, Py_ssize_t k, Py_ssize_t n, char* strip) noexcept nogil:
     """Return the values of elements k .. k + n of X after dropout. They are in row r of the batch; with dropout they are
     written to `strip`, and must be at most STRIP."""
@@ -111,14 +99,19 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
     cdef int64_t* next = job.scratch.blocks.next
     cdef Py_ssize_t first = share(job, job.scratch.blocks.n, job.me), last = share(job, job.scratch.blocks.n, job.me + 1)
     cdef Py_ssize_t r, k, end, n_values, i, block, entry
+    cdef int bits = job.scratch.blocks.bits
     cdef const char* values
     cdef double strip[STRIP]
     if is_frozen(job, 0):
         return
+    if setup.csr.segments != NULL:
+        setup.kernels.sort_stored(n, job.batch.order, job.batch.begin, setup.csr.indptr, columns, setup.csr.data,
+                                  job.scratch.blocks.n, first, last, begins, next, entries.rows, entries.values)
+        return
     memset(begins, 0, (job.scratch.blocks.n + 1) * sizeof(int64_t))
     for r in range(n):
         for k in range(setup.csr.indptr[row_of(job, r)], setup.csr.indptr[row_of(job, r) + 1]):
-            begins[block_of(job, columns[k]) + 1] += 1
+            begins[(columns[k] >> bits) + 1] += 1
     for block in range(job.scratch.blocks.n):
         next[block] = begins[block]
         begins[block + 1] += begins[block]
@@ -128,12 +121,12 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
             n_values = min(end - k, STRIP)
             values = after_dropout(job, r, k, n_values, <char*>strip)
             for i in range(n_values):
-                block = block_of(job, columns[k + i])
+                block = columns[k + i] >> bits
                 if not first <= block < last:
                     continue
                 entry = next[block]
                 next[block] += 1
-                entries.columns[entry] = <int32_t>(columns[k + i] - first_of(job, block))
+                entries.columns[entry] = columns[k + i] & ((1 << bits) - 1)
                 entries.rows[entry] = <int32_t>r
                 if setup.size == 4:
                     (<float*>entries.values)[entry] = (<const float*>values)[i]
@@ -156,9 +149,8 @@ cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* 
     cdef const Setup* setup = job.setup
     cdef DnnMatrix dZ = job.slots[setup.ops[0].dst].dZ
     cdef Entries entries = job.shared.entries
-    cdef Py_ssize_t block = block_of(job, tile.i0), i
+    cdef Py_ssize_t block = tile.i0 >> job.scratch.blocks.bits, i
     cdef Py_ssize_t first = job.scratch.blocks.begins[block], columns = tile.o1 - tile.o0
-    cdef char* at
     memset(job.scratch.blocks.seen, 0, tile.i1 - tile.i0)
     setup.kernels.scatter_add(job.scratch.blocks.begins[block + 1] - first, entries.columns + first, entries.rows + first,
                               entries.values + first * setup.size, columns, dZ.at + tile.o0 * setup.size, dZ.ld, dW, ld,
@@ -167,11 +159,29 @@ cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* 
         for i in range(tile.i1 - tile.i0):
             if not job.scratch.blocks.seen[i]:
                 memset(dW + i * ld * setup.size, 0, columns * setup.size)
-    if setup.csr.segments != NULL:
-        for i in range(tile.i1 - tile.i0 - 1, 0, -1):
-            if 0 <= setup.csr.segments[tile.i0 + i] < tile.i0 + i:
-                at = dW + i * ld * setup.size
-                setup.kernels.add(columns, at - ld * setup.size, at, at - ld * setup.size)
+    if tile.i0 == 0:
+        setup.kernels.column_sums(n, columns, dZ.at + tile.o0 * setup.size, dZ.ld, db)
+
+
+cdef void segments_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* dW, Py_ssize_t ld, char* db) noexcept nogil:
+    """Compute a tile of dW, which has whole segments, over the n rows of the batch, and db if it is the first tile of a
+    column of tiles. The gradient with respect to the sums within segments becomes that of W by sums in the opposite
+    direction."""
+    cdef const Setup* setup = job.setup
+    cdef DnnMatrix dZ = job.slots[setup.ops[0].dst].dZ
+    cdef Entries entries = job.shared.entries
+    cdef const int64_t* begins = job.scratch.blocks.begins
+    cdef const int32_t* segments = setup.csr.segments
+    cdef Py_ssize_t i, columns = tile.o1 - tile.o0
+    cdef char* at
+    for i in range(tile.i1 - 1, tile.i0 - 1, -1):
+        at = dW + (i - tile.i0) * ld * setup.size
+        if i + 1 < tile.i1 and 0 <= segments[i + 1] <= i:
+            memcpy(at, at + ld * setup.size, columns * setup.size)
+        else:
+            memset(at, 0, columns * setup.size)
+        setup.kernels.gather_add(begins[i + 1] - begins[i], entries.rows + begins[i], entries.values + begins[i] * setup.size,
+                                 columns, dZ.at + tile.o0 * setup.size, dZ.ld, at)
     if tile.i0 == 0:
         setup.kernels.column_sums(n, columns, dZ.at + tile.o0 * setup.size, dZ.ld, db)
 

@@ -88,6 +88,8 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     sums[0] = sums[1] = 0
     if is_frozen(job, tile.op):
         dW = NULL
+    elif sparse and setup.csr.segments != NULL:
+        segments_gradient(job, tile, n, dW, ld, db)
     elif sparse:
         sparse_gradient(job, tile, n, dW, ld, db, touched)
     else:

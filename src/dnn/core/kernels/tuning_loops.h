@@ -21,6 +21,8 @@
 #define SIDE 16
 /* elements of a sparse row whose rows of B are prefetched before they are needed */
 #define STORED_AHEAD 8
+/* rows of a sparse batch whose elements are prefetched before they are sorted */
+#define ROWS_AHEAD 4
 /* bytes of such a row of B that are prefetched at most: the processor prefetches the rest by itself */
 #define STORED_BYTES 1024
 
