@@ -70,7 +70,7 @@ cdef class SparseMatrix:
     SparseMatrix(indptr, indices, data, n_columns, segments=None): int64 (n_rows + 1,), int32 and float (n_stored,). The
     columns of a row may be in any order; the values of a column that occurs twice are added. segments: int32 (n_columns,),
     the first column of the segment that each column is in, -1 for plain columns; an element of a segment stands for its
-    value in all columns from the first one of the segment to its own (core/sparse.pxi). None: all columns are plain. The
+    value in its own column and for 1 in those of the segment before it (core/sparse.pxi). None: all columns are plain. The
     arrays are not copied, and are checked only here: they must not be written to while the SparseMatrix is in use.
     """
 

@@ -29,21 +29,18 @@ cdef void sparse_forward(const Job* job, Py_ssize_t r, Py_ssize_t n, Py_ssize_t 
     cdef const Op* op = &setup.ops[0]
     cdef DnnMatrix Z = job.slots[op.dst].Z
     cdef const char* W = job.params + (op.W + o0) * setup.size
-    cdef const char* sums = job.Wt[0] + o0 * setup.size  # used with segments only
     cdef const char* values
     cdef char* z
     cdef double strip[STRIP]
     cdef Py_ssize_t i, k, n_values, end
     for i in range(r, r + n):
         z = row(job, Z, i) + o0 * setup.size
-        memset(z, 0, (o1 - o0) * setup.size)
         k, end = setup.csr.indptr[row_of(job, i)], setup.csr.indptr[row_of(job, i) + 1]
-        while setup.csr.segments != NULL and k < end:
-            n_values = elements_alike(setup, k, end)
-            setup.kernels.gather_add(
-                n_values, setup.csr.indices + k, setup.csr.data + k * setup.size, o1 - o0,
-                W if setup.csr.segments[setup.csr.indices[k]] < 0 else sums, op.n_out, z)
-            k += n_values
+        if setup.csr.segments != NULL:
+            setup.kernels.gather_segments(end - k, setup.csr.indices + k, setup.csr.data + k * setup.size, setup.csr.segments,
+                                          o1 - o0, W, job.Wt[0] + o0 * setup.size, op.n_out, z)
+            continue
+        memset(z, 0, (o1 - o0) * setup.size)
         while k < end:
             n_values = min(end - k, STRIP) if drops(job, 0) else end - k
             values = after_dropout(job, i, k, n_values, <char*>strip)
@@ -51,30 +48,20 @@ cdef void sparse_forward(const Job* job, Py_ssize_t r, Py_ssize_t n, Py_ssize_t 
             k += n_values
 
 
-cdef inline Py_ssize_t elements_alike(const Setup* setup, Py_ssize_t k, Py_ssize_t end) noexcept nogil:
-    """Return how many elements of X from element k on, up to element `end`, are all in plain columns or all in segments."""
-    cdef const int32_t* segments = setup.csr.segments
-    cdef const int32_t* columns = setup.csr.indices
-    cdef Py_ssize_t i = k + 1
-    while i < end and (segments[columns[i]] < 0) == (segments[columns[k]] < 0):
-        i += 1
-    return i - k
-
-
 cdef void sum_segments(const Job* job, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t o0, Py_ssize_t o1) noexcept nogil:
-    """Compute the sums of W within segments for whole segments, rows i0 .. i1, and columns o0 .. o1. Rows of plain columns
-    of X are not written."""
+    """Compute the sums P of W within segments: for each of rows i0 .. i1, which are whole segments, the sum of the rows of the
+    segment before it, in columns o0 .. o1. Rows of plain columns of X are not written."""
     cdef const Setup* setup = job.setup
     cdef const Op* op = &setup.ops[0]
     cdef Py_ssize_t i, ld = op.n_out * setup.size
     cdef const char* w
-    cdef char* total
+    cdef char* p
     for i in range(i0, i1):
-        w, total = job.params + (op.W + o0) * setup.size + i * ld, job.Wt[0] + o0 * setup.size + i * ld
+        w, p = job.params + (op.W + o0) * setup.size + i * ld, job.Wt[0] + o0 * setup.size + i * ld
         if setup.csr.segments[i] == i:
-            memcpy(total, w, (o1 - o0) * setup.size)
+            memset(p, 0, (o1 - o0) * setup.size)
         elif setup.csr.segments[i] >= 0:
-            setup.kernels.add(o1 - o0, total - ld, w, total)
+            setup.kernels.add(o1 - o0, p - ld, w - ld, p)
 
 
 cdef inline const char* after_dropout(const Job* job, Py_ssize_t r, Py_ssize_t k, Py_ssize_t n, char* strip) noexcept nogil:
@@ -165,23 +152,13 @@ cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* 
 
 cdef void segments_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* dW, Py_ssize_t ld, char* db) noexcept nogil:
     """Compute a tile of dW, which has whole segments, over the n rows of the batch, and db if it is the first tile of a
-    column of tiles. The gradient with respect to the sums within segments becomes that of W by sums in the opposite
-    direction."""
+    column of tiles."""
     cdef const Setup* setup = job.setup
     cdef DnnMatrix dZ = job.slots[setup.ops[0].dst].dZ
-    cdef Entries entries = job.shared.entries
-    cdef const int64_t* begins = job.scratch.blocks.begins
-    cdef const int32_t* segments = setup.csr.segments
-    cdef Py_ssize_t i, columns = tile.o1 - tile.o0
-    cdef char* at
-    for i in range(tile.i1 - 1, tile.i0 - 1, -1):
-        at = dW + (i - tile.i0) * ld * setup.size
-        if i + 1 < tile.i1 and 0 <= segments[i + 1] <= i:
-            memcpy(at, at + ld * setup.size, columns * setup.size)
-        else:
-            memset(at, 0, columns * setup.size)
-        setup.kernels.gather_add(begins[i + 1] - begins[i], entries.rows + begins[i], entries.values + begins[i] * setup.size,
-                                 columns, dZ.at + tile.o0 * setup.size, dZ.ld, at)
+    cdef Py_ssize_t columns = tile.o1 - tile.o0
+    setup.kernels.gradient_segments(tile.i1 - tile.i0, setup.csr.segments + tile.i0, job.scratch.blocks.begins + tile.i0,
+                                    job.shared.entries.rows, job.shared.entries.values, columns,
+                                    dZ.at + tile.o0 * setup.size, dZ.ld, dW, ld)
     if tile.i0 == 0:
         setup.kernels.column_sums(n, columns, dZ.at + tile.o0 * setup.size, dZ.ld, db)
 

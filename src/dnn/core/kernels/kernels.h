@@ -235,6 +235,17 @@ typedef struct {
     void (*scatter_add)(ptrdiff_t n, const int32_t *columns, const int32_t *rows, const void *values,
                         ptrdiff_t n_cols, const void *B, ptrdiff_t ldb, void *C, ptrdiff_t ldc, uint8_t *seen);
 
+    /* c (n_cols,) = sum_k P[columns[k], :] + values[k] B[columns[k], :], added in the order of k, without P if
+     * segments[columns[k]] < 0. P has ldb elements from one row to the next, as B. */
+    void (*gather_segments)(ptrdiff_t n, const int32_t *columns, const void *values, const int32_t *segments,
+                            ptrdiff_t n_cols, const void *B, const void *P, ptrdiff_t ldb, void *c);
+
+    /* C (n, n_cols) = the gradient that belongs to gather_segments, for n columns of the sparse matrix. Column i has the
+     * elements begins[i] .. begins[i + 1], whose `values` are multiplied with B[rows[k], :]; if segments[i] >= 0, rows of B
+     * of later columns with the same segments[i] are added with factor 1. */
+    void (*gradient_segments)(ptrdiff_t n, const int32_t *segments, const int64_t *begins, const int32_t *rows,
+                              const void *values, ptrdiff_t n_cols, const void *B, ptrdiff_t ldb, void *C, ptrdiff_t ldc);
+
     /* Sorts the elements of n_rows rows of a sparse matrix in CSR format, rows order[0], order[1], ..., or, if order is NULL,
      * rows begin, begin + 1, ..., by their n_columns columns; elements of a column stay in the order of the rows. begins
      * (n_columns + 1,) = where the elements of each column begin. Those of columns first .. last are written: rows = their
