@@ -459,7 +459,7 @@ def finite_difference(cost, params, eps=1e-6):
 
 
 def piecewise(matrix, segments):
-    """Return the dense rows of a sparse matrix: an element of a segment stands for ones in the columns before it too."""
+    """Return the dense rows: a stored element of a segment stands for ones in its columns before it too."""
     X = np.zeros(matrix.shape)
     for r, begin, end in zip(range(len(X)), matrix.indptr, matrix.indptr[1:], strict=False):
         for column, value in zip(matrix.indices[begin:end], matrix.data[begin:end], strict=True):

@@ -20,14 +20,14 @@ N_THREADS = (1, 2, 3, 5)
 
 
 def segments_of(widths):
-    """Return the segments of parts with so many columns each: a number with k bins for k, plain columns for -k."""
+    """Return the segments of parts with so many columns: a number with k bins for k, plain columns for -k."""
     begins = np.cumsum([0, *np.abs(widths)])
     parts = [np.full(abs(w), b if w > 0 else -1) for w, b in zip(widths, begins, strict=False)]
     return np.concatenate(parts).astype(np.int32)
 
 
 def random_rows(n, segments, rng, density=0.7):
-    """Return a sparse matrix: elements of plain columns, and one element per segment, unless it is missing."""
+    """Return a sparse matrix: elements of plain columns, and one per segment, unless it is missing."""
     rows, columns, values = [], [], []
     plain, firsts = np.flatnonzero(segments < 0), np.unique(segments[segments >= 0])
     for r in range(n):
@@ -38,9 +38,13 @@ def random_rows(n, segments, rng, density=0.7):
         rows += [r] * len(order)
         columns += list(np.append(chosen, bins)[order])
         # A number at an edge between bins has the value 0 or 1
-        values += list(np.append(rng.normal(size=len(chosen)), rng.choice([0, 1, rng.random()], len(bins)))[order])
+        values += list(
+            np.append(rng.normal(size=len(chosen)), rng.choice([0, 1, rng.random()], len(bins)))[order]
+        )
     indptr = np.searchsorted(rows, np.arange(n + 1))
-    return sp.csr_array((np.array(values, float), np.array(columns, np.int32), indptr), shape=(n, len(segments)))
+    return sp.csr_array(
+        (np.array(values, float), np.array(columns, np.int32), indptr), shape=(n, len(segments))
+    )
 
 
 def widths_within(n, rng):
@@ -74,7 +78,7 @@ def without_dropout(net, seed):
 
 @pytest.mark.filterwarnings("ignore::dnn.NoProgressWarning")
 def test_random_networks(isa_drawn):
-    """Gradients, losses and trainings equal those of the oracle on the dense rows, for all losses, optimizers and options."""
+    """Gradients, losses and trainings equal those of the oracle on the dense rows, for all options."""
     for seed in range(1000, 1100):
         net, activations, X, y, spec, oracle_loss, options, rng = draw(seed)
         isa_drawn(rng)
@@ -131,12 +135,13 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("kind", "widths", "units"), SHAPES, ids=[row[0] for row in SHAPES])
 @pytest.mark.parametrize(("step", "optimizer", "options"), STEPS, ids=[row[0] for row in STEPS])
-def test_wide_rows_train_as_dense_ones(kind, widths, units, step, optimizer, options, dtype, isa):
-    """20 steps equal those of dense rows, and have the same bits for any number of threads and any chunking."""
+def test_wide_rows_train_as_dense_ones(kind, widths, units, step, optimizer, options, isa):
+    """20 steps equal those of dense rows; the bits depend on neither threads nor chunking."""
     rng = np.random.default_rng(0)
+    case = [row[0] for row in SHAPES].index(kind) + [row[0] for row in STEPS].index(step)
+    dtype = ("float32", "float64")[case % 2]
     segments = segments_of(widths)
     matrix = random_rows(64, segments, rng, density=0.2)
     X = reference.piecewise(matrix, segments)

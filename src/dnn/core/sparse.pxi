@@ -13,6 +13,22 @@
 #
 # If an update leaves a weight unchanged whose gradient is 0 (an optimizer without state, no penalty, no running
 # average), only the rows of W whose columns occur in the batch are updated. Otherwise every weight is updated.
+#
+# Segments are groups of columns for piecewise-linear encodings of numbers: 1 in the bins below the number, a part t of its own
+# bin, and 0 above. Only t is stored, in the column of this bin. An example with a plain column and two segments:
+#
+#     column        0   | 1    2    3  | 4    5          segments = -1, 1, 1, 1, 4, 4
+#     stored        x   |           t  |      u
+#     stands for    x   | 1    1    t  | 1    u
+#     z =           x W[0] + (P[3] + t W[3]) + (P[5] + u W[5]),   P[3] = W[1] + W[2],  P[5] = W[4]
+#
+# P are the sums of the rows of W before a row in its segment. They are derived from W as W' is: computed at the start of a
+# run, and again for each tile of W that an update has changed, which has whole segments. Thus a number costs two rows of
+# weights, whatever the number of bins.
+#
+# The gradient goes the opposite way: dW[k] is the sum of t dZ over the elements in column k, and of dZ over the elements in
+# later columns of its segment. Elements are sorted by single columns here, so that both sums stay in registers while a
+# segment is read from its last column to its first.
 
 cdef enum:
     STRIP = 256  # elements of a row whose values after dropout are on the stack at the same time: 2 KB in double precision
@@ -125,8 +141,8 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
 cdef inline bint only_touched(const Job* job) noexcept nogil:
     """Return whether an update leaves weights with a gradient of 0 unchanged."""
     cdef const Setup* setup = job.setup
-    return setup.grad == NULL and setup.csr.segments == NULL and dnn_optimizers[setup.optimizer.index].n_slots == 0 and job.mean == NULL \
-        and setup.loss.alpha == 0 and setup.loss.l1 == 0 and setup.optimizer.weight_decay == 0
+    return setup.grad == NULL and setup.csr.segments == NULL and dnn_optimizers[setup.optimizer.index].n_slots == 0 \
+        and job.mean == NULL and setup.loss.alpha == 0 and setup.loss.l1 == 0 and setup.optimizer.weight_decay == 0
 
 
 cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* dW, Py_ssize_t ld, char* db,

@@ -15,14 +15,15 @@ MAX_BINS = 256  # of a number: one tile of W has all of them, and stays in the c
 class PiecewiseRows(SparseRows):
     """Rows (N, I) with plain columns and piecewise-linear encodings of numbers; used in place of SparseRows.
 
-    Some columns form segments, one segment per number and one column per bin. The stored element of a number is in the
-    column of its bin, and is the part t of this bin that is below the number. It stands for 1 in each column of the segment
-    before its own, t in its own, and 0 after it. Without a stored element the whole segment is 0: the number is missing.
+    Some columns form segments, one segment per number and one column per bin. The stored element of a number
+    is in the column of its bin, and is the part t of this bin that is below the number. It stands for 1 in
+    each column of the segment before its own, t in its own, and 0 after it. Without a stored element the
+    whole segment is 0: the number is missing.
 
     Parameters
     ----------
     matrix : sparse matrix or array of SciPy (N, I)
-        In any format, as for SparseRows. A stored 0 of a segment has a meaning: it stands for the bins before it.
+        In any format. A stored 0 of a segment has a meaning: it stands for ones in the bins before it.
     segments : array_like of int (I,)
         The first column of the segment that each column is in, -1 for plain columns.
     dtype : numpy.dtype
@@ -37,7 +38,8 @@ class PiecewiseRows(SparseRows):
 
     References
     ----------
-    Gorishniy, Rubachev, Babenko (2022), On embeddings for numerical features in tabular deep learning, equation 1.
+    Gorishniy, Rubachev, Babenko (2022), On embeddings for numerical features in tabular deep learning,
+    equation 1.
 
     Examples
     --------

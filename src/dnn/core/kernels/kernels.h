@@ -219,8 +219,7 @@ typedef struct {
     void (*dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *masks, ptrdiff_t ldm, uint64_t key,
                     ptrdiff_t first_row, double rate, const void *A, ptrdiff_t lda, void *D, ptrdiff_t ldd);
 
-    /* The first three kernels for a sparse matrix take its stored elements: n `values` with their `columns`, which are at
-     * least 0. */
+    /* The kernels for a sparse matrix take its stored elements: n `values` with their `columns`, which are at least 0. */
 
     /* out = the values of a row after dropout: the same bits as those of the dense row. out may be values itself. */
     void (*drop_stored)(ptrdiff_t n, const int32_t *columns, uint64_t key, ptrdiff_t row, double rate,

@@ -5,18 +5,18 @@
  */
 
 #if defined(__AVX2__)
-/* Calls a function for strips of columns j .. of n_cols, from left to right: wide ones first, the last lanes last. */
-#define EACH_STRIP(function, ...)                                                                            \
+/* Calls a function for strips of the n_cols columns from left to right, from column j on: of `most` vectors (4 or 8), then
+ * of 4, 2 and 1, and last for the lanes that remain. */
+#define EACH_STRIP(most, function, ...)                                                                      \
     for (ptrdiff_t j = 0, left = n_cols, width; j < n_cols; j += width, left -= width) {                     \
         const MASK mask = MASK_OF(left < N_LANES ? left : 0);                                                \
-        width = left >= SEGMENT_VECTORS * N_LANES ? SEGMENT_VECTORS * N_LANES                                \
-                : left >= 2 * N_LANES             ? 2 * N_LANES                                              \
-                                                  : min_(N_LANES, left);                                     \
-        if (width == SEGMENT_VECTORS * N_LANES)                                                              \
-            function(SEGMENT_VECTORS, true, mask, __VA_ARGS__);                                              \
-        else if (width == 2 * N_LANES)                                                                       \
+        if (left >= (width = most * N_LANES))                                                                \
+            function(most, true, mask, __VA_ARGS__);                                                         \
+        else if (left >= (width = 4 * N_LANES))                                                              \
+            function(4, true, mask, __VA_ARGS__);                                                            \
+        else if (left >= (width = 2 * N_LANES))                                                              \
             function(2, true, mask, __VA_ARGS__);                                                            \
-        else if (width == N_LANES)                                                                           \
+        else if (left >= (width = N_LANES))                                                                  \
             function(1, true, mask, __VA_ARGS__);                                                            \
         else                                                                                                 \
             function(1, false, mask, __VA_ARGS__);                                                           \
@@ -40,7 +40,7 @@ INLINE void NAME(gather_strip)(const int n_vectors, const bool whole, MASK mask,
                                const int32_t *columns, const REAL *values, const int32_t *segments,
                                const REAL *B, const REAL *P, ptrdiff_t ldb, REAL *c)
 {
-    vreal sum[SEGMENT_VECTORS];
+    vreal sum[GATHER_VECTORS];
     UNROLL
     for (int j = 0; j < n_vectors; j++)
         sum[j] = SET(0);
@@ -64,7 +64,7 @@ INLINE void NAME(gradient_strip)(const int n_vectors, const bool whole, MASK mas
                                  const int32_t *segments, const int64_t *begins, const int32_t *rows,
                                  const REAL *values, const REAL *B, ptrdiff_t ldb, REAL *C, ptrdiff_t ldc)
 {
-    vreal sum[SEGMENT_VECTORS], above[SEGMENT_VECTORS]; /* above: of the elements in later columns of the segment */
+    vreal sum[GRADIENT_VECTORS], above[GRADIENT_VECTORS]; /* above: of the elements in later columns of the segment */
     UNROLL
     for (int j = 0; j < n_vectors; j++)
         above[j] = SET(0);
@@ -108,7 +108,7 @@ static void NAME(gather_segments)(ptrdiff_t n, const int32_t *columns, const voi
     const REAL *values = values_, *B = B_, *P = P_;
     REAL *c = c_;
     assert(n >= 0 && n_cols >= 0 && ldb >= n_cols);
-    EACH_STRIP(NAME(gather_strip), n, columns, values, segments, B + j, P + j, ldb, c + j)
+    EACH_STRIP(GATHER_VECTORS, NAME(gather_strip), n, columns, values, segments, B + j, P + j, ldb, c + j)
 }
 
 static void NAME(gradient_segments)(ptrdiff_t n, const int32_t *segments, const int64_t *begins, const int32_t *rows,
@@ -118,7 +118,7 @@ static void NAME(gradient_segments)(ptrdiff_t n, const int32_t *segments, const 
     const REAL *values = values_, *B = B_;
     REAL *C = C_;
     assert(n >= 0 && n_cols >= 0 && ldc >= n_cols);
-    EACH_STRIP(NAME(gradient_strip), n, segments, begins, rows, values, B + j, ldb, C + j, ldc)
+    EACH_STRIP(GRADIENT_VECTORS, NAME(gradient_strip), n, segments, begins, rows, values, B + j, ldb, C + j, ldc)
 }
 #undef EACH_STRIP
 #else

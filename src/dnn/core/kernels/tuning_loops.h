@@ -21,11 +21,13 @@
 #define SIDE 16
 /* elements of a sparse row whose rows of B are prefetched before they are needed */
 #define STORED_AHEAD 8
-/* vectors of a strip of columns, whose sums are in registers: benchmarks/piecewise.py */
+/* vectors of a strip of columns whose sums are in registers: of a product, and of a gradient, which has two sums per
+ * column: benchmarks/piecewise.py */
+#define GATHER_VECTORS 8
 #if defined(__AVX512F__)
-#define SEGMENT_VECTORS 8
+#define GRADIENT_VECTORS 8
 #else
-#define SEGMENT_VECTORS 4
+#define GRADIENT_VECTORS 4
 #endif
 /* rows of a sparse batch whose elements are prefetched before they are sorted */
 #define ROWS_AHEAD 4
