@@ -164,8 +164,8 @@ def test_weights_and_groups(capsys, monkeypatch):
     seen = {}
 
     def fit(self, X, y, sample_weight=None, *, groups=None):
-    score = reading.figure(model.validation_score_)
-        seen.update(columns=list(X), n=len(X), stars=X["stars"].tolist(), weights=sample_weight, groups=groups)
+        seen.update(columns=list(X), n=len(X), stars=X["stars"].tolist())
+        seen.update(weights=sample_weight, groups=groups)
         raise ValueError("column 'size' of X must be known, got 3 in row 5")
 
     monkeypatch.setattr(dnn.TableRegressor, "fit", fit)
@@ -361,6 +361,7 @@ def test_summary_and_export(capsys):
         and "classes     large, small, or none, usual\n" in out
     )
     assert re.search(r"^members     2, of \d+ inputs, with \d+ parameters together$", out, re.M)
+    score = reading.figure(model.validation_score_)
     assert (
         f"validation  log_loss {reading.figure(model.validation_score_)}, on rows that the members had not seen\n"
         in out
