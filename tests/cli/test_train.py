@@ -362,10 +362,7 @@ def test_summary_and_export(capsys):
     )
     assert re.search(r"^members     2, of \d+ inputs, with \d+ parameters together$", out, re.M)
     score = reading.figure(model.validation_score_)
-    assert (
-        f"validation  log_loss {reading.figure(model.validation_score_)}, on rows that the members had not seen\n"
-        in out
-    )
+    assert f"validation  log_loss {score}, on rows that the members had not seen\n" in out
     assert out.endswith(f"\n\n{model.encoder_.describe()}\n")
     found = json.loads(run(capsys, "summary", "data.dnn", "--json")[1])
     assert found["members"] == 2 and found["validation_score"] == model.validation_score_ and found["fitted"]
