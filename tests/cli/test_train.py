@@ -164,7 +164,8 @@ def test_weights_and_groups(capsys, monkeypatch):
     seen = {}
 
     def fit(self, X, y, sample_weight=None, *, groups=None):
-        seen.update(columns=list(X), n=len(X), weights=sample_weight, groups=groups)
+        seen.update(columns=list(X), n=len(X), stars=X["stars"].tolist())
+        seen.update(weights=sample_weight, groups=groups)
         raise ValueError("column 'size' of X must be known, got 3 in row 5")
 
     monkeypatch.setattr(dnn.TableRegressor, "fit", fit)
@@ -173,6 +174,7 @@ def test_weights_and_groups(capsys, monkeypatch):
     code, _, err = run(capsys, "train", "data.csv", "--target", "price", *more)
     assert (code, err) == (1, "dnn train: column 'size' of data.csv must be known, got 3 in row 6\n")
     assert seen["columns"] == ["size", "code", "day", "unit", "stars"] and seen["n"] == ROWS - 1
+    assert seen["stars"] == TABLE["stars"].drop(2).tolist()
     assert seen["weights"].tolist() == TABLE["weight"].drop(2).tolist()
     assert (np.diff(seen["groups"]) != 0).sum() == 14 and len(set(seen["groups"])) == 15
 
@@ -213,6 +215,10 @@ def test_a_file_without_names(capsys):
     names = ",".join(TABLE)
     assert run(capsys, "train", "data.csv", "--names", names, "--target", "stars", *QUICK)[0] == 0
     assert dnn.load("data.dnn").feature_names_in_.tolist() == TABLE.columns.drop("stars").tolist()
+    TABLE.drop(columns="stars").to_csv("new.csv", index=False, header=False)
+    by_place = ("predict", "data.dnn", "--input", "new.csv", "--output", "p.npy", "--no-header")
+    assert run(capsys, *by_place) == (0, "", "")
+    assert np.load("p.npy").tolist() == dnn.load("data.dnn").predict(TABLE).tolist()
     assert refused(capsys, *predict, "--names", "a,b").endswith(
         "--names must name all 9 columns of data.csv, got 2: a, b"
     )

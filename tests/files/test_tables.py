@@ -177,6 +177,11 @@ def test_one_error_says_what_is_wrong(name, files, tmp_path):
 
 ARRAYS = {
     "indices beyond the inputs": ("encoder.categories.0.inputs", lambda a: a + 1, "must be in -1 .. 12, and"),
+    "a large index": (
+        "encoder.categories.0.inputs",
+        lambda a: np.where(a == a.max(), 99, a),
+        "must be in -1 .. 12, and",
+    ),
     "negative indices": ("encoder.categories.0.inputs", lambda a: a - 2, "must be in -1 .. 12, and"),
     "edges that fall": ("encoder.numbers.edges", lambda a: a[::-1], "the edges of a number must rise"),
     "edges that are not finite": (
