@@ -435,3 +435,22 @@ def test_a_pipeline():
     model = make_pipeline(TableEncoder(random_state=0), LogisticRegression(max_iter=2000))
     model.fit(frame[:1500], y[:1500])
     assert model.score(frame[1500:], y[1500:]) > 0.97
+
+
+def test_rows_for_the_core_are_the_encoded_rows():
+    table, y = sample()
+    encoder = TableEncoder(n_bins=4, random_state=0)
+    rows, knots = encoder.fit_rows(table, y)
+    expected = TableEncoder(n_bins=4, random_state=0).fit_transform(table, y).toarray()
+    assert np.array_equal(rows[:], expected)
+    assert rows.n_stored < np.count_nonzero(expected) and knots.shape[1] > rows.shape[1]
+    assert np.array_equal(
+        encoder.encoding_.rows(*encoder.columns_.read(table))[:], encoder.transform(table).toarray()
+    )
+    fine = TableEncoder(n_bins=1000).fit(
+        {"a": np.arange(3000) ** 1.5}
+    )  # more bins than the core's segments have
+    assert np.array_equal(
+        fine.encoding_.rows(*fine.columns_.read({"a": [7.0, 1e4]}))[:],
+        fine.transform({"a": [7.0, 1e4]}).toarray(),
+    )

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from .. import _checks as checks
 from .. import _threads as threads
 from .._optional import need
-from ..data.sparse import SparseRows
 from ..files import save
 from ..layers import activation_of
 from ..losses import LossSpec, loss_of
@@ -40,7 +39,6 @@ FOLDS = 8  # an eighth of the rows chooses the best epoch of a member
 SHORT_EPOCHS = (
     12  # where time_limit allows no more epochs than this in all members, it is rather fewer members
 )
-DENSE_ELEMENTS = 1 << 26  # of an encoded table: 256 MB
 # Rows, and on how many parts of them both kinds of inputs are tried: the fewer the rows, the noisier is one
 # part.
 RACES = ((2000, 8), (6000, 4), (2**63, 2))
@@ -170,9 +168,9 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
             n_bins=self.n_bins, task="classification" if target.dtype.kind == "i" else "regression",
             random_state=int(rng.randint(2**31)),
         )  # fmt: skip
-        encoded = encoder.fit_transform(X, plain)
-        if encoded.shape[0] != n:
-            raise ValueError(f"y must have {encoded.shape[0]} rows, as X has, got {n}")
+        kinds = [Examples(rows, target, None) for rows in encoder.fit_rows(X, plain)]
+        if len(kinds[0].rows) != n:
+            raise ValueError(f"y must have {len(kinds[0].rows)} rows, as X has, got {n}")
         weights = self._row_weights(target, sample_weight)
         self.encoder_ = encoder
         self.n_features_in_ = encoder.n_features_in_
@@ -195,7 +193,7 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
         )  # a weight of 0 leaves a row out
         folds = self._folds(target, groups, counted, rng)
         knots = Knots.of(encoder)
-        kinds = [Examples(rows_of(each), target, weights) for each in (encoded, knots.encode(encoded))]
+        kinds = [each._replace(weights=weights) for each in kinds]
         members = self._train(kinds if len(knots.bins) else kinds[:1], folds, recipe, rng, begin)
         members = [
             member._replace(net=knots.network(member.net)) if member.kind else member for member in members
@@ -405,10 +403,3 @@ def _check_table(X: Any, est: BaseTable | None = None) -> None:
             f"X has {shape[1]} features, but {type(est).__name__} is expecting {est.n_features_in_} features "
             "as input"
         )
-
-
-def rows_of(encoded: Any) -> Any:
-    """Return an encoded table (N, I), a sparse array, as the core reads it fastest."""
-    if encoded.shape[0] * encoded.shape[1] <= DENSE_ELEMENTS:
-        return encoded.toarray()
-    return SparseRows(encoded, np.dtype(np.float32))

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import _checks as checks
+from ..data.sparse import SparseRows
 from .table_columns import FEW_ROWS, Column, Columns, learn
 from .table_encoding import FEW_LEVELS, N_FOLDS, CategoryCode, Encoding, NumberCode, learn_encoding
 from .table_row import RowEncoder
@@ -189,6 +190,24 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         return self._output(self.encoding_.encode(*self.columns_.read(X)))
+
+    def fit_rows(self, X: Any, y: Any = None) -> tuple[SparseRows, SparseRows]:
+        """Learn the columns of a table and return its rows for the core: as inputs, and as `Knots`.
+
+        Parameters
+        ----------
+        X, y
+            See `fit_transform`.
+
+        Examples
+        --------
+        >>> from dnn import TableEncoder
+        >>> [rows.shape for rows in TableEncoder(n_bins=2).fit_rows({"size": [1, 2, 3]})]
+        [(3, 3), (3, 4)]
+        """
+        learned = self._learn(X, y, out_of_fold=True)
+        knots = self.encoding_.encode(*learned, form="knots")
+        return self.encoding_.rows(*learned), SparseRows(knots, np.dtype(np.float32))
 
     def row_encoder(self) -> RowEncoder:
         """Return a function that encodes one row, a dict, in microseconds.

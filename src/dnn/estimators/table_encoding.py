@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data.piecewise import MAX_BINS, PiecewiseRows
+from ..data.sparse import SparseRows
+
 N_FOLDS = 5
 SMOOTHING = 10.0  # so many rows at the mean of all are added to each level
 RARE = 2  # levels of at most so many rows share one input
@@ -315,8 +318,43 @@ class Encoding:
         self.number_slices, self.category_slices = slices[:n], slices[n:]
         self.width: int = bounds[-1]
 
-    def encode(
+    @property
+    def segments(self) -> np.ndarray:
+        """The first column of the bins (width,) that each column is in, -1 for other columns."""
+        found = np.full(self.width, -1, np.int32)
+        for code, place in zip(self.numbers, self.number_slices, strict=True):
+            found[place.stop - code.n_bins : place.stop] = place.stop - code.n_bins
+        return found
+
+    def rows(
         self, numbers: np.ndarray, codes: np.ndarray, statistics: Sequence[np.ndarray] | None = None
+    ) -> SparseRows:
+        """Return the inputs of a network as the core reads them fastest.
+
+        Parameters
+        ----------
+        numbers, codes, statistics
+            See `encode`.
+
+        Examples
+        --------
+        >>> none = np.empty((3, 0), np.int32)
+        >>> encoding, _ = learn_encoding(np.array([[0.0], [1.0], [2.0]]), none, [], n_bins=2)
+        >>> encoding.rows(np.array([[1.5]]), none[:1]).n_stored
+        2
+        """
+        dtype = np.dtype(np.float32)
+        if max((code.n_bins for code in self.numbers), default=0) > MAX_BINS:
+            return SparseRows(self.encode(numbers, codes, statistics), dtype)
+        return PiecewiseRows(self.encode(numbers, codes, statistics, form="segments"), self.segments, dtype)
+
+    def encode(
+        self,
+        numbers: np.ndarray,
+        codes: np.ndarray,
+        statistics: Sequence[np.ndarray] | None = None,
+        *,
+        form: str = "inputs",
     ) -> Any:
         """Return the inputs of a network.
 
@@ -345,6 +383,7 @@ class Encoding:
                 numbers[at : at + BLOCK],
                 codes[at : at + BLOCK],
                 None if statistics is None else [each[at : at + BLOCK] for each in statistics],
+                form,
             )
             for at in range(0, n, BLOCK)
         ]
@@ -353,12 +392,15 @@ class Encoding:
         if indptr[-1] < 2**31:
             indptr = indptr.astype(np.int32)
         data, indices = (np.concatenate([block[i] for block in blocks]) for i in (0, 1))
-        matrix = csr_array((data, indices.astype(indptr.dtype, copy=False), indptr), shape=(n, self.width))
+        width = self.width
+        if form == "knots":
+            width += sum(code.n_bins > 0 for code in self.numbers)
+        matrix = csr_array((data, indices.astype(indptr.dtype, copy=False), indptr), shape=(n, width))
         matrix.has_sorted_indices = True
         return matrix
 
     def _segments(
-        self, numbers: np.ndarray, codes: np.ndarray, statistics: Sequence[np.ndarray] | None
+        self, numbers: np.ndarray, codes: np.ndarray, statistics: Sequence[np.ndarray] | None, form: str
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the elements of some rows, their columns, and the number of elements per row."""
         n = len(numbers)
@@ -371,24 +413,30 @@ class Encoding:
             lengths.append(length)
             lasts.append(last)
 
+        shift = 0  # columns that "knots" has more up to here
         for values, code, place in zip(numbers.T, self.numbers, self.number_slices, strict=True):
             missing = np.isnan(values)
             known = np.where(missing, code.median, values) if missing.any() else values
-            first = place.start
+            first = place.start + shift
             segment(first, 1, smooth_clip(np.clip((known - code.median) * code.factor, -1e9, 1e9)))
             if code.indicator:
                 first += 1
                 segment(first, missing, 1.0)
             if code.n_bins:
                 at, share = bins_of(known, code.edges)
+                if form == "knots":
+                    segment(first + 1 + at, 1, 1 - share)
+                    segment(first + 2 + at, 1, share)
+                    shift += 1
+                    continue
                 segment(first + 1, np.where(share > 0, at + 1, at), np.where(share > 0, share, 1.0))
         for index, (code_of, place) in enumerate(zip(self.categories, self.category_slices, strict=True)):
             column = codes[:, index]
             inputs = code_of.inputs[column]
-            segment(place.start + inputs, inputs >= 0, 1.0)
+            segment(place.start + shift + inputs, inputs >= 0, 1.0)
             rows = code_of.table[column] if statistics is None else statistics[index]
             for offset, values in enumerate(rows.T):
-                segment(place.start + code_of.n_inputs + offset, 1, values)
+                segment(place.start + shift + code_of.n_inputs + offset, 1, values)
 
         shape = (n, len(firsts))
         first_of, length_of, last_of = (
@@ -399,10 +447,13 @@ class Encoding:
         for target, columns in ((first_of, firsts), (length_of, lengths), (last_of, lasts)):
             for place_of, column in enumerate(columns):
                 target[:, place_of] = column
+        if form == "segments":
+            first_of += np.maximum(length_of - 1, 0)
+            np.minimum(length_of, 1, out=length_of)
         ends = np.cumsum(length_of, dtype=np.int32).reshape(shape)
         total = int(ends[-1, -1]) if ends.size else 0
-        shift = first_of - (ends - length_of)
-        indices = np.arange(total, dtype=np.int32) + np.repeat(shift.ravel(), length_of.ravel())
+        places = first_of - (ends - length_of)
+        indices = np.arange(total, dtype=np.int32) + np.repeat(places.ravel(), length_of.ravel())
         data = np.ones(total, np.float32)
         filled = length_of > 0
         data[ends[filled] - 1] = last_of[filled]

@@ -18,7 +18,7 @@ from ..network import Network
 
 
 class Knots:
-    """The change from rises over bins to values at edges, for the inputs of an encoder.
+    """The change from rises over bins to values at edges; ``encode(form="knots")`` gives the inputs for these.
 
     Parameters
     ----------
@@ -28,10 +28,11 @@ class Knots:
 
     Examples
     --------
-    >>> from scipy.sparse import csr_array
-    >>> knots = Knots([(1, 2)], 3)
-    >>> knots.encode(csr_array([[5.0, 1.0, 0.25]])).toarray().tolist()
-    [[5.0, 0.0, 0.75, 0.25]]
+    >>> from dnn import Network
+    >>> knots = Knots([(0, 2)], 2)
+    >>> net = Network([3, 1], init=[([[1.0], [5.0], [6.0]], [0.0])])
+    >>> [array.tolist() for array in (*knots.network(net).weights, *knots.network(net).biases)]
+    [[[4.0], [1.0]], [1.0]]
     """
 
     def __init__(self, bins: list[tuple[int, int]], n_inputs: int) -> None:
@@ -65,23 +66,6 @@ class Knots:
             if len(edges) > 1
         ]
         return cls(bins, encoder.n_features_out_)
-
-    def encode(self, encoded: Any) -> Any:
-        """Return the inputs (N, n_outputs), sparse, whose weights are values at edges."""
-        from scipy.sparse import csr_array
-
-        n = encoded.shape[0]
-        ones = csr_array(
-            (
-                np.ones(n * len(self.first_edges), np.float32),
-                np.tile(self.first_edges, n),
-                np.arange(n + 1) * len(self.first_edges),
-            ),
-            shape=(n, self.n_outputs),
-        )
-        changed = encoded @ self.change + ones
-        changed.eliminate_zeros()  # above and below the bin of a value
-        return changed
 
     def network(self, net: Network) -> Network:
         """Return a network on the encoder's inputs that computes what `net` computes on those of `encode`."""

@@ -43,13 +43,13 @@ class Recipe:
 class Examples(NamedTuple):
     """Encoded rows with their targets and weights."""
 
-    rows: Any  # SparseRows, or an array (N, I)
+    rows: SparseRows
     y: np.ndarray  # classes (N,), int64, or standardized targets (N,), float32
     weights: np.ndarray | None
 
     def problem(self, net: Network, spec: LossSpec, which: np.ndarray) -> Problem:
         """Return the problem of some rows."""
-        rows = self.rows.take(which) if isinstance(self.rows, SparseRows) else self.rows[which]
+        rows = self.rows.take(which)
         y = self.y[which]
         targets = data.targets(y, spec, len(y), net.n_outputs, net.dtype)
         rows, targets = data.matched(rows, targets)

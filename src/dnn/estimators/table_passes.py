@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _threads as threads
+from ..data.sparse import SparseRows
 from ..network import Network
 from ..training.many import run_many
 from .table_encoder import TableEncoder
@@ -46,7 +47,7 @@ def over_blocks(
     members: Sequence[Network],
     combine: Combine,
     n: int,
-    inputs: Callable[[slice], np.ndarray],
+    inputs: Callable[[slice], Any],
     n_threads: int | str,
 ) -> np.ndarray:
     """Return ``combine`` of the logits of all members for n rows, the blocks shared among threads.
@@ -58,7 +59,7 @@ def over_blocks(
         ``combine(logits)`` makes the result (n, ...) of a block from the logits (n, O) of each member.
     n : int
     inputs : callable
-        ``inputs(block)`` returns the dense inputs of some rows.
+        ``inputs(block)`` returns the inputs of some rows, as the core reads them.
     n_threads : int or "auto"
 
     Examples
@@ -105,8 +106,7 @@ def predicted(
     """
     numbers, codes = encoder.columns_.read(X)
 
-    def inputs(block: slice) -> np.ndarray:
-        dense: np.ndarray = encoder.encoding_.encode(numbers[block], codes[block]).toarray()
-        return dense
+    def inputs(block: slice) -> SparseRows:
+        return encoder.encoding_.rows(numbers[block], codes[block])
 
     return over_blocks(members, combine, len(numbers), inputs, n_threads)
