@@ -18,7 +18,7 @@ from ..network import Network
 
 
 class Knots:
-    """The change from rises over bins to values at edges; ``encode(form="knots")`` gives the inputs for these.
+    """The change from rises over bins to values at edges; ``encode(form="knots")`` gives inputs for these.
 
     Parameters
     ----------
