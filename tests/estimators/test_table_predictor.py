@@ -83,7 +83,7 @@ def test_arrays_of_numbers():
     assert clf.predictor("predict")(X[:3]).tolist() == clf.predict(X[:3]).tolist()
     with pytest.raises(TypeError, match="row must be a dict, or have 4 cells"):
         predict(X[0, :3])
-    with pytest.raises(ValueError, match="X must have 4 columns, as in fit, got 3"):
+    with pytest.raises(ValueError, match="X has 3 features, but TableRegressor is expecting 4"):
         predict(X[:, :3])
 
 
@@ -92,9 +92,10 @@ def test_a_predictor_is_a_snapshot_and_pickles():
     table, y = table_of(60)
     row = rows_of(table)[0]
     predict = est.fit(table, y).predictor()
-    before = predict(row)
+    before, of_table = predict(row), predict(table)
     again = pickle.loads(pickle.dumps(predict))
     est.members_[0].params[:] = 0
+    assert np.array_equal(predict(table), of_table) and not np.array_equal(est.predict(table), of_table)
     est.set_params(random_state=1).fit(table, -y)
     assert predict(row) == before == again(row) != est.predict([row])[0]
     assert len(pickle.dumps(predict)) < len(pickle.dumps(est))
