@@ -60,6 +60,7 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
     """The base of `TableClassifier` and `TableRegressor`: an ensemble of networks on an encoded table."""
 
     METRICS: tuple[str, ...] = ()
+    BETA2 = 0.999  # of AdamW
 
     def __init__(
         self,
@@ -185,7 +186,7 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
         batch = int(np.clip(n // 40, 64, 256)) if self.batch_size == "auto" else int(self.batch_size)
         recipe = Recipe(
             hidden, self.activation, output, n_outputs, float(self.dropout), float(self.learning_rate_init),
-            float(self.weight_decay), batch, self.epochs, self.patience,
+            self.BETA2, float(self.weight_decay), batch, self.epochs, self.patience,
         )  # fmt: skip
         counted = (
             np.arange(n) if weights is None else np.flatnonzero(weights)

@@ -33,6 +33,7 @@ class Recipe:
     n_outputs: int
     dropout: float
     rate: float
+    beta2: float
     weight_decay: float
     batch: int
     epochs: int
@@ -151,7 +152,7 @@ def train_member(
         )
         rate = Cosine(recipe.rate / 4**attempt, recipe.epochs)
         try:
-            optimizer = net.optimizer(AdamW(rate, weight_decay=recipe.weight_decay))
+            optimizer = net.optimizer(AdamW(rate, beta2=recipe.beta2, weight_decay=recipe.weight_decay))
             options = _options(net, recipe, held_out, fold.val, score, max_seconds)
             history = net._train(problem, optimizer, options, np.random.default_rng(seed))
             break
