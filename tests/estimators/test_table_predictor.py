@@ -1,5 +1,6 @@
 """The predictor of a table estimator equals the estimator, for all kinds of rows and unusual cells."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -99,6 +100,16 @@ def test_a_predictor_is_a_snapshot_and_pickles():
     est.set_params(random_state=1).fit(table, -y)
     assert predict(row) == before == again(row) != est.predict([row])[0]
     assert len(pickle.dumps(predict)) < len(pickle.dumps(est))
+
+
+def test_predictions_stay_in_the_range_of_the_targets():
+    est = copy.copy(fitted("regressor"))
+    table, y = table_of()
+    for shift, wanted in ((1e3, y.max()), (-1e3, y.min())):
+        est.members_ = [net.copy() for net in est.members_]
+        for net in est.members_:
+            net.biases[-1][:] = shift
+        assert est.predictor()(rows_of(table)[0]) == pytest.approx(100 * wanted)
 
 
 def test_errors_of_predictors():
