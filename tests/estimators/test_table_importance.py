@@ -33,12 +33,12 @@ def test_importance_agrees_with_scikit_learn(kind, metric):
     y = target_of(kind, y)
     ours = est.feature_importance(table, y, metric=metric, n_repeats=8, random_state=0)
     frame = pandas.DataFrame(table)
-    theirs = permutation_importance(est, frame, y, scoring=SCORERS[metric], n_repeats=4, random_state=1)
+    reference = permutation_importance(est, frame, y, scoring=SCORERS[metric], n_repeats=4, random_state=1)
     assert list(ours.mean) == sorted(ours.mean, reverse=True)
     for name, mean, std in zip(ours.names, ours.mean, ours.std, strict=True):
         at = list(table).index(name)
-        noise = np.hypot(std / np.sqrt(8), theirs.importances_std[at] / np.sqrt(4))
-        assert abs(mean - theirs.importances_mean[at]) <= 4 * noise + 1e-9, name
+        noise = np.hypot(std / np.sqrt(8), reference.importances_std[at] / np.sqrt(4))
+        assert abs(mean - reference.importances_mean[at]) <= 4 * noise + 1e-9, name
     assert ours.mean[0] > 5 * ours.std[0] and ours.mean[ours.names.index("unit")] == 0
 
 
