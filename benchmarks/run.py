@@ -24,6 +24,7 @@ import custom_loop
 import gil
 import measuring
 import memory
+import piecewise
 import prediction
 import products
 import scaling
@@ -47,6 +48,7 @@ QUESTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "memory": (memory, {}),
     "c_source": (c_source, {}),
     "sparse": (sparse, {}),
+    "piecewise": (piecewise, {}),
     "start": (start, {}),
 }
 PICTURES = ("training", "prediction", "scaling")  # variants of training would overwrite its picture

@@ -456,3 +456,14 @@ def finite_difference(cost, params, eps=1e-6):
         params[i] = p
         gradient[i] = (above - below) / (2 * eps)
     return gradient
+
+
+def piecewise(matrix, segments):
+    """Return the dense rows: a stored element of a segment stands for ones in its columns before it too."""
+    X = np.zeros(matrix.shape)
+    for r, begin, end in zip(range(len(X)), matrix.indptr, matrix.indptr[1:], strict=False):
+        for column, value in zip(matrix.indices[begin:end], matrix.data[begin:end], strict=True):
+            X[r, column] += value
+            if segments[column] >= 0:
+                X[r, segments[column] : column] += 1
+    return X

@@ -5,12 +5,20 @@ import warnings
 import numpy as np
 
 import dnn
-from dnn import MLPClassifier, MLPRegressor, Network
+from dnn import MLPClassifier, MLPRegressor, Network, TableClassifier, TableRegressor
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 NUMBER = X[:, 0] - X[:, 1] ** 2
 CLASS = np.digitize(X[:, 0], [-0.5, 0.5])
 NAMES = np.array(["ant", "bee", "wasp"])
+TABLE = {
+    "size": np.where(X[:, 1] > 1, np.nan, X[:, 0]),
+    "längd": [f"level {i % 13}" for i in range(40)],
+    "kind": [None if i % 9 == 0 else "ab\ud800"[i % 3] for i in range(40)],
+    "on": [i % 5 > 2 for i in range(40)],
+    "born": [f"20{10 + i % 3}-0{1 + i % 9}-11" for i in range(40)],
+    "same": ["kg"] * 40,
+}
 
 
 def network(dtype="float32", random_state=0, **options):
@@ -86,16 +94,43 @@ ESTIMATORS = {
     ),
     "regressor unfitted": lambda: MLPRegressor(dnn.Quantile(0.3), (), init=[dnn.Normal(0.1)]),
 }  # fmt: skip
-MODELS = {**NETWORKS, **ESTIMATORS}
+TABLES = {
+    "table classifier": lambda: fitted(
+        TableClassifier(n_members=2, hidden_layer_sizes=(3,), epochs=2, n_bins=4, random_state=0),
+        TABLE,
+        CLASS,
+    ),
+    "table strings": lambda: fitted(
+        TableClassifier(
+            n_members=1,
+            hidden_layer_sizes=(3, 2),
+            activation=dnn.ELU(0.5),
+            epochs=9,
+            n_bins=4,
+            dropout=0,
+            random_state=1,
+            class_weight={"ant": 2, "bee": 1.5},
+        ),
+        TABLE,
+        NAMES.astype(object)[CLASS % 2],
+    ),
+    "table regressor": lambda: fitted(
+        TableRegressor(n_members=2, hidden_layer_sizes=2, epochs=2, n_bins=3, metric="mae", random_state=2),
+        TABLE,
+    ),
+    "table unfitted": lambda: TableRegressor(time_limit=2.5, random_state=np.random.RandomState(1)),
+}
+MODELS = {**NETWORKS, **ESTIMATORS, **TABLES}
 
 
 def outputs(model):
     """What a model predicts for X, as one array."""
     if isinstance(model, Network):
         return model(X)
+    table = TABLE if hasattr(model, "encoder_") else X
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # X has no names
-        return model.predict_proba(X) if hasattr(model, "predict_proba") else model.predict(X)
+        return model.predict_proba(table) if hasattr(model, "predict_proba") else model.predict(table)
 
 
 def facts(thing):

@@ -16,7 +16,7 @@ import pytest
 
 import dnn
 from dnn import cli
-from dnn.cli import prediction
+from dnn.cli import prediction, reading
 
 KINDS = np.array(["setosa, wild", "versicolor"], dtype=object)
 NAMES = ["width", "height"]
@@ -203,9 +203,9 @@ def test_tables_that_are_refused(text, result, classifier, small_blocks, capsys,
 
 def test_blocks_of_a_file_with_many_columns_have_fewer_rows(monkeypatch, tmp_path):
     pytest.importorskip("pandas")
-    monkeypatch.setattr(prediction, "VALUES", 10)
+    monkeypatch.setattr(reading, "VALUES", 10)
     (tmp_path / "x.csv").write_text("a,b,c,d,e\n" + "1,2,3,4,5\n" * 5)
-    blocks, size, unit = prediction._read_csv(tmp_path / "x.csv", ["d"], 100)
+    blocks, size, unit = reading.blocks_of(tmp_path / "x.csv", reading.Wanted(["d"]), 100)
     found = list(blocks)
     assert [block.shape for block, _ in found] == [(2, 1), (2, 1), (1, 1)]
     assert (found[-1][1], unit) == (size, "B")
@@ -413,7 +413,9 @@ def test_the_page_prints_what_it_says(monkeypatch, capsys, tmp_path):
         pages.check_output(printed, said)
 
 
-@pytest.mark.parametrize("command", ["demo", "summary", "predict", "export", "bench", "config"])
+@pytest.mark.parametrize(
+    "command", ["demo", "train", "summary", "predict", "report", "export", "bench", "config"]
+)
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])
@@ -423,7 +425,14 @@ def test_help_has_examples(command, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["summary"], ["predict", "m"], ["export", "m"], ["export", "m", "--c", "a.c", "--onnx", "a"], ["frob"]],
+    [
+        ["train"],
+        ["summary"],
+        ["predict", "m"],
+        ["export", "m"],
+        ["export", "m", "--c", "a.c", "--onnx", "a"],
+        ["frob"],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage(arguments, capsys):

@@ -74,7 +74,14 @@ class SparseMatrix:
     n_columns: int
     n_stored: int
     size: int
-    def __init__(self, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, n_columns: int) -> None: ...
+    def __init__(
+        self,
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        data: np.ndarray,
+        n_columns: int,
+        segments: np.ndarray | None = None,
+    ) -> None: ...
 
 class LossArgs:  # a named tuple, whose field `index` hides tuple.index
     index: int
@@ -164,7 +171,7 @@ def training_layout(
     *,
     gather: bool = False,
     two_sweeps: bool | None = None,
-    sparse: bool = False,
+    sparse: SparseMatrix | None = None,
 ) -> Layout: ...
 
 class SmallBatchPredictor:

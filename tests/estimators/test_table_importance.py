@@ -31,15 +31,15 @@ def test_importance_agrees_with_scikit_learn(kind, metric):
     est = fitted(kind)
     table, y = table_of(seed=1)
     y = target_of(kind, y)
-    ours = est.feature_importance(table, y, metric=metric, n_repeats=8, random_state=0)
+    found = est.feature_importance(table, y, metric=metric, n_repeats=8, random_state=0)
     frame = pandas.DataFrame(table)
-    reference = permutation_importance(est, frame, y, scoring=SCORERS[metric], n_repeats=4, random_state=1)
-    assert list(ours.mean) == sorted(ours.mean, reverse=True)
-    for name, mean, std in zip(ours.names, ours.mean, ours.std, strict=True):
+    expected = permutation_importance(est, frame, y, scoring=SCORERS[metric], n_repeats=4, random_state=1)
+    assert list(found.mean) == sorted(found.mean, reverse=True)
+    for name, mean, std in zip(found.names, found.mean, found.std, strict=True):
         at = list(table).index(name)
-        noise = np.hypot(std / np.sqrt(8), reference.importances_std[at] / np.sqrt(4))
-        assert abs(mean - reference.importances_mean[at]) <= 4 * noise + 1e-9, name
-    assert ours.mean[0] > 5 * ours.std[0] and ours.mean[ours.names.index("unit")] == 0
+        noise = np.hypot(std / np.sqrt(8), expected.importances_std[at] / np.sqrt(4))
+        assert abs(mean - expected.importances_mean[at]) <= 4 * noise + 1e-9, name
+    assert found.mean[0] > 5 * found.std[0] and found.mean[found.names.index("unit")] == 0
 
 
 def test_the_shuffled_inputs_are_those_of_the_shuffled_table():

@@ -5,16 +5,15 @@ import os
 import re
 import subprocess
 import sys
-import time
-import warnings
 
 import numpy as np
 import pytest
+from file_edits import array_entry, document_text, edited, header_of, put, refusal, removed, replaced
 from fuzz_files import attack, deep, joined, split
 from saved_models import MODELS
 
 import dnn
-from dnn import ModelFormatError, Network
+from dnn import Network
 
 
 @pytest.fixture(scope="module")
@@ -26,71 +25,6 @@ def files(tmp_path_factory):
         make().save(path)
         found[name] = path.read_bytes()
     return found
-
-
-def refusal(path):
-    """The message of the error, which comes within a second."""
-    start = time.perf_counter()
-    with warnings.catch_warnings(), pytest.raises(ModelFormatError) as refused:
-        warnings.simplefilter("error")
-        dnn.load(path)
-    assert time.perf_counter() - start < 1
-    text = str(refused.value)
-    assert text.startswith(f"{path} cannot be loaded: ") and text.endswith(".") and len(text) < 1000
-    return text
-
-
-def header_of(**entries):
-    return lambda data: joined({**split(data)[0], **entries}, split(data)[1])
-
-
-def edited(change):
-    """A file whose document was changed by a function."""
-
-    def edit(data):
-        header, rest = split(data)
-        document = json.loads(header["__metadata__"]["dnn"])
-        change(document)
-        header["__metadata__"]["dnn"] = json.dumps(document)
-        return joined(header, rest)
-
-    return edit
-
-
-def put(*keys):
-    """A file whose document has another value at a place: keys and indices, then the value."""
-    *path, last, value = keys
-
-    def change(document):
-        for key in path:
-            document = document[key]
-        document[last] = value
-
-    return edited(change)
-
-
-def removed(*keys):
-    *path, last = keys
-
-    def change(document):
-        for key in path:
-            document = document[key]
-        del document[last]
-
-    return edited(change)
-
-
-def array_entry(array, **entries):
-    def edit(data):
-        header, rest = split(data)
-        header[array] = {**header[array], **entries}
-        return joined(header, rest)
-
-    return edit
-
-
-def document_text(text):
-    return header_of(__metadata__={"dnn": text})
 
 
 HUGE = 2**60
@@ -164,7 +98,10 @@ EDITS = {
         edited(lambda d: d.update(format=2, dnn="9.9")),
         rf"must be at most 1, got 2 \(it was written by dnn 9.9, and this is {dnn.__version__}: upgrade dnn",
     ),
-    "another kind": (put("kind", "TableClassifier"), "kind must be one of Network, .* got 'TableClassifier'"),
+    "another kind": (
+        edited(lambda d: d.update(kind="TableRanker", dnn="9.9")),
+        "the kind must be one of Network, .*, TableRegressor, got 'TableRanker' .* 9.9, .*: upgrade dnn",
+    ),
     "a kind of the library": (put("kind", "load"), "kind must be one of Network"),
     "no network": (removed("network"), "the document must be an object with format, kind, dnn, network"),
     "another entry": (put("x", 1), "the document must be an object with format, kind, dnn, network"),
@@ -285,13 +222,6 @@ def test_an_array_is_read_once(files, tmp_path):
     edit = put("parameters", "init", [array] * 3)
     (tmp_path / "model").write_bytes(edit(files["regressor generator"]))
     assert "the array 'init[0]' must be there once" in refusal(tmp_path / "model")
-
-
-def replaced(data, name, array):
-    """A file with another array."""
-    header, rest = split(data)
-    begin, end = header[name]["data_offsets"]
-    return joined(header, rest[:begin] + array.tobytes() + rest[end:])
 
 
 @pytest.mark.parametrize("name", ["network", "network float64", "classifier", "regressor sgd"])

@@ -23,8 +23,9 @@ def test_everything_comes_back(name, tmp_path):
     model = MODELS[name]()
     again = saved_and_loaded(model, tmp_path)
     assert type(again) is type(model)
-    assert facts(again.__getstate__()) == facts(model.__getstate__())
-    if name != "regressor unfitted":
+    expected = {key: item for key, item in model.__getstate__().items() if key != "oof_"}
+    assert facts(again.__getstate__()) == facts(expected)
+    if "unfitted" not in name:
         assert outputs(again).tobytes() == outputs(model).tobytes()
         assert outputs(again).dtype == outputs(model).dtype
 

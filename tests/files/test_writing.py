@@ -14,7 +14,7 @@ from saved_models import CLASS, NUMBER, X, fitted
 
 import dnn
 from dnn import SGD, Adam, MLPClassifier, MLPRegressor, Network, StepDecay
-from dnn.cli.prediction import predict
+from dnn.cli.prediction import Settings, predict
 from dnn.files import writing
 
 OLD = Network([3, 1], random_state=0)
@@ -188,7 +188,7 @@ def test_what_is_written_is_flushed_before_it_gets_its_name(tmp_path, monkeypatc
 def writing_predictions(net, path):
     net.save(path.parent / "net")
     np.save(path.parent / "rows.npy", X)
-    return partial(predict, path.parent / "net", path.parent / "rows.npy", path, proba=False, progress=False)
+    return partial(predict, path.parent / "net", path.parent / "rows.npy", path, Settings(progress=False))
 
 
 def writing_onnx(net, path):

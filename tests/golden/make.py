@@ -8,13 +8,13 @@ from pathlib import Path
 
 from saved_models import MODELS, outputs
 
-from dnn import MLPClassifier
+from dnn import MLPClassifier, TableClassifier
 from dnn.files.models import FORMAT
 
 NAMES = (
     "network", "network float64", "network mt19937", "classifier", "classifier strings", "classifier bool",
     "classifier multilabel", "regressor names", "regressor quantiles", "regressor huber", "regressor sgd",
-    "regressor unfitted",
+    "regressor unfitted", "table classifier", "table strings", "table regressor",
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ def main():
             print(f"{path.name} is there, and stays")
             continue
         expected = {"outputs": None if "unfitted" in name else outputs(model).tolist()}
-        if isinstance(model, MLPClassifier):
+        if isinstance(model, (MLPClassifier, TableClassifier)):
             expected["classes"] = model.classes_.tolist()
         if not name.startswith("network"):
             expected["parameters"] = {

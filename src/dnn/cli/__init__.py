@@ -19,7 +19,8 @@ from ..demos import DEMOS, WITH_SKLEARN, demo, run
 # What others may call our commands
 OTHER_NAMES = {
     "info": "summary", "show": "summary", "load": "summary", "inspect": "summary", "describe": "summary",
-    "apply": "predict", "run": "predict", "convert": "export", "benchmark": "bench", "speed": "bench",
+    "fit": "train", "learn": "train", "apply": "predict", "run": "predict", "convert": "export",
+    "benchmark": "bench", "speed": "bench",
 }  # fmt: skip
 
 
@@ -95,8 +96,10 @@ def _command(argv: Sequence[str] | None) -> int:
     command.add_argument(
         "--no-progress", action="store_true", help="show no progress bar (digits has one in a terminal)"
     )
+    _add_train(commands)
     _add_summary(commands)
     _add_predict(commands)
+    _add_report(commands)
     _add_export(commands)
     _add_bench(commands)
     _add_config(commands)
@@ -159,6 +162,44 @@ def _add(commands: Any, name: str, what: str, run: Callable[[Any], None], exampl
     return command
 
 
+def _add_train(commands: Any) -> None:
+    command = _add(
+        commands, "train", "train a model on a raw table, and write it to a model file", _train,
+        "dnn train penguins.csv --target species\n"
+        "dnn train flats.parquet --target price --metric mae --time 60 --output flats.dnn\n"
+        "dnn train adult.csv --no-header --target x14",
+    )  # fmt: skip
+    command.add_argument("file", type=Path, metavar="TABLE", help="a .csv or a .parquet")
+    command.add_argument("--target", metavar="COLUMN", help="the column to predict")
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="FILE",
+        help="the model file; default: the name of the table with .dnn, in the current folder",
+    )  # fmt: skip
+    command.add_argument("--time", type=float, metavar="SECONDS", help="how long training may take")
+    command.add_argument(
+        "--task", choices=["classification", "regression"],
+        help="what the target is; default: classification for text, true and false, and up to 10 different "
+        "whole numbers",
+    )  # fmt: skip
+    command.add_argument(
+        "--metric",
+        help="log_loss (the default), accuracy, balanced_accuracy, roc_auc; or rmse (the default), mae",
+    )
+    command.add_argument("--members", type=int, metavar="N", help="networks to train and average")
+    command.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="a column to ignore")
+    command.add_argument("--weights", metavar="COLUMN", help="weights of the rows")
+    command.add_argument(
+        "--groups",
+        metavar="COLUMN",
+        help="rows of one group, such as a person, never validate each other",
+    )
+    _add_header(command)
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers; default: 0")
+    command.add_argument("--threads", type=int, metavar="N", help="default: all processors")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--no-progress", action="store_true", help="show no progress bar in a terminal")
+
+
 def _add_summary(commands: Any) -> None:
     command = _add(
         commands, "summary", "print what a model file holds", _summary,
@@ -191,9 +232,51 @@ def _add_predict(commands: Any) -> None:
         metavar="RESULT",
         help="a .csv or a .npy; replaced if it exists; default: print the lines of a CSV",
     )
-    command.add_argument("--proba", action="store_true", help="the probability of each class")
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--proba", action="store_true", help="the probability of each class")
+    what.add_argument(
+        "--interval",
+        type=float,
+        metavar="LEVEL",
+        help="of a TableRegressor: also the bounds that hold the target with this probability, such as 0.9",
+    )
+    _add_header(command)
     command.add_argument("--no-progress", action="store_true", help="show no progress bar in a terminal")
     command.set_defaults(error=command.error)
+
+
+def _add_report(commands: Any) -> None:
+    command = _add(
+        commands, "report", "write an HTML page about a table model: its scores and mistakes", _report,
+        "dnn report penguins.dnn\n"
+        "dnn report penguins.dnn --output report.html --input new.csv --target species",
+    )  # fmt: skip
+    command.add_argument("file", type=Path, metavar="FILE", help="a model file, written by dnn train")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PAGE",
+        help="the page; default: the name of the model with .html",
+    )
+    command.add_argument(
+        "--input",
+        type=Path,
+        metavar="TABLE",
+        help="rows for the importance of each column, other than those of train",
+    )
+    command.add_argument("--target", metavar="COLUMN", help="the target in that table")
+    _add_header(command)
+
+
+def _add_header(command: Any) -> None:
+    header = command.add_mutually_exclusive_group()
+    header.add_argument(
+        "--no-header",
+        action="store_true",
+        help="the CSV file begins with values: its columns are called as in the model, or x0, x1, ...",
+    )
+    header.add_argument("--names", metavar="A,B,...", help="the same, and these are the names of all columns")
 
 
 def _add_export(commands: Any) -> None:
@@ -268,6 +351,26 @@ def _add_config(commands: Any) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _train(arguments: Any) -> None:
+    """Train a model on a table."""
+    from .training import Settings, train
+
+    header, names = _header(arguments)
+    settings = Settings(
+        arguments.target, arguments.task, arguments.metric, arguments.time, arguments.members, arguments.seed,
+        arguments.threads, tuple(arguments.drop), arguments.weights, arguments.groups, header, names,
+        arguments.output, not arguments.no_progress,
+    )  # fmt: skip
+    found = train(arguments.file, settings, (lambda text: None) if arguments.json else _say)
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+
+
+def _say(text: str) -> None:
+    """Print at once, also where the output is not a terminal."""
+    print(text, flush=True)
+
+
 def _summary(arguments: Any) -> None:
     """Print what a model file holds."""
     from .summary import describe, text_of
@@ -282,12 +385,36 @@ def _summary(arguments: Any) -> None:
 
 def _predict(arguments: Any) -> None:
     """Write what a model predicts for a table to a file."""
-    from .prediction import predict
+    from .prediction import Settings, predict
 
     if (arguments.table is None) == (arguments.input is None):
         arguments.error(f"give one table: dnn predict {arguments.file} TABLE.csv --output RESULT.csv")
     source = arguments.input if arguments.table is None else arguments.table
-    predict(arguments.file, source, arguments.output, arguments.proba, not arguments.no_progress)
+    settings = Settings(
+        arguments.proba, arguments.interval, *_header(arguments), progress=not arguments.no_progress
+    )
+    predict(arguments.file, source, arguments.output, settings)
+
+
+def _header(arguments: Any) -> tuple[bool, list[str] | None]:
+    """Return whether a CSV file has a line of names, and the names that are given instead."""
+    names = arguments.names
+    return not (arguments.no_header or names), None if names is None else names.split(",")
+
+
+def _report(arguments: Any) -> None:
+    """Write a page about a table model."""
+    from .training import rows_for
+
+    output = arguments.output or Path(f"{arguments.file.stem}.html")
+    model = dnn.load(arguments.file)
+    if not hasattr(model, "report"):
+        raise ValueError(f"a report needs a table model: {arguments.file} holds a {type(model).__name__}")
+    rows = {}
+    if arguments.input is not None:
+        rows = rows_for(model, arguments.input, arguments.target, *_header(arguments))
+    model.report(output, **rows)
+    print(f"{output} was written")
 
 
 def _export(arguments: Any) -> None:
@@ -301,6 +428,12 @@ def _export(arguments: Any) -> None:
             f"say what to write: dnn export {name} {name.stem}.onnx, or dnn export {name} {name.stem}.c"
         )
     model = dnn.load(arguments.file)
+    if not hasattr(model, "to_onnx"):
+        raise ValueError(
+            f"{arguments.file} holds a {type(model).__name__}, whose encoding of columns has no such form: "
+            "serve it from Python by dnn.load, or export each network of members_, which takes rows that "
+            "encoder_ has encoded"
+        )
     if forms[".onnx"] is not None:
         model.to_onnx(forms[".onnx"])
         print(f"{forms['.onnx']} was written")

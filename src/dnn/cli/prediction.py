@@ -6,31 +6,47 @@ import csv
 import errno
 import io
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import dnn
 
-from .._optional import need
+from .. import _checks as checks
 from ..data import arrays, non_numeric
 from ..files.writing import replacing
 from .progress import bar
+from .reading import INPUTS, VALUES, Wanted, blocks_of, check_suffix, located
 
-VALUES = 2**21  # of a block: 16 MB of float64
 MOST_ROWS = 2**16  # of a block
-INPUTS = (".csv", ".npy", ".parquet")
 OUTPUTS = (".csv", ".npy")
 
-# A table is read as blocks of its rows, each with what has been read of the file: (block, bytes or rows).
-Blocks = Iterator[tuple[Any, int]]
+
+class Settings(NamedTuple):
+    """The options of the command."""
+
+    proba: bool = False
+    interval: float | None = None
+    header: bool = True
+    names: list[str] | None = None
+    progress: bool = True
 
 
-def predict(model_file: Path, source: Path, target: Path | None, proba: bool, progress: bool) -> int:
+class _Applied(NamedTuple):
+    """How a model is applied: what it reads, the number of its inputs, and its function of a block.
+
+    The function takes a block of the table and the row of the file that it begins with.
+    """
+
+    wanted: Wanted
+    n_inputs: int
+    function: Callable[[Any, int], np.ndarray]
+
+
+def predict(model_file: Path, source: Path, target: Path | None, settings: Settings) -> int:
     """Write what a model predicts for a table to a file, and return the number of rows.
 
     Until all rows have been predicted, a file that was at `target` stays as it is. Without a target,
@@ -38,40 +54,40 @@ def predict(model_file: Path, source: Path, target: Path | None, proba: bool, pr
     """
     if model_file.suffix.lower() in INPUTS and source.suffix.lower() not in INPUTS:
         raise ValueError(f"the model file comes first: dnn predict {source} {model_file}")
-    _check_suffix("the table (--input)", source, INPUTS)
+    check_suffix("the table (--input)", source, INPUTS)
     if target is not None:
-        _check_suffix("--output", target, OUTPUTS)
+        check_suffix("--output", target, OUTPUTS)
     if target is not None and target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "--output must be a file, got a folder", str(target))
     model: Any = dnn.load(model_file)
-    classifier = hasattr(model, "classes_")
-    if proba and not hasattr(model, "predict_proba"):
-        raise ValueError(f"--proba needs a classifier: {model_file} holds a {type(model).__name__}")
-    function = model.predictor("predict_proba") if proba else model.predictor()
-    names = getattr(model, "feature_names_in_", None)
-    features = None if names is None else [str(name) for name in names]
-    W = model.weights[0] if isinstance(model, dnn.Network) else model.coefs_[0]
-    n_inputs, dtype = len(W), W.dtype
+    kind = type(model).__name__
+    if settings.proba and not hasattr(model, "predict_proba"):
+        raise ValueError(f"--proba needs a classifier: {model_file} holds a {kind}")
+    if settings.interval is not None:
+        checks.check_real("--interval", settings.interval, 0.0, 1.0, above=True)
+        if not hasattr(model, "predict_interval"):
+            raise ValueError(f"--interval needs a TableRegressor: {model_file} holds a {kind}")
+    apply = _of_table if kind.startswith("Table") else _of_network
+    wanted, n_inputs, function = apply(model, source, settings)
     n_rows = min(MOST_ROWS, max(1, VALUES // n_inputs))
-    blocks, size, unit = _READERS[source.suffix.lower()](source, features, n_rows)
+    blocks, size, unit = blocks_of(source, wanted, n_rows)
     first = 0
     suffix = ".csv" if target is None else target.suffix.lower()
     output = nullcontext((sys.stdout.buffer,)) if target is None else replacing(target)
-    progress = progress and not (target is None and sys.stdout.isatty())  # which would mix lines and the bar
+    # On one terminal lines and the bar would be mixed
+    progress = settings.progress and not (target is None and sys.stdout.isatty())
     with bar(size, unit, progress) as advance, output as (file,):
         writer: _Writer | None = None
         for block, done in blocks:
             if not len(block):  # a CSV file with names only is one such block
                 continue
-            X = _checked(block, n_inputs, dtype, str(source), first)
-            outputs = function(X)
+            outputs = function(block, first)
             if outputs.dtype == object:  # labels
                 outputs = outputs.astype(np.asarray(model.classes_).astype(str).dtype)
             if writer is None:
-                header = _header(model, outputs, classifier, proba)
-                writer = _Writer(file, suffix, outputs, header)
+                writer = _Writer(file, suffix, outputs, _header(model, outputs, settings))
             writer.write(outputs)
-            first += len(X)
+            first += len(block)
             advance(done)
         if writer is None:
             raise ValueError(f"{source} must have at least one row, got none")
@@ -79,9 +95,56 @@ def predict(model_file: Path, source: Path, target: Path | None, proba: bool, pr
     return first
 
 
-def _check_suffix(option: str, path: Path, known: tuple[str, ...]) -> None:
-    if path.suffix.lower() not in known:
-        raise ValueError(f"{option} must end with {', '.join(known)}, got {path}")
+def _of_network(model: Any, source: Path, settings: Settings) -> _Applied:
+    """Return how a network or an estimator of one network is applied to numbers."""
+    predictor = model.predictor("predict_proba") if settings.proba else model.predictor()
+    names = getattr(model, "feature_names_in_", None)
+    features = None if names is None else [str(name) for name in names]
+    W = model.weights[0] if isinstance(model, dnn.Network) else model.coefs_[0]
+
+    def function(block: Any, first: int) -> np.ndarray:
+        outputs: np.ndarray = predictor(_checked(block, len(W), W.dtype, str(source), first))
+        return outputs
+
+    wanted = Wanted(features, header=settings.header, names=settings.names, usual=features)
+    return _Applied(wanted, len(W), function)
+
+
+def _of_table(model: Any, source: Path, settings: Settings) -> _Applied:
+    """Return how a table estimator is applied to raw columns."""
+    from sklearn.utils.validation import check_is_fitted
+
+    check_is_fitted(model)
+    columns, named = model.encoder_.columns_.columns, model.encoder_.columns_.named
+    names = [column.name for column in columns]
+    # Elsewhere pandas decides by the rows of a block whether cells are text: "007" would be the number 7 in
+    # a block without letters. Levels that are numbers, all of them, were read as numbers in training, too.
+    texts = frozenset(column.name for column in columns if not all(map(_is_written_number, column.levels)))
+
+    def function(block: Any, first: int) -> np.ndarray:
+        try:
+            if settings.proba:
+                return np.asarray(model.predict_proba(block))
+            outputs = model.predict(block)
+            if settings.interval is None:
+                return np.asarray(outputs)
+            return np.column_stack([outputs, model.predict_interval(block, settings.interval)])
+        except (TypeError, ValueError) as error:
+            raise located(error, source, lambda row: first + row) from None
+
+    used = [column.name for column in columns if column.kind != "dropped"] if named else None
+    wanted = Wanted(used, texts, settings.header, settings.names, names)
+    return _Applied(wanted, model.encoder_.n_features_out_, function)
+
+
+def _is_written_number(level: str | None) -> bool:
+    """Return whether a level is missing, or a number as it is written: not "007" and not "a"."""
+    from ..estimators.table_input import text_of
+
+    try:
+        return level is None or text_of(float(level)) == level
+    except ValueError:
+        return False
 
 
 def _checked(block: Any, n_inputs: int, dtype: np.dtype[Any], name: str, first: int) -> np.ndarray:
@@ -89,6 +152,8 @@ def _checked(block: Any, n_inputs: int, dtype: np.dtype[Any], name: str, first: 
 
     The methods of the model check it too, but they would count the rows from the beginning of the block.
     """
+    if hasattr(block, "get_columns"):
+        non_numeric.refuse_times(block, name)
     if block.shape[1] != n_inputs:
         raise ValueError(
             f"{name} must have {n_inputs} columns, as many as the model has inputs, got {block.shape[1]}"
@@ -109,125 +174,14 @@ def _checked(block: Any, n_inputs: int, dtype: np.dtype[Any], name: str, first: 
     return X
 
 
-def _select(columns: list[str], features: list[str] | None, name: Path) -> list[str]:
-    """Return the columns to read, in the order of the model; raise if one is missing or is there twice."""
-    if features is None:
-        return columns
-    for feature in features:
-        if columns.count(feature) != 1:
-            few = ", ".join(columns[:5]) + ", ..." * (len(columns) > 5)
-            missing = f"no such column among {few}"
-            many = missing if feature not in columns else f"{columns.count(feature)} of them"
-            raise ValueError(f"{name} must have one column {feature!r}, a feature of the model, got {many}")
-    return features
-
-
-# Readers: each returns the blocks, the size of the file, and the unit of that size
-
-
-def _read_csv(path: Path, features: list[str] | None, n_rows: int) -> tuple[Blocks, int, str]:
-    pandas = need("pandas", "a CSV file", "tables")
-    size = path.stat().st_size
-    if size == 0:
-        raise ValueError(f"{path} must have a line of column names, got an empty file")
-    # An empty line is a row without values, because otherwise the rows of the result would not be those of
-    # the file. Without low_memory a column of a block has one type, and there are no warnings of several.
-    settings: dict[str, Any] = {"index_col": False, "skip_blank_lines": False, "low_memory": False}
-    with _csv_errors(path, pandas):
-        # As text, because otherwise pandas renames a name that occurs twice
-        head = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **settings)
-    columns = [str(item) for item in head.iloc[0]]
-    if _are_values(columns) and not (features and set(features) <= set(columns)):
-        raise ValueError(
-            f"{path} must begin with a line of column names, got the values {', '.join(columns[:3])}"
-        )
-    chosen = _select(columns, features, path)
-    where = [columns.index(name) for name in chosen] if features else list(range(len(columns)))
-    n_rows = min(n_rows, max(1, VALUES // len(columns)))  # pandas reads the other columns too
-    if int(pandas.__version__.partition(".")[0]) < 3:  # later ones have no other precision to choose
-        settings["float_precision"] = "round_trip"
-
-    def blocks() -> Blocks:
-        with path.open("rb") as file, warnings.catch_warnings(), _csv_errors(path, pandas):
-            # Otherwise pandas would leave out the last values of a line with more values than names
-            warnings.simplefilter("error", pandas.errors.ParserWarning)
-            try:
-                for chunk in pandas.read_csv(file, chunksize=n_rows, **settings):
-                    chunk = chunk.iloc[:, where]
-                    chunk.columns = [columns[i] for i in where]
-                    yield chunk, file.tell()
-            except pandas.errors.ParserWarning:
-                raise ValueError(
-                    f"{path} must have {len(columns)} values in each line, as many as its first one, got more"
-                ) from None
-
-    return blocks(), size, "B"
-
-
-@contextmanager
-def _csv_errors(path: Path, pandas: Any) -> Iterator[None]:
-    """Add the name of the file to the errors of pandas."""
-    try:
-        yield
-    except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-
-
-def _are_values(columns: list[str]) -> bool:
-    """Return whether names of columns are rather a row of values: numbers other than 0, 1, 2, ..."""
-    if columns == [str(i) for i in range(len(columns))]:
-        return False
-    try:
-        [float(name) for name in columns]
-    except ValueError:
-        return False
-    return True
-
-
-def _read_npy(path: Path, features: list[str] | None, n_rows: int) -> tuple[Blocks, int, str]:
-    try:
-        table = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    if not isinstance(table, np.ndarray) or table.ndim != 2:
-        shape = getattr(table, "shape", "several arrays")
-        raise ValueError(f"{path} must hold an array of rows and columns, got {shape}")
-    ends = range(0, len(table), n_rows)
-    return ((table[i : i + n_rows], min(i + n_rows, len(table))) for i in ends), len(table), " rows"
-
-
-def _read_parquet(path: Path, features: list[str] | None, n_rows: int) -> tuple[Blocks, int, str]:
-    polars = need("polars", "a Parquet file", "tables")
-    path.stat()
-    try:
-        table = polars.scan_parquet(path, glob=False)
-        chosen = _select(table.collect_schema().names(), features, path)
-        size = table.select(polars.len()).collect().item()
-    except polars.exceptions.PolarsError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    table = table.select(chosen)
-
-    def blocks() -> Blocks:
-        for i in range(0, size, n_rows):
-            block = table.slice(i, n_rows).collect()
-            non_numeric.refuse_times(block, str(path))
-            yield block, i + len(block)
-
-    return blocks(), size, " rows"
-
-
-_READERS: dict[str, Callable[[Path, list[str] | None, int], tuple[Blocks, int, str]]] = {
-    ".csv": _read_csv,
-    ".npy": _read_npy,
-    ".parquet": _read_parquet,
-}
-
-
 # Writing
 
 
-def _header(model: Any, outputs: np.ndarray, classifier: bool, proba: bool) -> list[str]:
+def _header(model: Any, outputs: np.ndarray, settings: Settings) -> list[str]:
     """Return the names of the columns of a CSV file of results."""
+    classifier = hasattr(model, "classes_")
+    if settings.interval is not None:
+        return ["prediction", "lower", "upper"]
     if outputs.ndim == 2 and classifier:
         return [str(label) for label in model.classes_[: outputs.shape[1]]]
     if outputs.ndim == 1 or outputs.shape[1] == 1:

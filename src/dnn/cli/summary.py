@@ -8,6 +8,7 @@ from typing import Any
 import dnn
 
 from ..files import container
+from .reading import figure
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -15,16 +16,18 @@ def describe(path: Path) -> dict[str, Any]:
     model: Any = dnn.load(path)
     with container.opened(str(path)) as (document, _):
         written_by = document["dnn"]
-    found: dict[str, Any] = {"file": str(path), "kind": type(model).__name__, "written_by": written_by}
+    kind = type(model).__name__
+    found: dict[str, Any] = {"file": str(path), "kind": kind, "written_by": written_by}
     is_network = isinstance(model, dnn.Network)
     fitted = is_network or hasattr(model, "coefs_")
     net: Any = model if is_network else model._current_network() if fitted else None
-    found["fitted"] = fitted
+    of_table = hasattr(model, "members_")
+    found["fitted"] = fitted or of_table
     names, classes = getattr(model, "feature_names_in_", None), getattr(model, "classes_", None)
     found["features"] = None if names is None else names.tolist()
     found["classes"] = None if classes is None else classes.tolist()
     # The loss of a network is an argument of fit, which a file does not hold
-    loss = None if is_network else getattr(model, "loss", "log_loss")
+    loss = None if is_network or kind.startswith("Table") else getattr(model, "loss", "log_loss")
     found["loss"] = loss if loss is None or isinstance(loss, str) else repr(loss)
     found["epochs"] = getattr(model, "n_iter_", None)
     found |= {"inputs": None, "layers": None, "parameters": None, "dtype": None, "table": None}
@@ -36,6 +39,15 @@ def describe(path: Path) -> dict[str, Any]:
             for layer, dropout, frozen in layers
         ]
         found |= {"parameters": net.n_params, "dtype": net.dtype.name, "table": net.summary()}
+    if of_table:
+        columns = model.encoder_.columns_.columns
+        found |= {
+            "inputs": model.encoder_.n_features_out_, "members": len(model.members_),
+            "parameters": sum(net.n_params for net in model.members_), "dtype": "float32",
+            "metric": model._metric(), "validation_score": model.validation_score_,
+            "columns": [{"name": column.name, "kind": column.kind} for column in columns],
+            "table": model.encoder_.describe(),
+        }  # fmt: skip
     return found
 
 
@@ -44,6 +56,14 @@ def text_of(found: dict[str, Any]) -> str:
     lines = [("file", found["file"]), ("kind", found["kind"]), ("written by", f"dnn {found['written_by']}")]
     lines += [(name, _listed(found[name])) for name in ("features", "classes") if found[name] is not None]
     lines += [(name, str(found[name])) for name in ("loss", "epochs") if found[name] is not None]
+    if "members" in found:
+        size = (
+            f"{found['members']}, of {found['inputs']} inputs, with {found['parameters']} parameters together"
+        )
+        score = (
+            f"{found['metric']} {figure(found['validation_score'])}, on rows that the members had not seen"
+        )
+        lines += [("members", size), ("validation", score)]
     head = "\n".join(f"{name:11} {item}" for name, item in lines)
     return f"{head}\n\n{found['table'] or 'It has not been fitted.'}"
 

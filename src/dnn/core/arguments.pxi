@@ -67,9 +67,11 @@ cdef ArrayRef bind(array, Py_ssize_t n_rows, Py_ssize_t n_cols, bytes formats, b
 cdef class SparseMatrix:
     """A sparse X (n_rows, n_columns) in CSR format, which the functions of the core accept in place of an array X.
 
-    SparseMatrix(indptr, indices, data, n_columns): int64 (n_rows + 1,), int32 and float (n_stored,). The columns of a row
-    may be in any order; the values of a column that occurs twice are added. The arrays are not copied, and are checked only
-    here: they must not be written to while the SparseMatrix is in use.
+    SparseMatrix(indptr, indices, data, n_columns, segments=None): int64 (n_rows + 1,), int32 and float (n_stored,). The
+    columns of a row may be in any order; the values of a column that occurs twice are added. segments: int32 (n_columns,),
+    the first column of the segment that each column is in, -1 for plain columns; an element of a segment stands for its
+    value in its own column and for 1 in those of the segment before it (core/sparse.pxi). None: all columns are plain. The
+    arrays are not copied, and are checked only here: they must not be written to while the SparseMatrix is in use.
     """
 
     cdef readonly Py_ssize_t n_rows, n_columns, n_stored
@@ -77,11 +79,12 @@ cdef class SparseMatrix:
     cdef Csr csr
     cdef list refs
 
-    def __cinit__(self, indptr, indices, data, Py_ssize_t n_columns):
+    def __cinit__(self, indptr, indices, data, Py_ssize_t n_columns, segments=None):
         cdef ArrayRef p = bind(indptr, -1, 1, INT64), x = bind(indices, -1, 1, INT32), v = bind(data, -1, 1, b"fd")
         cdef const int64_t* begins = <const int64_t*>p.at
         cdef const int32_t* columns = <const int32_t*>x.at
-        cdef Py_ssize_t r, k
+        cdef const int32_t* first = NULL
+        cdef Py_ssize_t r, k, c
         cdef int32_t low = 0, high = 0
         cdef bint decreases = False
         if p.n_rows < 1 or begins[0] != 0 or begins[p.n_rows - 1] > min(x.n_rows, v.n_rows):
@@ -97,7 +100,19 @@ cdef class SparseMatrix:
             raise ValueError(f"indices must be columns 0 .. {n_columns - 1}, got {low if low < 0 else high}")
         self.n_rows, self.n_columns, self.n_stored = p.n_rows - 1, n_columns, begins[p.n_rows - 1]
         self.size, self.refs = v.size, [p, x, v]
-        self.csr = Csr(begins, columns, v.at, <double>self.n_stored / max(1, self.n_rows))
+        if segments is not None:
+            self.refs.append(bind(segments, n_columns, 1, INT32))
+            first = <const int32_t*>(<ArrayRef>self.refs[3]).at
+            for c in range(n_columns):
+                if first[c] != -1 and first[c] != c and (c == 0 or first[c] < 0 or first[c] != first[c - 1]):
+                    raise ValueError(f"segments must be -1 or the first column of a segment without gaps, got {first[c]} for "
+                                     f"column {c}")
+        self.csr = Csr(begins, columns, v.at, <double>self.n_stored / max(1, self.n_rows), first)
+
+
+cdef SparseMatrix sparse_or_none(X):
+    """Return X if it is sparse, otherwise None."""
+    return X if isinstance(X, SparseMatrix) else None
 
 
 cdef tuple rows_and_size(X):

@@ -81,8 +81,8 @@ cdef void transpose_part(const Job* job, int i, Py_ssize_t i0, Py_ssize_t i1, Py
 
 cdef void derive(const Job* job) noexcept nogil:
     """Compute again everything that is derived from the parameters, which Python code may have written since the last call:
-    W' of every layer that needs it, and the copies of the parameters. Within a call, updates change all of these
-    together."""
+    W' of every layer that needs it, the sums of W within the segments of X, and the copies of the parameters. Within a call,
+    updates change all of these together."""
     cdef const Setup* setup = job.setup
     cdef int i
     cdef Py_ssize_t n, slots = dnn_optimizers[setup.optimizer.index].n_slots
@@ -94,6 +94,9 @@ cdef void derive(const Job* job) noexcept nogil:
             memcpy(job.state, leader.state, slots * setup.n_params * setup.size)
         transpose_replica(job)
         return
+    if setup.csr.segments != NULL:
+        n = setup.ops[0].n_out
+        sum_segments(job, 0, setup.ops[0].n_in, share(job, n, job.me), share(job, n, job.me + 1))
     for i in range(setup.n_ops):
         if keeps_transposed(job, i):
             n = setup.ops[i].n_in

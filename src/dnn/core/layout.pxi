@@ -52,6 +52,9 @@ cdef struct Tile:          # rows i0 .. i1 and columns o0 .. o1 of the weights o
     double middle          # the tile's middle on a scale of cost from 0 to 1, which decides its owner: see cut_weights
 
 
+cdef class SparseMatrix  # core/arguments.pxi
+
+
 cdef inline Py_ssize_t leading(Py_ssize_t n, int size) noexcept nogil:
     """Return the leading dimension for rows of n elements: the elements from one row to the next."""
     if n < DNN_PADDED_ROW_ELEMENTS:
@@ -67,8 +70,8 @@ cdef class Layout:
 
     Arguments for TRAIN: gather, rows are read in a given order; outputs, the loss is computed from the outputs and not from
     the logits; gradient, the whole gradient is stored before an update; dropout, units are dropped with the rates of the
-    plan; called, the loss is a Python function; slots, the number of slots of the optimizer. sparse: X is sparse
-    (core/sparse.pxi).
+    plan; called, the loss is a Python function; slots, the number of slots of the optimizer. sparse: X if it is sparse
+    (core/sparse.pxi), of which only the segments are used.
 
     Sums over rows are sums over tiles of rows. A block of rows goes through the layers at once. It is several tiles with the
     matrix kernels, which give the same bits for any number of rows; with BLAS it is one tile.
@@ -83,8 +86,11 @@ cdef class Layout:
     cdef readonly int step_kind
     cdef readonly int n_columns  # number of first layers whose forward pass members share by columns
     cdef readonly bint sparse
-    cdef int block_bits          # 2 ** block_bits columns of a sparse X are a block
+    cdef bint segmented          # a sparse X has segments
+    cdef int block_bits          # 2 ** block_bits columns of a sparse X without segments are a block
     cdef Py_ssize_t n_blocks     # blocks of columns of a sparse X
+    cdef Py_ssize_t n_cuts, longest  # with segments: the number of tiles of W by rows, and the rows of the longest one
+    cdef int32_t* cuts           # with segments: (n_cuts + 1,) where these tiles begin; otherwise NULL
     cdef Py_ssize_t widest       # elements of the longest row: of a layer's outputs, or of a dense X
     cdef bint gather, outputs, dropout
     cdef Py_ssize_t tile_values, tile_columns
@@ -98,10 +104,11 @@ cdef class Layout:
 
     def __cinit__(self, Plan plan, int size, Py_ssize_t n_rows, int purpose, bint gather=False,
                   bint outputs=False, bint gradient=False, bint dropout=False, bint called=False, int slots=0,
-                  bint sparse=False):
+                  SparseMatrix sparse=None):
         cdef Py_ssize_t i, n
-        self.sparse = sparse
-        self.widest = 0 if sparse else plan.n_inputs
+        self.sparse = sparse is not None
+        self.segmented = self.sparse and sparse.csr.segments != NULL
+        self.widest = 0 if self.sparse else plan.n_inputs
         for i in range(plan.n_ops):
             self.widest = max(self.widest, plan.ops[i].n_out)
         self.plan, self.size, self.purpose = plan, size, purpose
@@ -115,7 +122,7 @@ cdef class Layout:
         cdef bint native = self.kernels.lanes > 0
         # Only a tiled step can call a loss once for the whole batch, or read a sparse X
         self.step_kind = STEP_TILED
-        if purpose == TRAIN and native and not called and not sparse:
+        if purpose == TRAIN and native and not called and not self.sparse:
             self.step_kind = self.choose_step()
         self.tile_values = DNN_TILE_VALUES_LONG if native and (gradient or n_rows >= DNN_TILE_LONG_ROWS) else DNN_TILE_VALUES
         self.tile_columns = DNN_TILE_COLUMNS
@@ -123,10 +130,13 @@ cdef class Layout:
             self.tile_values, self.tile_columns = DNN_TILE_VALUES_PACKED, 2 * DNN_TILE_COLUMNS
         self.cut_rows(native)
         self.count_columns(native)
-        self.cut_columns()
+        if self.sparse:
+            self.cut_columns(sparse)
         self.place_slots()
 
-        n = max(self.tile_values, DNN_SPARSE_TILE_VALUES) if sparse else self.tile_values
+        n = self.tile_values
+        if self.sparse:
+            n = max(n, DNN_SPARSE_TILE_VALUES, self.longest * min(plan.ops[0].n_out, self.tile_columns))
         for i in range(plan.n_ops):
             self.choose(&self.choices[i], &plan.ops[i], native, i)
         self.cut_weights()
@@ -156,8 +166,8 @@ cdef class Layout:
         self.Y = self.take_scratch(self.tile_rows * plan.n_outputs * size)
         self.classes = self.take_scratch(self.tile_rows * sizeof(int64_t))
         self.w = self.take_scratch(self.tile_rows * sizeof(double))
-        self.rows = self.take_scratch(n_rows * sizeof(void*) if gather and not sparse else 0)
-        if sparse and purpose == TRAIN:
+        self.rows = self.take_scratch(n_rows * sizeof(void*) if gather and not self.sparse else 0)
+        if self.sparse and purpose == TRAIN:
             self.block_begins = self.take_scratch((self.n_blocks + 1) * sizeof(int64_t))
             self.block_next = self.take_scratch(self.n_blocks * sizeof(int64_t))
             self.seen = self.take_scratch(1 << self.block_bits)
@@ -213,16 +223,48 @@ cdef class Layout:
                 return
             self.n_columns += 1
 
-    cdef void cut_columns(self):
+    cdef int cut_columns(self, SparseMatrix sparse) except -1:
         """Cut a sparse X into blocks of columns. Their width is a power of two, so that a shift gives the block of an
-        element's column. A block of columns of X is a block of rows of W."""
-        cdef Py_ssize_t columns = max(1, min(self.plan.ops[0].n_out, self.tile_columns))
+        element's column. A block of columns of X is a block of rows of W.
+
+        With segments, a block is one column, and a tile of W has the rows of whole segments and of plain columns, as many as
+        fit."""
+        cdef Py_ssize_t columns = max(1, min(self.plan.ops[0].n_out, self.tile_columns)), n_inputs = self.plan.n_inputs
         cdef Py_ssize_t tile_values = max(DNN_TILE_VALUES_MIN, min(DNN_SPARSE_TILE_VALUES, self.plan.n_params // DNN_TILES))
-        if not self.sparse:
-            return
+        cdef Py_ssize_t c, end
+        cdef const int32_t* first = sparse.csr.segments
         while (2 << self.block_bits) * columns <= tile_values and 2 << self.block_bits <= DNN_SPARSE_TILE_ROWS:
             self.block_bits += 1
-        self.n_blocks = ((self.plan.n_inputs - 1) >> self.block_bits) + 1
+        self.n_blocks = ((n_inputs - 1) >> self.block_bits) + 1
+        if not self.segmented or self.purpose != TRAIN:
+            return 0
+        if sparse.n_columns != n_inputs:
+            raise ValueError(f"X must have {n_inputs} columns, got {sparse.n_columns}")
+        self.cuts = <int32_t*>malloc((n_inputs + 1) * sizeof(int32_t))
+        if self.cuts == NULL:
+            raise MemoryError("no memory for the layout")
+        c = self.cuts[0] = 0
+        while c < n_inputs:  # columns c .. end are a segment or a plain column
+            end = c + 1
+            while end < n_inputs and first[end] == c:
+                end += 1
+            if end - self.cuts[self.n_cuts] > 1 << self.block_bits and c > self.cuts[self.n_cuts]:
+                self.n_cuts += 1
+                self.cuts[self.n_cuts] = <int32_t>c
+            self.longest = max(self.longest, end - self.cuts[self.n_cuts])
+            c = end
+        self.n_cuts += 1
+        self.cuts[self.n_cuts] = <int32_t>n_inputs
+        self.block_bits, self.n_blocks = 0, n_inputs
+        return 0
+
+    cdef bint cut_for(self, SparseMatrix sparse):
+        """Return whether no tile of W cuts a segment of a sparse X."""
+        cdef Py_ssize_t i
+        for i in range(1, self.n_cuts):
+            if 0 <= sparse.csr.segments[self.cuts[i]] < self.cuts[i]:
+                return False
+        return True
 
     cdef void choose(self, KernelChoice* choice, const Op* op, bint native, Py_ssize_t i):
         """Choose the kernels of operation i, by its shape, the precision and the instruction set, and place its W'."""
@@ -231,6 +273,8 @@ cdef class Layout:
         choice.native = native
         choice.Wt = -1
         if self.sparse and i == 0:
+            if self.segmented:  # in place of W', the sums within segments, in the shape of W
+                choice.Wt = self.take(op.n_in * op.n_out * self.size)
             return
         if native:
             # Vectors that a row of W, or a column, fills
@@ -265,6 +309,7 @@ cdef class Layout:
         free(self.places)
         free(self.tiles)
         free(self.choices)
+        free(self.cuts)
 
     cdef Py_ssize_t take(self, Py_ssize_t n_bytes):
         """Take n_bytes of the work space, and return where they begin: on a cache line."""
@@ -365,7 +410,8 @@ cdef class Layout:
 
         A layer that members share by columns has a scale from 0 to 1 of its own, so that a member owns the same columns in
         forward_columns. All other layers together have one scale."""
-        cdef Py_ssize_t n = 0, first = 0, tile_rows, tile_columns, n_down, n_across, i0, o0, t
+        cdef Py_ssize_t n = 0, first = 0, tile_rows, tile_columns, n_down, n_across, i0, i1, o0, t
+        cdef const int32_t* cuts
         cdef Py_ssize_t values = max(DNN_TILE_VALUES_MIN, min(self.tile_values, self.plan.n_params // DNN_TILES))
         cdef double cost = 0, tile_cost
         cdef int k, sweep
@@ -380,15 +426,20 @@ cdef class Layout:
                 tile_rows = values // tile_columns // DNN_TILE_HEIGHT_MULTIPLE * DNN_TILE_HEIGHT_MULTIPLE
                 tile_rows = 1 << self.block_bits if self.sparse and k == 0 else max(DNN_TILE_HEIGHT_MULTIPLE, tile_rows)
                 n_down, n_across = (op.n_in + tile_rows - 1) // tile_rows, (op.n_out + tile_columns - 1) // tile_columns
+                cuts = self.cuts if k == 0 else NULL
+                if cuts != NULL:
+                    n_down = self.n_cuts
                 for t in range(n_down * n_across):
                     if sweep == 1:
                         i0 = (t % n_down if k < self.n_columns else t // n_across) * tile_rows
+                        i1 = min(i0 + tile_rows, op.n_in)
+                        if cuts != NULL:
+                            i0, i1 = cuts[t // n_across], cuts[t // n_across + 1]
                         o0 = (t // n_down if k < self.n_columns else t % n_across) * tile_columns
-                        tile_cost = DNN_TILE_COST + min(tile_rows, op.n_in - i0) * min(tile_columns, op.n_out - o0)
+                        tile_cost = DNN_TILE_COST + (i1 - i0) * min(tile_columns, op.n_out - o0)
                         if i0 == 0:
                             tile_cost += DNN_TILE_BIAS_ROWS * tile_columns
-                        self.tiles[n] = Tile(k, i0, min(i0 + tile_rows, op.n_in), o0, min(o0 + tile_columns, op.n_out),
-                                             cost + tile_cost / 2)
+                        self.tiles[n] = Tile(k, i0, i1, o0, min(o0 + tile_columns, op.n_out), cost + tile_cost / 2)
                         cost += tile_cost
                     n += 1
                 if sweep == 1 and (k < self.n_columns or k == self.plan.n_ops - 1):
@@ -416,6 +467,7 @@ cdef struct Csr:            # X by rows, in CSR format
     const int32_t* indices  # their columns
     const char* data        # their values
     double stored_per_row   # average number of elements per row
+    const int32_t* segments # (n_columns,): the first column of the segment of each column, -1 if it is plain; NULL: all are
 
 cdef struct Entries:        # the elements of a batch by blocks of columns, in row order within a block; members share them
     int32_t* columns        # counted from the first column of the block
@@ -424,7 +476,7 @@ cdef struct Entries:        # the elements of a batch by blocks of columns, in r
     Py_ssize_t capacity     # elements that there is memory for
 
 cdef struct Blocks:         # blocks of columns; each member has its own
-    int bits                # a block is 2 ** bits columns
+    int bits                # a block is 2 ** bits columns; with segments, one column
     Py_ssize_t n            # number of blocks
     int64_t* begins         # (n + 1,): where the entries of each block begin
     int64_t* next           # (n,): where the next entry of each block is written

@@ -76,6 +76,12 @@ cdef extern from "core/kernels/kernels.h" nogil:
                            void*) noexcept nogil
         void (*scatter_add)(Py_ssize_t, const int32_t*, const int32_t*, const void*, Py_ssize_t, const void*, Py_ssize_t,
                             void*, Py_ssize_t, uint8_t*) noexcept nogil
+        void (*sort_stored)(Py_ssize_t, const int64_t*, Py_ssize_t, const int64_t*, const int32_t*, const void*, Py_ssize_t,
+                            Py_ssize_t, Py_ssize_t, int64_t*, int64_t*, int32_t*, void*) noexcept nogil
+        void (*gather_segments)(Py_ssize_t, const int32_t*, const void*, const int32_t*, Py_ssize_t, const void*, const void*,
+                                Py_ssize_t, void*) noexcept nogil
+        void (*gradient_segments)(Py_ssize_t, const int32_t*, const int64_t*, const int32_t*, const void*, Py_ssize_t,
+                                  const void*, Py_ssize_t, void*, Py_ssize_t) noexcept nogil
         int lanes
         void (*gemm_nn)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const DnnMatrix*, const DnnMatrix*, const DnnMatrix*,
                         const DnnEpilogue*, void*) noexcept nogil
@@ -244,7 +250,8 @@ def kernel_addresses():
             ("sum_squares", <uintptr_t>k.sum_squares), ("scale", <uintptr_t>k.scale),
             ("add", <uintptr_t>k.add), ("average", <uintptr_t>k.average), ("dropout", <uintptr_t>k.dropout),
             ("drop_stored", <uintptr_t>k.drop_stored), ("gather_add", <uintptr_t>k.gather_add),
-            ("scatter_add", <uintptr_t>k.scatter_add),
+            ("scatter_add", <uintptr_t>k.scatter_add), ("sort_stored", <uintptr_t>k.sort_stored),
+            ("gather_segments", <uintptr_t>k.gather_segments), ("gradient_segments", <uintptr_t>k.gradient_segments),
             ("gemm_nn", <uintptr_t>k.gemm_nn), ("gemm_nt", <uintptr_t>k.gemm_nt), ("gemm_tn", <uintptr_t>k.gemm_tn),
         ):
             addresses[name, k.size] = address

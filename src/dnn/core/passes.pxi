@@ -130,7 +130,7 @@ cdef Run predicting(Plan plan, params, X):
     cdef Py_ssize_t n_rows
     cdef int size
     n_rows, size = rows_and_size(X)
-    cdef Run run = Run(plan, plan.layout(size, min(n_rows, DNN_PREDICT_ROWS), PREDICT, isinstance(X, SparseMatrix)), params)
+    cdef Run run = Run(plan, plan.layout(size, min(n_rows, DNN_PREDICT_ROWS), PREDICT, sparse_or_none(X)), params)
     run.read(X)
     return run
 
@@ -188,13 +188,13 @@ def cost_and_gradient(Plan plan, params, X, loss, grad, int n_threads=0):
     cdef Py_ssize_t n_rows
     cdef int size
     n_rows, size = rows_and_size(X)
-    cdef bint sparse = isinstance(X, SparseMatrix)
+    cdef SparseMatrix sparse = sparse_or_none(X)
     # With `called` the layout is that of a tiled step, whose phases this pass uses
     cdef Layout layout = Layout(plan, size, n_rows, TRAIN, outputs=of_outputs(plan, loss), called=True, sparse=sparse)
     cdef Run run = Run(plan, layout, params)
     run.read(X)
-    if sparse:
-        run.reserve((<SparseMatrix>X).n_stored)
+    if sparse is not None:
+        run.reserve(sparse.n_stored)
     run.set_loss(loss)
     run.setup.grad = run.bind(grad, plan.n_params, 1, True)
     run.over_all(cost_rows, n_threads, PASSES_PER_STEP * flops_per_row(&run.job))

@@ -75,10 +75,11 @@ cdef class Plan:
         """Return whether units are dropped in training."""
         return any(self.ops[i].dropout for i in range(self.n_ops))
 
-    cdef Layout layout(self, int size, Py_ssize_t n_rows, int purpose, bint sparse=False):
+    cdef Layout layout(self, int size, Py_ssize_t n_rows, int purpose, SparseMatrix sparse=None):
         """Return the layout of a forward pass. A few layouts are kept, because calls with the same shape follow each
         other."""
-        key = (size, n_rows, purpose, KERNELS[size == 8].lanes, sparse)
+        key = (size, n_rows, purpose, KERNELS[size == 8].lanes, sparse is not None,
+               sparse is not None and sparse.csr.segments != NULL)
         layout = self.layouts.get(key)
         if layout is None:
             layout = Layout(self, size, n_rows, purpose, sparse=sparse)

@@ -174,10 +174,12 @@ cdef class Run:
         job.scratch.blocks.seen = <uint8_t*>(scratch + layout.seen)
 
     cdef void bind_transposed(self, Job* job, char* block):
-        """Point at W' of each layer. The transpose of a single column is the column itself."""
+        """Point at W' of each layer. The transpose of a single column is the column itself. Of the first layer of an X with
+        segments, these are the sums within segments."""
         cdef int i
         for i in range(self.setup.n_ops):
-            if self.setup.ops[i].n_out == 1 and self.setup.step_kind != STEP_FEATURE_MAJOR:
+            if self.setup.ops[i].n_out == 1 and self.setup.step_kind != STEP_FEATURE_MAJOR \
+                    and not (i == 0 and self.layout.segmented):
                 job.Wt[i] = job.params + self.setup.ops[i].W * self.setup.size
             else:
                 job.Wt[i] = block + self.layout.choices[i].Wt
@@ -292,6 +294,8 @@ cdef class Run:
             if sparse.n_columns != self.plan.n_inputs or sparse.size != self.setup.size:
                 raise ValueError(f"X must have {self.plan.n_inputs} columns of {self.setup.size} bytes, got "
                                  f"{sparse.n_columns} of {sparse.size}")
+            if (sparse.csr.segments != NULL) != self.layout.segmented or not self.layout.cut_for(sparse):
+                raise ValueError("X must have the same segments as the X of its layout")
             self.refs.append(sparse)
             self.setup.csr, self.setup.n_rows = sparse.csr, sparse.n_rows
             set_batch_rows(&self.job, 0)

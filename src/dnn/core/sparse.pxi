@@ -13,6 +13,22 @@
 #
 # If an update leaves a weight unchanged whose gradient is 0 (an optimizer without state, no penalty, no running
 # average), only the rows of W whose columns occur in the batch are updated. Otherwise every weight is updated.
+#
+# Segments are groups of columns for piecewise-linear encodings of numbers: 1 in the bins below the number, a part t of its own
+# bin, and 0 above. Only t is stored, in the column of this bin. An example with a plain column and two segments:
+#
+#     column        0   | 1    2    3  | 4    5          segments = -1, 1, 1, 1, 4, 4
+#     stored        x   |           t  |      u
+#     stands for    x   | 1    1    t  | 1    u
+#     z =           x W[0] + (P[3] + t W[3]) + (P[5] + u W[5]),   P[3] = W[1] + W[2],  P[5] = W[4]
+#
+# P are the sums of the rows of W before a row in its segment. They are derived from W as W' is: computed at the start of a
+# run, and again for each tile of W that an update has changed, which has whole segments. Thus a number costs two rows of
+# weights, whatever the number of bins.
+#
+# The gradient goes the opposite way: dW[k] is the sum of t dZ over the elements in column k, and of dZ over the elements in
+# later columns of its segment. Elements are sorted by single columns here, so that both sums stay in registers while a
+# segment is read from its last column to its first.
 
 cdef enum:
     STRIP = 256  # elements of a row whose values after dropout are on the stack at the same time: 2 KB in double precision
@@ -35,13 +51,33 @@ cdef void sparse_forward(const Job* job, Py_ssize_t r, Py_ssize_t n, Py_ssize_t 
     cdef Py_ssize_t i, k, n_values, end
     for i in range(r, r + n):
         z = row(job, Z, i) + o0 * setup.size
-        memset(z, 0, (o1 - o0) * setup.size)
         k, end = setup.csr.indptr[row_of(job, i)], setup.csr.indptr[row_of(job, i) + 1]
+        if setup.csr.segments != NULL:
+            setup.kernels.gather_segments(end - k, setup.csr.indices + k, setup.csr.data + k * setup.size, setup.csr.segments,
+                                          o1 - o0, W, job.Wt[0] + o0 * setup.size, op.n_out, z)
+            continue
+        memset(z, 0, (o1 - o0) * setup.size)
         while k < end:
             n_values = min(end - k, STRIP) if drops(job, 0) else end - k
             values = after_dropout(job, i, k, n_values, <char*>strip)
             setup.kernels.gather_add(n_values, setup.csr.indices + k, values, o1 - o0, W, op.n_out, z)
             k += n_values
+
+
+cdef void sum_segments(const Job* job, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t o0, Py_ssize_t o1) noexcept nogil:
+    """Compute the sums P of W within segments: for each of rows i0 .. i1, which are whole segments, the sum of the rows of the
+    segment before it, in columns o0 .. o1. Rows of plain columns of X are not written."""
+    cdef const Setup* setup = job.setup
+    cdef const Op* op = &setup.ops[0]
+    cdef Py_ssize_t i, ld = op.n_out * setup.size
+    cdef const char* w
+    cdef char* p
+    for i in range(i0, i1):
+        w, p = job.params + (op.W + o0) * setup.size + i * ld, job.Wt[0] + o0 * setup.size + i * ld
+        if setup.csr.segments[i] == i:
+            memset(p, 0, (o1 - o0) * setup.size)
+        elif setup.csr.segments[i] >= 0:
+            setup.kernels.add(o1 - o0, p - ld, w - ld, p)
 
 
 cdef inline const char* after_dropout(const Job* job, Py_ssize_t r, Py_ssize_t k, Py_ssize_t n, char* strip) noexcept nogil:
@@ -70,6 +106,10 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
     cdef const char* values
     cdef double strip[STRIP]
     if is_frozen(job, 0):
+        return
+    if setup.csr.segments != NULL:
+        setup.kernels.sort_stored(n, job.batch.order, job.batch.begin, setup.csr.indptr, columns, setup.csr.data,
+                                  job.scratch.blocks.n, first, last, begins, next, entries.rows, entries.values)
         return
     memset(begins, 0, (job.scratch.blocks.n + 1) * sizeof(int64_t))
     for r in range(n):
@@ -101,8 +141,8 @@ cdef void group_entries(Job* job, Py_ssize_t n) noexcept nogil:
 cdef inline bint only_touched(const Job* job) noexcept nogil:
     """Return whether an update leaves weights with a gradient of 0 unchanged."""
     cdef const Setup* setup = job.setup
-    return setup.grad == NULL and dnn_optimizers[setup.optimizer.index].n_slots == 0 and job.mean == NULL \
-        and setup.loss.alpha == 0 and setup.loss.l1 == 0 and setup.optimizer.weight_decay == 0
+    return setup.grad == NULL and setup.csr.segments == NULL and dnn_optimizers[setup.optimizer.index].n_slots == 0 \
+        and job.mean == NULL and setup.loss.alpha == 0 and setup.loss.l1 == 0 and setup.optimizer.weight_decay == 0
 
 
 cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* dW, Py_ssize_t ld, char* db,
@@ -122,6 +162,19 @@ cdef void sparse_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* 
         for i in range(tile.i1 - tile.i0):
             if not job.scratch.blocks.seen[i]:
                 memset(dW + i * ld * setup.size, 0, columns * setup.size)
+    if tile.i0 == 0:
+        setup.kernels.column_sums(n, columns, dZ.at + tile.o0 * setup.size, dZ.ld, db)
+
+
+cdef void segments_gradient(const Job* job, const Tile* tile, Py_ssize_t n, char* dW, Py_ssize_t ld, char* db) noexcept nogil:
+    """Compute a tile of dW, which has whole segments, over the n rows of the batch, and db if it is the first tile of a
+    column of tiles."""
+    cdef const Setup* setup = job.setup
+    cdef DnnMatrix dZ = job.slots[setup.ops[0].dst].dZ
+    cdef Py_ssize_t columns = tile.o1 - tile.o0
+    setup.kernels.gradient_segments(tile.i1 - tile.i0, setup.csr.segments + tile.i0, job.scratch.blocks.begins + tile.i0,
+                                    job.shared.entries.rows, job.shared.entries.values, columns,
+                                    dZ.at + tile.o0 * setup.size, dZ.ld, dW, ld)
     if tile.i0 == 0:
         setup.kernels.column_sums(n, columns, dZ.at + tile.o0 * setup.size, dZ.ld, db)
 

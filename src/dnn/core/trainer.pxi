@@ -11,10 +11,10 @@ cdef double flops_per_step(const Job* job) noexcept nogil:
 
 
 def training_layout(Plan plan, int size, Py_ssize_t batch, loss, optimizer, *, bint gather=False, two_sweeps=None,
-                    bint sparse=False):
+                    SparseMatrix sparse=None):
     """Return the layout of a training with LossArgs and OptimizerArgs on batches of so many rows. gather: rows are read in a
     given order. two_sweeps: whether the whole gradient is stored before an update; None: only if it must be, or if a fused
-    update could not be interrupted in time."""
+    update could not be interrupted in time. sparse: X if it is sparse."""
     cdef const DnnKernels* kernels = KERNELS[size == 8]
     cdef int index = optimizer.index
     cdef double flops = 2.0 * plan.n_params * batch
@@ -24,7 +24,9 @@ def training_layout(Plan plan, int size, Py_ssize_t batch, loss, optimizer, *, b
         two_sweeps = True
     elif two_sweeps is None:
         # The gradient of a sparse X is the smaller part of an update, which can be interrupted in time
-        two_sweeps = not sparse and flops > limit
+        two_sweeps = sparse is None and flops > limit
+    if sparse is not None and sparse.csr.segments != NULL and plan.ops[0].dropout > 0:
+        raise ValueError(f"dropout must be 0 for the inputs if X has segments, got {plan.ops[0].dropout:g}")
     return Layout(plan, size, batch, TRAIN, gather=gather, outputs=of_outputs(plan, loss), gradient=two_sweeps, dropout=True,
                   called=loss.function is not None, slots=dnn_optimizers[index].n_slots, sparse=sparse)
 

@@ -88,6 +88,8 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     sums[0] = sums[1] = 0
     if is_frozen(job, tile.op):
         dW = NULL
+    elif sparse and setup.csr.segments != NULL:
+        segments_gradient(job, tile, n, dW, ld, db)
     elif sparse:
         sparse_gradient(job, tile, n, dW, ld, db, touched)
     else:
@@ -112,7 +114,8 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
 
 cdef void update_tile(const Job* job, const Tile* tile, const char* dW, Py_ssize_t ld,
                       const char* db) noexcept nogil:
-    """Apply the optimizer to a tile of W and, if it is the first of a column of tiles, to its part of b; then update W'."""
+    """Apply the optimizer to a tile of W and, if it is the first of a column of tiles, to its part of b; then update W' and
+    the sums within segments."""
     cdef const Op* op = &job.setup.ops[tile.op]
     cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0
     update_part(job, op, op.W + tile.i0 * op.n_out + tile.o0, rows, columns, op.n_out, dW, ld)
@@ -120,3 +123,5 @@ cdef void update_tile(const Job* job, const Tile* tile, const char* dW, Py_ssize
         update_part(job, op, op.b + tile.o0, 1, columns, columns, db, columns)
     if job.setup.step_kind != STEP_FEATURE_MAJOR and keeps_transposed(job, tile.op):
         transpose_part(job, tile.op, tile.i0, tile.i1, tile.o0, tile.o1)
+    if tile.op == 0 and job.setup.csr.segments != NULL:
+        sum_segments(job, tile.i0, tile.i1, tile.o0, tile.o1)

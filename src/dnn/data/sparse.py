@@ -37,6 +37,8 @@ class SparseRows:
     (2, [[1.0, 0.0, 0.0]])
     """
 
+    segments: np.ndarray | None = None  # see PiecewiseRows
+
     def __init__(self, matrix: Any, dtype: np.dtype[Any], name: str = "X") -> None:
         matrix = matrix.tocsr()
         if matrix.shape[1] >= 1 << 31:
@@ -53,7 +55,7 @@ class SparseRows:
         self.dtype = dtype
         self.core = _core.SparseMatrix(
             np.require(matrix.indptr, np.int64, ["C", "A"]), np.require(matrix.indices, np.int32, ["C", "A"]),
-            values, self.shape[1],
+            values, self.shape[1], self.segments,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -79,6 +81,11 @@ class SparseRows:
         columns = np.repeat(np.arange(self.shape[1]), counts)
         squares = np.bincount(columns, (rest.data - mean[columns]) ** 2, self.shape[1])
         return mean, np.sqrt((squares + (some.shape[0] - counts) * mean**2) / some.shape[0])
+
+    def product(self, W: np.ndarray) -> np.ndarray:
+        """Return the product (N, U) of these rows and W (I, U)."""
+        found: np.ndarray = self.matrix @ W
+        return found
 
     def take(self, which: Any) -> SparseRows:
         """Return some rows, as a sparse matrix."""

@@ -71,7 +71,7 @@ def _after_first_product(net: Network, rows: SparseRows) -> tuple[Network, np.nd
     units = W.shape[1]
     pairs = list(zip([np.eye(units), *others], net.biases, strict=True))
     after = Network(units, list(net.layers), init=pairs, dtype=net.dtype)
-    return after, np.ascontiguousarray(rows.matrix @ W)
+    return after, np.ascontiguousarray(rows.product(W))
 
 
 def _room_for(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> np.ndarray:

@@ -16,6 +16,7 @@ from .. import _checks as checks
 from .. import _threads as threads
 from .._optional import need
 from ..data.sparse import SparseRows
+from ..files import save
 from ..layers import activation_of
 from ..losses import LossSpec, loss_of
 from ..training.many import run_many
@@ -61,6 +62,7 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
 
     METRICS: tuple[str, ...] = ()
     BETA2 = 0.999  # of AdamW
+    save = save
 
     def __init__(
         self,

@@ -158,7 +158,7 @@ class TableInspection:
         --------
         >>> from dnn import TableRegressor
         >>> import tempfile
-        >>> reg = TableRegressor(n_members=1, epochs=5).fit({"size": np.arange(40.0)}, 20 * np.arange(40))
+        >>> reg = TableRegressor(n_members=1, epochs=5).fit({"size": np.arange(40.0)}, 2 * np.arange(40.0))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     reg.report(f"{folder}/report.html")
         """

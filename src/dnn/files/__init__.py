@@ -70,7 +70,8 @@ def load(path: str | os.PathLike[str]) -> Network | Any:
 
     Returns
     -------
-    Network, MLPClassifier or MLPRegressor
+    Network, MLPClassifier, MLPRegressor, TableClassifier or TableRegressor
+        Of a table estimator everything but `oof_`, which has a value for each row of the training data.
 
     Raises
     ------

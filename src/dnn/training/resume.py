@@ -142,7 +142,7 @@ def _digests(problem: Problem, suffix: str) -> dict[str, str]:
     X: Any = problem.X
     if isinstance(X, SparseRows):
         some = X.take(rows).matrix
-        parts = [some.indptr, some.indices, some.data]
+        parts = [some.indptr, some.indices, some.data, *([] if X.segments is None else [X.segments])]
     elif isinstance(X, BlockRows):
         parts = [X.take(rows)[:]]
     else:

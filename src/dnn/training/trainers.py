@@ -44,7 +44,7 @@ def trainer_for(
         """Return the core's trainer on the given arrays, which may be a part of the problem's rows."""
         layout = _core.training_layout(
             plan, problem.params.itemsize, batch, loss, args, gather=gather, two_sweeps=options.two_sweeps,
-            sparse=isinstance(problem.X, SparseRows),
+            sparse=problem.X.core if isinstance(problem.X, SparseRows) else None,
         )  # fmt: skip
         return _core.Trainer(
             plan, layout, problem.params, X, loss, args, batch=batch, step=optimizer.n_steps,

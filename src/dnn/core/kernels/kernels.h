@@ -219,8 +219,7 @@ typedef struct {
     void (*dropout)(ptrdiff_t n_rows, ptrdiff_t n_cols, const uint8_t *masks, ptrdiff_t ldm, uint64_t key,
                     ptrdiff_t first_row, double rate, const void *A, ptrdiff_t lda, void *D, ptrdiff_t ldd);
 
-    /* The three kernels for a sparse matrix take its stored elements: n `values` with their `columns`, which are at
-     * least 0. */
+    /* The kernels for a sparse matrix take its stored elements: n `values` with their `columns`, which are at least 0. */
 
     /* out = the values of a row after dropout: the same bits as those of the dense row. out may be values itself. */
     void (*drop_stored)(ptrdiff_t n, const int32_t *columns, uint64_t key, ptrdiff_t row, double rate,
@@ -234,6 +233,25 @@ typedef struct {
      * row of C occurs, it is overwritten: seen[columns[k]] is 0 before, and 1 after that. */
     void (*scatter_add)(ptrdiff_t n, const int32_t *columns, const int32_t *rows, const void *values,
                         ptrdiff_t n_cols, const void *B, ptrdiff_t ldb, void *C, ptrdiff_t ldc, uint8_t *seen);
+
+    /* c (n_cols,) = sum_k P[columns[k], :] + values[k] B[columns[k], :], added in the order of k, without P if
+     * segments[columns[k]] < 0. P has ldb elements from one row to the next, as B. */
+    void (*gather_segments)(ptrdiff_t n, const int32_t *columns, const void *values, const int32_t *segments,
+                            ptrdiff_t n_cols, const void *B, const void *P, ptrdiff_t ldb, void *c);
+
+    /* C (n, n_cols) = the gradient that belongs to gather_segments, for n columns of the sparse matrix. Column i has the
+     * elements begins[i] .. begins[i + 1], whose `values` are multiplied with B[rows[k], :]; if segments[i] >= 0, rows of B
+     * of later columns with the same segments[i] are added with factor 1. */
+    void (*gradient_segments)(ptrdiff_t n, const int32_t *segments, const int64_t *begins, const int32_t *rows,
+                              const void *values, ptrdiff_t n_cols, const void *B, ptrdiff_t ldb, void *C, ptrdiff_t ldc);
+
+    /* Sorts the elements of n_rows rows of a sparse matrix in CSR format, rows order[0], order[1], ..., or, if order is NULL,
+     * rows begin, begin + 1, ..., by their n_columns columns; elements of a column stay in the order of the rows. begins
+     * (n_columns + 1,) = where the elements of each column begin. Those of columns first .. last are written: rows = their
+     * rows, counted from 0, and out = their values. next (n_columns,) is memory that this needs. */
+    void (*sort_stored)(ptrdiff_t n_rows, const int64_t *order, ptrdiff_t begin, const int64_t *indptr,
+                        const int32_t *columns, const void *values, ptrdiff_t n_columns, ptrdiff_t first, ptrdiff_t last,
+                        int64_t *begins, int64_t *next, int32_t *rows, void *out);
 
     /* Matrix products: see gemm_nn.h, gemm_nt.h and gemm_tn.h.
      * lanes: elements of a vector; 0: this table has no matrix products, and BLAS is used.

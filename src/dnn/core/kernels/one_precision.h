@@ -26,6 +26,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* Loops copy the parameters of an activation, so that the compiler may keep them in registers. */
@@ -55,7 +56,8 @@ _Static_assert(LANES == 16, "add_lanes adds 16 lanes");
     {isa, size, activate_##suffix, slope_##suffix, loss_##suffix, penalty_##suffix, update_##suffix,        \
      column_sums_##suffix, transpose_##suffix, all_finite_##suffix, map_##suffix, sum_squares_##suffix,     \
      scale_##suffix, add_##suffix, average_##suffix, dropout_##suffix, drop_stored_##suffix,                 \
-     gather_add_##suffix, scatter_add_##suffix, PRODUCTS(suffix, size)}
+     gather_add_##suffix, scatter_add_##suffix, gather_segments_##suffix, gradient_segments_##suffix,        \
+     sort_stored_##suffix, PRODUCTS(suffix, size)}
 #if defined(__AVX512F__)
 #define PRODUCTS(suffix, size) 64 / size, gemm_nn_##suffix, gemm_nt_##suffix, gemm_tn_##suffix
 #elif defined(__AVX2__)
@@ -160,6 +162,7 @@ static inline uint32_t first_kept_of(double rate)
 #include "optimizers.h"
 #include "dropout.h"
 #include "sparse.h"
+#include "segments.h"
 
 #define ROW(name)                                                                                            \
     static void NAME(map_##name)(ptrdiff_t n, const REAL *x, REAL *y)                                        \

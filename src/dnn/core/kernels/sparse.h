@@ -60,3 +60,42 @@ static void NAME(scatter_add)(ptrdiff_t n, const int32_t *columns, const int32_t
         seen[columns[k]] = 1;
     }
 }
+
+/* Every caller counts all elements, and writes those of its own columns. Rows in a random order are not in the cache of
+ * the core, and are prefetched. */
+static void NAME(sort_stored)(ptrdiff_t n_rows, const int64_t *order, ptrdiff_t begin, const int64_t *indptr,
+                              const int32_t *columns, const void *values_, ptrdiff_t n_columns, ptrdiff_t first,
+                              ptrdiff_t last, int64_t *restrict begins, int64_t *restrict next, int32_t *restrict rows,
+                              void *out_)
+{
+    const REAL *values = values_;
+    REAL *restrict out = out_;
+    assert(n_rows >= 0 && 0 <= first && first <= last && last <= n_columns);
+    memset(begins, 0, (size_t)(n_columns + 1) * sizeof *begins);
+    for (ptrdiff_t r = 0; r < n_rows; r++) {
+        const ptrdiff_t x = order ? order[r] : begin + r;
+        if (r + ROWS_AHEAD < n_rows) {
+            const ptrdiff_t ahead = order ? order[r + ROWS_AHEAD] : x + ROWS_AHEAD;
+            for (ptrdiff_t k = indptr[ahead]; k < indptr[ahead + 1]; k += 64 / 4) {
+                __builtin_prefetch(columns + k);
+                __builtin_prefetch(values + k);
+            }
+        }
+        for (ptrdiff_t k = indptr[x]; k < indptr[x + 1]; k++)
+            begins[columns[k] + 1]++;
+    }
+    for (ptrdiff_t c = 0; c < n_columns; c++) {
+        next[c] = begins[c];
+        begins[c + 1] += begins[c];
+    }
+    for (ptrdiff_t r = 0; r < n_rows; r++) {
+        const ptrdiff_t x = order ? order[r] : begin + r;
+        for (ptrdiff_t k = indptr[x]; k < indptr[x + 1]; k++) {
+            const ptrdiff_t c = columns[k];
+            if (first <= c && c < last) {
+                rows[next[c]] = (int32_t)r;
+                out[next[c]++] = values[k];
+            }
+        }
+    }
+}

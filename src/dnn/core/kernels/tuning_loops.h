@@ -21,6 +21,16 @@
 #define SIDE 16
 /* elements of a sparse row whose rows of B are prefetched before they are needed */
 #define STORED_AHEAD 8
+/* vectors of a strip of columns whose sums are in registers: of a product, and of a gradient, which has two sums per
+ * column: benchmarks/piecewise.py */
+#define GATHER_VECTORS 8
+#if defined(__AVX512F__)
+#define GRADIENT_VECTORS 8
+#else
+#define GRADIENT_VECTORS 4
+#endif
+/* rows of a sparse batch whose elements are prefetched before they are sorted */
+#define ROWS_AHEAD 4
 /* bytes of such a row of B that are prefetched at most: the processor prefetches the rest by itself */
 #define STORED_BYTES 1024
 
