@@ -17,7 +17,13 @@ SCORERS = {
     "roc_auc": "roc_auc",
     "log_loss": make_scorer(log_loss, greater_is_better=False, response_method="predict_proba"),
 }
-CASES = [("regressor", "rmse"), ("regressor", "mae")] + [("binary", name) for name in list(SCORERS)[2:]]
+CASES = [
+    ("regressor", "rmse"),
+    ("binary", "roc_auc"),
+    pytest.param("regressor", "mae", marks=pytest.mark.long),
+    pytest.param("binary", "accuracy", marks=pytest.mark.long),
+    pytest.param("binary", "log_loss", marks=pytest.mark.long),
+]
 
 
 @pytest.mark.parametrize(("kind", "metric"), CASES)

@@ -1,5 +1,6 @@
 """The predictor of a table estimator equals the estimator, for all kinds of rows and unusual cells."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -92,12 +93,23 @@ def test_a_predictor_is_a_snapshot_and_pickles():
     table, y = table_of(60)
     row = rows_of(table)[0]
     predict = est.fit(table, y).predictor()
-    before = predict(row)
+    before, of_table = predict(row), predict(table)
     again = pickle.loads(pickle.dumps(predict))
     est.members_[0].params[:] = 0
+    assert np.array_equal(predict(table), of_table) and not np.array_equal(est.predict(table), of_table)
     est.set_params(random_state=1).fit(table, -y)
     assert predict(row) == before == again(row) != est.predict([row])[0]
     assert len(pickle.dumps(predict)) < len(pickle.dumps(est))
+
+
+def test_predictions_stay_in_the_range_of_the_targets():
+    est = copy.copy(fitted("regressor"))
+    table, y = table_of()
+    for shift, wanted in ((1e3, y.max()), (-1e3, y.min())):
+        est.members_ = [net.copy() for net in est.members_]
+        for net in est.members_:
+            net.biases[-1][:] = shift
+        assert est.predictor()(rows_of(table)[0]) == pytest.approx(100 * wanted)
 
 
 def test_errors_of_predictors():

@@ -64,6 +64,8 @@ def test_many_classes_share_a_row_of_the_confusion_matrix():
 
 def test_the_roc_curve_has_the_area():
     y, p = (Y > 0).astype(int), np.round(0.7 * P[:, 1] + 0.3 * (Y > 0), 1)  # with equal probabilities
+    order = np.argsort(-y, kind="stable")  # among equal probabilities, the rows of class 1 come first
+    y, p = y[order], p[order]
     found = classification_summary(y, np.stack([1 - p, p], axis=1), WEIGHTS, np.array([0, 1]))
     fpr, tpr = found["roc"]
     assert np.trapezoid(tpr, fpr) == pytest.approx(found["scores"]["roc_auc"], abs=2e-3)

@@ -133,9 +133,14 @@ RUNNABLE = ["index.md", *sorted(f"guide/{page.name}" for page in (DOCS / "guide"
 @pytest.mark.long
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_pages_print_what_they_say(page, monkeypatch, tmp_path):
-    needed = {"guide/tuning.md": ["optuna"], "guide/onnx.md": ["onnxruntime", "skl2onnx"]}
+    needed = {
+        "guide/tuning.md": ["optuna"],
+        "guide/onnx.md": ["onnxruntime", "skl2onnx"],
+        "guide/explaining.md": ["matplotlib", "pandas"],
+    }
     for package in needed.get(page, []):
         pytest.importorskip(package, reason=f"{page} needs {package}")
+    (tmp_path / "docs").symlink_to(DOCS)
     monkeypatch.chdir(tmp_path)
     pages.run((DOCS / page).read_text(), page)
 
