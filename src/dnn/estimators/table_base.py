@@ -63,24 +63,10 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
     save = save
 
     def __init__(
-        self,
-        *,
-        metric: str | None = None,
-        n_members: int = 8,
-        hidden_layer_sizes: Any = (128, 128),
-        activation: Any = "silu",
-        epochs: int = 60,
-        patience: int | None = 16,
-        learning_rate_init: float = 0.008,
-        weight_decay: float = 0.02,
-        dropout: float = 0.1,
-        batch_size: int | str = "auto",
-        n_bins: int = 24,
-        time_limit: float | None = None,
-        n_threads: int | str = "auto",
-        random_state: Any = None,
-        progress: bool = False,
-    ) -> None:
+        self, *, metric: Any, n_members: Any, hidden_layer_sizes: Any, activation: Any, epochs: Any,
+        patience: Any, learning_rate_init: Any, weight_decay: Any, dropout: Any, batch_size: Any, n_bins: Any,
+        time_limit: Any, n_threads: Any, random_state: Any, progress: Any,
+    ) -> None:  # fmt: skip
         self.metric = metric
         self.n_members = n_members
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -118,6 +104,9 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
     def _finish(self, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Learn from the logits of rows that their networks have not seen."""
         raise NotImplementedError
+
+    def _complete(self) -> None:
+        """Learn what depends on everything else."""
 
     def _combined(self, logits: list[np.ndarray]) -> np.ndarray:
         """Return the predictions, or the probabilities, that the logits (n, O) of the members mean."""
@@ -215,6 +204,7 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
         self.validation_score_ = self._metric_of(logits[which], target[which], w)
         self.summary_ = training_summary(self.histories_, n, time.perf_counter() - begin)
         self.summary_ |= self._summary(target[which], self.oof_[which], w)
+        self._complete()
         if self.progress:
             print(
                 f"{type(self).__name__}: {self._metric()} {self.validation_score_:.4g} on rows that the "
