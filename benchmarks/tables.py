@@ -216,7 +216,7 @@ def summary(results: dict[str, Any], names: list[str], models: list[str], base: 
         splits = [
             key.split("/")[1] for key in results if key.startswith(f"{name}/") and key.endswith(f"/{model}")
         ]
-        pairs = [(results.get(f"{name}/{s}/{m}", {}).get(what) for m in (model, base)) for s in splits]
+        pairs = [[results.get(f"{name}/{s}/{m}", {}).get(what) for m in (model, base)] for s in splits]
         found = [(own, other) for own, other in pairs if own is not None and other is not None]
         own, other = np.mean(found, axis=0) if found else (np.nan, np.nan)
         return float(own), float(other)
@@ -249,6 +249,29 @@ def summary(results: dict[str, Any], names: list[str], models: list[str], base: 
     return "\n".join(lines)
 
 
+def markdown(results: dict[str, Any], names: list[str], models: list[str], base: str = "catboost") -> str:
+    """Return the table of the documentation: errors over CatBoost's, the losses too, and seconds of the processor."""
+
+    def values(name: str, model: str, what: str) -> list[float]:
+        keys = [key for key in results if key.startswith(f"{name}/") and key.endswith(f"/{model}")]
+        return [results[key][what] for key in keys if what in results[key]]
+
+    lines = [
+        f"| set | CatBoost | {' | '.join(m.replace('_', ' ') for m in models if m != base)} | CPU seconds, dnn | CatBoost |",
+        "|---|---:|" + "---:|" * (len(models) + 1),
+    ]
+    for name in names:
+        error = float(np.mean(values(name, base, "error")))
+        cells = [
+            f"{np.mean(values(name, m, 'error')) / error:.3f}"
+            for m in models
+            if m != base and values(name, m, "error")
+        ]
+        cpu = [f"{np.mean(values(name, m, 'cpu')):.1f}" for m in ("dnn", base)]
+        lines.append(f"| {name} | {error:.4f} | {' | '.join(cells)} | {' | '.join(cpu)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -260,6 +283,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-rows", type=int, default=MAX_ROWS)
     parser.add_argument("--results", type=Path, default=Path("build/tables.json"))
+    parser.add_argument("--markdown", action="store_true", help="also print the table of the documentation")
     parser.add_argument("--options", default="{}", help="parameters of the table estimators, JSON")
     given = parser.parse_args()
     names = (
@@ -290,6 +314,8 @@ def main() -> None:
                 given.results.parent.mkdir(parents=True, exist_ok=True)
                 given.results.write_text(json.dumps(results, indent=1))
     print(summary(results, names, models))
+    if given.markdown:
+        print(markdown(results, names, models))
 
 
 if __name__ == "__main__":
