@@ -40,14 +40,14 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         after calibration.
     class_weight : dict, "balanced" or None, default None
         Weights of the classes; "balanced": inversely proportional to their frequencies.
-    n_members : int, default 8
-        Networks that are trained and averaged. One costs an eighth and has about 8 % more error.
+    n_members : int, default 12
+        Networks that are trained and averaged. One alone has 9 % more error than 8, and 16 have 2 % less.
     hidden_layer_sizes : int or tuple of int, default (128, 128)
     activation : str, default "silu"
         As in `MLPClassifier`.
-    epochs : int, default 60
+    epochs : int, default 90
         Most epochs of a member; the learning rate falls to 0 over them along a half cosine.
-    patience : int or None, default 16
+    patience : int or None, default 24
         A member ends after so many epochs without a better validation score; None: never.
     learning_rate_init : float, default 0.008
         Of the first step of AdamW.
@@ -110,11 +110,11 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         *,
         metric: str | None = None,
         class_weight: Any = None,
-        n_members: int = 8,
+        n_members: int = 12,
         hidden_layer_sizes: Any = (128, 128),
         activation: Any = "silu",
-        epochs: int = 60,
-        patience: int | None = 16,
+        epochs: int = 90,
+        patience: int | None = 24,
         learning_rate_init: float = 0.008,
         weight_decay: float = 0.02,
         dropout: float = 0.1,
@@ -233,8 +233,8 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
     metric : "rmse", "mae" or None, default None
         The figure that chooses the best epoch of each member, and that `validation_score_` is. None: "rmse",
         whose differences between epochs are the least noisy.
-    n_members : int, default 8
-        Networks that are trained and averaged. One costs an eighth and has about 8 % more error.
+    n_members : int, default 12
+        Networks that are trained and averaged. One alone has 9 % more error than 8, and 16 have 2 % less.
     hidden_layer_sizes : int or tuple of int, default (128, 128)
     activation : str, default "silu"
         As in `MLPClassifier`.
@@ -296,32 +296,6 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
 
     METRICS = ("rmse", "mae")
     BETA2 = 0.95  # lowers the error of regression by 1 to 3 %; that of classification grows by as much
-
-    def __init__(
-        self,
-        *,
-        metric: str | None = None,
-        n_members: int = 8,
-        hidden_layer_sizes: Any = (128, 128),
-        activation: Any = "silu",
-        epochs: int = 90,
-        patience: int | None = 24,
-        learning_rate_init: float = 0.008,
-        weight_decay: float = 0.02,
-        dropout: float = 0.1,
-        batch_size: int | str = "auto",
-        n_bins: int = 24,
-        time_limit: float | None = None,
-        n_threads: int | str = "auto",
-        random_state: Any = None,
-        progress: bool = False,
-    ) -> None:
-        super().__init__(
-            metric=metric, n_members=n_members, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
-            epochs=epochs, patience=patience, learning_rate_init=learning_rate_init,
-            weight_decay=weight_decay, dropout=dropout, batch_size=batch_size, n_bins=n_bins,
-            time_limit=time_limit, n_threads=n_threads, random_state=random_state, progress=progress,
-        )  # fmt: skip
 
     def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
         y = column_or_1d(y, warn=True)

@@ -63,10 +63,24 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
     save = save
 
     def __init__(
-        self, *, metric: Any, n_members: Any, hidden_layer_sizes: Any, activation: Any, epochs: Any,
-        patience: Any, learning_rate_init: Any, weight_decay: Any, dropout: Any, batch_size: Any, n_bins: Any,
-        time_limit: Any, n_threads: Any, random_state: Any, progress: Any,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        metric: str | None = None,
+        n_members: int = 12,
+        hidden_layer_sizes: Any = (128, 128),
+        activation: Any = "silu",
+        epochs: int = 90,
+        patience: int | None = 24,
+        learning_rate_init: float = 0.008,
+        weight_decay: float = 0.02,
+        dropout: float = 0.1,
+        batch_size: int | str = "auto",
+        n_bins: int = 24,
+        time_limit: float | None = None,
+        n_threads: int | str = "auto",
+        random_state: Any = None,
+        progress: bool = False,
+    ) -> None:
         self.metric = metric
         self.n_members = n_members
         self.hidden_layer_sizes = hidden_layer_sizes
