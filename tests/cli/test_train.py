@@ -13,6 +13,8 @@ import dnn
 from dnn import cli
 from dnn.cli import reading
 
+pytestmark = pytest.mark.long  # Python only, which is the same everywhere
+
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
 

@@ -22,6 +22,8 @@ from dnn.estimators.table_dates import (
     seconds_of_text,
 )
 
+pytestmark = pytest.mark.long  # Python only, which is the same everywhere
+
 ROWS = 40
 NAN = float("nan")
 

@@ -40,7 +40,7 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         after calibration.
     class_weight : dict, "balanced" or None, default None
         Weights of the classes; "balanced": inversely proportional to their frequencies.
-    n_members : int, default 12
+    n_members : int, default 10
         Networks that are trained and averaged. One alone has 9 % more error than 8, and 16 have 2 % less.
     hidden_layer_sizes : int or tuple of int, default (128, 128)
     activation : str, default "silu"
@@ -110,7 +110,7 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
         *,
         metric: str | None = None,
         class_weight: Any = None,
-        n_members: int = 12,
+        n_members: int = 10,
         hidden_layer_sizes: Any = (128, 128),
         activation: Any = "silu",
         epochs: int = 90,
@@ -233,7 +233,7 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
     metric : "rmse", "mae" or None, default None
         The figure that chooses the best epoch of each member, and that `validation_score_` is. None: "rmse",
         whose differences between epochs are the least noisy.
-    n_members : int, default 12
+    n_members : int, default 10
         Networks that are trained and averaged. One alone has 9 % more error than 8, and 16 have 2 % less.
     hidden_layer_sizes : int or tuple of int, default (128, 128)
     activation : str, default "silu"

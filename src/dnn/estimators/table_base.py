@@ -66,7 +66,7 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         metric: str | None = None,
-        n_members: int = 12,
+        n_members: int = 10,
         hidden_layer_sizes: Any = (128, 128),
         activation: Any = "silu",
         epochs: int = 90,
@@ -191,9 +191,8 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
             hidden, self.activation, output, n_outputs, float(self.dropout), float(self.learning_rate_init),
             self.BETA2, float(self.weight_decay), batch, self.epochs, self.patience,
         )  # fmt: skip
-        counted = (
-            np.arange(n) if weights is None else np.flatnonzero(weights)
-        )  # a weight of 0 leaves a row out
+        # A weight of 0 leaves a row out
+        counted = np.arange(n) if weights is None else np.flatnonzero(weights)
         folds = self._folds(target, groups, counted, rng)
         knots = Knots.of(encoder)
         kinds = [each._replace(weights=weights) for each in kinds]
