@@ -17,8 +17,10 @@ from dnn import _core
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "dnn"
 GENERATED = ROOT / "build" / "cython" / "src" / "dnn" / "_core.c"
-# The only functions that may take the GIL, and the only functions that may call them.
+# The only functions that may take the GIL, and the only functions that may call them. Those of the C
+# interface are called from outside.
 TAKES_GIL = {"check_signals": {"poll_signals"}, "call_custom_loss": {"rows_phase"}}
+TAKES_GIL |= {"api_open": set(), "api_from_object": set(), "api_close": set()}
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ def test_the_readme_runs(monkeypatch, tmp_path):
     (tmp_path / "docs").symlink_to(DOCS)
     monkeypatch.chdir(tmp_path)
     pages.run(README, "README.md")
-    assert (tmp_path / "penguins.joblib").exists() and (tmp_path / "penguins.safetensors").exists()
+    assert (tmp_path / "penguins.dnn").exists()
 
 
 RUNNABLE = ["index.md", *sorted(f"guide/{page.name}" for page in (DOCS / "guide").glob("*.md"))]
