@@ -123,8 +123,8 @@ def main() -> None:
         cpu = [sum(results[f"{name}/{v}"]["cpu"] for name in names) for v in (variant, "default")]
         inner = np.exp(logs[1:-1].mean()) if len(logs) > 2 else np.nan
         print(
-            f"{variant:24}{np.exp(logs.mean()):8.3f}{sum(r > 1 for r in ratios):5} / {len(names)}{inner:16.3f}"
-            f"{cpu[0] / cpu[1]:14.2f}"
+            f"{variant:24}{np.exp(logs.mean()):8.3f}{sum(r > 1 for r in ratios):5} / {len(names)}"
+            f"{inner:16.3f}{cpu[0] / cpu[1]:14.2f}"
         )
 
 

@@ -250,14 +250,15 @@ def summary(results: dict[str, Any], names: list[str], models: list[str], base: 
 
 
 def markdown(results: dict[str, Any], names: list[str], models: list[str], base: str = "catboost") -> str:
-    """Return the table of the documentation: errors over CatBoost's, the losses too, and seconds of the processor."""
+    """Return the table of the documentation: errors over CatBoost's, and seconds of the processor."""
 
     def values(name: str, model: str, what: str) -> list[float]:
         keys = [key for key in results if key.startswith(f"{name}/") and key.endswith(f"/{model}")]
         return [results[key][what] for key in keys if what in results[key]]
 
+    others = " | ".join(m.replace("_", " ") for m in models if m != base)
     lines = [
-        f"| set | CatBoost | {' | '.join(m.replace('_', ' ') for m in models if m != base)} | CPU seconds, dnn | CatBoost |",
+        f"| set | CatBoost | {others} | CPU seconds, dnn | CatBoost |",
         "|---|---:|" + "---:|" * (len(models) + 1),
     ]
     for name in names:
