@@ -160,7 +160,7 @@ def parts_of_array(seconds: np.ndarray, origin: int) -> np.ndarray:
     months, years = days.astype("datetime64[M]"), days.astype("datetime64[Y]")
     hour = in_day / 3600
     new_year = years.astype("datetime64[D]")
-    length = ((years + 1).astype("datetime64[D]") - new_year).astype(np.float64)
+    length = ((years + np.timedelta64(1, "Y")).astype("datetime64[D]") - new_year).astype(np.float64)
     phase = 2 * math.pi * ((days - new_year).astype(np.float64) + hour / 24) / length
     parts: np.ndarray = np.stack(
         [
