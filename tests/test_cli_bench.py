@@ -10,8 +10,6 @@ import pytest
 from dnn import cli
 from dnn.cli import bench
 
-pytestmark = pytest.mark.long  # Python only, which is the same everywhere
-
 
 def figures(found):
     """Yield every figure of a result, by its name."""

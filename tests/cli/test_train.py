@@ -13,8 +13,6 @@ import dnn
 from dnn import cli
 from dnn.cli import reading
 
-pytestmark = pytest.mark.long  # Python only, which is the same everywhere
-
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
 

@@ -13,8 +13,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from dnn import TableClassifier, TableRegressor
 from dnn.estimators.table_members import SCALES, folds_of, probabilities, refinement, temperature_of
 
-pytestmark = pytest.mark.long  # Python only, which is the same everywhere
-
 RNG = np.random.default_rng(12345)
 N = 300
 

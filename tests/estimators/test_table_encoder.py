@@ -16,8 +16,6 @@ from sklearn.pipeline import make_pipeline
 from dnn import TableEncoder
 from dnn.estimators.table_encoding import bin_edges
 
-pytestmark = pytest.mark.long  # Python only, which is the same everywhere
-
 
 def sample(n=600, seed=0):
     """Return a table with all kinds of columns, and classes."""

@@ -10,8 +10,6 @@ from table_models import KINDS, fitted, table_of, target_of
 from dnn.estimators.table_encoding import Encoding, learn_number
 from dnn.estimators.table_importance import _of_number
 
-pytestmark = pytest.mark.long  # Python only, which is the same everywhere
-
 SCORERS = {
     "rmse": "neg_root_mean_squared_error",
     "mae": "neg_mean_absolute_error",

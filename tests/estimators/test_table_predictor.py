@@ -10,8 +10,6 @@ from table_models import KINDS, fitted, rows_of, table_of
 
 from dnn import TableClassifier, TableRegressor
 
-pytestmark = pytest.mark.long  # Python only, which is the same everywhere
-
 METHODS = [("regressor", "predict"), *((kind, "predict_proba") for kind in KINDS[1:])]
 
 

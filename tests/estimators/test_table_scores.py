@@ -8,8 +8,6 @@ from table_models import KINDS, fitted, table_of, target_of
 from dnn.estimators.table_scores import classification_summary, regression_summary, score_of, training_summary
 from dnn.training.history import History
 
-pytestmark = pytest.mark.long  # Python only, which is the same everywhere
-
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 3, 200)
 P = RNG.dirichlet([1, 1, 1], 200) + 0.3 * np.eye(3)[Y]

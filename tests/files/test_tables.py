@@ -13,8 +13,6 @@ from sklearn.base import clone
 import dnn
 from dnn import TableClassifier, TableEncoder, TableRegressor
 
-pytestmark = pytest.mark.long  # Python only, which is the same everywhere
-
 FITTED = [name for name in TABLES if "unfitted" not in name]
 QUICK = {"n_members": 1, "hidden_layer_sizes": 2, "epochs": 1, "random_state": 0}
 

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from table_models import KINDS, fitted, table_of, target_of
 
-pytestmark = pytest.mark.long  # Python only, which is the same everywhere
-
 pytest.importorskip("matplotlib")
 
 SECTIONS = {
