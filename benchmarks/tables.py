@@ -258,8 +258,8 @@ def markdown(results: dict[str, Any], names: list[str], models: list[str], base:
 
     others = " | ".join(m.replace("_", " ") for m in models if m != base)
     lines = [
-        f"| set | CatBoost | {others} | CPU seconds, dnn | CatBoost |",
-        "|---|---:|" + "---:|" * (len(models) + 1),
+        f"| set | CatBoost | {others} | CPU seconds, dnn / CatBoost |",
+        "|---|---:|" + "---:|" * len(models),
     ]
     for name in names:
         error = float(np.mean(values(name, base, "error")))
@@ -269,7 +269,7 @@ def markdown(results: dict[str, Any], names: list[str], models: list[str], base:
             if m != base and values(name, m, "error")
         ]
         cpu = [f"{np.mean(values(name, m, 'cpu')):.1f}" for m in ("dnn", base)]
-        lines.append(f"| {name} | {error:.4f} | {' | '.join(cells)} | {' | '.join(cpu)} |")
+        lines.append(f"| {name} | {error:.4f} | {' | '.join(cells)} | {' / '.join(cpu)} |")
     return "\n".join(lines)
 
 
