@@ -5,8 +5,8 @@ permutation of each set is split 80/20, and at most 15,000 rows of the first par
 the log loss, or the RMSE divided by the standard deviation of the target. CatBoost is given text columns as
 categories, LightGBM, XGBoost and scikit-learn's HistGradientBoosting as pandas' categorical dtype, as their
 documentation advises; dates, which none of them reads, become year, month, day of the week and day number.
-TableClassifier and TableRegressor are given the table as pandas reads it. Everybody has two threads; the cost
-is the time of the processor in `fit`, because other programs may use the same machine.
+TableClassifier and TableRegressor are given the table as pandas reads it. Every model has two threads; the
+cost is the processor time of `fit`, because other programs may use the same machine.
 
     python benchmarks/tables.py [--folder DATA] [--sets adult,ames] [--splits 0,1,2] [--models dnn,catboost]
     [--results FILE]
