@@ -23,22 +23,12 @@ from .parameters import adopt, draft_of
 from .table_encoder import TableEncoder
 from .table_inspection import TableInspection
 from .table_knots import Knots
-from .table_members import (
-    Examples,
-    Fold,
-    Member,
-    Recipe,
-    Score,
-    folds_of,
-    train_member,
-)
+from .table_members import Examples, Fold, Member, Recipe, Score, folds_of, train_member
 from .table_passes import predicted
-from .table_scores import training_summary
+from .table_scores import score_of, training_summary
 
 FOLDS = 8  # an eighth of the rows chooses the best epoch of a member
-SHORT_EPOCHS = (
-    12  # where time_limit allows no more epochs than this in all members, it is rather fewer members
-)
+SHORT_EPOCHS = 12  # where time_limit allows no more of them in all members, it is rather fewer members
 # Rows, and on how many parts of them both kinds of inputs are tried: the fewer the rows, the noisier is one
 # part.
 RACES = ((2000, 8), (6000, 4), (2**63, 2))
@@ -111,8 +101,12 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
         """Return the activation and the number of the outputs."""
         raise NotImplementedError
 
-    def _metric_of(self, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-        """Return the figure that the metric names, for logits (n, O) and targets (n,)."""
+    def _unscaled(self, target: np.ndarray) -> np.ndarray:
+        """Return the target as it was given, or as classes."""
+        return target
+
+    def _decoded(self, logits: np.ndarray) -> np.ndarray:
+        """Return the predictions, or the probabilities, of one member from its logits (n, O)."""
         raise NotImplementedError
 
     def _finish(self, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
@@ -214,7 +208,9 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
         self._finish(logits[which], target[which], w)
         self.oof_ = self._decoded(logits)
         self.oof_[seen == 0] = np.nan
-        self.validation_score_ = self._metric_of(logits[which], target[which], w)
+        self.validation_score_ = score_of(
+            self._metric(), self._unscaled(target[which]), self._decoded(logits[which]), w
+        )
         self.summary_ = training_summary(self.histories_, n, time.perf_counter() - begin)
         self.summary_ |= self._summary(target[which], self.oof_[which], w)
         self._complete()

@@ -14,14 +14,14 @@ from ..training.many import run_many
 from .table_encoder import TableEncoder
 from .table_members import logits_of
 
-BLOCK_ELEMENTS = 1 << 19  # of dense inputs, 2 MB: a block is read once by each member
+BLOCK_ELEMENTS = 1 << 19  # inputs, at most 2 MB if they are dense: each member reads a block once
 FEWEST_ROWS, MOST_ROWS = 256, 8192  # of a block
 
 Combine = Callable[[list[np.ndarray]], np.ndarray]
 
 
 def rows_per_block(width: int) -> int:
-    """Return how many encoded rows are made dense at once.
+    """Return how many rows are encoded at once.
 
     Examples
     --------
