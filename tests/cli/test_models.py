@@ -395,7 +395,7 @@ def test_the_page_prints_what_it_says(monkeypatch, capsys, tmp_path):
     for package in ("sklearn", "pandas"):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[1] / "docs" / "guide" / "command_line.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "command_line.md").read_text()
     pages.run(page)
     commands = re.findall(r"^\$ (\w+) (.*)\n((?:(?!\$ |```).*\n)*)", page, re.M)
     assert [arguments.split()[0] for _, arguments, _ in commands] == [
