@@ -118,7 +118,7 @@ def test_no_file_is_too_long():
 
 def test_importing_is_light():
     """Slow and optional imports wait until they are needed."""
-    heavy = ("scipy", "sklearn", "matplotlib", "tqdm", "safetensors", "json")
+    heavy = ("scipy", "sklearn", "matplotlib", "tqdm", "safetensors", "json", "hashlib", "logging")
     code = f"import sys, dnn; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

@@ -1,5 +1,6 @@
 """fit_many: every network gets what it gets alone, one error ends all, and nothing keeps running."""
 
+import concurrent.futures
 import threading
 import time
 
@@ -75,12 +76,10 @@ def test_a_diverged_training_may_be_returned():
 
 
 def test_ctrl_c_ends_all(monkeypatch):
-    from dnn.training import many
-
     def interrupted(futures, return_when):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(many, "wait", interrupted)
+    monkeypatch.setattr(concurrent.futures, "wait", interrupted)
     begin = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         fit_many(networks(3), X, Y, epochs=10**7, n_threads=2)

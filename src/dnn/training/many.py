@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -51,6 +50,9 @@ def run_many(jobs: Sequence[Callable[[int], T]], n_threads: int = 0) -> list[T]:
     n_workers = max(1, min(n_threads, len(jobs)))
     if n_workers == 1:  # in this thread, where the core answers to Ctrl-C at once
         return [job(n_threads) for job in jobs]
+    # Here, because they load logging, which would take a tenth of the time to import dnn
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
     stop = threading.Event()
 
     def run(job: Callable[[int], T]) -> T:
