@@ -17,6 +17,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 from setuptools.errors import CompileError
 from setuptools.modified import newer_group
@@ -101,6 +102,18 @@ class BuildKernels(build_ext):
         super().build_extension(ext)
 
 
+class BuildPrograms(build_py):
+    """Puts the programs of examples/ into the wheel as dnn/examples, where `dnn demo` finds them."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            folder = Path(self.build_lib, "dnn", "examples")
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(Path("examples").glob("*.py")):
+                self.copy_file(str(path), str(folder / path.name))
+
+
 class ReproducibleSdist(sdist):
     """Writes a tar.gz whose bytes depend only on names and contents of its files, and SOURCE_DATE_EPOCH."""
 
@@ -137,7 +150,7 @@ core = Extension(
 )
 
 setup(
-    cmdclass={"build_ext": BuildKernels, "sdist": ReproducibleSdist},
+    cmdclass={"build_ext": BuildKernels, "build_py": BuildPrograms, "sdist": ReproducibleSdist},
     ext_modules=cythonize(
         [core],
         build_dir="build/cython",

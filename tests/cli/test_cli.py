@@ -8,14 +8,17 @@ from importlib.metadata import PackageNotFoundError, version
 import pytest
 
 from dnn import cli
+from dnn.cli import demonstrations
 
 
 def test_a_missing_package_is_reported_in_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(
-        cli, "find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
+        demonstrations,
+        "find_spec",
+        lambda name: None if name == "matplotlib" else importlib.util.find_spec(name),
     )
     assert cli.main(["demo", "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == "dnn demo needs matplotlib: pip install 'dnn-core[all]'\n"
+    assert capsys.readouterr().err == "dnn demo: digits needs matplotlib: pip install 'dnn-core[all]'\n"
 
 
 def test_a_folder_that_cannot_be_created(capsys, tmp_path):

@@ -8,13 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import dnn
 
-from ..demos import DEMOS, WITH_SKLEARN, demo, run
+from . import demonstrations
 
 # What others may call our commands
 OTHER_NAMES = {
@@ -65,37 +64,7 @@ def _command(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("-V", "--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="command")
-    listed = "\n".join(f"  {name:18} {what}" for name, what in DEMOS.items())
-    command = commands.add_parser(
-        "demo",
-        help="run a demonstration of a first course on neural networks: measure, explain, draw",
-        description="Measures, explains the results, and draws a picture. Nothing is downloaded.\n\n"
-        + listed,
-        epilog="examples:\n  dnn demo planar --out pictures\n  dnn demo housing flats.csv --target price",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument(
-        "name",
-        nargs="?",
-        default="digits",
-        choices=DEMOS,
-        metavar="NAME",
-        help="the demonstration; default: digits",
-    )
-    command.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="your own files, for housing (a CSV) and logistic"
-    )
-    command.add_argument("--target", metavar="NAME", help="the column of the CSV that housing predicts")
-    command.add_argument(
-        "--out",
-        type=Path,
-        default=Path(),
-        metavar="FOLDER",
-        help="the folder for the picture; default: the current one",
-    )
-    command.add_argument(
-        "--no-progress", action="store_true", help="show no progress bar (digits has one in a terminal)"
-    )
+    demonstrations.add(commands)
     _add_train(commands)
     _add_summary(commands)
     _add_predict(commands)
@@ -111,9 +80,6 @@ def _command(argv: Sequence[str] | None) -> int:
     if arguments.command is None:
         parser.print_help()
         return 0
-    if arguments.command == "demo":
-        settings = {} if arguments.target is None else {"target": arguments.target}
-        return _demo(arguments.name, arguments.files, arguments.out, not arguments.no_progress, settings)
     try:
         arguments.run(arguments)
     except BrokenPipeError:
@@ -458,41 +424,3 @@ def _config(arguments: Any) -> None:
         print(json.dumps(dnn.show_config(as_dict=True), indent=2))
     else:
         dnn.show_config()
-
-
-def _demo(name: str, files: list[Path], folder: Path, progress: bool, settings: dict[str, str]) -> int:
-    """Run a demonstration; missing packages are reported in one line."""
-    progress = progress and name == "digits" and sys.stderr.isatty()
-    needed = ["sklearn"] if name in WITH_SKLEARN and not files else []
-    needed += ["matplotlib", *(["tqdm"] if progress else [])]
-    missing = [package for package in needed if find_spec(package) is None]
-    if missing:
-        print(f"dnn demo needs {' and '.join(missing)}: pip install 'dnn-core[all]'", file=sys.stderr)
-        return 1
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"dnn demo cannot write to {folder}: {error.strerror}", file=sys.stderr)
-        return 1
-    takes: tuple[str, ...] = getattr(demo(name), "FILES", ())
-    if len(files) > len(takes):
-        print(
-            f"dnn demo {name} takes {', '.join(takes) or 'no files'}, got {len(files)} files", file=sys.stderr
-        )
-        return 1
-    if settings and name != "housing":
-        print(f"dnn demo {name} takes no --target, which is for housing", file=sys.stderr)
-        return 1
-    if name == "digits":
-        demo(name).run(folder, progress=progress)
-        return 0
-    try:
-        run(name, folder, files, **settings)
-    except BrokenPipeError:
-        raise
-    except (OSError, ValueError, ImportError) as error:
-        if not (files or settings):
-            raise
-        print(f"dnn demo {name}: {error}", file=sys.stderr)
-        return 1
-    return 0
