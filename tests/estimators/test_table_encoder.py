@@ -124,6 +124,21 @@ def test_one_hot_and_rare_levels():
     assert "rare levels in one output: 2" in encoder.describe()
 
 
+def test_many_levels_share_inputs_evenly():
+    """The 64 most frequent of 400 levels have an input each; two or three of the others share one."""
+    towns = [f"t{i:03}" for i in range(400) for _ in range(20 if i % 6 == 0 and i < 384 else 3)]
+    encoder = TableEncoder(dense=True)
+    Z = encoder.fit_transform({"town": towns})
+    names = encoder.get_feature_names_out().tolist()
+    assert names[:64] == [f"town=t{i:03}" for i in range(0, 384, 6)]
+    assert names[64:] == [*(f"town=<rare{i}>" for i in range(1, 129)), "town_frequency"]
+    each = encoder.transform({"town": sorted(set(towns))})[:, :192]
+    assert set(each.sum(axis=0)[:64]) == {1} and set(each.sum(axis=0)[64:]) == {2, 3}
+    assert set(each.sum(axis=1)) == {1} and Z.shape == (len(towns), 193)
+    assert not encoder.transform({"town": ["elsewhere"]})[:, :192].any()
+    assert "rare levels in 128 outputs: 336" in encoder.describe()
+
+
 def test_target_statistics_of_classes():
     rng = np.random.default_rng(0)
     jobs, y = rng.choice(list("abcdefghijkl"), 500), rng.integers(0, 3, 500)
@@ -190,12 +205,12 @@ def test_ten_thousand_levels():
     level = rng.integers(0, 10_000, 30_000)
     encoder = TableEncoder(random_state=0)
     Z = encoder.fit_transform({"code": [f"c{i}" for i in level]}, rng.integers(0, 2, 30_000))
-    assert Z.shape == (30_000, 64 + 1 + 1 + 1)
+    assert Z.shape == (30_000, 64 + 128 + 1 + 1)
     sums = np.asarray(Z.sum(axis=0)).ravel()
     counts = np.sort(np.bincount(level))[::-1]
-    assert np.array_equal(np.sort(sums[:64])[::-1], counts[:64]) and sums[64] == counts[64:].sum()
+    assert np.array_equal(np.sort(sums[:64])[::-1], counts[:64]) and sums[64:192].sum() == counts[64:].sum()
     later = encoder.transform({"code": ["new", None]}).toarray()
-    assert not later[:, :65].any() and np.isfinite(later).all()
+    assert not later[:, :192].any() and np.isfinite(later).all()
 
 
 # Output

@@ -247,9 +247,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             names += [name, f"{name}_missing"] if number.indicator else [name]
             names += [f"{name}_bin{at}" for at in range(1, number.n_bins + 1)]
         for column, category in zip(self._categories(), self.encoding_.categories, strict=True):
-            inputs = [f"{column.name}=<rare>"] * category.n_inputs
+            shared = category.shared
+            one = np.count_nonzero(shared) == 1
+            inputs = [f"{column.name}=<rare{'' if one else at}>" for at in np.cumsum(shared).tolist()]
             for level, at in zip(column.levels, category.inputs[1:].tolist(), strict=True):
-                if not (category.n_rare and at == category.n_inputs - 1):
+                if not shared[at]:
                     inputs[at] = f"{column.name}={'<missing>' if level is None else level}"
             names += inputs
             names += [f"{column.name}_target{at}" for at in range(1, category.table.shape[1])]
@@ -481,7 +483,10 @@ def _remark(column: Column, codes: list[NumberCode | CategoryCode]) -> str:
         remarks.append("as " + ", ".join(column.parts))
     for code in codes:
         if isinstance(code, CategoryCode):
-            remarks += [f"rare levels in one output: {code.n_rare}"] if code.n_rare else []
+            shared = np.flatnonzero(code.shared)
+            outputs = "one output" if len(shared) == 1 else f"{len(shared)} outputs"
+            rare = np.count_nonzero(np.isin(code.inputs, shared))
+            remarks += [f"rare levels in {outputs}: {rare}"] if rare else []
             n_statistics = code.table.shape[1] - 1
             remarks += (
                 ["target statistics and frequency" if n_statistics else "frequency"]

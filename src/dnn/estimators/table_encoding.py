@@ -23,7 +23,8 @@ SMOOTHING = 10.0  # so many rows at the mean of all are added to each level
 RARE = 2  # levels of at most so many rows share one input
 FEW_LEVELS = 9  # up to so many levels are one-hot only
 MANY_LEVELS = 256  # above, inputs of their own would cost more weights than the rows of a level can train
-MOST_FREQUENT = 64  # and only so many levels have one
+MOST_FREQUENT = 64  # and only so many levels have one,
+BUCKETS = 128  # while the others share so many
 CLIP = 3.0
 SPLITS = 7  # of a number by the target
 # A split must explain so many times the variance over the number of rows. The best split of a number that has
@@ -134,10 +135,10 @@ class CategoryCode:
         return int(self.inputs.max()) + 1
 
     @property
-    def n_rare(self) -> int:
-        """Number of levels that share the last input, 0 if no levels share one."""
-        n = int(np.count_nonzero(self.inputs == self.n_inputs - 1))
-        return n if n > 1 else 0
+    def shared(self) -> np.ndarray:
+        """Whether each one-hot input (n_inputs,) is that of several levels."""
+        found: np.ndarray = np.bincount(self.inputs[self.inputs >= 0]) > 1
+        return found
 
     @property
     def width(self) -> int:
@@ -255,7 +256,10 @@ def learn_category(
     own[0] = False
     if n_levels > MANY_LEVELS:
         own[np.argsort(-counts, kind="stable")[MOST_FREQUENT:]] = False
-    inputs[1:] = np.where(own[1:], np.cumsum(own[1:]) - 1, np.count_nonzero(own))
+    n_own, others = int(np.count_nonzero(own)), np.flatnonzero(~own[1:]) + 1
+    inputs[own] = np.arange(n_own)
+    # In turn, so that all buckets have as many levels: the hashing trick, without collisions by chance
+    inputs[others] = n_own + np.arange(len(others)) % (BUCKETS if n_levels > MANY_LEVELS else 1)
     if n_levels <= FEW_LEVELS:
         nothing = np.zeros((n_codes, 0), np.float32)
         return CategoryCode(inputs, nothing), nothing[codes]
