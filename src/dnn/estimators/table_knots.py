@@ -71,15 +71,9 @@ class Knots:
         """Return a network on the encoder's inputs that computes what `net` computes on those of `encode`."""
         W, b = net.weights[0].astype(np.float64), net.biases[0].astype(np.float64)
         layers = [self.n_inputs, *(layer.units for layer in net.layers)]
-        rewritten = Network(
+        first = self.change @ W, b + W[self.first_edges].sum(axis=0)
+        return Network(
             layers, activation=[layer.activation for layer in net.layers[:-1]],
-            output=net.layers[-1].activation, dropout=net.dropout, init="zeros", dtype=net.dtype,
-            random_state=0,
+            output=net.layers[-1].activation, dropout=net.dropout, dtype=net.dtype, random_state=0,
+            init=[first, *zip(net.weights[1:], net.biases[1:], strict=True)],
         )  # fmt: skip
-        rewritten.weights[0][:] = self.change @ W
-        rewritten.biases[0][:] = b + W[self.first_edges].sum(axis=0)
-        for old, new in zip(
-            (*net.weights[1:], *net.biases[1:]), (*rewritten.weights[1:], *rewritten.biases[1:]), strict=True
-        ):
-            new[:] = old
-        return rewritten

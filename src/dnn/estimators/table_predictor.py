@@ -193,10 +193,8 @@ def rest_of(net: Network, first: int) -> Network:
     """
     sizes = [net.n_inputs, *(layer.units for layer in net.layers)][first:]
     hidden = [layer.activation for layer in net.layers[first:-1]]
-    rest = Network(sizes, activation=hidden or "identity", dtype=net.dtype, init="zeros")
-    for own, given in zip(rest.weights + rest.biases, net.weights[first:] + net.biases[first:], strict=True):
-        own[...] = given
-    return rest
+    arrays = list(zip(net.weights, net.biases, strict=True))
+    return Network(sizes, activation=hidden or "identity", dtype=net.dtype, init=arrays[first:])
 
 
 class TablePredictor:

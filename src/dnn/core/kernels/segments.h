@@ -151,7 +151,7 @@ static void NAME(gradient_segments)(ptrdiff_t n, const int32_t *segments, const 
         memset(C + i * ldc, 0, (size_t)n_cols * sizeof *C);
     for (ptrdiff_t i = n - 1; i >= 0; i--) {
         const bool before = i > 0 && segments[i] >= 0 && segments[i - 1] == segments[i];
-        REAL *restrict c = C + i * ldc, *restrict d = c - ldc;
+        REAL *restrict c = C + i * ldc, *restrict d = before ? c - ldc : c;
         if (before) /* the sums of the columns after it, so far in c, go on to the column before */
             memcpy(d, c, (size_t)n_cols * sizeof *C);
         for (int64_t k = begins[i]; k < begins[i + 1]; k++) {
