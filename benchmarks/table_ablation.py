@@ -25,8 +25,8 @@ import numpy as np
 from tables import encoded_target, split, table
 
 from dnn import TableClassifier, TableEncoder, TableRegressor
-from dnn.estimators import table as estimators
-from dnn.estimators import table_base, table_encoding
+from dnn.estimators.tables import base, encoding
+from dnn.estimators.tables import models as estimators
 
 MAX_ROWS = 6000
 
@@ -49,12 +49,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], Callable[[], Any]]] = {
     "1 member": ({"n_members": 1}, patched()),
     "4 members": ({"n_members": 4}, patched()),
     "16 members": ({"n_members": 16}, patched()),
-    "no bins": ({}, patched((table_base, "TableEncoder", partial(TableEncoder, piecewise=False)))),
-    "no edges at splits": ({}, patched((table_encoding, "split_edges", lambda known, targets: known[:0]))),
+    "no bins": ({}, patched((base, "TableEncoder", partial(TableEncoder, piecewise=False)))),
+    "no edges at splits": ({}, patched((encoding, "split_edges", lambda known, targets: known[:0]))),
     "12 bins": ({"n_bins": 12}, patched()),
     "48 bins": ({"n_bins": 48}, patched()),
-    "rises over bins only": ({}, patched((table_base, "RACES", ((2**63, 0),)))),
-    "epoch by the loss": ({}, patched((TableClassifier, "_epoch_score", table_base.BaseTable._epoch_score))),
+    "rises over bins only": ({}, patched((base, "RACES", ((2**63, 0),)))),
+    "epoch by the loss": ({}, patched((TableClassifier, "_epoch_score", base.BaseTable._epoch_score))),
     "no temperature": ({}, patched((estimators, "temperature_of", lambda logits, y, weights: 1.0))),
     "beta2 exchanged": ({}, patched((TableClassifier, "BETA2", 0.95), (TableRegressor, "BETA2", 0.999))),
     "relu": ({"activation": "relu"}, patched()),

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     # "as" tells type checkers that the name is public, because it is not in __all__: see below
     from .estimators.classifier import MLPClassifier as MLPClassifier
     from .estimators.regressor import MLPRegressor as MLPRegressor
-    from .estimators.table import TableClassifier as TableClassifier
-    from .estimators.table import TableRegressor as TableRegressor
-    from .estimators.table_encoder import TableEncoder as TableEncoder
+    from .estimators.tables.encoder import TableEncoder as TableEncoder
+    from .estimators.tables.models import TableClassifier as TableClassifier
+    from .estimators.tables.models import TableRegressor as TableRegressor
     from .interop.keras import from_keras as from_keras
     from .interop.onnx_reader import from_onnx as from_onnx
     from .interop.sklearn import from_sklearn as from_sklearn
@@ -107,9 +107,9 @@ __all__ = [
 _NEED_SKLEARN = {
     "MLPClassifier": "estimators.classifier",
     "MLPRegressor": "estimators.regressor",
-    "TableClassifier": "estimators.table",
-    "TableEncoder": "estimators.table_encoder",
-    "TableRegressor": "estimators.table",
+    "TableClassifier": "estimators.tables.models",
+    "TableEncoder": "estimators.tables.encoder",
+    "TableRegressor": "estimators.tables.models",
     "from_sklearn": "interop.sklearn",
 }
 _ON_FIRST_USE = {

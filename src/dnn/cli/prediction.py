@@ -139,7 +139,7 @@ def _of_table(model: Any, source: Path, settings: Settings) -> _Applied:
 
 def _is_written_number(level: str | None) -> bool:
     """Return whether a level is missing, or a number as it is written: not "007" and not "a"."""
-    from ..estimators.table_input import text_of
+    from ..estimators.tables.input import text_of
 
     try:
         return level is None or text_of(float(level)) == level

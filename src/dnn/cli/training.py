@@ -188,7 +188,7 @@ def _parts(
     source: Path, wanted: Wanted, used: list[str], settings: Settings
 ) -> tuple[Target, np.ndarray | None, np.ndarray | None, Any]:
     """Return the target, weights and groups of the rows with a target, and the table of these rows."""
-    from ..estimators.table_input import Table
+    from ..estimators.tables.input import Table
 
     special = [name for name in (settings.target, settings.weights, settings.groups) if name is not None]
     everything = whole_of(source, wanted._replace(features=[*used, *special]))
@@ -211,8 +211,8 @@ def _parts(
 
 def _target(column: Any, task: str | None, source: Path) -> Target:
     """Return whether a target holds classes, and its values."""
-    from ..estimators.table_columns import number_of_text
-    from ..estimators.table_dates import fields_of
+    from ..estimators.tables.columns import number_of_text
+    from ..estimators.tables.dates import fields_of
 
     place = f"column {column.name!r} of {source}"
     values, text = column.values, None

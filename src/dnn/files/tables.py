@@ -168,9 +168,9 @@ def _real(value: Any, name: str, above: float = -math.inf) -> float:
 
 def _restore_encoder(item: Any, decoder: Decoder) -> Any:
     """Return the encoder of a table; all indices are in range, so that no table makes it read elsewhere."""
-    from ..estimators.table_columns import KINDS
-    from ..estimators.table_dates import PARTS
-    from ..estimators.table_encoder import STATE_VERSION, TableEncoder
+    from ..estimators.tables.columns import KINDS
+    from ..estimators.tables.dates import PARTS
+    from ..estimators.tables.encoder import STATE_VERSION, TableEncoder
 
     version, params, named, columns = members(item, "encoder", "version", "params", "named", "columns")
     if whole(version, "the version of the encoder", 1) > STATE_VERSION:

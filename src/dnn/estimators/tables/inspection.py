@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
-    from .table_importance import FeatureImportance
-    from .table_predictor import TablePredictor
+    from .importance import FeatureImportance
+    from .predictor import TablePredictor
 
 
 class TableInspection:
@@ -61,10 +61,10 @@ class TableInspection:
         >>> reg.feature_importance(table, 20 * table["size"], random_state=0).names
         ['size', 'noise']
         """
-        from . import table_importance
+        from . import importance
 
         check_is_fitted(self, "members_")
-        return table_importance.feature_importance(self, X, y, n_repeats, metric, random_state)
+        return importance.feature_importance(self, X, y, n_repeats, metric, random_state)
 
     def input_gradient(self, X: Any) -> np.ndarray:
         """Return how fast the prediction changes with each numeric column, at each row.
@@ -93,10 +93,10 @@ class TableInspection:
         >>> reg.input_gradient({"size": [50.5], "city": ["Bern"]}).shape
         (1, 2)
         """
-        from . import table_importance
+        from . import importance
 
         check_is_fitted(self, "members_")
-        return self._scaled_gradient(X, table_importance.input_gradient(self, X))
+        return self._scaled_gradient(X, importance.input_gradient(self, X))
 
     def _scaled_gradient(self, X: Any, gradient: np.ndarray) -> np.ndarray:
         """Return the gradient of predictions from that of the mean logits."""
@@ -130,7 +130,7 @@ class TableInspection:
         >>> predict({"size": 3.0, "city": "Bern"})
         'yes'
         """
-        from .table_predictor import predictor_of
+        from .predictor import predictor_of
 
         check_is_fitted(self, "members_")
         return predictor_of(self, method)
@@ -162,7 +162,7 @@ class TableInspection:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     reg.report(f"{folder}/report.html")
         """
-        from ..inspection.report import write_report
+        from ...inspection.report import write_report
 
         check_is_fitted(self, "members_")
         write_report(self, Path(path), X, y)

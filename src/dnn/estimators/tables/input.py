@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .table_dates import seconds_of_array, seconds_of_datetime
+from .dates import seconds_of_array, seconds_of_datetime
 
 MISSING_TEXTS = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none"})
 EXPECTED = "must hold numbers, text, booleans or dates"

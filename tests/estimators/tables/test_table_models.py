@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dnn import TableClassifier, TableRegressor
-from dnn.estimators.table_members import SCALES, folds_of, probabilities, refinement, temperature_of
+from dnn.estimators.tables.members import SCALES, folds_of, probabilities, refinement, temperature_of
 
 RNG = np.random.default_rng(12345)
 N = 300

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.piecewise import MAX_BINS, PiecewiseRows
-from ..data.sparse import SparseRows
+from ...data.piecewise import MAX_BINS, PiecewiseRows
+from ...data.sparse import SparseRows
 
 N_FOLDS = 5
 SMOOTHING = 10.0  # so many rows at the mean of all are added to each level

@@ -7,8 +7,8 @@ from sklearn.inspection import permutation_importance
 from sklearn.metrics import log_loss, make_scorer
 from table_models import KINDS, fitted, table_of, target_of
 
-from dnn.estimators.table_encoding import Encoding, learn_number
-from dnn.estimators.table_importance import _of_number
+from dnn.estimators.tables.encoding import Encoding, learn_number
+from dnn.estimators.tables.importance import _of_number
 
 SCORERS = {
     "rmse": "neg_root_mean_squared_error",

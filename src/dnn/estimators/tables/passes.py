@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import _threads as threads
-from ..data.sparse import SparseRows
-from ..network import Network
-from ..training.many import run_many
-from .table_encoder import TableEncoder
-from .table_members import logits_of
+from ... import _threads as threads
+from ...data.sparse import SparseRows
+from ...network import Network
+from ...training.many import run_many
+from .encoder import TableEncoder
+from .members import logits_of
 
 BLOCK_ELEMENTS = 1 << 19  # inputs, at most 2 MB if they are dense: each member reads a block once
 FEWEST_ROWS, MOST_ROWS = 256, 8192  # of a block

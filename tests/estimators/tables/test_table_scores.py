@@ -5,7 +5,12 @@ import pytest
 import sklearn.metrics
 from table_models import KINDS, fitted, table_of, target_of
 
-from dnn.estimators.table_scores import classification_summary, regression_summary, score_of, training_summary
+from dnn.estimators.tables.scores import (
+    classification_summary,
+    regression_summary,
+    score_of,
+    training_summary,
+)
 from dnn.training.history import History
 
 RNG = np.random.default_rng(0)

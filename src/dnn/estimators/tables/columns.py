@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks as checks
-from .table_dates import (
+from ... import _checks as checks
+from .dates import (
     PARTS,
     day_first_of,
     fields_of,
@@ -24,7 +24,7 @@ from .table_dates import (
     seconds_of_fields,
     seconds_of_text,
 )
-from .table_input import RawColumn, Table, number_column, text_of
+from .input import RawColumn, Table, number_column, text_of
 
 KINDS = ("number", "boolean", "category", "date", "dropped")
 FEW_ROWS = 20  # a column of fewer rows is never taken for an identifier

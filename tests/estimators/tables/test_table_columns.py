@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnn.estimators.table_columns import Columns, learn, number_of_text
-from dnn.estimators.table_dates import (
+from dnn.estimators.tables.columns import Columns, learn, number_of_text
+from dnn.estimators.tables.dates import (
     PARTS,
     parts_of_array,
     parts_of_one,

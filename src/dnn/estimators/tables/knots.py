@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..network import Network
+from ...network import Network
 
 
 class Knots:

@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data import arrays as data
-from ..data.sparse import SparseRows
-from ..losses import LossSpec
-from ..network import Network
-from ..optimizers import AdamW
-from ..predictor import write_outputs
-from ..schedules import Cosine
-from ..training.history import DivergedError, History
-from ..training.options import FitOptions
-from ..training.problem import Problem
+from ...data import arrays as data
+from ...data.sparse import SparseRows
+from ...losses import LossSpec
+from ...network import Network
+from ...optimizers import AdamW
+from ...predictor import write_outputs
+from ...schedules import Cosine
+from ...training.history import DivergedError, History
+from ...training.options import FitOptions
+from ...training.problem import Problem
 
 SCALES = np.exp(np.linspace(-1.2, 0.4, 13))  # reciprocal temperatures that are tried after each epoch
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 
-from ..training.history import History
+from ...training.history import History
 
 CLASSIFICATION = ("log_loss", "accuracy", "balanced_accuracy", "roc_auc")
 REGRESSION = ("rmse", "mae")
@@ -73,7 +73,7 @@ def training_summary(histories: Sequence[History], n_rows: int, seconds: float) 
     >>> summary["n_rows"], summary["val_loss"].tolist(), summary["stopped_by"]
     (9, [[3.0]], [''])
     """
-    from .. import __version__
+    from ... import __version__
 
     return {
         "version": __version__,

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .table_columns import LARGEST, Column, Columns, refuse_lacking
-from .table_dates import PARTS, parts_of_one, seconds_of_datetime, seconds_of_text
-from .table_encoding import CLIP, CategoryCode, Encoding, NumberCode
-from .table_input import column_of_cells, is_missing, kind_of_cell, refuse_cell, text_of
+from .columns import LARGEST, Column, Columns, refuse_lacking
+from .dates import PARTS, parts_of_one, seconds_of_datetime, seconds_of_text
+from .encoding import CLIP, CategoryCode, Encoding, NumberCode
+from .input import column_of_cells, is_missing, kind_of_cell, refuse_cell, text_of
 
 Cell = Callable[[Any], bytes]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dnn import Network, TableEncoder
-from dnn.estimators.table_knots import Knots
+from dnn.estimators.tables.knots import Knots
 
 RNG = np.random.default_rng(0)
 

@@ -10,11 +10,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .. import _checks as checks
-from ..data.sparse import SparseRows
-from .table_columns import FEW_ROWS, Column, Columns, learn
-from .table_encoding import FEW_LEVELS, N_FOLDS, CategoryCode, Encoding, NumberCode, learn_encoding
-from .table_row import RowEncoder
+from ... import _checks as checks
+from ...data.sparse import SparseRows
+from .columns import FEW_ROWS, Column, Columns, learn
+from .encoding import FEW_LEVELS, N_FOLDS, CategoryCode, Encoding, NumberCode, learn_encoding
+from .row import RowEncoder
 
 STATE_VERSION = 1
 MANY_CLASSES = 100  # the splits of numbers by so many classes would take longer than the training

@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _checks as checks
-from ..network import Network
-from . import table_importance
-from .parameters import draft_of
-from .table_columns import refuse_lacking
-from .table_encoding import CLIP, MANY_LEVELS
-from .table_input import is_cell, is_row
-from .table_inspection import TableInspection
-from .table_row import Cell, RowEncoder
+from ... import _checks as checks
+from ...network import Network
+from ..parameters import draft_of
+from . import importance
+from .columns import refuse_lacking
+from .encoding import CLIP, MANY_LEVELS
+from .input import is_cell, is_row
+from .inspection import TableInspection
+from .row import Cell, RowEncoder
 
 FEW_ROWS = 16  # of an array of numbers are predicted one by one
 FAR = 1e300  # larger numbers are left to the code for whole tables
@@ -99,7 +99,7 @@ class PackedLayer:
         # For unusual values: the function from a cell to its inputs, and their weights
         self._dense: dict[str, tuple[Cell, np.ndarray]] = {}
         codes = iter(encoder.encoding_.numbers)
-        places = table_importance.slices_of(encoder.encoding_, encoder.columns_.columns)
+        places = importance.slices_of(encoder.encoding_, encoder.columns_.columns)
         for column, place in zip(encoder.columns_.columns, places, strict=True):
             if place is None:
                 continue

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .. import _checks as checks
-from ..data import arrays as data
-from . import passes, table_passes
-from .table_columns import Column
-from .table_encoding import CLIP, Encoding, NumberCode, bins_of
-from .table_scores import GROWS, score_of
+from ... import _checks as checks
+from ...data import arrays as data
+from .. import passes
+from .columns import Column
+from .encoding import CLIP, Encoding, NumberCode, bins_of
+from .passes import blocks_of, over_blocks
+from .scores import GROWS, score_of
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def feature_importance(
                 dense[:, place] = own[order[block]].toarray()
             return dense
 
-        found = table_passes.over_blocks(est.members_, est._combined, n, inputs, est.n_threads)
+        found = over_blocks(est.members_, est._combined, n, inputs, est.n_threads)
         return score_of(metric, target, found, None)
 
     sign = -1 if metric in GROWS else 1
@@ -145,7 +146,7 @@ def input_gradient(est: Any, X: Any) -> np.ndarray:
     columns = encoder.columns_.columns
     n, n_outputs = len(numbers), members[0].n_outputs
     found = np.full((n, n_outputs, len(columns)), np.nan)
-    for block in table_passes.blocks_of(n, encoder.encoding_.width * n_outputs):
+    for block in blocks_of(n, encoder.encoding_.width * n_outputs):
         dense = encoder.encoding_.encode(numbers[block], codes[block]).toarray()
         wrt_inputs = np.mean([passes.input_gradient(net, dense, True) for net in members], axis=0)
         at = 0

@@ -10,12 +10,12 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from .. import _checks as checks
-from ..data import arrays as data
-from .input import weights_of
-from .table_base import BaseTable
-from .table_members import probabilities, refinement, temperature_of
-from .table_scores import CLASSIFICATION, REGRESSION, classification_summary, regression_summary, score_of
+from ... import _checks as checks
+from ...data import arrays as data
+from ..input import weights_of
+from .base import BaseTable
+from .members import probabilities, refinement, temperature_of
+from .scores import CLASSIFICATION, REGRESSION, classification_summary, regression_summary, score_of
 
 # The temperature that suits one member suits their average less, as averaging makes probabilities less
 # certain too: of its logarithm this share is left out for many members. 0.25 to 0.5 was best on each of eight

@@ -12,20 +12,20 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .. import _checks as checks
-from .. import _threads as threads
-from .._optional import need
-from ..files import save
-from ..layers import activation_of
-from ..losses import LossSpec, loss_of
-from ..training.many import run_many
-from .parameters import adopt, draft_of
-from .table_encoder import TableEncoder
-from .table_inspection import TableInspection
-from .table_knots import Knots
-from .table_members import Examples, Fold, Member, Recipe, Score, folds_of, train_member
-from .table_passes import predicted
-from .table_scores import score_of, training_summary
+from ... import _checks as checks
+from ... import _threads as threads
+from ..._optional import need
+from ...files import save
+from ...layers import activation_of
+from ...losses import LossSpec, loss_of
+from ...training.many import run_many
+from ..parameters import adopt, draft_of
+from .encoder import TableEncoder
+from .inspection import TableInspection
+from .knots import Knots
+from .members import Examples, Fold, Member, Recipe, Score, folds_of, train_member
+from .passes import predicted
+from .scores import score_of, training_summary
 
 FOLDS = 8  # an eighth of the rows chooses the best epoch of a member
 SHORT_EPOCHS = 12  # where time_limit allows no more of them in all members, it is rather fewer members

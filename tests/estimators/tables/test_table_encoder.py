@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from dnn import TableEncoder
-from dnn.estimators.table_encoding import bin_edges
+from dnn.estimators.tables.encoding import bin_edges
 
 
 def sample(n=600, seed=0):

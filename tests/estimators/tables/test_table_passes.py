@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from table_models import KINDS, fitted, table_of
 
-from dnn.estimators import table_passes
+from dnn.estimators.tables import passes
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -13,12 +13,12 @@ def test_blocks_do_not_change_predictions(kind, monkeypatch):
     est = fitted(kind)
     whole = est.predict(table)
     used = []
-    monkeypatch.setattr(table_passes, "rows_per_block", lambda width: used.append(width) or 16)
+    monkeypatch.setattr(passes, "rows_per_block", lambda width: used.append(width) or 16)
     assert np.array_equal(est.predict(table), whole) and used
 
 
 def test_the_order_of_rows_is_kept_with_several_threads(monkeypatch):
-    monkeypatch.setattr(table_passes, "rows_per_block", lambda width: 7)
+    monkeypatch.setattr(passes, "rows_per_block", lambda width: 7)
     table, _ = table_of(90, seed=3)
     est = fitted("binary")
     alone = [
@@ -33,6 +33,6 @@ def test_the_order_of_rows_is_kept_with_several_threads(monkeypatch):
 
 def test_blocks_hold_few_elements():
     for width in (1, 100, 5000, 10**6):
-        blocks = list(table_passes.blocks_of(20_000, width))
+        blocks = list(passes.blocks_of(20_000, width))
         assert blocks[0].start == 0 and blocks[-1].stop == 20_000
         assert max((block.stop - block.start) * width for block in blocks) <= max(1 << 19, 256 * width)
