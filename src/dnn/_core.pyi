@@ -178,6 +178,23 @@ class SmallBatchPredictor:
     def __init__(self, plan: Plan, params: np.ndarray, fallback: Callable[[Any], np.ndarray]) -> None: ...
     def predict(self, X: Any) -> np.ndarray: ...
 
+class RowEnsemble:
+    def __init__(
+        self,
+        plan: Plan,
+        rests: Sequence[tuple[Plan, np.ndarray]],
+        vectors: np.ndarray,
+        medians: np.ndarray,
+        factors: np.ndarray,
+        begins: np.ndarray,
+        edges: np.ndarray,
+        places: np.ndarray,
+        order: np.ndarray,
+        n_cells: int,
+    ) -> None: ...
+    def logits(self, cells: list[Any], places: list[int], extra: np.ndarray | None) -> Any: ...
+    def logits_of_array(self, row: np.ndarray) -> np.ndarray | None: ...
+
 class EmbeddedModel:
     def __init__(self, plan: Plan, params: np.ndarray, kind: str) -> None: ...
 

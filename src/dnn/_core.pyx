@@ -44,7 +44,7 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetInterrupt
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.math cimport INFINITY, fabs, isfinite, sqrt
+from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
 from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t, uintptr_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc
@@ -78,6 +78,7 @@ include "core/arguments.pxi"    # arrays, sparse matrices, groups of arguments
 include "core/run.pxi"          # Run: memory, teams, the arrays of a call
 include "core/passes.pxi"       # predict, losses, forward, backward, cost_and_gradient
 include "core/small_batch.pxi"  # SmallBatchPredictor: a few rows in microseconds
+include "core/table_row.pxi"    # RowEnsemble: one row of a table through several networks
 include "core/embed.pxi"        # models for C: the functions behind include/dnn.h
 include "core/throttle.pxi"     # Throttle: how many members take part in the next steps
 include "core/trainer.pxi"      # Trainer: chunks of steps

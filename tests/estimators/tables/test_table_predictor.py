@@ -46,6 +46,24 @@ def test_unusual_cells(change):
     assert close(est.predictor()(row), est.predict([row])[0])
 
 
+def test_several_unusual_cells():
+    est = fitted("regressor")
+    row = rows_of(table_of(1, seed=4)[0])[0]
+    row |= {"size": "2.5", "tail": np.float32(1e20), "some": "?", "job": 7, "day": "2024-03-05", "on": "TRUE"}
+    assert close(est.predictor()(row), est.predict([row])[0])
+
+
+def test_the_core_refuses_what_it_would_read_beyond_its_arrays():
+    core = fitted("regressor").predictor()._logits._core
+    with pytest.raises(ValueError, match="cells must have length 3, got 0"):
+        core.logits([], [], None)
+    for place in (-1, 10**6):
+        with pytest.raises(IndexError, match="places must be in 0"):
+            core.logits([1.0] * 3, [place], None)
+    assert core.logits([1.0, True, 2.0], [], None) == 1
+    assert core.logits([1.0, 2.0, "3"], [], None) == 2
+
+
 def test_edges_of_bins():
     est = fitted("regressor")
     predict, row = est.predictor(), rows_of(table_of(1, seed=4)[0])[0]
@@ -86,6 +104,21 @@ def test_arrays_of_numbers():
         predict(X[0, :3])
     with pytest.raises(ValueError, match="X has 3 features, but TableRegressor is expecting 4"):
         predict(X[:, :3])
+
+
+def test_arrays_with_columns_that_are_not_used():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 4))
+    X[:, 1] = 7
+    reg = TableRegressor(n_members=2, epochs=3, hidden_layer_sizes=(8,), random_state=0).fit(
+        X, X[:, 0] * X[:, 3]
+    )
+    predict = reg.predictor()
+    wanted = reg.predict(X[:5])
+    assert close(predict(X[:5]), wanted) and close([predict(row) for row in X[:5]], wanted)
+    assert close([predict(row) for row in X[:5].astype("float32")], reg.predict(X[:5].astype("float32")))
+    X[0, 0], X[1, 3] = np.nan, 1e305
+    assert close([predict(row) for row in X[:2]], reg.predict(X[:2]))
 
 
 def test_a_predictor_is_a_snapshot_and_pickles():

@@ -3,65 +3,35 @@
 The first layers of all members stand side by side, and their product with the inputs of a row is a sum of
 few vectors: one for each level of a category, and three for each number. The ones of a piecewise-linear code
 become one vector, because the sums of the weights of the first bins are made beforehand. What remains of each
-member is a network of its own, without the first layer.
+member is a network of its own, without the first layer. The core adds the vectors and runs the networks; what
+is unusual in a row is encoded here.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ... import _checks as checks
+from ... import _core
 from ...network import Network
 from ..parameters import draft_of
 from . import importance
 from .columns import refuse_lacking
-from .encoding import CLIP, MANY_LEVELS
+from .encoding import MANY_LEVELS
 from .input import is_cell, is_row
 from .inspection import TableInspection
 from .row import Cell, RowEncoder
 
 FEW_ROWS = 16  # of an array of numbers are predicted one by one
-FAR = 1e300  # larger numbers are left to the code for whole tables
 HEAVY = ("oof_", "histories_", "summary_")  # what no prediction needs
 
 
-def _silu(z: np.ndarray) -> np.ndarray:
-    half = 0.5 * z
-    found = np.tanh(half)  # z sigmoid(z) = z/2 (1 + tanh(z/2)), which cannot overflow
-    found += 1
-    found *= half
-    return found
-
-
-ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "silu": _silu,
-    "relu": lambda z: np.maximum(z, 0),
-    "tanh": np.tanh,
-    "identity": lambda z: z,
-}
-
-
-class NumberPlace(NamedTuple):
-    """How a number is found in a row, and its vectors."""
-
-    name: str
-    median: float
-    factor: float
-    inner: list[float]  # edges without the first and the last one
-    edges: list[float]
-    scaled: int  # the vector of the scaled number
-    missing: int  # that of a missing number
-    before: int  # the first of the sums of bins: the ones before a bin are one vector
-    bins: int  # that of the first bin
-
-
-class PackedLayer:
-    """The first layers of several networks side by side, for rows of a raw table.
+class RowLogits:
+    """The logits of networks of one shape for single rows of a raw table.
 
     Parameters
     ----------
@@ -73,9 +43,8 @@ class PackedLayer:
     >>> from dnn import TableEncoder
     >>> encoder = TableEncoder().fit({"age": [1, 2, 3], "job": ["cook", "pilot", "cook"]})
     >>> nets = [Network([encoder.n_features_out_, 4, 1], random_state=seed) for seed in range(2)]
-    >>> packed, row = PackedLayer(encoder, nets), {"age": 2.5, "job": "pilot"}
-    >>> expected = [net.forward(encoder.transform(row).toarray())[1].Z[0][0] for net in nets]
-    >>> np.allclose(packed(row), np.hstack(expected), atol=1e-6)
+    >>> logits, row = RowLogits(encoder, nets), {"age": 2.5, "job": "pilot"}
+    >>> np.allclose(logits(row), [net(encoder.transform(row).toarray())[0] for net in nets], atol=1e-6)
     True
     """
 
@@ -91,30 +60,31 @@ class PackedLayer:
             size += len(rows)
             return size - len(rows)
 
+        columns = encoder.columns_.columns
         self._row = RowEncoder(encoder.columns_, encoder.encoding_)
+        self._size = len(columns)
         cells = dict(self._row._cells)
-        self._numbers: list[NumberPlace] = []
+        self._numbers: list[str] = []
+        numbers, places, order = [], [], []
         self._categories: list[tuple[str, dict[str | None, int]]] = []
         self._others: list[str] = []  # dates, and categories of many levels
         # For unusual values: the function from a cell to its inputs, and their weights
         self._dense: dict[str, tuple[Cell, np.ndarray]] = {}
         codes = iter(encoder.encoding_.numbers)
-        places = importance.slices_of(encoder.encoding_, encoder.columns_.columns)
-        for column, place in zip(encoder.columns_.columns, places, strict=True):
+        for at, place in enumerate(importance.slices_of(encoder.encoding_, columns)):
             if place is None:
                 continue
+            column = columns[at]
             name, cell, own = column.name, cells[column.name], weights[place]
             self._dense[name] = cell, own.astype(np.float32)
             if column.kind == "number":
                 code = next(codes)
-                edges, bins = code.edges.tolist(), own[1 + code.indicator :]
-                sums = np.concatenate([np.zeros((1, own.shape[1])), np.cumsum(bins, axis=0)])
-                self._numbers.append(
-                    NumberPlace(
-                        name, code.median, code.factor, edges[1:-1], edges, add(own[:1]),
-                        add(np.frombuffer(cell(None), np.float32)[None] @ own), add(sums), add(bins),
-                    )
-                )  # fmt: skip
+                numbers.append(code)
+                self._numbers.append(name)
+                order.append(at)
+                missing = np.frombuffer(cell(None), np.float32)[None] @ own
+                sums = np.cumsum(own[1 + code.indicator :], axis=0)
+                places.append((add(own[:1]), add(missing), add(np.vstack([np.zeros(own.shape[1]), sums]))))
             elif column.kind == "date" or len(column.levels) > MANY_LEVELS:
                 for _ in column.number_names:
                     next(codes)
@@ -123,78 +93,71 @@ class PackedLayer:
                 texts = {*column.code_table(), None}
                 table = {text: add(np.frombuffer(cell(text), np.float32)[None] @ own) for text in texts}
                 self._categories.append((name, table))
-        self._vectors = np.concatenate(vectors).astype(np.float32)
         self._used = self._dense.keys()
+        self.all_numbers = len(self._numbers) == len(self._used)
+        rests = [rest_of(net) for net in nets] if len(nets[0].layers) > 1 else []
+        self._core = _core.RowEnsemble(
+            nets[0].plan, [(net.plan, net.params) for net in rests],
+            np.concatenate(vectors).astype(np.float32),
+            np.array([code.median for code in numbers]), np.array([code.factor for code in numbers]),
+            np.cumsum([0, *(len(code.edges) for code in numbers)], dtype=np.int64),
+            np.concatenate([np.empty(0), *(code.edges for code in numbers)]),
+            np.array(places, np.int64).reshape(-1, 3), np.array(order, np.int64), self._size,
+        )  # fmt: skip
+
+    def of_array(self, row: np.ndarray) -> np.ndarray:
+        """Return the logits (n_networks, n_outputs), float32, of a row of numbers (n_features,)."""
+        found = self._core.logits_of_array(row) if self.all_numbers else None
+        return self(row.tolist()) if found is None else found
 
     def __call__(self, row: Any) -> np.ndarray:
-        """Return the pre-activations (n_networks * units,), float32, of one row."""
+        """Return the logits (n_networks, n_outputs), float32, of one row."""
         if not isinstance(row, dict):
             row = self._row._dict_of(row)
         if not row.keys() >= self._used:
             lacking = [name for name in self._used if name not in row]
             refuse_lacking(lacking, len(self._used), list(row), 5)
             row = dict.fromkeys(lacking) | row
-        at, factors = [0], [1.0]
+        places = []
         unusual = self._others.copy()
-        for name, median, factor, inner, edges, scaled, missing, before, bins in self._numbers:
-            value = row[name]
-            kind = type(value)
-            if kind is not float and kind is not int:
-                if value is not None and not isinstance(value, (np.floating, np.integer)):
-                    unusual.append(name)
-                    continue
-                value = math.nan if value is None else float(value)
-            if not -FAR < value < FAR:
-                if value != value:
-                    at.append(missing)
-                    factors.append(1.0)
-                else:
-                    unusual.append(name)
-                continue
-            z = (value - median) * factor
-            if not -1e9 < z < 1e9:
-                unusual.append(name)
-                continue
-            t = z / CLIP
-            z /= math.sqrt(1.0 + t * t)
-            if not edges:
-                at.append(scaled)
-                factors.append(z)
-                continue
-            bin_ = bisect_left(inner, value)
-            low = edges[bin_]
-            share = (value - low) / (edges[bin_ + 1] - low)
-            at += (scaled, before + bin_, bins + bin_)
-            factors += (z, 1.0, 0.0 if share < 0 else 1.0 if share > 1 else share)
         for name, table in self._categories:
             value = row[name]
             kind = type(value)
             if kind is float and value != value:
                 value = None
             if (kind is str or value is None) and value in table:
-                at.append(table[value])
-                factors.append(1.0)
+                places.append(table[value])
             else:
                 unusual.append(name)
-        found: np.ndarray = np.array(factors, np.float32) @ self._vectors[at]
+        extra = None
         for name in unusual:
-            cell, weights = self._dense[name]
-            found += np.frombuffer(cell(row[name]), np.float32) @ weights
-        return found
+            extra = self._add(extra, name, row[name])
+        numbers = [row[name] for name in self._numbers]
+        while type(found := self._core.logits(numbers, places, extra)) is int:
+            extra = self._add(extra, self._numbers[found], numbers[found])
+            numbers[found] = ...
+        logits: np.ndarray = found
+        return logits
+
+    def _add(self, extra: np.ndarray | None, name: str, value: Any) -> np.ndarray:
+        """Return pre-activations with those of one more cell."""
+        cell, weights = self._dense[name]
+        found: np.ndarray = np.frombuffer(cell(value), np.float32) @ weights
+        return found if extra is None else extra + found
 
 
-def rest_of(net: Network, first: int) -> Network:
-    """Return a copy of a network without its first layers and its output activation.
+def rest_of(net: Network) -> Network:
+    """Return a copy of a network without its first layer and its output activation.
 
     Examples
     --------
-    >>> rest_of(Network([2, 5, 3, 1], output="sigmoid"), 1).layers
+    >>> rest_of(Network([2, 5, 3, 1], output="sigmoid")).layers
     (Dense(units=3, activation='relu'), Dense(units=1, activation='identity'))
     """
-    sizes = [net.n_inputs, *(layer.units for layer in net.layers)][first:]
-    hidden = [layer.activation for layer in net.layers[first:-1]]
+    sizes = [layer.units for layer in net.layers]
+    hidden = [layer.activation for layer in net.layers[1:-1]]
     arrays = list(zip(net.weights, net.biases, strict=True))
-    return Network(sizes, activation=hidden or "identity", dtype=net.dtype, init=arrays[first:])
+    return Network(sizes, activation=hidden or "identity", dtype=net.dtype, init=arrays[1:])
 
 
 class TablePredictor:
@@ -219,16 +182,8 @@ class TablePredictor:
         for name in HEAVY:
             vars(est).pop(name, None)
         est.members_ = [net.copy() for net in est.members_]
-        columns = est.encoder_.columns_
-        self._numeric = all(column.kind in ("number", "dropped") for column in columns.columns)
-        first = est.members_[0].layers[0]
-        act = ACTIVATIONS.get(first.activation) if len(est.members_[0].layers) > 1 else None
-        self._act: Any = act
-        self._first: Any = PackedLayer(est.encoder_, est.members_) if act else est.encoder_.row_encoder()
-        rests = [rest_of(net, 1 if act else 0).predictor() for net in est.members_]
-        self._rests = [rest.predict for rest in rests]
-        self._shape = len(rests), first.units
-        self._decode: Callable[[list[np.ndarray]], Any] = _decoder(est, method)
+        self._logits = RowLogits(est.encoder_, est.members_)
+        self._decode: Callable[[np.ndarray], Any] = _decoder(est, method)
 
     def __call__(self, X: Any) -> Any:
         """Return the prediction of a row, or those (n, ...) of a table.
@@ -237,54 +192,49 @@ class TablePredictor:
         """
         if isinstance(X, dict):
             if is_row(X):
-                return self._one(X)
+                return self._of(X)
         elif isinstance(X, np.ndarray):
             if X.ndim == 1 and not X.dtype.names:
-                return self._one(X.tolist())
-            if self._numeric and X.ndim == 2 and 1 <= len(X) <= FEW_ROWS and X.dtype.kind in "iuf":
-                return np.array([self._one(row) for row in X.tolist()])
+                return self._decode(self._logits.of_array(X))
+            if self._logits.all_numbers and X.ndim == 2 and 1 <= len(X) <= FEW_ROWS and X.dtype.kind in "iuf":
+                return np.array([self._decode(self._logits.of_array(row)) for row in X])
         elif hasattr(X, "iloc"):
             if not hasattr(X, "columns"):
-                return self._one(dict(zip(map(str, X.index.tolist()), X.tolist(), strict=True)))
+                return self._of(dict(zip(map(str, X.index.tolist()), X.tolist(), strict=True)))
             if len(X) == 1 and X.columns.is_unique:
                 return np.array([self(X.iloc[0])])
         elif isinstance(X, (list, tuple)) and X and all(map(is_cell, X)):
-            return self._one(X)
+            return self._of(X)
         return getattr(self._est, self.method)(X)
 
-    def _one(self, row: Any) -> Any:
-        first = self._first(row)
-        if self._act is None:
-            return self._decode([rest(first[0]) for rest in self._rests])
-        hidden = self._act(first).reshape(self._shape)
-        return self._decode([rest(x) for rest, x in zip(self._rests, hidden, strict=True)])
+    def _of(self, row: Any) -> Any:
+        return self._decode(self._logits(row))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._est, self.method)
 
 
-def _decoder(est: Any, method: str) -> Callable[[list[np.ndarray]], Any]:
-    """Return the function from the logits (O,) of each member to the result for a row."""
+def _decoder(est: Any, method: str) -> Callable[[np.ndarray], Any]:
+    """Return the function from the logits (n_members, O) to the result for a row."""
+    n = len(est.members_)
     if not hasattr(est, "classes_"):
-        scale, mean, low, high = est._scale / len(est.members_), est._mean, est._low, est._high
+        scale, mean, low, high = est._scale / n, est._mean, est._low, est._high
 
-        def number(logits: list[np.ndarray]) -> float:
-            value = sum([float(z[0]) for z in logits]) * scale + mean
+        def number(logits: np.ndarray) -> float:
+            value = sum(logits[:, 0].tolist()) * scale + mean
             return float(min(max(value, low), high))
 
         return number
-    n = len(est.members_)
     temperature = float(est.temperature_)
+    half, tanh = 1 / (2 * temperature), math.tanh
 
-    def binary(logits: list[np.ndarray]) -> np.ndarray:
-        total = 0.0
-        for z in logits:
-            total += 0.5 + 0.5 * math.tanh(float(z[0]) / (2 * temperature))
-        total /= n
-        return np.array([1.0 - total, total])
+    def binary(logits: np.ndarray) -> np.ndarray:
+        # The sigmoid is 1/2 + tanh(z/2)/2
+        p = 0.5 + 0.5 / n * sum([tanh(z * half) for z in logits[:, 0].tolist()])
+        return np.array([1.0 - p, p])
 
-    def several(logits: list[np.ndarray]) -> np.ndarray:
-        z = np.array(logits, dtype=np.float64)
+    def several(logits: np.ndarray) -> np.ndarray:
+        z = logits.astype(np.float64)
         z -= z.max(axis=1, keepdims=True)
         z /= temperature
         p = np.exp(z)
