@@ -1,5 +1,5 @@
-/* The products at edge shapes, on memory that ends where the matrices end, against sums in double. Run under
- * AddressSanitizer. */
+/* The products, dense and of piecewise-linear columns, at edge shapes, on memory that ends where the matrices end, against
+ * sums in double. Run under AddressSanitizer. */
 #include "core/kernels/kernels.h"
 
 #include <stdio.h>
@@ -121,15 +121,73 @@ static long try_rows(const DnnKernels *k, ptrdiff_t n, ptrdiff_t m, ptrdiff_t wi
     return wrong;
 }
 
+/* Piecewise-linear columns: `groups` segments of `bins` columns, of which each row stores one element, and a plain column. */
+static long try_segments(const DnnKernels *k, ptrdiff_t n, ptrdiff_t groups, ptrdiff_t bins, ptrdiff_t m)
+{
+    const int size = k->size;
+    const ptrdiff_t plain = groups * bins, stored = groups + 1, cols = plain + 1;
+    long wrong = 0;
+    void *V = make(n * stored, size), *W = make(cols * m, size), *P = make(cols * m, size), *Z = make(n * m, size);
+    void *G = make(cols * m, size), *z = make(m, size), *sorted = make(n * stored, size);
+    int32_t *segments = malloc((size_t)cols * 4), *columns = malloc((size_t)(n * stored) * 4);
+    int32_t *rows = malloc((size_t)(n * stored) * 4);
+    int64_t *indptr = malloc((size_t)(n + 1) * 8), *begins = malloc((size_t)(cols + 1) * 8);
+    int64_t *next = malloc((size_t)cols * 8);
+    for (ptrdiff_t i = 0; i < cols; i++) {
+        segments[i] = i < plain ? (int32_t)(i / bins * bins) : -1;
+        if (segments[i] == i)
+            memset((char *)P + i * m * size, 0, (size_t)(m * size));
+        else if (segments[i] >= 0)
+            k->add(m, (char *)P + (i - 1) * m * size, (char *)W + (i - 1) * m * size, (char *)P + i * m * size);
+    }
+    for (ptrdiff_t r = 0; r <= n; r++)
+        indptr[r] = r * stored;
+    for (ptrdiff_t e = 0; e < n * stored; e++) {
+        const ptrdiff_t g = e % stored;
+        columns[e] = (int32_t)(g < groups ? g * bins + rand() % bins : plain);
+    }
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const int32_t *own = columns + r * stored;
+        k->gather_segments(stored, own, (char *)V + r * stored * size, segments, m, W, P, m, z);
+        for (ptrdiff_t c = 0; c < m; c++) {
+            double sum = 0;
+            for (ptrdiff_t e = 0; e < stored; e++) {
+                for (ptrdiff_t i = e < groups ? segments[own[e]] : own[e]; i < own[e]; i++)
+                    sum += get(W, i * m + c, size);
+                sum += get(V, r * stored + e, size) * get(W, own[e] * m + c, size);
+            }
+            wrong += compare("segments", get(z, c, size), sum, size, cols * bins);
+        }
+    }
+    k->sort_stored(n, NULL, 0, indptr, columns, V, cols, 0, cols, begins, next, rows, sorted);
+    k->gradient_segments(cols, segments, begins, rows, sorted, m, Z, m, G, m);
+    for (ptrdiff_t i = 0; i < cols; i++)
+        for (ptrdiff_t c = 0; c < m; c++) {
+            double sum = 0;
+            for (ptrdiff_t e = 0; e < n * stored; e++)
+                if (columns[e] == i || (segments[i] >= 0 && segments[columns[e]] == segments[i] && columns[e] > i))
+                    sum += (columns[e] == i ? get(V, e, size) : 1) * get(Z, e / stored * m + c, size);
+            wrong += compare("gradient of segments", get(G, i * m + c, size), sum, size, n * bins);
+        }
+    free(V), free(W), free(P), free(Z), free(G), free(z), free(sorted), free(segments), free(columns), free(rows);
+    free(indptr), free(begins), free(next);
+    return wrong;
+}
+
 int main(void)
 {
     static const ptrdiff_t some[] = {1, 2, 3, 5, 8, 13, 16, 17, 31, 48, 65};
     const int n = sizeof some / sizeof *some;
     long wrong = 0, tables = 0;
-    for (int isa = 1; isa < DNN_N_ISA; isa++)
+    for (int isa = 0; isa < DNN_N_ISA; isa++)
         for (int precision = 0; precision < 2; precision++) {
             const DnnKernels *k = dnn_kernels(isa, precision);
-            if (!k || !k->lanes)
+            if (!k)
+                continue;
+            for (int m = 0; m < n; m++)
+                wrong += try_segments(k, some[m], m % 4, 1 + m % 7, some[(5 * m) % n]);
+            wrong += try_segments(k, 70, 9, 24, 128) + try_segments(k, 64, 2, 256, 130) + try_segments(k, 9, 3, 1, 257);
+            if (!k->lanes)
                 continue;
             tables++;
             for (int m = 0; m < n; m++)
