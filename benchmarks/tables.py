@@ -198,6 +198,14 @@ def calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = 15) 
     return float(sum(abs(best[place == b].sum() - right[place == b].sum()) for b in range(bins)) / len(y))
 
 
+def chance_calibration_error(probabilities: np.ndarray, draws: int = 50) -> float:
+    """Return the mean calibration error if these probabilities were right: labels are drawn from them."""
+    rng = np.random.default_rng(0)
+    edges = np.cumsum(probabilities, axis=1)[:, :-1]
+    drawn = ((rng.random((len(edges), 1)) > edges).sum(axis=1) for _ in range(draws))
+    return float(np.mean([calibration_error(probabilities, labels) for labels in drawn]))
+
+
 def measure(
     folder: Path, name: str, seed: int, model: str, n_threads: int, max_rows: int, **options: Any
 ) -> dict[str, Any]:
@@ -226,6 +234,7 @@ def measure(
         auc = {"y_score": p[:, 1]} if task == "binary" else {"y_score": p, "multi_class": "ovr"}
         found["auc"] = float(roc_auc_score(y[test], **auc))
         found["calibration"] = calibration_error(p, y[test])
+        found["calibration_by_chance"] = chance_calibration_error(p)
     found["predict"] = time.perf_counter() - begin
     if model == "dnn" and task == "regression":
         low, high = fitted.predict_interval(rows, 0.9).T
