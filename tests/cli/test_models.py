@@ -285,7 +285,7 @@ def test_paths_that_are_refused(network, capsys, tmp_path):
             "--output", tmp_path / target, *more
         )  # fmt: skip
 
-    assert "the table (--input) must end with .csv, .npy, .parquet, got " in error("x.txt", "y.csv")
+    assert "the table (--input) must end with .csv, .csv.gz, .npy, .parquet, got " in error("x.txt", "y.csv")
     assert "--output must end with .csv, .npy, got " in error("x.npy", "y.txt")
     assert "--output must be a file, got a folder" in error("x.npy", "folder.csv")
     assert "y.csv: No such file or directory: nothing was saved" in error("x.npy", "none/y.csv")

@@ -1,5 +1,6 @@
 """dnn train, and the other commands on the models that it writes."""
 
+import gzip
 import io
 import json
 import re
@@ -285,9 +286,30 @@ def test_what_is_refused(name, capsys, folder):
     assert [path.name for path in folder.iterdir()] == ["data.csv"]
 
 
+def test_a_packed_csv(capsys, folder):
+    Path("data.csv.gz").write_bytes(gzip.compress(Path("data.csv").read_bytes()))
+    for name in ("data.csv", "data.csv.gz"):
+        code, _, _ = run(capsys, "train", name, "--target", "stars", *QUICK, "--output", f"{name}.dnn")
+        assert code == 0
+    code, packed, _ = run(capsys, "predict", "data.csv.dnn", "data.csv.gz")
+    assert code == 0 and packed.count("\n") == ROWS + 1
+    for model in ("data.csv.dnn", "data.csv.gz.dnn"):
+        assert run(capsys, "predict", model, "data.csv") == (0, packed, "")
+    whole = Path("data.csv.gz").read_bytes()
+    for damaged in (whole[:300], whole[:100] + b"damage" + whole[106:], b"not packed"):
+        Path("data.csv.gz").write_bytes(damaged)
+        for command in (
+            ["train", "data.csv.gz", "--target", "stars"],
+            ["predict", "data.csv.dnn", "data.csv.gz"],
+        ):
+            assert "data.csv.gz cannot be unpacked: " in refused(capsys, *command)
+
+
 def test_tables_that_are_refused(capsys):
     assert refused(capsys, "train", "none.csv") == "dnn train: none.csv: No such file or directory"
-    assert "the data must end with .csv, .parquet, got data.txt" in refused(capsys, "train", "data.txt")
+    assert "the data must end with .csv, .csv.gz, .parquet, got data.txt" in refused(
+        capsys, "train", "data.txt"
+    )
     with open("data.csv", "w") as file:
         file.write("a,a,y\n1,2,3\n")
     assert "data.csv must have one column 'a'" in refused(capsys, "train", "data.csv", "--target", "y")

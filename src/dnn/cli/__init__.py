@@ -135,7 +135,7 @@ def _add_train(commands: Any) -> None:
         "dnn train flats.parquet --target price --metric mae --time 60 --output flats.dnn\n"
         "dnn train adult.csv --no-header --target x14",
     )  # fmt: skip
-    command.add_argument("file", type=Path, metavar="TABLE", help="a .csv or a .parquet")
+    command.add_argument("file", type=Path, metavar="TABLE", help="a .csv, .csv.gz or .parquet")
     command.add_argument("--target", metavar="COLUMN", help="the column to predict")
     command.add_argument(
         "-o", "--output", type=Path, metavar="FILE",
@@ -188,8 +188,8 @@ def _add_predict(commands: Any) -> None:
         type=Path,
         nargs="?",
         metavar="TABLE",
-        help="a .csv with a line of column names, a .npy or a .parquet. If the model has feature names, "
-        "these columns are read, in any order; otherwise all columns are",
+        help="a .csv (or .csv.gz) with a line of column names, a .npy or a .parquet. If the model has "
+        "feature names, these columns are read, in any order; otherwise all columns are",
     )
     command.add_argument("--input", type=Path, metavar="TABLE", help="the same as TABLE")
     command.add_argument(

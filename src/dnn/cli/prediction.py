@@ -19,7 +19,7 @@ from .. import _checks as checks
 from ..data import arrays, non_numeric
 from ..files.writing import replacing
 from .progress import bar
-from .reading import INPUTS, VALUES, Wanted, blocks_of, check_suffix, located
+from .reading import INPUTS, VALUES, Wanted, blocks_of, check_suffix, located, suffix_of
 
 MOST_ROWS = 2**16  # of a block
 OUTPUTS = (".csv", ".npy")
@@ -52,7 +52,7 @@ def predict(model_file: Path, source: Path, target: Path | None, settings: Setti
     Until all rows have been predicted, a file that was at `target` stays as it is. Without a target,
     the lines of a CSV file are printed.
     """
-    if model_file.suffix.lower() in INPUTS and source.suffix.lower() not in INPUTS:
+    if suffix_of(model_file) in INPUTS and suffix_of(source) not in INPUTS:
         raise ValueError(f"the model file comes first: dnn predict {source} {model_file}")
     check_suffix("the table (--input)", source, INPUTS)
     if target is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +18,8 @@ from .._optional import need
 
 VALUES = 2**21  # of a block: 16 MB of float64
 SEPARATORS = ",;\t|"
-INPUTS = (".csv", ".npy", ".parquet")
-WHOLE = (".csv", ".parquet")
+INPUTS = (".csv", ".csv.gz", ".npy", ".parquet")
+WHOLE = (".csv", ".csv.gz", ".parquet")
 
 # A table is read as blocks of its rows, each with what has been read of the file: (block, bytes or rows).
 Blocks = Iterator[tuple[Any, int]]
@@ -37,17 +39,17 @@ class Wanted(NamedTuple):
 
 def blocks_of(path: Path, wanted: Wanted, n_rows: int) -> tuple[Blocks, int, str]:
     """Return the blocks of a table, of at most n_rows, the size of the file, and the unit of that size."""
-    return _READERS[path.suffix.lower()](path, wanted, n_rows)
+    return _READERS[suffix_of(path)](path, wanted, n_rows)
 
 
 def whole_of(path: Path, wanted: Wanted) -> Any:
     """Return a table as a whole, of pandas or polars."""
-    return next(_READERS[path.suffix.lower()](path, wanted, None)[0])[0]
+    return next(_READERS[suffix_of(path)](path, wanted, None)[0])[0]
 
 
 def columns_of(path: Path, wanted: Wanted) -> list[str]:
     """Return the names of all columns of a CSV or Parquet file."""
-    if path.suffix.lower() == ".csv":
+    if suffix_of(path) != ".parquet":
         return _csv_columns(path, wanted, need("pandas", "a CSV file", "tables"))[0]
     polars = need("polars", "a Parquet file", "tables")
     path.stat()
@@ -55,9 +57,20 @@ def columns_of(path: Path, wanted: Wanted) -> list[str]:
         return list(polars.scan_parquet(path, glob=False).collect_schema().names())
 
 
+def suffix_of(path: Path) -> str:
+    """Return the last suffix of a file in lower case, that before ``.gz`` included.
+
+    Examples
+    --------
+    >>> suffix_of(Path("a.b.CSV")), suffix_of(Path("a.csv.gz")), suffix_of(Path("a"))
+    ('.csv', '.csv.gz', '')
+    """
+    return "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]).lower()
+
+
 def check_suffix(option: str, path: Path, known: tuple[str, ...]) -> None:
     """Raise if a file has another suffix."""
-    if path.suffix.lower() not in known:
+    if suffix_of(path) not in known:
         raise ValueError(f"{option} must end with {', '.join(known)}, got {path}")
 
 
@@ -155,11 +168,16 @@ def _read_csv(path: Path, wanted: Wanted, n_rows: int | None) -> tuple[Blocks, i
         settings["float_precision"] = "round_trip"
 
     def blocks() -> Blocks:
-        with path.open("rb") as file, warnings.catch_warnings(), _csv_errors(path, pandas):
+        with (
+            path.open("rb") as file,
+            _unpacked(path, file) as text,
+            warnings.catch_warnings(),
+            _csv_errors(path, pandas),
+        ):
             # Otherwise pandas would leave out the last values of a line with more values than names
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             try:
-                found = pandas.read_csv(file, **settings)
+                found = pandas.read_csv(text, **settings)
                 for chunk in [found] if n_rows is None else found:
                     chunk = chunk.iloc[:, where]
                     chunk.columns = [columns[i] for i in where]
@@ -176,8 +194,8 @@ def _csv_columns(path: Path, wanted: Wanted, pandas: Any) -> tuple[list[str], di
     """Return the names of the columns of a CSV file, and how pandas reads it."""
     if path.stat().st_size == 0:
         raise ValueError(f"{path} must have a line of column names, got an empty file")
-    with path.open(encoding="utf-8", errors="replace") as file:
-        line = re.sub(r'"[^"]*"', "", file.readline(2**20))
+    with path.open("rb") as file, _unpacked(path, file) as text, _csv_errors(path, pandas):
+        line = re.sub(r'"[^"]*"', "", text.readline(2**20).decode("utf-8", "replace"))
     # An empty line is a row without values, because otherwise the rows of the result would not be those of
     # the file. Without low_memory a column of a block has one type, and there are no warnings of several.
     settings: dict[str, Any] = {
@@ -202,6 +220,13 @@ def _csv_columns(path: Path, wanted: Wanted, pandas: Any) -> tuple[list[str], di
     return names, settings
 
 
+def _unpacked(path: Path, file: Any) -> Any:
+    """Return the contents of a CSV file that is open, unpacked."""
+    if path.suffix.lower() != ".gz":
+        return nullcontext(file)
+    return gzip.GzipFile(fileobj=file)
+
+
 @contextmanager
 def _csv_errors(path: Path, pandas: Any) -> Iterator[None]:
     """Add the name of the file to the errors of pandas."""
@@ -209,6 +234,8 @@ def _csv_errors(path: Path, pandas: Any) -> Iterator[None]:
         yield
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} cannot be unpacked: {error}") from None
 
 
 @contextmanager
@@ -254,6 +281,7 @@ def _read_parquet(path: Path, wanted: Wanted, n_rows: int | None) -> tuple[Block
 
 _READERS: dict[str, Callable[[Path, Wanted, int | None], tuple[Blocks, int, str]]] = {
     ".csv": _read_csv,
+    ".csv.gz": _read_csv,
     ".npy": _read_npy,
     ".parquet": _read_parquet,
 }
