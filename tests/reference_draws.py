@@ -1,8 +1,8 @@
-"""The oracle of the generator of random numbers: Philox4x32-10 and what `Sampler` makes of its words, in NumPy.
+"""The oracle of random draws: the generator Philox4x32-10, and what is made of its words, in NumPy.
 
-Salmon, Moraes, Dror, Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11: the generator is a function of a
-key of 64 bits and a counter of 128 bits. Here the key is the seed; the counter is the number of the call (high half)
-and a number that counts within the call (low half).
+Salmon, Moraes, Dror, Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11: the generator is a
+function of a key of 64 bits and a counter of 128 bits. Here the key is the seed; the counter is the number of
+the call (high half) and a number that counts within the call (low half).
 """
 
 import numpy as np
@@ -34,8 +34,10 @@ def words(seed, call, n):
 
 
 def bernoulli(seed, call, logits):
-    """Return 1 with the probability sigmoid(logit), otherwise 0: the less likely one of the two if u is below its
-    probability, so that both tails have full precision."""
+    """Return 1 with the probability sigmoid(logit), otherwise 0.
+
+    The less likely one of the two is drawn if u is below its probability: both tails have full precision.
+    """
     u = ((words(seed, call, logits.size) >> np.uint32(1)) + 0.5) * 2.0**-31
     z = logits.ravel().astype(np.float64)
     a = np.exp(-np.abs(z))
@@ -43,7 +45,7 @@ def bernoulli(seed, call, logits):
 
 
 def normal(seed, call, n, dtype):
-    """Return n standard normal values by the method of Box and Muller (1958): a radius and an angle give two values."""
+    """Return n standard normal values by Box and Muller (1958): a radius and an angle give two values."""
     if np.dtype(dtype) == np.float32:
         blocks = -(-n // 64)
         w = words(seed, call, 64 * blocks).reshape(blocks, 2, 32)
@@ -60,3 +62,29 @@ def normal(seed, call, n, dtype):
     radius = np.sqrt(-2 * np.log(u))
     pairs = np.stack([radius * np.cos(2 * np.pi * turns), radius * np.sin(2 * np.pi * turns)], axis=1)
     return pairs.ravel()[:n].astype(dtype)
+
+
+def rbm_step(W, c, b, chains, rows, rate, n_steps, persistent, seed, step):
+    """Train a restricted Boltzmann machine on one batch, in place: a step of CD-k or, if persistent, of PCD-k."""
+
+    def sigmoid(z):
+        return 1 / (1 + np.exp(-z))
+
+    n, call = len(rows), 2 * n_steps * step
+    h_data = sigmoid(rows @ W.T + c)
+    state = chains[:n]
+    if not persistent:
+        state = bernoulli(seed, call, rows @ W.T + c)
+        call += 1
+    for k in range(n_steps):
+        v = bernoulli(seed, call, state @ W + b)
+        logits = v @ W.T + c
+        if persistent or k + 1 < n_steps:
+            state = bernoulli(seed, call + 1, logits)
+        call += 2
+    h_chain = sigmoid(logits)
+    if persistent:
+        chains[:n] = state
+    W += rate / n * (h_data.T @ rows - h_chain.T @ v)
+    c += rate / n * (h_data.sum(axis=0) - h_chain.sum(axis=0))
+    b += rate / n * (rows.sum(axis=0) - v.sum(axis=0))

@@ -16,8 +16,9 @@ LARGEST = 2**64 - 1
 class Sampler:
     """Draws Bernoulli variables from logits and standard normal noise, the same with any number of threads.
 
-    The generator computes each value from the seed, the number of the call, and the position of the value in the
-    array. It has no other state; calls are counted by `counter`. All processors of x86-64 draw the same bits.
+    The generator computes each value from the seed, the number of the call, and the position of the value
+    in the array. It has no other state; calls are counted by `counter`. All processors of x86-64 draw the
+    same bits.
 
     Parameters
     ----------
@@ -33,28 +34,30 @@ class Sampler:
 
     Notes
     -----
-    A Gaussian with mean and variance is computed from the noise, which the gradient needs as well (Kingma and Welling
-    2014, section 2.4, the reparameterization trick)::
+    A Gaussian with mean and variance is computed from the noise, which the gradient needs as well (Kingma
+    and Welling 2014, section 2.4, the reparameterization trick)::
 
         noise = sampler.normal(mean.shape)
         z = mean + np.exp(log_var / 2) * noise
         ...                                    # d_z: the gradient of the loss with respect to z
         d_mean, d_log_var = d_z, d_z * np.exp(log_var / 2) * noise / 2
 
-    The noise is at most 6.7 in size in float32, 8.6 in float64; a standard normal variable is larger with a probability
-    of 3e-11 and 9e-18. Give each Python thread a sampler of its own. Samplers may be pickled and copied: a copy
-    continues with the same draws.
+    The noise is at most 6.7 in size in float32, 8.6 in float64; a standard normal variable is larger with a
+    probability of 3e-11 and 9e-18. Give each Python thread a sampler of its own. Samplers may be pickled
+    and copied: a copy continues with the same draws.
 
     References
     ----------
-    Salmon, Moraes, Dror, Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11: the generator Philox4x32-10.
+    Salmon, Moraes, Dror, Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11: the generator
+    Philox4x32-10.
 
     Examples
     --------
     >>> import numpy as np
     >>> from dnn import Sampler
     >>> sampler = Sampler(random_state=0)
-    >>> float(sampler.bernoulli(np.full(10_000, np.log(3), "float32")).mean().round(2))  # sigmoid(log 3) = 3/4
+    >>> logits = np.full(10_000, np.log(3), "float32")  # sigmoid(log 3) = 3/4
+    >>> float(sampler.bernoulli(logits).mean().round(2))
     0.75
     >>> noise = sampler.normal((10_000, 2))
     >>> noise.dtype, float(noise.std().round(1)), sampler.counter
@@ -80,12 +83,14 @@ class Sampler:
         logits : array_like of any shape
             Logits log(p / (1 - p)), infinity included. float32 and float64 keep their precision.
         out : ndarray or None, default None
-            Where the draws are written: contiguous, of the shape and dtype of the result; may be `logits` itself.
+            Where the draws are written: contiguous, of the shape and dtype of the result; may be `logits`
+            itself.
 
         Returns
         -------
         ndarray of the shape of logits
-            Zeros and ones in the dtype of the logits, which a network reads without conversion. NaN where a logit is NaN.
+            Zeros and ones in the dtype of the logits, which a network reads without conversion. NaN where a
+            logit is NaN.
 
         Raises
         ------

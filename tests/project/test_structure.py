@@ -149,7 +149,14 @@ def test_examples_run(name):
 
 def public():
     """Yield every public name, and the public methods of every public class."""
-    for name in (*dnn.__all__, "MLPClassifier", "MLPRegressor", "TableEncoder", "BernoulliRBM", "from_sklearn"):
+    for name in (
+        *dnn.__all__,
+        "MLPClassifier",
+        "MLPRegressor",
+        "TableEncoder",
+        "BernoulliRBM",
+        "from_sklearn",
+    ):
         thing = getattr(dnn, name)
         yield name, thing
         if inspect.isclass(thing):

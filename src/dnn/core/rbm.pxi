@@ -161,14 +161,22 @@ cdef void run_rbm_steps(void* arg, int me) noexcept nogil:
         n_tiles = (n + DNN_RBM_TILE_ROWS - 1) // DNN_RBM_TILE_ROWS
         rows = (n + n_tiles - 1) // n_tiles
         for tile in range(share(job, n_tiles, me), share(job, n_tiles, me + 1)):
+            if shared.stop:
+                break
             rbm_rows(rbm, job, first, step, n, tile * rows, max(0, min(rows, n - tile * rows)))
         barrier(job)
         if job.stopped:
             break
         for tile in range(share(job, rbm.n_tiles + 2, me), share(job, rbm.n_tiles + 2, me + 1)):
+            # A model of which some units were updated, and others were not, is as good as any other
+            if shared.stop:
+                break
             rbm_weights(rbm, job, n, tile)
-        if job.n_members > 1:
-            barrier(job)
+            if poll_is_due(job, n * 4.0 * rbm.tile_height * rbm.n_visible):
+                check_rbm_signals(rbm)
+        barrier(job)
+        if job.stopped:
+            break
         first += n
         step += 1
         if me == 0:
