@@ -65,7 +65,7 @@ def normal(seed, call, n, dtype):
 
 
 def rbm_step(W, c, b, chains, rows, rate, n_steps, persistent, seed, step):
-    """Train a restricted Boltzmann machine on one batch, in place: a step of CD-k or, if persistent, of PCD-k."""
+    """Train a restricted Boltzmann machine on a batch, in place: CD-k, or PCD-k if persistent."""
 
     def sigmoid(z):
         return 1 / (1 + np.exp(-z))

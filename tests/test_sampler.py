@@ -1,4 +1,4 @@
-"""Sampler: the draws of the oracle, their distribution, independence, threads, instruction sets, and refusals."""
+"""Sampler: the draws of the oracle, their distribution, threads, instruction sets, and refusals."""
 
 import copy
 import pickle
@@ -103,7 +103,7 @@ def test_noise_is_standard_normal(dtype):
 
 
 def independent(x, y):
-    """Assert that the correlations of two normal variables, and of their squares, are those of independent ones."""
+    """Assert that two normal variables are uncorrelated, and their squares too."""
     for a, b in ((x, y), (x**2 - 1, y**2 - 1)):
         assert abs((a * b).mean()) < 4.5 * a.std() * b.std() / len(a) ** 0.5
 
@@ -140,13 +140,9 @@ def test_shapes_dtypes_and_out():
         assert sampler.bernoulli(logits).shape == shape and sampler.normal(shape).shape == shape
     assert sampler.normal(5).shape == sampler.normal(np.int64(5)).shape == (5,)
     assert sampler.normal([2, 3], dtype="float64").dtype == np.float64
-    for given, dtype in (
-        ("float16", "float32"),
-        ("int64", "float64"),
-        (">f4", "float32"),
-        ("float64", "float64"),
-    ):
-        assert sampler.bernoulli(np.zeros(3, given)).dtype == np.dtype(dtype)
+    given = {"float16": "float32", "int64": "float64", ">f4": "float32", "float64": "float64"}
+    for name, dtype in given.items():
+        assert sampler.bernoulli(np.zeros(3, name)).dtype == np.dtype(dtype)
     z = np.random.default_rng(0).normal(size=(30, 40))
     first = Sampler(0).bernoulli(z)
     np.testing.assert_array_equal(Sampler(0).bernoulli(np.asfortranarray(z)), first)

@@ -56,7 +56,7 @@ class Sampler:
     >>> import numpy as np
     >>> from dnn import Sampler
     >>> sampler = Sampler(random_state=0)
-    >>> logits = np.full(10_000, np.log(3), "float32")  # sigmoid(log 3) = 3/4
+    >>> logits = np.full(100_000, np.log(3))  # sigmoid(log 3) = 3/4
     >>> float(sampler.bernoulli(logits).mean().round(2))
     0.75
     >>> noise = sampler.normal((10_000, 2))
@@ -101,7 +101,7 @@ class Sampler:
         --------
         >>> from dnn import Sampler
         >>> Sampler(random_state=0).bernoulli([-1000.0, 0.0, 1000.0])
-        array([0., 1., 1.])
+        array([0., 0., 1.])
         """
         z = logits if isinstance(logits, np.ndarray) else np.asarray(logits)
         if z.dtype.kind not in "fiub":

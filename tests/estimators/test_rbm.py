@@ -1,4 +1,4 @@
-"""BernoulliRBM: the steps of the oracle, the bits of threads and chunks, scikit-learn's interface, refusals."""
+"""BernoulliRBM: the steps of the oracle, threads and chunks, scikit-learn's interface, refusals."""
 
 import copy
 import pickle
@@ -155,7 +155,7 @@ def test_the_hash_of_rows_chooses_all_features_equally():
 
 
 def test_chains_and_contrastive_divergence_learn_the_distribution():
-    """The probabilities of all sixteen patterns come close to those of the data, of which two patterns are all."""
+    """The model has the two patterns that are in the data, and hardly any of the fourteen others."""
     rng = np.random.default_rng(0)
     X = np.array([[0, 0, 1, 1], [1, 1, 0, 0]])[rng.integers(0, 2, 2000)]
     patterns = (np.arange(16)[:, None] >> np.arange(4)) & 1

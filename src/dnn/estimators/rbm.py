@@ -365,9 +365,10 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def score_samples(self, X: Any) -> np.ndarray:
         """Return the pseudo-likelihood of each row, estimated from one of its features.
 
-        It is n_features times the log probability of one feature given the others. The feature is chosen by a hash of the row. The mean over many rows estimates the sum over all
-        features of log P(v_i | the other features), which can be computed, as the likelihood cannot. A
-        feature with another value than 0 or 1 is compared with 1 minus it, as in scikit-learn.
+        It is n_features times the log probability of one feature given the others. The feature is chosen by
+        a hash of the row. The mean over many rows estimates the sum over all features of log P(v_i | the
+        other features), which can be computed, as the likelihood cannot. A feature with another value than
+        0 or 1 is compared with 1 minus it, as in scikit-learn.
 
         Parameters
         ----------
