@@ -11,6 +11,7 @@ from . import _checks as checks
 from . import _core
 
 LARGEST = 2**64 - 1
+PRECISIONS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Sampler:
@@ -81,7 +82,8 @@ class Sampler:
         Parameters
         ----------
         logits : array_like of any shape
-            Logits log(p / (1 - p)), infinity included. float32 and float64 keep their precision.
+            Logits log(p / (1 - p)), infinity included. float32 and float64 keep their precision; other
+            numbers become float64.
         out : ndarray or None, default None
             Where the draws are written: contiguous, of the shape and dtype of the result; may be `logits`
             itself.
@@ -103,15 +105,11 @@ class Sampler:
         >>> Sampler(random_state=0).bernoulli([-1000.0, 0.0, 1000.0])
         array([0., 0., 1.])
         """
-        z = logits if isinstance(logits, np.ndarray) else np.asarray(logits)
-        if z.dtype.kind not in "fiub":
-            raise TypeError(f"logits must be real numbers, got dtype {z.dtype}")
-        dtype = np.dtype(np.result_type(z.dtype, np.float32).name if z.dtype.itemsize <= 8 else "float64")
-        z = np.ascontiguousarray(z, dtype).reshape(z.shape)
-        if not z.flags.aligned:
-            z = z.copy()
-        target = _target(z.shape, dtype, out)
-        if out is not None and z is not out and np.may_share_memory(z, target):
+        z = logits
+        if type(z) is not np.ndarray or z.dtype not in PRECISIONS or not z.flags.carray:
+            z = _converted(z)
+        target = np.empty(z.shape, z.dtype) if out is None else _checked(out, z.shape, z.dtype)
+        if out is not None and z is not out and np.may_share_memory(z, out):
             z = z.copy()
         _core.bernoulli(z.reshape(-1), target.reshape(-1), self.seed, self._next())
         return target
@@ -149,27 +147,41 @@ class Sampler:
         True
         """
         sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
-        wanted = tuple(checks.check_integer("shape", size, 0) for size in sizes)
-        dtype = checks.check_dtype(out.dtype if isinstance(out, np.ndarray) else dtype)
-        target = _target(wanted, dtype, out)
+        wanted = tuple(
+            size if type(size) is int and size >= 0 else checks.check_integer("shape", size, 0)
+            for size in sizes
+        )
+        precision = getattr(out, "dtype", dtype)
+        if precision not in PRECISIONS:  # one of them compares equal to its name
+            precision = checks.check_dtype(precision)
+        target = np.empty(wanted, precision) if out is None else _checked(out, wanted, precision)
         _core.normal(target.reshape(-1), self.seed, self._next())
         return target
 
     def _next(self) -> int:
         """Return the number of this call, and count it."""
-        call = checks.check_integer("counter", self.counter, 0, LARGEST)
+        call = self.counter
+        if type(call) is not int or not 0 <= call <= LARGEST:
+            call = checks.check_integer("counter", call, 0, LARGEST)
         self.counter = (call + 1) & LARGEST
         return call
 
 
-def _target(shape: tuple[int, ...], dtype: np.dtype[Any], out: np.ndarray | None) -> np.ndarray:
-    """Return the array that draws are written to: out, checked, or a new one."""
-    if out is None:
-        return np.empty(shape, dtype)
+def _converted(logits: Any) -> np.ndarray:
+    """Return logits as a contiguous array of float32, or of float64 where float32 would lose digits."""
+    z = np.asarray(logits)
+    if z.dtype.kind not in "fiub":
+        raise TypeError(f"logits must be real numbers, got dtype {z.dtype}")
+    dtype = np.float32 if z.dtype.kind == "f" and z.dtype.itemsize <= 4 else np.float64
+    return np.require(z, dtype, ["C", "A"]).reshape(z.shape)
+
+
+def _checked(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Return out, if draws of a shape and a dtype can be written to it."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array or None, got {out!r}")
-    if out.shape != shape or out.dtype != dtype:
+    if out.shape != shape or out.dtype != dtype or not out.dtype.isnative:
         raise ValueError(f"out must have shape {shape} and dtype {dtype}, got {out.shape} and {out.dtype}")
-    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
+    if not out.flags.carray:
         raise ValueError("out must be contiguous, aligned and writeable")
     return out

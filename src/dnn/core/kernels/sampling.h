@@ -87,34 +87,37 @@ static void draw_words(uint64_t seed, uint64_t call, uint64_t first_block, ptrdi
 {
     for (ptrdiff_t b = 0; b < n_blocks; b++, words += BLOCK_WORDS) {
         const uint64_t first = (first_block + (uint64_t)b) * QUADRUPLES;
-        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 #if defined(VECTOR)
-        enum { N = QUADRUPLES / VECTOR_LANES };
-        VECTOR c0[N], c1[N], c2[N], c3[N];
-        for (int i = 0; i < N; i++) {
-            c0[i] = PLUS(SPREAD((long long)(first + (uint64_t)(i * VECTOR_LANES))), COUNT);
-            c1[i] = HIGH(c0[i]);
-            c2[i] = SPREAD((long long)call);
-            c3[i] = HIGH(c2[i]);
-        }
-        for (int round = 0; round < 10; round++) {
-            for (int i = 0; i < N; i++) {
-                const VECTOR p = MUL(SPREAD(0xd2511f53), c0[i]), q = MUL(SPREAD(0xcd9e8d57), c2[i]);
-                c0[i] = XOR(XOR(HIGH(q), c1[i]), SPREAD(k0));
-                c1[i] = q;
-                c2[i] = XOR(XOR(HIGH(p), c3[i]), SPREAD(k1));
-                c3[i] = p;
+        for (int l = 0; l < QUADRUPLES; l += 2 * VECTOR_LANES) { /* two vectors of each word: all are in registers */
+            uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+            VECTOR c0[2], c1[2], c2[2], c3[2];
+            for (int i = 0; i < 2; i++) {
+                c0[i] = PLUS(SPREAD((long long)(first + (uint64_t)(l + i * VECTOR_LANES))), COUNT);
+                c1[i] = HIGH(c0[i]);
+                c2[i] = SPREAD((long long)call);
+                c3[i] = HIGH(c2[i]);
             }
-            k0 += 0x9e3779b9;
-            k1 += 0xbb67ae85;
-        }
-        for (int i = 0; i < N; i++) {
-            STORE_LOW(words + i * VECTOR_LANES, c0[i]);
-            STORE_LOW(words + QUADRUPLES + i * VECTOR_LANES, c1[i]);
-            STORE_LOW(words + 2 * QUADRUPLES + i * VECTOR_LANES, c2[i]);
-            STORE_LOW(words + 3 * QUADRUPLES + i * VECTOR_LANES, c3[i]);
+            for (int round = 0; round < 10; round++) {
+                for (int i = 0; i < 2; i++) {
+                    const VECTOR p = MUL(SPREAD(0xd2511f53), c0[i]), q = MUL(SPREAD(0xcd9e8d57), c2[i]);
+                    c0[i] = XOR(XOR(HIGH(q), c1[i]), SPREAD(k0));
+                    c1[i] = q;
+                    c2[i] = XOR(XOR(HIGH(p), c3[i]), SPREAD(k1));
+                    c3[i] = p;
+                }
+                k0 += 0x9e3779b9;
+                k1 += 0xbb67ae85;
+            }
+            for (int i = 0; i < 2; i++) {
+                uint32_t *to = words + l + i * VECTOR_LANES;
+                STORE_LOW(to, c0[i]);
+                STORE_LOW(to + QUADRUPLES, c1[i]);
+                STORE_LOW(to + 2 * QUADRUPLES, c2[i]);
+                STORE_LOW(to + 3 * QUADRUPLES, c3[i]);
+            }
         }
 #else
+        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
         uint32_t *c0 = words, *c1 = c0 + QUADRUPLES, *c2 = c1 + QUADRUPLES, *c3 = c2 + QUADRUPLES;
         for (int l = 0; l < QUADRUPLES; l++) { /* `first` is a multiple of 16: adding l does not carry */
             c0[l] = (uint32_t)first + (uint32_t)l;
