@@ -63,11 +63,7 @@ def measure_times(rounds):
 
 def measure_figures(quick, n_seeds):
     """Print the figures of the program over several seeds."""
-    import numpy as np
     import rbm
-    from sklearn.neural_network import BernoulliRBM as Sklearn
-
-    from dnn import BernoulliRBM
 
     runs = [rbm.main(quick, seed) for seed in range(n_seeds)]
     first = runs[0]["passes"].index(PASSES)
@@ -80,20 +76,45 @@ def measure_figures(quick, n_seeds):
         side_by_side.print_range(f"{name}, pseudo-likelihood", likelihood)
         side_by_side.print_range(f"{name}, reconstruction", [run[name]["error"][-1] for run in runs])
         side_by_side.print_range(f"{name}, dream to nearest", [run[name]["distance"][-1] for run in runs])
-    likelihoods, apart = [], []
-    for seed in range(1 if quick else min(n_seeds, 3)):
-        X = rbm.digits(np.random.default_rng(seed))[0]
+    measure_variants(1 if quick else min(n_seeds, 3), 2 if quick else 100)
+
+
+def measure_variants(n_seeds, n_iter):
+    """Print figures of trainings that differ from the program's in one thing."""
+    import numpy as np
+    import rbm
+    from sklearn.neural_network import BernoulliRBM as Sklearn
+
+    from dnn import BernoulliRBM, MLPClassifier
+
+    figures = {}
+
+    def add(name, value):
+        figures.setdefault(name, []).append(value)
+
+    for seed in range(n_seeds):
+        rng = np.random.default_rng(seed)
+        X, y, X_test, y_test = rbm.digits(rng)
         options = {"learning_rate": rbm.RATE, "n_iter": PASSES, "random_state": seed}
-        likelihoods.append(rbm.pseudo_likelihood(Sklearn(rbm.N_HIDDEN, **options).fit(X), X))
+        theirs = Sklearn(rbm.N_HIDDEN, **options).fit(X)
+        add("scikit-learn, pseudo-likelihood", rbm.pseudo_likelihood(theirs, X))
+        labeled = MLPClassifier((rbm.N_HIDDEN,), max_iter=60, random_state=seed).fit(X, y)
+        add("with labels, accuracy", labeled.score(X_test, y_test))
+        for name, n_steps, n_last in (("3 Gibbs steps", 3, 0), ("20 passes with rate / 10", 1, n_iter // 5)):
+            model = BernoulliRBM(rbm.N_HIDDEN, **{**options, "n_iter": n_iter - n_last, "n_steps": n_steps})
+            model.fit(X).set_params(learning_rate=rbm.RATE / 10)
+            for _ in range(n_last):
+                model.partial_fit(X)
+            add(f"{name}, dream", rbm.distance(rbm.dream(model, 500, 1000, rng), X))
+            add(f"{name}, error", ((X_test - rbm.expected_pixels(model, X_test)) ** 2).sum(axis=1).mean())
         X, y, X_test, y_test = rbm.digits(np.random.default_rng(seed), apart=True)
         model = BernoulliRBM(rbm.N_HIDDEN, **options).fit(X)
-        pixels = rbm.accuracy(X, y, X_test, y_test, 500, 1000)
-        apart.append(
-            (pixels, rbm.accuracy(model.transform(X), y, model.transform(X_test), y_test, 6000, 1000))
-        )
-    side_by_side.print_range("scikit-learn, pseudo-likelihood", likelihoods)
-    for name, values in zip(("pixels", "features"), zip(*apart, strict=True), strict=True):
-        side_by_side.print_range(f"copies apart, {name}", values)
+        add("copies apart, pixels", rbm.accuracy(X, y, X_test, y_test, 500, 1000))
+        features, test_features = model.transform(X), model.transform(X_test)
+        add("copies apart, features", rbm.accuracy(features, y, test_features, y_test, 6000, 1000))
+    print("variants")
+    for name, values in figures.items():
+        side_by_side.print_range(name, values)
 
 
 def main():
