@@ -149,8 +149,8 @@ def test_shapes_dtypes_and_out():
     in_place = z.copy()
     assert Sampler(0).bernoulli(in_place, out=in_place) is in_place
     np.testing.assert_array_equal(in_place, first)
-    overlapping = np.append(0.0, z.ravel())
-    found = Sampler(0).bernoulli(overlapping[1:], out=overlapping[:-1])
+    overlapping = np.append(z.ravel(), 0.0)
+    found = Sampler(0).bernoulli(overlapping[:-1], out=overlapping[1:])
     np.testing.assert_array_equal(found, first.ravel())
     out = np.empty((2, 3))
     assert Sampler(0).normal((2, 3), out=out) is out

@@ -64,14 +64,16 @@ def test_steps_are_those_of_the_oracle(n_steps, batch, n_hidden, persistent, dty
 @pytest.mark.parametrize("persistent", [True, False], ids=["persistent", "cd"])
 def test_threads_and_chunks_change_no_bit(persistent, dtype, isa, monkeypatch):
     X = pictures(300, 150, dtype)
-    ask = {"batch_size": 90, "n_iter": 2, "n_steps": 2, "persistent": persistent, "random_state": 0}
+    ask = {"batch_size": 36, "n_iter": 2, "n_steps": 2, "persistent": persistent, "random_state": 0}
     whole = BernoulliRBM(130, n_threads=1, **ask).fit(X)
     assert whole.components_.size > 2 * 8192  # several tiles of weights
     for n_threads in (2, 3):
         assert_same(BernoulliRBM(130, n_threads=n_threads, **ask).fit(X), whole)
-    monkeypatch.setattr("dnn.estimators.rbm.FLOPS_FIRST", 1.0)
-    monkeypatch.setattr("dnn.estimators.rbm.SECONDS", 1e-9)
-    assert_same(BernoulliRBM(130, **ask).fit(X), whole)  # one step per call
+    flops_per_row = 2 * 130 * 150 * (3 + 2 * 2)
+    for n_rows, seconds in ((1, 1e-9), (200, 1e9), (1, 1e9)):  # one step per call; five; one, then eight
+        monkeypatch.setattr("dnn.estimators.rbm.FLOPS_FIRST", n_rows * flops_per_row)
+        monkeypatch.setattr("dnn.estimators.rbm.SECONDS", seconds)
+        assert_same(BernoulliRBM(130, **ask).fit(X), whole)
 
 
 def test_partial_fit_continues():
@@ -210,10 +212,12 @@ def test_refused_parameters_change_nothing(parameters, error, message):
     before = copy.deepcopy(vars(rbm))
     rbm.set_params(**parameters)
     with pytest.raises(error, match=message):
-        rbm.fit(X)
+        rbm.fit(X[:, :7])
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(rbm, name), before[name])
-    assert rbm._n_updates == before["_n_updates"]
+    for name in ("_n_updates", "n_features_in_", "_n_features_out"):
+        assert vars(rbm)[name] == before[name]
+    assert vars(rbm._sampler) == vars(before["_sampler"])
 
 
 def test_refused_rows_change_nothing():
