@@ -51,9 +51,9 @@ def main() -> None:
             }
             for kind, contenders in kinds.items():
                 rates = [[rate(draw, n) for draw in contenders] for _ in range(rounds)]
-                ours, theirs = (statistics.median(column) for column in zip(*rates, strict=True))
+                dnn, numpy = (statistics.median(column) for column in zip(*rates, strict=True))
                 name = f"{kind} {np.dtype(dtype)}"
-                print(f"{n:9} {name:20} {ours:8.0f} {theirs:8.0f}  {ours / theirs:5.1f}")
+                print(f"{n:9} {name:20} {dnn:8.0f} {numpy:8.0f}  {dnn / numpy:5.1f}")
 
 
 if __name__ == "__main__":

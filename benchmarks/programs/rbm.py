@@ -96,8 +96,8 @@ def measure_variants(n_seeds, n_iter):
         rng = np.random.default_rng(seed)
         X, y, X_test, y_test = rbm.digits(rng)
         options = {"learning_rate": rbm.RATE, "n_iter": PASSES, "random_state": seed}
-        theirs = Sklearn(rbm.N_HIDDEN, **options).fit(X)
-        add("scikit-learn, pseudo-likelihood", rbm.pseudo_likelihood(theirs, X))
+        sklearn = Sklearn(rbm.N_HIDDEN, **options).fit(X)
+        add("scikit-learn, pseudo-likelihood", rbm.pseudo_likelihood(sklearn, X))
         labeled = MLPClassifier((rbm.N_HIDDEN,), max_iter=60, random_state=seed).fit(X, y)
         add("with labels, accuracy", labeled.score(X_test, y_test))
         for name, n_steps, n_last in (("3 Gibbs steps", 3, 0), ("20 passes with rate / 10", 1, n_iter // 5)):

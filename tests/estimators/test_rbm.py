@@ -120,6 +120,7 @@ def test_transform_gibbs_and_scores_are_those_of_the_formulas():
         return 1 / (1 + np.exp(-z))
 
     np.testing.assert_allclose(rbm.transform(X), sigmoid(X @ W.T + c), rtol=1e-12)
+    np.testing.assert_array_equal(rbm.network_(X), rbm.transform(X))
 
     def unnormalized(v):  # log of the sum over h of exp(h W v + c h + b v)
         return v @ b + np.logaddexp(0, v @ W.T + c).sum(axis=1)
@@ -245,6 +246,7 @@ def test_weights_that_overflow_are_an_error():
         BernoulliRBM(4, learning_rate=1e30, random_state=0, dtype="float32").fit(pictures() * 1e30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("batch", [10, 50_000])
 def test_an_interrupt_is_answered_in_time(n_threads, batch):

@@ -68,6 +68,8 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         The biases b of the visible units.
     h_samples_ : ndarray (batch_size, n_components)
         Hidden units of the persistent chains.
+    network_ : Network
+        A new network that computes `transform`: to save or to export, or to begin a deep network with.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names of columns.
@@ -299,6 +301,11 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 print(f"[{type(self).__name__}] Iteration {iteration}, {scored}")
 
     # Use
+
+    @property
+    def network_(self) -> Network:
+        """A new network that computes `transform`."""
+        return self._network("sigmoid")
 
     def _rows(self, X: Any, name: str = "X", sparse: bool = True) -> Any:
         """Return rows in the precision of the model, checked."""

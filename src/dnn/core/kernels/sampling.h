@@ -198,8 +198,8 @@ static void NAME(bernoulli)(uint64_t seed, uint64_t call, ptrdiff_t first, ptrdi
  * `angle` choose a quarter of the circle, counted from -pi/4; the others are an angle in -pi/4 .. pi/4, exactly. */
 static inline void NAME(box_muller)(BITS radius, BITS angle, REAL *x, REAL *y)
 {
-    const BITS turned = angle + ((BITS)1 << (8 * SIZE - 3)), quarter = turned >> (8 * SIZE - 2);
-    const BITS within = turned & (((BITS)1 << (8 * SIZE - 2)) - 1);
+    const BITS shifted = angle + ((BITS)1 << (8 * SIZE - 3)), quarter = shifted >> (8 * SIZE - 2);
+    const BITS within = shifted & (((BITS)1 << (8 * SIZE - 2)) - 1);
     REAL k, scale;
 #if SIZE == 4
     const REAL u = NAME(unit)(radius);
@@ -211,10 +211,10 @@ static inline void NAME(box_muller)(BITS radius, BITS angle, REAL *x, REAL *y)
     const REAL f = NAME(log_reduced)(u, &k, &scale), t2 = t * t;
     const REAL r = NAME(root)(-2 * NAME(log_sum)(k, f));
     const REAL sine = t + t * t2 * SIN_TAIL(t2), cosine = 1 + t2 * COS_TAIL(t2);
-    const REAL cos_turned = quarter & 1 ? sine : cosine, sin_turned = quarter & 1 ? cosine : sine;
+    const REAL cos_shifted = quarter & 1 ? sine : cosine, sin_shifted = quarter & 1 ? cosine : sine;
     const int shift = 8 * SIZE - 2; /* from bit 1 to the sign */
-    *x = NAME(real)(NAME(bits)(r * cos_turned) ^ ((quarter + 1) & 2) << shift);
-    *y = NAME(real)(NAME(bits)(r * sin_turned) ^ (quarter & 2) << shift);
+    *x = NAME(real)(NAME(bits)(r * cos_shifted) ^ ((quarter + 1) & 2) << shift);
+    *y = NAME(real)(NAME(bits)(r * sin_shifted) ^ (quarter & 2) << shift);
 }
 
 static void NAME(normal)(uint64_t seed, uint64_t call, ptrdiff_t first, ptrdiff_t n, void *out_)
