@@ -224,7 +224,7 @@ def test_other_threads_run_during_a_draw():
     thread.start()
     time.sleep(0.01)
     begin = len(ticks)
-    Sampler(0).normal(8_000_000)
+    Sampler(0).normal(30_000_000, dtype="float64")
     during = len(ticks) - begin
     done.set()
     thread.join()

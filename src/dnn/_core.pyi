@@ -150,7 +150,7 @@ class Trainer:
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int: ...
 
 class RbmTrainer:
-    step: int
+    call: int
     def __init__(
         self,
         W: np.ndarray,
@@ -163,7 +163,7 @@ class RbmTrainer:
         n_gibbs: int,
         persistent: bool,
         seed: int,
-        step: int = 0,
+        call: int = 0,
         n_threads: int = 0,
     ) -> None: ...
     def close(self) -> None: ...

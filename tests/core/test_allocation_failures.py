@@ -33,8 +33,8 @@ def custom(y, z):
 
 
 def rbm():
-    W, c, b, h = np.zeros((300, 100), "f4"), np.zeros(300, "f4"), np.zeros(100, "f4"), np.zeros((500, 300), "f4")
-    _core.RbmTrainer(W, c, b, h, batch=500, rate=0.1, n_gibbs=1, persistent=True, seed=0).steps(X)
+    arrays = [np.zeros(shape, "f4") for shape in ((300, 100), 300, 100, (500, 300))]
+    _core.RbmTrainer(*arrays, batch=500, rate=0.1, n_gibbs=1, persistent=True, seed=0).steps(X)
 
 
 WORK = {

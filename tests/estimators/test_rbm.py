@@ -216,7 +216,7 @@ def test_refused_parameters_change_nothing(parameters, error, message):
         rbm.fit(X[:, :7])
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(rbm, name), before[name])
-    for name in ("_n_updates", "n_features_in_", "_n_features_out"):
+    for name in ("n_features_in_", "_n_features_out"):
         assert vars(rbm)[name] == before[name]
     assert vars(rbm._sampler) == vars(before["_sampler"])
 
@@ -312,4 +312,6 @@ def test_the_core_checks_what_memory_depends_on():
         with pytest.raises((ValueError, TypeError)):
             _core.RbmTrainer(*arrays, **ask)
     trainer.steps(np.zeros((0, 4)))
-    assert trainer.step == 0
+    assert trainer.call == 0
+    trainer.steps(np.zeros((6, 4)))
+    assert trainer.call == 4  # two steps of two draws

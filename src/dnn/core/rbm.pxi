@@ -11,8 +11,8 @@
 #     V (2n, n_visible)  [ data  ]        H (2n, n_hidden)  [   sigmoid(V_data W' + c)  ]
 #                        [ chain ]                          [ - sigmoid(V_chain W' + c) ]
 #
-# Draws are functions of the seed, the number of the step, the number of the draw within it, row and unit. Therefore, and
-# because the grid of tiles depends on shapes only, neither the number of threads nor the chunks change a bit.
+# Draws are functions of the seed, the number of the call (2 n_gibbs per step), row and unit: see core/sampling.pxi. Therefore,
+# and because the grid of tiles depends on shapes only, neither the number of threads nor the chunks change a bit.
 
 
 cdef class RbmTrainer
@@ -34,7 +34,7 @@ cdef struct Rbm:
     int n_gibbs                        # Gibbs steps of the chains per update
     bint persistent                    # chains go on from step to step; otherwise each step starts them at its data
     double rate
-    uint64_t seed, step                # step: updates that were done
+    uint64_t seed, call                # of the draws; call: the number of the next one
     const char* X
     Py_ssize_t ldx, n_rows, first      # first: the row that the next batch begins with
     char* W                            # (n_hidden, n_visible)
@@ -60,15 +60,14 @@ cdef void rbm_product(const Job* job, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, 
         setup.kernels.activate(IDENTITY, NULL, M, N, bias, C, N, C, N)
 
 
-cdef void rbm_rows(Rbm* rbm, Job* job, Py_ssize_t first, uint64_t step, Py_ssize_t n, Py_ssize_t r,
+cdef void rbm_rows(Rbm* rbm, Job* job, Py_ssize_t first, uint64_t call, Py_ssize_t n, Py_ssize_t r,
                    Py_ssize_t rows) noexcept nogil:
     """Compute rows r .. r + rows of a batch of n rows of X, which begins with row `first`: the hidden units of the data, and
-    the chains."""
+    the chains. call: the number of the first draw of the step."""
     cdef const DnnKernels* kernels = rbm.setup.kernels
     cdef const DnnSampling* sampling = &SAMPLING[rbm.setup.size == 8]
     cdef Py_ssize_t n_hidden = rbm.n_hidden, n_visible = rbm.n_visible, i
     cdef Py_ssize_t row_bytes = n_visible * rbm.setup.size, hidden_bytes = n_hidden * rbm.setup.size
-    cdef uint64_t call = 2 * <uint64_t>rbm.n_gibbs * step
     cdef char* V_data = rbm.V + r * row_bytes
     cdef char* V_chain = rbm.V + (n + r) * row_bytes
     cdef char* H_data = rbm.H + r * hidden_bytes
@@ -150,7 +149,7 @@ cdef void run_rbm_steps(void* arg, int me) noexcept nogil:
     cdef Job* job = rbm.jobs[me]
     cdef Shared* shared = &rbm.shared
     cdef Py_ssize_t n, n_tiles, rows, tile, s, first = rbm.first
-    cdef uint64_t step = rbm.step
+    cdef uint64_t call = rbm.call
     cdef unsigned mode = dnn_flush_subnormals()
     job.n_barriers = 0
     barrier(job)
@@ -163,7 +162,7 @@ cdef void run_rbm_steps(void* arg, int me) noexcept nogil:
         for tile in range(share(job, n_tiles, me), share(job, n_tiles, me + 1)):
             if shared.stop:
                 break
-            rbm_rows(rbm, job, first, step, n, tile * rows, max(0, min(rows, n - tile * rows)))
+            rbm_rows(rbm, job, first, call, n, tile * rows, max(0, min(rows, n - tile * rows)))
         barrier(job)
         if job.stopped:
             break
@@ -178,11 +177,11 @@ cdef void run_rbm_steps(void* arg, int me) noexcept nogil:
         if job.stopped:
             break
         first += n
-        step += 1
+        call += 2 * <uint64_t>rbm.n_gibbs
         if me == 0:
             shared.done = s + 1
     if me == 0:
-        rbm.first, rbm.step = first, step
+        rbm.first, rbm.call = first, call
     dnn_flush_restore(mode)
 
 
@@ -190,13 +189,13 @@ cdef class RbmTrainer:
     """A restricted Boltzmann machine in training. `steps` may be called any number of times: where one call ends and the next
     begins changes no bit, if each call but the last of an epoch has whole batches.
 
-    RbmTrainer(W, c, b, chains, batch=, rate=, n_gibbs=, persistent=, seed=, step=, n_threads=): the weights W (H, V), the
+    RbmTrainer(W, c, b, chains, batch=, rate=, n_gibbs=, persistent=, seed=, call=, n_threads=): the weights W (H, V), the
     biases c (H,) of hidden and b (V,) of visible units, and the states (batch, H) of the hidden units of the chains are
-    trained in place. A batch is followed by an update with rate / its number of rows. step: updates that were done before.
+    trained in place. A batch is followed by an update with rate / its number of rows. seed, call: of the draws, see
+    `bernoulli`.
     """
 
     cdef Rbm rbm
-    cdef Job** jobs
     cdef char* memory
     cdef object raised
     cdef list refs
@@ -204,7 +203,7 @@ cdef class RbmTrainer:
     cdef int n_threads
 
     def __cinit__(self, W, c, b, chains, *, Py_ssize_t batch, double rate, int n_gibbs, bint persistent, uint64_t seed,
-                  uint64_t step=0, int n_threads=0):
+                  uint64_t call=0, int n_threads=0):
         cdef Rbm* rbm = &self.rbm
         cdef ArrayRef w = ArrayRef(W, b"fd", True)
         cdef bytes format = b"f" if w.size == 4 else b"d"
@@ -215,7 +214,7 @@ cdef class RbmTrainer:
         rbm.W, rbm.c = w.at, (<ArrayRef>self.refs[1]).at
         rbm.b, rbm.chains = (<ArrayRef>self.refs[2]).at, (<ArrayRef>self.refs[3]).at
         rbm.n_hidden, rbm.n_visible, rbm.batch, rbm.rate = H, V, batch, rate
-        rbm.n_gibbs, rbm.persistent, rbm.seed, rbm.step = n_gibbs, persistent, seed, step
+        rbm.n_gibbs, rbm.persistent, rbm.seed, rbm.call = n_gibbs, persistent, seed, call
         rbm.n_tiles = max(1, min(H, DNN_RBM_TILES, H * V // DNN_RBM_TILE_VALUES))
         rbm.tile_height = (H + rbm.n_tiles - 1) // rbm.n_tiles
         rbm.n_tiles = (H + rbm.tile_height - 1) // rbm.tile_height
@@ -260,7 +259,7 @@ cdef class RbmTrainer:
         at = next_line(self.memory)
         rbm.V, rbm.H, rbm.Wt = at, at + V_bytes, at + V_bytes + H_bytes
         at += V_bytes + H_bytes + W_bytes
-        self.jobs = rbm.jobs = <Job**>at
+        rbm.jobs = <Job**>at
         at += table_bytes
         for m in range(n):
             memset(at, 0, sizeof(Job))
@@ -283,9 +282,9 @@ cdef class RbmTrainer:
             self.rbm.shared.team = NULL
 
     @property
-    def step(self):
-        """Updates that were done."""
-        return self.rbm.step
+    def call(self):
+        """Number of the next draw."""
+        return self.rbm.call
 
     def steps(self, X):
         """Train on the rows of X (N, V) in their order, in batches of which the last may be shorter."""

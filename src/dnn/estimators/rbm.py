@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -103,7 +104,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     intercept_hidden_: np.ndarray
     intercept_visible_: np.ndarray
     h_samples_: np.ndarray
-    _n_updates: int
+    _sampler: Sampler
 
     def __init__(
         self,
@@ -205,7 +206,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             checks.check_integer("verbose", self.verbose, 0)
         dtype: Any = [np.float64, np.float32]
         if not first:
-            dtype = self.components_.dtype
+            dtype = self._parameters()[0].dtype
         elif not (isinstance(self.dtype, str) and self.dtype == "auto"):
             dtype = checks.check_dtype(self.dtype)
         draft = draft_of(self)
@@ -222,13 +223,13 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         trainer = _core.RbmTrainer(
             draft.components_, draft.intercept_hidden_, draft.intercept_visible_, draft.h_samples_,
             batch=batch, rate=rate, n_gibbs=n_steps, persistent=persistent, seed=draft._sampler.seed,
-            step=draft._n_updates, n_threads=n_threads,
+            call=draft._sampler.counter, n_threads=n_threads,
         )  # fmt: skip
         adopt(self, draft)
         try:
             self._passes(trainer, X, n_iter)
         finally:
-            self._n_updates = trainer.step
+            self._sampler.counter = trainer.call
             trainer.close()
         return self
 
@@ -247,7 +248,6 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.intercept_visible_ = np.zeros(n_features, X.dtype)
         self.h_samples_ = np.zeros((batch, n_components), X.dtype)
         self._sampler = Sampler(rng)
-        self._n_updates = 0
         self._n_features_out = n_components
 
     def _take_over(self) -> None:
@@ -255,6 +255,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         W, c, b = self._parameters()
         self.components_, self.intercept_hidden_, self.intercept_visible_ = W.copy(), c.copy(), b.copy()
         self.h_samples_ = np.array(self.h_samples_, W.dtype, order="C")
+        self._sampler = copy.copy(self._sampler)
 
     def _parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return W, c and b as they are now, contiguous and of one dtype, checked."""
