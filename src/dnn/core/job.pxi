@@ -194,18 +194,24 @@ cdef void poll_signals(Job* job, double flops) noexcept nogil:
     """Let Python run its signal handlers every DNN_POLL_SECONDS, so that Ctrl-C ends a call. `flops` is the work since the
     last call of this function: reading the clock takes longer than counting, and is done only after DNN_POLL_FLOPS. Call
     this where a step can be interrupted with the parameters intact, and before a barrier. Only member 0 polls."""
+    if poll_is_due(job, flops):
+        check_signals(job)
+
+
+cdef bint poll_is_due(Job* job, double flops) noexcept nogil:
+    """Return whether the time of the next poll has come."""
     cdef double now
     if job.me > 0:
-        return
+        return False
     job.flops_since_poll += flops
     if job.flops_since_poll < DNN_POLL_FLOPS:
-        return
+        return False
     job.flops_since_poll = 0
     now = dnn_seconds()
     if now - job.last_poll < DNN_POLL_SECONDS:
-        return
+        return False
     job.last_poll = now
-    check_signals(job)
+    return True
 
 
 cdef void check_signals(Job* job) noexcept with gil:
