@@ -208,7 +208,8 @@ def forward(
     cache_block: np.ndarray,
     seed: int,
     masks: Masks,
-) -> None: ...
+    logits: bool = False,
+) -> np.ndarray: ...
 def backward(
     plan: Plan,
     layout: Layout,
@@ -221,6 +222,7 @@ def backward(
     logits: bool,
     grad: np.ndarray | None,
     dX: np.ndarray | None,
+    add: bool = False,
 ) -> None: ...
 def cost_and_gradient(
     plan: Plan,
@@ -233,6 +235,7 @@ def cost_and_gradient(
 def update(
     plan: Plan, params: np.ndarray, grad: np.ndarray, optimizer: OptimizerArgs, rate: float, step: int
 ) -> None: ...
+def average(params: np.ndarray, other: np.ndarray, rate: float) -> None: ...
 def all_finite(array: np.ndarray) -> bool: ...
 def layer_in_columns(
     name: str, A_prev: np.ndarray, W: np.ndarray, b: np.ndarray
