@@ -3,7 +3,7 @@
 Prints, for each of ten seeds, the mean length of 100 new episodes with the network of the best trial and with
 the last one, and the seconds that learning and trials took; and the seconds of both libraries, in turn, for
 equal numbers of moves and updates, with 8 carts, networks of 4-256-256-2, batches of 64 and Huber's loss in
-both, without trials. (Stable-Baselines3 also clips the norm of the gradient, to 10, and moves gymnasium's carts one
+both, without trials. (Stable-Baselines3 also clips the norm of the gradient, to 10, and moves the carts one
 by one.)
 
     python benchmarks/programs/dqn.py [--quick] [--seeds 10] [--ways 1] [--rounds 44] [--threads 2]
@@ -33,14 +33,13 @@ def seconds_of(call):
 def scores(name, seeds, rounds, units):
     """Print and return the scores of a way for some seeds."""
     import dqn
-    import numpy as np
 
     rows = []
+    way = dqn.WAYS[name][0]
     for seed in seeds:
-        call = partial(dqn.learn, dqn.WAYS[name][0], rounds, units, seed)
+        call = partial(dqn.learn, way, rounds, units, seed)
         (best, last, trials), wall, cpu = seconds_of(call)
-        carts = [dqn.CartPole(100, np.random.default_rng([seed, 1])) for _ in range(2)]
-        row = [dqn.play(net, each).mean() for net, each in zip((best, last), carts, strict=True)]
+        row = [dqn.score(net, way, seed) for net in (best, last)]
         rows.append([*row, wall, cpu])
         episodes, moves = len(trials) * dqn.N_TRIALS, trials[:, 1].sum() * dqn.N_TRIALS
         print(f"  seed {seed}: best trial {row[0]:.1f}, at the end {row[1]:.1f}; {wall:.1f} s,", end=" ")
@@ -57,7 +56,7 @@ def ours(rounds):
     import dqn
 
     trial_rounds, dqn.TRIAL_ROUNDS = dqn.TRIAL_ROUNDS, rounds + 1
-    dqn.learn(dqn.WAYS["Huber loss, as in the zoo"][0], rounds, 256, 0)
+    dqn.learn(dqn.WAYS["Huber's loss, not scaled, as in the zoo"][0], rounds, 256, 0)
     dqn.TRIAL_ROUNDS = trial_rounds
 
 

@@ -103,7 +103,7 @@ def test_the_network_of_the_best_trial_is_kept(monkeypatch):
     monkeypatch.setattr(dqn, "WARM_UP", 0)
     lengths, seen = iter([30, 50, 20, 50, 40]), []
 
-    def play(net, carts):
+    def play(net, carts, scale):
         seen.append(net.copy())
         return np.full(carts.n, next(lengths))
 
