@@ -1,10 +1,10 @@
 """A deep Q-network (DQN) learns what each push of a cart is worth, and thereby to balance a pole.
 
 The network answers one question: if the cart is pushed left or right now, and as well as possible later on,
-what will be collected? It learns from its own answer one step later, on moves drawn from a memory. A copy of
-it, the target network, gives these answers, so that the network does not chase itself. Values that are at
-most 1 can be learned by log loss, like probabilities; the program compares this with the usual loss, with and
-without observations that are scaled.
+what will be collected? It learns from answers one step later, on moves drawn from a memory. A copy of it, the
+target network, gives these answers, so that it does not chase itself: between two copies, learning is a
+regression, and one call of `fit`. Values of at most 1 can be learned by log loss, like probabilities; the
+program compares this with the usual loss, with and without observations that are scaled.
 
 Papers: Mnih et al. 2015, "Human-level control through deep reinforcement learning" (Nature 518, p. 529,
 algorithm 1); for values learned like probabilities, Farebrother et al. 2024, "Stop regressing: training value
@@ -20,7 +20,7 @@ import numpy as np
 from cartpole import CartPole, episode_returns
 from scipy.special import expit
 
-from dnn import Adam, Network
+from dnn import Adam, Cosine, Network
 
 N_CARTS, BATCH_SIZE, CAPACITY = 8, 64, 100_000  # carts side by side; moves in a batch and in the memory
 MOVES, UPDATES = 256, 128  # a round: so many moves of all carts together, then so many steps of Adam
@@ -37,7 +37,7 @@ class Way:
 
     probability: bool = True  # rewards are 1 - DISCOUNT, values are in [0, 1], and the loss is log loss;
     #                           False: rewards are 1, values are below 1 / (1 - DISCOUNT), Huber's loss
-    rate: float = 1e-3  # of Adam; it falls to 0 as a straight line
+    rate: float = 1e-3  # of Adam; it falls to 0
     scaled: bool = True  # observations are multiplied by SCALE
 
 
@@ -69,40 +69,41 @@ class Memory:
         return [column[rows] for column in self.columns]
 
 
-def improve(net, target, adam, rate, moves, way):
-    """Do one step of Adam towards the values that the target network gives to where the moves have led."""
-    seen, action, reward, reached, fell = moves
-    value = (1 - fell) * target(reached).max(axis=1)  # of what follows; after a fall there is nothing
-    y = (1 - DISCOUNT if way.probability else 1) * reward + DISCOUNT * value
-    logits, cache = net.forward(seen, logits=True)
-    chosen = np.arange(net.n_outputs) == action[:, None]  # only the value of the action taken has a target
-    if way.probability:
-        d_logits = chosen * (expit(logits) - y[:, None])  # of log loss
-    else:
-        d_logits = chosen * np.clip(logits - y[:, None], -1, 1)  # of Huber's loss; the logits are the values
-    grad, _ = net.backward(cache, d_logits / len(seen), wrt="params")
-    adam.step(grad, rate)
+def loss_of(way):
+    """Return the loss for `fit`, whose y is (action, target): only the action that was taken has a target."""
+
+    def loss(y, logits):
+        chosen, target = np.arange(logits.shape[1]) == y[:, :1], y[:, 1]
+        z = logits[chosen]
+        if way.probability:
+            return np.logaddexp(0, z) - target * z, chosen * (expit(z) - target)[:, None]
+        error = z - target
+        slope = np.clip(error, -1, 1)
+        return slope * (error - slope / 2), chosen * slope[:, None]
+
+    return loss
+
+
+def targets(target, reward, reached, fell):
+    """Return the values (n,) that moves should have: the reward, and what the target network then expects."""
+    return reward + DISCOUNT * (1 - fell) * target(reached).max(axis=1)  # after a fall there is nothing
 
 
 def learn(way, n_rounds, n_hidden, seed):
-    """Learn, and return the network of the best trial, the last one, and the trials.
+    """Learn, and return the network of the best trial, the last network, and the trials (n_trials, 4).
 
     The probability of a random move falls from 1 to LEAST as a straight line, during the first EXPLORATION of
-    the rounds. The policy is tried out on carts of its own, from which nothing is learned.
-
-    Returns
-    -------
-    best, last : Network
-    trials : ndarray (n_trials, 4)
-        Moves so far, mean length of the episodes of a trial, and their value as it came true and as the
-        network had predicted it, both as parts of the largest value.
+    the rounds. The policy is tried out on carts of its own, from which nothing is learned. Of each trial:
+    moves so far, the mean length of its episodes, their value as it came true, and as the network had
+    predicted it, both as parts of the largest value.
     """
     rng = np.random.default_rng(seed)
     carts, trial_carts, memory = CartPole(N_CARTS, rng), CartPole(N_TRIALS, rng), Memory(CartPole.n_inputs)
     sizes = [carts.n_inputs, n_hidden, n_hidden, carts.n_actions]
     net = Network(sizes, output="sigmoid" if way.probability else "identity", random_state=rng)
-    target, best, adam, trials = net.copy(), net.copy(), net.optimizer(Adam()), []
-    largest = 1 if way.probability else 1 / (1 - DISCOUNT)
+    adam = net.optimizer(Adam(Cosine(way.rate, n_rounds - WARM_UP)))
+    target, best, loss, trials = net.copy(), net.copy(), loss_of(way), []
+    unit = 1 - DISCOUNT if way.probability else 1  # a reward
     scale = SCALE if way.scaled else np.ones_like(SCALE)
     seen = carts.reset() * scale
     for i in range(n_rounds):
@@ -111,16 +112,17 @@ def learn(way, n_rounds, n_hidden, seed):
             drawn = rng.integers(carts.n_actions, size=N_CARTS)
             action = np.where(rng.random(N_CARTS) < random, drawn, net(seen).argmax(axis=1))
             next_seen, reward, fell, _, reached = carts.step(action)
-            memory.add(seen, action, reward, reached * scale, fell)
+            memory.add(seen, action, unit * reward, reached * scale, fell)
             seen = next_seen * scale
-        target.polyak_update(net, 1)
-        for _ in range(UPDATES if i >= WARM_UP else 0):
-            rate = way.rate * (1 - i / n_rounds)
-            improve(net, target, adam, rate, memory.draw(BATCH_SIZE, rng), way)
+        if i >= WARM_UP:  # as the target network does not change within a round, the round is a regression
+            target.polyak_update(net, 1)
+            moves = memory.draw(UPDATES * BATCH_SIZE, rng)
+            y = np.column_stack([moves[1], targets(target, *moves[2:])])
+            net.fit(moves[0], y, loss=loss, optimizer=adam, epochs=1, batch_size=BATCH_SIZE, shuffle=False)
         if (i + 1) % TRIAL_ROUNDS == 0:
             lengths = play(net, trial_carts, scale)
             came_true = np.mean(1 - DISCOUNT**lengths)
-            predicted = net(trial_carts.reset() * scale).max(axis=1).mean() / largest
+            predicted = net(trial_carts.reset() * scale).max(axis=1).mean() * (1 - DISCOUNT) / unit
             if lengths.mean() >= max((trial[1] for trial in trials), default=0):
                 best.polyak_update(net, 1)
             trials.append(((i + 1) * MOVES, lengths.mean(), came_true, predicted))
@@ -134,8 +136,8 @@ def play(net, carts, scale=SCALE):
 
 def score(net, way, seed):
     """Return the mean length of 100 new episodes."""
-    scale = SCALE if way.scaled else 1
-    return play(net, CartPole(100, np.random.default_rng([seed, 1])), scale).mean()
+    carts = CartPole(100, np.random.default_rng([seed, 1]))
+    return play(net, carts, SCALE if way.scaled else 1).mean()
 
 
 def main(quick=True, seed=0):
@@ -151,8 +153,8 @@ def main(quick=True, seed=0):
     Returns
     -------
     dict
-        Of way, dicts: "best" and "last" are the mean lengths, in 100 new episodes of at most 500 steps, of
-        the network of the best trial, and of the one at the end; "trials" are those of `learn`.
+        Of way, dicts: "best" and "last" are the scores of the network of the best trial and of the last one;
+        "trials" are those of `learn`.
     """
     found = {}
     for name, (way, _) in list(WAYS.items())[: 1 if quick else None]:
@@ -172,23 +174,21 @@ def tell(found):
 
 
 def draw(found):
-    """Return a figure of the trials, and of the predicted values beside those that came true."""
+    """Return a figure of the trials, and of predicted values beside those that came true."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     lengths, values = figure.subplots(1, 2)
     for name, way in found.items():
-        moves, length, came_true, predicted = way["trials"].T
-        color = WAYS[name][1]
+        (moves, length, came_true, predicted), color = way["trials"].T, WAYS[name][1]
         lengths.plot(moves / 1000, length, color=color, label=name)
         values.plot(moves / 1000, predicted, color=color)
         values.plot(moves / 1000, came_true, ":", color=color)
-    lengths.set(title="the policy in trials", xlabel="thousand moves", ylim=(0, 520))
-    lengths.set_ylabel("steps for which the pole stays up")
+    lengths.set(title="steps for which the pole stays up in trials", xlabel="thousand moves", ylim=(0, 520))
     lengths.legend(frameon=False, fontsize="small")
-    values.set(title="value of the start", xlabel="thousand moves", ylabel="part of the largest value")
-    values.plot([], [], color="black", label="predicted")
-    values.plot([], [], ":", color="black", label="came true")
+    values.set(title="value of the start, as part of the largest", xlabel="thousand moves")
+    for style, label in (("-", "predicted"), (":", "came true")):
+        values.plot([], [], style, color="black", label=label)
     values.legend(frameon=False, fontsize="small")
     return figure
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from cartpole import CartPole
 
+import dnn
 from dnn import Adam, Network
 
 KINDS = {"probability": dqn.Way(), "Huber": dqn.Way(probability=False)}
@@ -24,56 +25,42 @@ def test_dqn_balances_the_pole():
     assert len(values.lines) == 4  # predicted and true, and two for the legend
 
 
-class Recorder:
-    """Takes the place of an optimizer, and keeps the gradient."""
-
-    def step(self, grad, rate):
-        self.grad = grad
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_step_follows_the_gradient_of_its_loss(kind):
+def test_targets_and_losses(kind):
     way, rng = KINDS[kind], np.random.default_rng(0)
     output = "sigmoid" if way.probability else "identity"
     net, target = (
         Network([3, 5, 2], activation="tanh", output=output, dtype="float64", random_state=rng) for _ in "12"
     )
     target.biases[-1][:] = [2, -2]  # so that errors are on both sides of the bend of Huber's loss
+    reward = rng.uniform(0, 0.01, 12)
     seen, reached = rng.normal(size=(2, 12, 3))
     action, fell = rng.integers(2, size=(2, 12))
-    recorder = Recorder()
-    dqn.improve(net, target, recorder, 0.1, (seen, action, np.ones(12), reached, fell), way)
-    reward = 0.01 if way.probability else 1
-    y = reward + 0.99 * np.where(fell, 0, target(reached).max(axis=1))
-
-    def loss():
-        q = net(seen)[np.arange(12), action]
-        if way.probability:
-            return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean()
-        error = abs(q - y)
+    found = dqn.targets(target, reward, reached, fell)
+    expected = reward + 0.99 * np.where(fell, 0, target(reached).max(axis=1))
+    np.testing.assert_allclose(found, expected)
+    y, q = np.column_stack([action, found]), net(seen)[np.arange(12), action]
+    if way.probability:
+        losses = -(found * np.log(q) + (1 - found) * np.log(1 - q))
+    else:
+        error = abs(q - found)
         assert (error < 1).any() and (error > 1).any()
-        return np.where(error < 1, error**2 / 2, error - 0.5).mean()
-
-    for i in range(net.n_params):
-        before, both = net.params[i], []
-        for change in (1e-6, -1e-6):
-            net.params[i] = before + change
-            both.append(loss())
-        net.params[i] = before
-        np.testing.assert_allclose(recorder.grad[i], (both[0] - both[1]) / 2e-6, rtol=0, atol=1e-7)
+        losses = np.where(error < 1, error**2 / 2, error - 0.5)
+    loss = dqn.loss_of(way)
+    np.testing.assert_allclose(net.losses(seen, y, loss=loss), losses)
+    assert dnn.check_gradient(net, seen, y, loss=loss) < 1e-7
 
 
 def test_values_of_a_chain():
     """Three states, one after the other; the pole falls from the last one, whatever is done."""
     rng, states = np.random.default_rng(0), np.eye(4, dtype="float32")
     net = Network([4, 2], output="sigmoid", random_state=0)
-    target, adam = net.copy(), net.optimizer(Adam())
-    for update in range(2000):
-        if update % 100 == 0:
-            target.polyak_update(net, 1)
-        at = rng.integers(3, size=64)
-        moves = states[at], rng.integers(2, size=64), np.ones(64), states[at + 1], at == 2
-        dqn.improve(net, target, adam, 0.03, moves, dqn.Way())
+    target, adam, way = net.copy(), net.optimizer(Adam(0.03)), dqn.Way()
+    for _ in range(20):
+        target.polyak_update(net, 1)
+        at, action = rng.integers([3, 2], size=(6400, 2)).T
+        y = np.column_stack([action, dqn.targets(target, 0.01, states[at + 1], at == 2)])
+        net.fit(states[at], y, loss=dqn.loss_of(way), optimizer=adam, epochs=1, batch_size=64)
     expected = 1 - 0.99 ** np.array([3, 2, 1])  # the share of the rewards that are to come
     np.testing.assert_allclose(net(states[:3]), expected[:, None].repeat(2, axis=1), rtol=0.02)
 
