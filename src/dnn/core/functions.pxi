@@ -68,6 +68,19 @@ cdef void update_all(const Job* job) noexcept nogil:
     dnn_flush_restore(mode)
 
 
+def average(params, other, double rate):
+    """params += rate (other - params) for two vectors (P,), in place; with a rate of 1 a copy."""
+    cdef ArrayRef p = ArrayRef(params, b"fd", True)
+    cdef ArrayRef q = bind(other, p.n_rows, 1, b"f" if p.size == 4 else b"d")
+    cdef unsigned mode = dnn_flush_subnormals()
+    with nogil:
+        if rate == 1:
+            memcpy(p.at, q.at, p.n_rows * p.size)
+        elif p.at != q.at:
+            KERNELS[p.size == 8].average(p.n_rows, rate, q.at, p.at)
+    dnn_flush_restore(mode)
+
+
 def all_finite(array):
     """Return whether every element of a float array is finite."""
     cdef ArrayRef x = ArrayRef(array, b"fd")

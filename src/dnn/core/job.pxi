@@ -66,6 +66,7 @@ cdef struct Setup:
     Loss loss
     Optimizer optimizer
     Py_ssize_t batch_rows  # rows per step
+    bint propagates        # gradients are propagated back through the layers, which reads W'
     bint training          # units are dropped with the rates of the plan
     uint64_t seed          # of the dropout masks
     const uint8_t** masks  # (n_rows, n_in) for each operation's inputs, not 0 where kept; NULL: drawn from the seed
@@ -75,6 +76,7 @@ cdef struct Setup:
     DnnMatrix d_out        # (n_rows, n_outputs): gradient with respect to the outputs; at = NULL: dZ of the last slot
     char* dX               # (n_rows, n_inputs)
     char* grad             # (n_params,): the whole gradient, where it is needed before an update
+    bint adds              # the gradient is added to what `grad` holds
     # the work space that all members share
     char* partial_grads    # (2, N_SHARDS, n_params): see core/step_replicated.pxi
     double* row_sums       # (row tiles,): loss of each tile of rows; replicated step: (N_SHARDS, 2)
