@@ -98,6 +98,8 @@ def measure_variants(n_seeds, n_iter):
         options = {"learning_rate": rbm.RATE, "n_iter": PASSES, "random_state": seed}
         sklearn = Sklearn(rbm.N_HIDDEN, **options).fit(X)
         add("scikit-learn, pseudo-likelihood", rbm.pseudo_likelihood(sklearn, X))
+        scores = BernoulliRBM(rbm.N_HIDDEN, **options).fit(X).score_samples(X)
+        add("score_samples, standard error", scores.std() / len(X) ** 0.5)
         labeled = MLPClassifier((rbm.N_HIDDEN,), max_iter=60, random_state=seed).fit(X, y)
         add("with labels, accuracy", labeled.score(X_test, y_test))
         for name, n_steps, n_last in (
