@@ -33,8 +33,8 @@ COMMON = [
     "-fvisibility=hidden",
     "-g0",
 ]
-# What each file adds on x86-64; elsewhere all but the base compile to empty tables. Those that
-# take longest come first.
+# What each file adds; flags -m on x86-64 only, as elsewhere all but the base compile to empty tables. Those
+# that take longest come first.
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
 AVX2 = ["-mavx2", "-mfma"]
 # Without fused multiply-adds, which the baseline does not have, draws are the same on all instruction sets.
@@ -92,7 +92,8 @@ class BuildKernels(build_ext):
                     output_dir=self.build_temp,
                     macros=ext.define_macros,
                     include_dirs=ext.include_dirs,
-                    extra_postargs=COMMON + (KERNELS.get(source, []) if x86_64 else []),
+                    extra_postargs=COMMON
+                    + [flag for flag in KERNELS.get(source, []) if x86_64 or not flag.startswith("-m")],
                 )
             return target
 

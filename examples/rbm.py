@@ -6,7 +6,7 @@ the mean of h v' over the data, minus its mean over the model. Contrastive diver
 Neural Computation 14, section 6) replaces the model by one Gibbs step from the data; persistent contrastive
 divergence (PCD; Tieleman 2008, ICML, section 3) by Markov chains that go on during the whole training.
 
-Run it: ``dnn demo rbm`` or ``python examples/rbm.py`` (about 10 seconds; needs scikit-learn for the digits).
+Run it: ``dnn demo rbm`` or ``python examples/rbm.py`` (about 12 seconds; needs scikit-learn for the digits).
 """
 
 import numpy as np
@@ -46,7 +46,7 @@ def free_energy(rbm, V):
 def pseudo_likelihood(rbm, V):
     """Return the mean over the rows of the sum over i of log P(v_i | all other pixels), where no Z is needed.
 
-    ``rbm.score_samples`` estimates it from one pixel of each row: faster, with a standard error of 0.4 here.
+    ``rbm.score_samples`` estimates it from one pixel of each row: faster, with a standard error of 0.2 here.
     """
     before, total = free_energy(rbm, V), 0.0
     for i in range(V.shape[1]):
@@ -87,7 +87,7 @@ def main(quick=True, seed=0):
     Parameters
     ----------
     quick : bool, default True
-        True: 10 passes over the digits, a classifier of 1,500 of them, dreams of 100 steps. False: 100
+        True: 10 passes over the digits, a classifier of 1,500 of them, dreams of 100 steps. False: 200
         passes, a classifier of all, dreams of 1,000 steps.
     seed : int, default 0
 
@@ -104,7 +104,7 @@ def main(quick=True, seed=0):
 
     rng = np.random.default_rng(seed)
     X_train, y_train, X_test, y_test = digits(rng)
-    passes = [10] if quick else [10, 20, 50, 100]
+    passes = [10] if quick else [10, 20, 50, 100, 200]
     n_steps, n_rows, n_iter = (100, 1500, 100) if quick else (1000, len(X_train), 1000)
     found = {"passes": passes, "nearest": distance(X_test, X_train), "digits": X_test[:48]}
     for name, persistent in (("PCD", True), ("CD1", False)):

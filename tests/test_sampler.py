@@ -1,6 +1,7 @@
 """Sampler: the draws of the oracle, their distribution, threads, instruction sets, and refusals."""
 
 import copy
+import os
 import pickle
 import threading
 import time
@@ -19,7 +20,7 @@ N = 400_000
 def n_threads():
     """Return a function that sets the number of threads of draws."""
     yield _core.assume_threads
-    _core.assume_threads()
+    _core.assume_threads(int(os.environ.get("DNN_TEST_THREADS", "0")))
 
 
 def by_hex(text):

@@ -76,7 +76,7 @@ def measure_figures(quick, n_seeds):
         side_by_side.print_range(f"{name}, pseudo-likelihood", likelihood)
         side_by_side.print_range(f"{name}, reconstruction", [run[name]["error"][-1] for run in runs])
         side_by_side.print_range(f"{name}, dream to nearest", [run[name]["distance"][-1] for run in runs])
-    measure_variants(1 if quick else min(n_seeds, 3), 2 if quick else 100)
+    measure_variants(1 if quick else min(n_seeds, 3), 2 if quick else 200)
 
 
 def measure_variants(n_seeds, n_iter):
@@ -98,9 +98,14 @@ def measure_variants(n_seeds, n_iter):
         options = {"learning_rate": rbm.RATE, "n_iter": PASSES, "random_state": seed}
         sklearn = Sklearn(rbm.N_HIDDEN, **options).fit(X)
         add("scikit-learn, pseudo-likelihood", rbm.pseudo_likelihood(sklearn, X))
+        scores = BernoulliRBM(rbm.N_HIDDEN, **options).fit(X).score_samples(X)
+        add("score_samples, standard error", scores.std() / len(X) ** 0.5)
         labeled = MLPClassifier((rbm.N_HIDDEN,), max_iter=60, random_state=seed).fit(X, y)
         add("with labels, accuracy", labeled.score(X_test, y_test))
-        for name, n_steps, n_last in (("3 Gibbs steps", 3, 0), ("20 passes with rate / 10", 1, n_iter // 5)):
+        for name, n_steps, n_last in (
+            ("3 Gibbs steps", 3, 0),
+            ("last passes with rate / 10", 1, n_iter // 5),
+        ):
             model = BernoulliRBM(rbm.N_HIDDEN, **{**options, "n_iter": n_iter - n_last, "n_steps": n_steps})
             model.fit(X).set_params(learning_rate=rbm.RATE / 10)
             for _ in range(n_last):
