@@ -4,7 +4,7 @@ The network answers one question: if the cart is pushed left or right now, and a
 what will be collected? It learns from answers one step later, on moves drawn from a memory. A copy of it, the
 target network, gives these answers, so that it does not chase itself: between two copies, learning is a
 regression, and one call of `fit`. Values of at most 1 can be learned by log loss, like probabilities; the
-program compares this with the usual loss, with and without observations that are scaled.
+program compares this with the usual loss, and with all settings of the zoo.
 
 Papers: Mnih et al. 2015, "Human-level control through deep reinforcement learning" (Nature 518, p. 529,
 algorithm 1); for values learned like probabilities, Farebrother et al. 2024, "Stop regressing: training value
@@ -25,7 +25,6 @@ from dnn import Adam, Cosine, Network
 N_CARTS, BATCH_SIZE, CAPACITY = 8, 64, 100_000  # carts side by side; moves in a batch and in the memory
 MOVES, UPDATES = 256, 128  # a round: so many moves of all carts together, then so many steps of Adam
 WARM_UP, EXPLORATION, LEAST = 4, 0.16, 0.04  # rounds before the first update; exploring: see `learn`
-DISCOUNT = 0.99  # of rewards, per step (gamma in the paper)
 TRIAL_ROUNDS, N_TRIALS = 8, 20  # the policy is tried out every so many rounds, in so many episodes
 # Makes observations about equally large: otherwise the angle, at most 0.2, counts too little.
 SCALE = np.array([1, 0.5, 5, 0.5], "float32")
@@ -35,16 +34,17 @@ SCALE = np.array([1, 0.5, 5, 0.5], "float32")
 class Way:
     """How to learn; the defaults are what worked best, see the page of this program."""
 
-    probability: bool = True  # rewards are 1 - DISCOUNT, values are in [0, 1], and the loss is log loss;
-    #                           False: rewards are 1, values are below 1 / (1 - DISCOUNT), Huber's loss
+    probability: bool = True  # rewards are 1 - discount, values are in [0, 1], and the loss is log loss;
+    #                           False: rewards are 1, values are below 1 / (1 - discount), Huber's loss
     rate: float = 1e-3  # of Adam; it falls to 0
+    discount: float = 0.995  # of rewards, per step (gamma in the paper): they count for about 200 steps
     scaled: bool = True  # observations are multiplied by SCALE
 
 
 WAYS = {  # name: way, color
     "values as probabilities": (Way(), "#0072b2"),
     "Huber's loss": (Way(probability=False, rate=2.3e-3), "#d55e00"),
-    "Huber's loss, not scaled, as in the zoo": (Way(False, 2.3e-3, scaled=False), "#777777"),
+    "as in the zoo": (Way(False, 2.3e-3, 0.99, scaled=False), "#777777"),
 }
 
 
@@ -84,9 +84,9 @@ def loss_of(way):
     return loss
 
 
-def targets(target, reward, reached, fell):
+def targets(target, reward, reached, fell, discount):
     """Return the values (n,) that moves should have: the reward, and what the target network then expects."""
-    return reward + DISCOUNT * (1 - fell) * target(reached).max(axis=1)  # after a fall there is nothing
+    return reward + discount * (1 - fell) * target(reached).max(axis=1)  # after a fall there is nothing
 
 
 def learn(way, n_rounds, n_hidden, seed):
@@ -103,7 +103,7 @@ def learn(way, n_rounds, n_hidden, seed):
     net = Network(sizes, output="sigmoid" if way.probability else "identity", random_state=rng)
     adam = net.optimizer(Adam(Cosine(way.rate, n_rounds - WARM_UP)))
     target, best, loss, trials = net.copy(), net.copy(), loss_of(way), []
-    unit = 1 - DISCOUNT if way.probability else 1  # a reward
+    unit = 1 - way.discount if way.probability else 1  # a reward
     scale = SCALE if way.scaled else np.ones_like(SCALE)
     seen = carts.reset() * scale
     for i in range(n_rounds):
@@ -117,12 +117,12 @@ def learn(way, n_rounds, n_hidden, seed):
         if i >= WARM_UP:  # as the target network does not change within a round, the round is a regression
             target.polyak_update(net, 1)
             moves = memory.draw(UPDATES * BATCH_SIZE, rng)
-            y = np.column_stack([moves[1], targets(target, *moves[2:])])
+            y = np.column_stack([moves[1], targets(target, *moves[2:], way.discount)])
             net.fit(moves[0], y, loss=loss, optimizer=adam, epochs=1, batch_size=BATCH_SIZE, shuffle=False)
         if (i + 1) % TRIAL_ROUNDS == 0:
             lengths = play(net, trial_carts, scale)
-            came_true = np.mean(1 - DISCOUNT**lengths)
-            predicted = net(trial_carts.reset() * scale).max(axis=1).mean() * (1 - DISCOUNT) / unit
+            came_true = np.mean(1 - way.discount**lengths)
+            predicted = net(trial_carts.reset() * scale).max(axis=1).mean() * (1 - way.discount) / unit
             if lengths.mean() >= max((trial[1] for trial in trials), default=0):
                 best.polyak_update(net, 1)
             trials.append(((i + 1) * MOVES, lengths.mean(), came_true, predicted))

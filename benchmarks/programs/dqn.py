@@ -56,7 +56,7 @@ def ours(rounds):
     import dqn
 
     trial_rounds, dqn.TRIAL_ROUNDS = dqn.TRIAL_ROUNDS, rounds + 1
-    dqn.learn(dqn.WAYS["Huber's loss, not scaled, as in the zoo"][0], rounds, 256, 0)
+    dqn.learn(dqn.WAYS["as in the zoo"][0], rounds, 256, 0)
     dqn.TRIAL_ROUNDS = trial_rounds
 
 
@@ -74,7 +74,7 @@ def theirs(rounds):
         model = DQN(
             "MlpPolicy", make_vec_env("CartPole-v1", n_envs=dqn.N_CARTS, seed=0), learning_rate=2.3e-3,
             batch_size=dqn.BATCH_SIZE, buffer_size=dqn.CAPACITY, learning_starts=dqn.WARM_UP * dqn.MOVES,
-            gamma=dqn.DISCOUNT, target_update_interval=10, train_freq=dqn.MOVES // dqn.N_CARTS,
+            gamma=0.99, target_update_interval=10, train_freq=dqn.MOVES // dqn.N_CARTS,
             gradient_steps=dqn.UPDATES, exploration_fraction=dqn.EXPLORATION, exploration_final_eps=dqn.LEAST,
             policy_kwargs={"net_arch": [256, 256]}, seed=0, device="cpu",
         )  # fmt: skip

@@ -12,11 +12,12 @@ KINDS = {"probability": dqn.Way(), "Huber": dqn.Way(probability=False)}
 
 
 @pytest.mark.long
-def test_dqn_balances_the_pole():
-    """Over ten seeds the quick run reached 237 to 500 steps; drawn pushes hold the pole for 22."""
+def test_dqn_balances_the_pole(monkeypatch):
+    """Over ten seeds the quick run reached 202 to 500 steps; drawn pushes hold the pole for 22."""
+    monkeypatch.setenv("DNN_NUM_THREADS", "1")  # tests run side by side
     found = dqn.main(seed=0)
     (way,) = found.values()
-    assert way["best"] >= 200
+    assert way["best"] >= 150
     assert way["trials"].shape == (12, 4) and (way["trials"][:, 2:] <= 1).all()
     assert f"{way['best']:.1f}" in dqn.tell(found)
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'dnn-core[plot]'")
@@ -36,7 +37,7 @@ def test_targets_and_losses(kind):
     reward = rng.uniform(0, 0.01, 12)
     seen, reached = rng.normal(size=(2, 12, 3))
     action, fell = rng.integers(2, size=(2, 12))
-    found = dqn.targets(target, reward, reached, fell)
+    found = dqn.targets(target, reward, reached, fell, 0.99)
     expected = reward + 0.99 * np.where(fell, 0, target(reached).max(axis=1))
     np.testing.assert_allclose(found, expected)
     y, q = np.column_stack([action, found]), net(seen)[np.arange(12), action]
@@ -59,7 +60,7 @@ def test_values_of_a_chain():
     for _ in range(20):
         target.polyak_update(net, 1)
         at, action = rng.integers([3, 2], size=(6400, 2)).T
-        y = np.column_stack([action, dqn.targets(target, 0.01, states[at + 1], at == 2)])
+        y = np.column_stack([action, dqn.targets(target, 0.01, states[at + 1], at == 2, 0.99)])
         net.fit(states[at], y, loss=dqn.loss_of(way), optimizer=adam, epochs=1, batch_size=64)
     expected = 1 - 0.99 ** np.array([3, 2, 1])  # the share of the rewards that are to come
     np.testing.assert_allclose(net(states[:3]), expected[:, None].repeat(2, axis=1), rtol=0.02)
