@@ -6,7 +6,8 @@ equal numbers of moves and updates, with 8 carts, networks of 4-256-256-2, batch
 both, without trials. (Stable-Baselines3 also clips the norm of the gradient, to 10, and moves the carts one
 by one.)
 
-    python benchmarks/programs/dqn.py [--quick] [--seeds 10] [--ways 1] [--rounds 44] [--threads 2]
+    python benchmarks/programs/dqn.py [--quick] [--seeds 10] [--ways 1] [--discount 0.99] [--rounds 44]
+        [--threads 2]
 
 `--ways 3` learns in all three ways of the example. Without Stable-Baselines3 it measures dnn alone.
 """
@@ -17,6 +18,7 @@ import platform
 import statistics
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,12 +32,12 @@ def seconds_of(call):
     return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
-def scores(name, seeds, rounds, units):
+def scores(name, seeds, rounds, units, discount=None):
     """Print and return the scores of a way for some seeds."""
     import dqn
 
     rows = []
-    way = dqn.WAYS[name][0]
+    way = dqn.WAYS[name][0] if discount is None else replace(dqn.WAYS[name][0], discount=discount)
     for seed in seeds:
         call = partial(dqn.learn, way, rounds, units, seed)
         (best, last, trials), wall, cpu = seconds_of(call)
@@ -95,6 +97,7 @@ def main():
     parser.add_argument(
         "--rounds", type=int, default=44, help="rounds of 256 moves that are timed beside the peer"
     )
+    parser.add_argument("--discount", type=float, help="of rewards, instead of that of each way")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -109,7 +112,7 @@ def main():
     seeds, rounds, units = (2, 96, 128) if options.quick else (options.seeds, 195, 256)
     for name in list(dqn.WAYS)[: options.ways]:
         print(f"\n{name}: {rounds} rounds, {units} units per layer")
-        scores(name, range(seeds), rounds, units)
+        scores(name, range(seeds), rounds, units, options.discount)
     rounds, repeats = (12, 2) if options.quick else (options.rounds, options.repeats)
     n_updates = (rounds - dqn.WARM_UP) * dqn.UPDATES
     print(f"\n{rounds * dqn.MOVES:,} moves and {n_updates:,} updates, settings of the zoo")
