@@ -185,7 +185,7 @@ def draw(found):
         values.plot(moves / 1000, predicted, color=color)
         values.plot(moves / 1000, came_true, ":", color=color)
     lengths.set(title="steps for which the pole stays up in trials", xlabel="thousand moves", ylim=(0, 520))
-    lengths.legend(frameon=False, fontsize="small")
+    figure.legend(*lengths.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     values.set(title="value of the start, as part of the largest", xlabel="thousand moves")
     for style, label in (("-", "predicted"), (":", "came true")):
         values.plot([], [], style, color="black", label=label)
