@@ -4,12 +4,12 @@ The network answers one question: if the cart is pushed left or right now, and a
 what will be collected? It learns from answers one step later, on moves drawn from a memory. A copy of it, the
 target network, gives these answers, so that it does not chase itself: between two copies, learning is a
 regression, and one call of `fit`. Values of at most 1 can be learned by log loss, like probabilities; the
-program compares this with the usual loss, with and without observations that are scaled.
+program compares this with the usual loss, and with all settings of the zoo.
 
 Papers: Mnih et al. 2015, "Human-level control through deep reinforcement learning" (Nature 518, p. 529,
 algorithm 1); for values learned like probabilities, Farebrother et al. 2024, "Stop regressing: training value
 functions via classification" (arXiv:2403.03950). The cart is CartPole-v1 of gymnasium, and the settings are
-those of the rl-baselines3-zoo, except in `Way`.
+those of the rl-baselines3-zoo, except for those that `Settings` and SCALE change.
 
 Run it: ``dnn demo dqn`` or ``python examples/dqn.py`` (about half a minute).
 """
@@ -25,26 +25,26 @@ from dnn import Adam, Cosine, Network
 N_CARTS, BATCH_SIZE, CAPACITY = 8, 64, 100_000  # carts side by side; moves in a batch and in the memory
 MOVES, UPDATES = 256, 128  # a round: so many moves of all carts together, then so many steps of Adam
 WARM_UP, EXPLORATION, LEAST = 4, 0.16, 0.04  # rounds before the first update; exploring: see `learn`
-DISCOUNT = 0.99  # of rewards, per step (gamma in the paper)
 TRIAL_ROUNDS, N_TRIALS = 8, 20  # the policy is tried out every so many rounds, in so many episodes
 # Makes observations about equally large: otherwise the angle, at most 0.2, counts too little.
 SCALE = np.array([1, 0.5, 5, 0.5], "float32")
 
 
 @dataclass(frozen=True)
-class Way:
+class Settings:
     """How to learn; the defaults are what worked best, see the page of this program."""
 
-    probability: bool = True  # rewards are 1 - DISCOUNT, values are in [0, 1], and the loss is log loss;
-    #                           False: rewards are 1, values are below 1 / (1 - DISCOUNT), Huber's loss
+    probability: bool = True  # rewards are 1 - discount, values are in [0, 1], and the loss is log loss;
+    #                           False: rewards are 1, values are below 1 / (1 - discount), Huber's loss
     rate: float = 1e-3  # of Adam; it falls to 0
+    discount: float = 0.995  # of rewards, per step (gamma in the paper): they count for about 200 steps
     scaled: bool = True  # observations are multiplied by SCALE
 
 
-WAYS = {  # name: way, color
-    "values as probabilities": (Way(), "#0072b2"),
-    "Huber's loss": (Way(probability=False, rate=2.3e-3), "#d55e00"),
-    "Huber's loss, not scaled, as in the zoo": (Way(False, 2.3e-3, scaled=False), "#777777"),
+RUNS = {  # name: settings, color
+    "values as probabilities": (Settings(), "#0072b2"),
+    "Huber's loss": (Settings(probability=False, rate=2.3e-3), "#d55e00"),
+    "as in the zoo": (Settings(False, 2.3e-3, 0.99, scaled=False), "#777777"),
 }
 
 
@@ -69,13 +69,13 @@ class Memory:
         return [column[rows] for column in self.columns]
 
 
-def loss_of(way):
+def loss_of(settings):
     """Return the loss for `fit`, whose y is (action, target): only the action that was taken has a target."""
 
     def loss(y, logits):
         chosen, target = np.arange(logits.shape[1]) == y[:, :1], y[:, 1]
         z = logits[chosen]
-        if way.probability:
+        if settings.probability:
             return np.logaddexp(0, z) - target * z, chosen * (expit(z) - target)[:, None]
         error = z - target
         slope = np.clip(error, -1, 1)
@@ -84,12 +84,12 @@ def loss_of(way):
     return loss
 
 
-def targets(target, reward, reached, fell):
+def targets(target, reward, reached, fell, discount):
     """Return the values (n,) that moves should have: the reward, and what the target network then expects."""
-    return reward + DISCOUNT * (1 - fell) * target(reached).max(axis=1)  # after a fall there is nothing
+    return reward + discount * (1 - fell) * target(reached).max(axis=1)  # after a fall there is nothing
 
 
-def learn(way, n_rounds, n_hidden, seed):
+def learn(settings, n_rounds, n_hidden, seed):
     """Learn, and return the network of the best trial, the last network, and the trials (n_trials, 4).
 
     The probability of a random move falls from 1 to LEAST as a straight line, during the first EXPLORATION of
@@ -100,11 +100,11 @@ def learn(way, n_rounds, n_hidden, seed):
     rng = np.random.default_rng(seed)
     carts, trial_carts, memory = CartPole(N_CARTS, rng), CartPole(N_TRIALS, rng), Memory(CartPole.n_inputs)
     sizes = [carts.n_inputs, n_hidden, n_hidden, carts.n_actions]
-    net = Network(sizes, output="sigmoid" if way.probability else "identity", random_state=rng)
-    adam = net.optimizer(Adam(Cosine(way.rate, n_rounds - WARM_UP)))
-    target, best, loss, trials = net.copy(), net.copy(), loss_of(way), []
-    unit = 1 - DISCOUNT if way.probability else 1  # a reward
-    scale = SCALE if way.scaled else np.ones_like(SCALE)
+    net = Network(sizes, output="sigmoid" if settings.probability else "identity", random_state=rng)
+    adam = net.optimizer(Adam(Cosine(settings.rate, n_rounds - WARM_UP)))
+    target, best, loss, trials = net.copy(), net.copy(), loss_of(settings), []
+    unit = 1 - settings.discount if settings.probability else 1  # a reward
+    scale = SCALE if settings.scaled else np.ones_like(SCALE)
     seen = carts.reset() * scale
     for i in range(n_rounds):
         random = max(LEAST, 1 - (1 - LEAST) * i / (EXPLORATION * n_rounds))
@@ -117,12 +117,12 @@ def learn(way, n_rounds, n_hidden, seed):
         if i >= WARM_UP:  # as the target network does not change within a round, the round is a regression
             target.polyak_update(net, 1)
             moves = memory.draw(UPDATES * BATCH_SIZE, rng)
-            y = np.column_stack([moves[1], targets(target, *moves[2:])])
+            y = np.column_stack([moves[1], targets(target, *moves[2:], settings.discount)])
             net.fit(moves[0], y, loss=loss, optimizer=adam, epochs=1, batch_size=BATCH_SIZE, shuffle=False)
         if (i + 1) % TRIAL_ROUNDS == 0:
             lengths = play(net, trial_carts, scale)
-            came_true = np.mean(1 - DISCOUNT**lengths)
-            predicted = net(trial_carts.reset() * scale).max(axis=1).mean() * (1 - DISCOUNT) / unit
+            came_true = np.mean(1 - settings.discount**lengths)
+            predicted = net(trial_carts.reset() * scale).max(axis=1).mean() * (1 - settings.discount) / unit
             if lengths.mean() >= max((trial[1] for trial in trials), default=0):
                 best.polyak_update(net, 1)
             trials.append(((i + 1) * MOVES, lengths.mean(), came_true, predicted))
@@ -134,42 +134,42 @@ def play(net, carts, scale=SCALE):
     return episode_returns(carts, lambda seen: net(seen * scale).argmax(axis=1))
 
 
-def score(net, way, seed):
+def score(net, settings, seed):
     """Return the mean length of 100 new episodes."""
     carts = CartPole(100, np.random.default_rng([seed, 1]))
-    return play(net, carts, SCALE if way.scaled else 1).mean()
+    return play(net, carts, SCALE if settings.scaled else 1).mean()
 
 
 def main(quick=True, seed=0):
-    """Learn in each way, and return scores and trials.
+    """Learn with all settings, and return scores and trials.
 
     Parameters
     ----------
     quick : bool, default True
-        True: 96 rounds of 256 moves, with 128 hidden units per layer, in the first way only; False: 195
-        rounds, or 49,920 moves, with 256 units, in all three ways.
+        True: 96 rounds of 256 moves, with 128 hidden units per layer, with the first settings only; False:
+        195 rounds, or 49,920 moves, with 256 units, with all three settings.
     seed : int, default 0
 
     Returns
     -------
     dict
-        Of way, dicts: "best" and "last" are the scores of the network of the best trial and of the last one;
+        Of run, dicts: "best" and "last" are the scores of the network of the best trial and of the last one;
         "trials" are those of `learn`.
     """
     found = {}
-    for name, (way, _) in list(WAYS.items())[: 1 if quick else None]:
-        best, last, trials = learn(way, *((96, 128) if quick else (195, 256)), seed)
-        found[name] = {"best": score(best, way, seed), "last": score(last, way, seed), "trials": trials}
+    for name, (settings, _) in list(RUNS.items())[: 1 if quick else None]:
+        best, last, trials = learn(settings, *((96, 128) if quick else (195, 256)), seed)
+        scores = {"best": score(best, settings, seed), "last": score(last, settings, seed)}
+        found[name] = scores | {"trials": trials}
     return found
 
 
 def tell(found):
     """Return the scores in words."""
     lines = ["Steps for which the pole stays up, of 500, as a mean over 100 new episodes:"]
-    for name, way in found.items():
-        lines.append(f"  {name}: {way['best']:.1f} after the best trial, {way['last']:.1f} at the end")
-    n = len(trials := way["trials"])
-    lines.append(f"Learned from {trials[-1, 0]:,.0f} moves; {n} trials had {N_TRIALS} episodes each.")
+    for name, run in found.items():
+        lines.append(f"  {name}: {run['best']:.1f} after the best trial, {run['last']:.1f} at the end")
+    lines.append(f"Each of {len(run['trials'])} trials had {N_TRIALS} episodes, beside those learned from.")
     return "\n".join(lines)
 
 
@@ -179,13 +179,13 @@ def draw(found):
 
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     lengths, values = figure.subplots(1, 2)
-    for name, way in found.items():
-        (moves, length, came_true, predicted), color = way["trials"].T, WAYS[name][1]
+    for name, run in found.items():
+        (moves, length, came_true, predicted), color = run["trials"].T, RUNS[name][1]
         lengths.plot(moves / 1000, length, color=color, label=name)
         values.plot(moves / 1000, predicted, color=color)
         values.plot(moves / 1000, came_true, ":", color=color)
     lengths.set(title="steps for which the pole stays up in trials", xlabel="thousand moves", ylim=(0, 520))
-    lengths.legend(frameon=False, fontsize="small")
+    figure.legend(*lengths.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     values.set(title="value of the start, as part of the largest", xlabel="thousand moves")
     for style, label in (("-", "predicted"), (":", "came true")):
         values.plot([], [], style, color="black", label=label)

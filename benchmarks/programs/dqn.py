@@ -6,9 +6,10 @@ equal numbers of moves and updates, with 8 carts, networks of 4-256-256-2, batch
 both, without trials. (Stable-Baselines3 also clips the norm of the gradient, to 10, and moves the carts one
 by one.)
 
-    python benchmarks/programs/dqn.py [--quick] [--seeds 10] [--ways 1] [--rounds 44] [--threads 2]
+    python benchmarks/programs/dqn.py [--quick] [--seeds 10] [--runs 1] [--discount 0.99] [--rounds 44]
+        [--threads 2]
 
-`--ways 3` learns in all three ways of the example. Without Stable-Baselines3 it measures dnn alone.
+`--runs 3` learns with all three settings of the example. Without Stable-Baselines3 it measures dnn alone.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import platform
 import statistics
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,16 +32,16 @@ def seconds_of(call):
     return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
-def scores(name, seeds, rounds, units):
-    """Print and return the scores of a way for some seeds."""
+def scores(name, seeds, rounds, units, discount=None):
+    """Print and return the scores of a run for some seeds."""
     import dqn
 
     rows = []
-    way = dqn.WAYS[name][0]
+    settings = dqn.RUNS[name][0] if discount is None else replace(dqn.RUNS[name][0], discount=discount)
     for seed in seeds:
-        call = partial(dqn.learn, way, rounds, units, seed)
+        call = partial(dqn.learn, settings, rounds, units, seed)
         (best, last, trials), wall, cpu = seconds_of(call)
-        row = [dqn.score(net, way, seed) for net in (best, last)]
+        row = [dqn.score(net, settings, seed) for net in (best, last)]
         rows.append([*row, wall, cpu])
         episodes, moves = len(trials) * dqn.N_TRIALS, trials[:, 1].sum() * dqn.N_TRIALS
         print(f"  seed {seed}: best trial {row[0]:.1f}, at the end {row[1]:.1f}; {wall:.1f} s,", end=" ")
@@ -56,11 +58,11 @@ def ours(rounds):
     import dqn
 
     trial_rounds, dqn.TRIAL_ROUNDS = dqn.TRIAL_ROUNDS, rounds + 1
-    dqn.learn(dqn.WAYS["Huber's loss, not scaled, as in the zoo"][0], rounds, 256, 0)
+    dqn.learn(dqn.RUNS["as in the zoo"][0], rounds, 256, 0)
     dqn.TRIAL_ROUNDS = trial_rounds
 
 
-def theirs(rounds):
+def peer_of(rounds):
     """Return a function that learns with Stable-Baselines3, as many moves and updates; None without it."""
     import dqn
 
@@ -74,7 +76,7 @@ def theirs(rounds):
         model = DQN(
             "MlpPolicy", make_vec_env("CartPole-v1", n_envs=dqn.N_CARTS, seed=0), learning_rate=2.3e-3,
             batch_size=dqn.BATCH_SIZE, buffer_size=dqn.CAPACITY, learning_starts=dqn.WARM_UP * dqn.MOVES,
-            gamma=dqn.DISCOUNT, target_update_interval=10, train_freq=dqn.MOVES // dqn.N_CARTS,
+            gamma=0.99, target_update_interval=10, train_freq=dqn.MOVES // dqn.N_CARTS,
             gradient_steps=dqn.UPDATES, exploration_fraction=dqn.EXPLORATION, exploration_final_eps=dqn.LEAST,
             policy_kwargs={"net_arch": [256, 256]}, seed=0, device="cpu",
         )  # fmt: skip
@@ -91,10 +93,11 @@ def main():
         "--quick", action="store_true", help="2 seeds of the example's quick size, short timings"
     )
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--ways", type=int, default=1, help="how many of the example's ways to learn")
+    parser.add_argument("--runs", type=int, default=1, help="how many of the example's runs")
     parser.add_argument(
         "--rounds", type=int, default=44, help="rounds of 256 moves that are timed beside the peer"
     )
+    parser.add_argument("--discount", type=float, help="of rewards, instead of that of each run")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -107,14 +110,14 @@ def main():
     isa = dnn.show_config(as_dict=True)["instruction_set"]
     print(f"{platform.machine()}, {os.cpu_count()} cores, {isa}, {options.threads} threads")
     seeds, rounds, units = (2, 96, 128) if options.quick else (options.seeds, 195, 256)
-    for name in list(dqn.WAYS)[: options.ways]:
+    for name in list(dqn.RUNS)[: options.runs]:
         print(f"\n{name}: {rounds} rounds, {units} units per layer")
-        scores(name, range(seeds), rounds, units)
+        scores(name, range(seeds), rounds, units, options.discount)
     rounds, repeats = (12, 2) if options.quick else (options.rounds, options.repeats)
     n_updates = (rounds - dqn.WARM_UP) * dqn.UPDATES
     print(f"\n{rounds * dqn.MOVES:,} moves and {n_updates:,} updates, settings of the zoo")
     contenders = {"dnn": lambda: ours(rounds)}
-    if (peer := theirs(rounds)) is not None:
+    if (peer := peer_of(rounds)) is not None:
         import torch
 
         torch.set_num_threads(options.threads)

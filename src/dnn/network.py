@@ -390,7 +390,8 @@ class Network(Exports):
         if checks.check_real("tau", tau, 0.0) > 1:
             raise ValueError(f"tau must be at most 1, got {checks.shown(tau)}")
         with self._write_lock.writing("polyak_update"):
-            _core.average(self._params, source.params, float(tau))
+            if source is not self:
+                _core.average(self._params, source.params, float(tau))
 
     def optimizer(self, spec: str | optimizers.Optimizer) -> OptimizerState:
         """Return an optimizer with a fresh state for these parameters, whose ``step(grad)`` updates them.
