@@ -1,8 +1,8 @@
 """How low is the loss of examples/vae.py, how long does an epoch take, and how long one of PyTorch's?
 
-Prints the test losses of full trainings over several seeds, with dnn and with PyTorch at equal settings; the time of an
-epoch of the training with 20 values, both libraries in turn, on one and on two threads; and where the time of dnn's
-epoch goes.
+Prints the time of an epoch of the training with 20 values, both libraries in turn, on two threads and on one,
+and where the time of dnn's epoch goes; then the test losses of full trainings over several seeds, with dnn
+and with PyTorch at equal settings.
 
     python benchmarks/programs/vae.py [--quick] [--seeds 3] [--epochs 10]
 
@@ -10,26 +10,17 @@ Needs MNIST (DNN_DATA). Without PyTorch it measures dnn alone.
 """
 
 import argparse
-import importlib.util
-import os
-import platform
-import statistics
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
+import side_by_side  # finds the examples
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-
-import vae
-from mnist import mnist
-
-TORCH = importlib.util.find_spec("torch") is not None
+import vae  # isort: skip
+from mnist import mnist  # isort: skip
 
 
 def torch_training(X, n_code, seed):
-    """Return the model of PyTorch's example, its loss, and a function that trains it for steps of given rates."""
+    """Return the model of the example in PyTorch, and a function that trains it for an epoch."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -116,39 +107,6 @@ def shares(X):
     return {name: s / total for name, s in seconds.items()} | {"NumPy": 1 - sum(seconds.values()) / total}
 
 
-def seconds_of(call):
-    """Return wall-clock and processor time of a call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    call()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def times(X, n_repeats):
-    for n_threads in (1, 2):
-        os.environ["DNN_NUM_THREADS"] = str(n_threads)
-        runs = {"dnn": our_epoch(X)[2]}
-        if TORCH:
-            import torch
-
-            torch.set_num_threads(n_threads)
-            runs["PyTorch"] = torch_training(X, 20, 0)[1]
-        found = {name: [] for name in runs}
-        for repeat in range(n_repeats + 1):
-            for name, run in runs.items():
-                if repeat:  # the first epoch warms up
-                    found[name].append(seconds_of(run))
-                else:
-                    run()
-        for name, each in found.items():
-            wall, cpu = (statistics.median(column) for column in zip(*each, strict=True))
-            print(f"  {n_threads} thread(s), {name:8}{wall:7.2f} s, processor time{cpu:7.2f} s")
-        if TORCH:
-            for which, i in (("wall clock", 0), ("processor time", 1)):
-                ratios = [b[i] / a[i] for a, b in zip(found["dnn"], found["PyTorch"], strict=True)]
-                low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-                print(f"    PyTorch / dnn, {which}: {middle:.2f} ({low:.2f} to {high:.2f})")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="6,000 pictures, 2 epochs, 2 seeds")
@@ -158,35 +116,28 @@ def main():
     if options.quick:
         options.seeds, options.epochs = 2, 2
     X, _, X_test, _ = mnist(6_000, 1_000) if options.quick else mnist()
-    model = (
-        [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-        if os.path.exists("/proc/cpuinfo")
-        else [platform.processor()]
-    )
-    print(f"processor: {model[0]}, cores: {os.cpu_count()}, load before: {os.getloadavg()[0]:.1f}")
-    if not TORCH:
-        print("PyTorch is not installed, so dnn is measured alone.")
-
-    print(f"time of an epoch of {len(X):,} pictures, median of {2 if options.quick else 5}")
-    times(X, 2 if options.quick else 5)
-    os.environ["DNN_NUM_THREADS"] = "1"
+    rounds = 2 if options.quick else 3
+    for n_threads in (2, 1):
+        side_by_side.use_threads(n_threads)
+        print(side_by_side.machine())
+        contenders = {"dnn": our_epoch(X)[2]}
+        if side_by_side.pytorch():
+            contenders["PyTorch"] = torch_training(X, 20, 0)[1]
+        side_by_side.in_turns(contenders, 1)  # warms up
+        side_by_side.print_times(
+            side_by_side.in_turns(contenders, rounds), f"an epoch of {len(X):,} pictures"
+        )
     for name, share in sorted(shares(X).items(), key=lambda item: -item[1]):
         print(f"    {name:18}{share:6.1%}")
 
     print(f"test loss after {options.epochs} epochs, in nats per picture")
     for n_code in (20, 2):
-        ours, theirs = [], []
-        for seed in range(options.seeds if n_code == 20 else 1):
-            curve = vae.train(X, X_test, n_code, options.epochs, np.random.default_rng(seed))[2]
-            ours.append(curve[-1].sum())
-            if TORCH and n_code == 20:
-                theirs.append(torch_loss(X, X_test, n_code, options.epochs, seed))
-        for name, each in (("dnn", ours), ("PyTorch", theirs)):
-            if each:
-                print(
-                    f"  code of {n_code:2}, {name:8} median {statistics.median(each):.1f}, "
-                    f"{min(each):.1f} to {max(each):.1f} over {len(each)} seed(s)"
-                )
+        seeds = range(options.seeds if n_code == 20 else 1)
+        ours = [vae.train(X, X_test, n_code, options.epochs, np.random.default_rng(s))[2][-1] for s in seeds]
+        side_by_side.print_range(f"code of {n_code}, dnn", [both.sum() for both in ours])
+        if side_by_side.pytorch() and n_code == 20:
+            theirs = [torch_loss(X, X_test, n_code, options.epochs, seed) for seed in seeds[:2]]
+            side_by_side.print_range(f"code of {n_code}, PyTorch", theirs)
 
 
 if __name__ == "__main__":
