@@ -1,7 +1,7 @@
 """How much better are the codes of examples/autoencoder.py than PCA's, and how long does the training take?
 
-Prints the time of an epoch of the training on MNIST and of PyTorch's, in turn, on two threads and on one; then
-the figures of the full program over several seeds.
+Prints the time of an epoch of the training on MNIST and of PyTorch's, in turn, on two threads and on one,
+then the figures of the full program over several seeds.
 
     python benchmarks/programs/autoencoder.py [--quick] [--seeds 2]
 
@@ -9,6 +9,7 @@ Needs MNIST (DNN_DATA) and scikit-learn. Without PyTorch it measures dnn alone.
 """
 
 import argparse
+import itertools
 
 import side_by_side  # finds the examples
 
@@ -36,7 +37,7 @@ def torch_epoch(X):
     torch.manual_seed(0)
     X = torch.from_numpy(X)
     layers = [nn.Dropout(0.05)]
-    for n_in, n_out in zip(SIZES[:-1], SIZES[1:], strict=True):
+    for n_in, n_out in itertools.pairwise(SIZES):
         layers += [nn.Linear(n_in, n_out), nn.Identity() if n_out == 8 else nn.SiLU()]
     layers[-1] = nn.Sigmoid()
     net = nn.Sequential(*layers)
