@@ -60,8 +60,8 @@ def test_evidence_adds_up_to_the_difference_of_logits(scipy_paragraphs):
 def test_the_network_is_ahead_of_logistic_regression():
     found = words.main()
     accuracy = found["accuracy"]
-    # On seeds 0 to 5 the network reached 72.3 % to 77.8 %, and was 1.5 to 3.2 points ahead. The rest is room for
-    # the paragraphs of other versions of SciPy. A guess of the most common part would be right in 27 %.
+    # On seeds 0 to 5 the network reached 72.3 % to 77.8 %, and was 1.5 to 3.2 points ahead. The rest is room
+    # for the paragraphs of other versions of SciPy. A guess of the most common part would be right in 27 %.
     assert accuracy["network"] >= 0.68
     assert accuracy["network"] >= accuracy["logistic regression"]
     assert found["n_train"] > 3 * found["n_test"]
