@@ -26,6 +26,7 @@ from dnn.initializers import Normal
 CONTEXT = 4  # words before the one that is predicted
 START, UNKNOWN = 0, 1  # numbers of the word before a sentence and of all rare words
 BATCH_SIZE, RATE = 128, 2e-3
+NEAR = "matrix", "returns", "must", "maximum", "two", "if", "signal"
 
 
 def files_of(packages):
@@ -123,7 +124,8 @@ class NeuralModel:
         return of_table, of_net
 
     def train(self, contexts, words, n_epochs, rng):
-        """Train with a learning rate that falls linearly to 0."""
+        """Train with a learning rate that falls linearly to 0, from the frequencies of the words."""
+        self.net.biases[-1][:] = np.log(1 + np.bincount(words, minlength=len(self.table)))
         n_steps, step = n_epochs * -(-len(words) // BATCH_SIZE), 0
         for _ in range(n_epochs):
             order = rng.permutation(len(words))
@@ -142,3 +144,64 @@ class NeuralModel:
 def perplexity(probabilities):
     """Return exp of the mean log loss: a guess among so many equally likely words would be as uncertain."""
     return np.exp(-np.log(probabilities.astype(float)).mean())
+
+
+def neighbors(model, vocabulary, word, n=5):
+    """Return the n words whose vectors have the smallest angles to that of a word."""
+    unit = model.table / np.linalg.norm(model.table, axis=1, keepdims=True)
+    cosines = unit @ unit[vocabulary.index(word)]
+    return [vocabulary[i] for i in np.argsort(-cosines)[1 : n + 1]]
+
+
+def sample(model, vocabulary, rng):
+    """Return a sentence, each word drawn from the probabilities of the model; rare words are not drawn."""
+    context = [START] * CONTEXT
+    while len(context) < CONTEXT + 40 and vocabulary[context[-1]] not in (".", "?", "!"):
+        p = model.net(model.vectors(np.array([context[-CONTEXT:]])))[0].astype(float)
+        p[UNKNOWN] = 0
+        context.append(rng.choice(len(p), p=p / p.sum()))
+    return " ".join(vocabulary[i] for i in context[CONTEXT:])
+
+
+def main(quick=True, seed=0):
+    """Train the model, and compare its perplexity with that of counting.
+
+    Parameters
+    ----------
+    quick : bool, default True
+        True: the docstrings of NumPy alone, a vocabulary of 400 words, a small network, 5 epochs.
+    seed : int, default 0
+
+    Returns
+    -------
+    dict
+        perplexity: of each model on the test files; n_train, n_test, n_words; near: neighbors of some words;
+        sampled: sentences; common: frequent words and their vectors.
+    """
+    rng = np.random.default_rng(seed)
+    files = files_of(["numpy"] if quick else ["numpy", "scipy"])
+    vocabulary, (train, _, test) = corpus(files, rng, 400 if quick else 4000)
+    contexts, words = examples(test)
+    found = {}
+    for n, name in ((1, "counts of 2 words"), (2, "counts of 3 words"), (4, "counts of 5 words")):
+        counting = kneser_ney(*examples(train, n), len(vocabulary))
+        found[name] = counting(contexts[:, -n:], words)
+    model = NeuralModel(len(vocabulary), CONTEXT, *((20, 32) if quick else (60, 200)), rng)
+    model.train(*examples(train), 5 if quick else 6, rng)
+    found["network"] = model.probabilities(contexts, words)
+    found["mean of network and counts of 5"] = (found["network"] + found["counts of 5 words"]) / 2
+    return {
+        "perplexity": {name: perplexity(p) for name, p in found.items()},
+        "n_train": sum(map(len, train)), "n_test": len(words), "n_words": len(vocabulary),
+        "near": {word: neighbors(model, vocabulary, word) for word in NEAR if word in vocabulary},
+        "sampled": [sample(model, vocabulary, rng) for _ in range(5)],
+        "common": (vocabulary[2:102], model.table[2:102]),
+    }  # fmt: skip
+
+
+def tell(found):
+    """Return the results as text."""
+    lines = ["{n_train:,} words to learn from, {n_test:,} to predict, {n_words:,} in the vocabulary".format(**found)]
+    lines += [f"  perplexity of {name:<33}{value:7.1f}" for name, value in found["perplexity"].items()]
+    lines += [f"  nearest to {word + ':':<14}{', '.join(words)}" for word, words in found["near"].items()]
+    return "\n".join([*lines, "Drawn from the network:", *("  " + s for s in found["sampled"])])
