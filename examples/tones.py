@@ -1,13 +1,13 @@
 """A network hears which key of a telephone was pressed, from 10 milliseconds of noisy sound.
 
 Each key is the sum of a low and a high tone (the standard ITU-T Q.23). The sound is synthetic: tones of that
-standard at random phases in white noise, 8000 samples per second. The network gets the 80 samples as they are,
-and its first layer becomes a bank of filters tuned to the seven tones. It is compared with
+standard at random phases in white noise, 8000 samples per second. The network gets the 80 samples as they
+are, and its first layer becomes a bank of filters tuned to the seven tones. It is compared with
 
-- logistic regression on the samples, which is hardly better than a guess (1 of 12), because the phase is random:
-  the mean of any weighted sum of samples is 0 for every key;
-- logistic regression on the magnitudes of the Fourier transform: of 10 ms it has a value every 100 Hz, but the
-  lower tones are 73 to 89 Hz apart;
+- logistic regression on the samples, which is hardly better than a guess (1 of 12), because the phase is
+  random: the mean of any weighted sum of samples is 0 for every key;
+- logistic regression on the magnitudes of the Fourier transform: of 10 ms it has a value every 100 Hz, but
+  the lower tones are 73 to 89 Hz apart;
 - a receiver that knows the tones and takes those of the largest energy, the most likely ones if each is alone
   (Kay 1998, "Fundamentals of statistical signal processing: detection theory", section 7.6).
 
@@ -83,8 +83,8 @@ def main(quick=True, seed=0):
     Returns
     -------
     dict
-        decibels (n,); right: the share of right keys of each method at each of them (n,); filters: the weights
-        of the hidden units (n_units, N_SAMPLES); sound, key: a window at -3 dB and its key.
+        decibels (n,); right: the share of right keys of each method at each of them (n,); filters: weights of
+        the hidden units (n_units, N_SAMPLES); sound, key: a window at -3 dB and its key.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -1,7 +1,7 @@
 """examples/tones.py at full size on several seeds, and an epoch of its network beside PyTorch.
 
-Medians and ranges of the right keys at three levels of noise are printed. The epochs of dnn and of PyTorch, of
-the same layers, batch size, Adam, L2 penalty and precision, are timed alternately.
+Medians and ranges of the right keys at three levels of noise are printed. The epochs of dnn and of PyTorch,
+with the same layers, batch size, Adam, L2 penalty and precision, are timed alternately.
 
     python benchmarks/programs/tones.py [--quick] [--threads 1] [--seeds 10]
 """
