@@ -94,7 +94,7 @@ def by_crops(X, y, X_test, seeds, n_places, n_test_places, size=40, n_epochs=10,
     sizes, options = [rows.shape[1], 100, 1], {"output": "sigmoid", "dropout": dropout}
     nets = [Network(sizes, **options, random_state=s) for s in seeds]
     adam = Adam(Cosine(1e-3, n_epochs * -(-len(rows) // 64)))
-    # Balanced classes: there are fewer cats in the training set than elsewhere.
+    # Balanced classes: there are fewer cats in training than in the test.
     fit_many(nets, rows, targets, optimizer=adam, epochs=n_epochs, batch_size=64, class_weight="balanced")
     return np.array([np.mean([net(view)[:, 0] for view in test_views], axis=0) for net in nets])
 

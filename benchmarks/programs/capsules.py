@@ -15,7 +15,7 @@ import side_by_side
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--quick", action="store_true", help="the program's quick mode, and a tenth of the rest")
 parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--no-full", action="store_true", help="without the full run")
+parser.add_argument("--seeds", type=int, default=1, help="full runs, two minutes each; 0: none")
 options = parser.parse_args()
 side_by_side.use_threads(options.threads)
 
@@ -128,8 +128,8 @@ def pytorch_epoch(torch, X, y):
 def main():
     print(side_by_side.machine())
     X, y, *test = mnist()
-    if not options.no_full:
-        print(program.tell(program.main(quick=options.quick)))
+    for seed in range(options.seeds):
+        print(f"seed {seed}: {program.tell(program.main(quick=options.quick, seed=seed))}")
     n, seeds = (2000, range(1)) if options.quick else (20_000, range(2))
     parts((X[:n], y[:n], *test), 5, seeds)
     n = 2000 if options.quick else 12_000

@@ -65,6 +65,7 @@ def test_crops():
     pixel = pictures[1, 6:46, 18:58].astype(float).reshape(10, 4, 10, 4, 3).mean(axis=(1, 3)) / 255
     expected = (pixel - pixel.mean()) / (pixel.std() + 0.05)
     np.testing.assert_allclose(side[2 * (5 * 1 + 3), 1], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(program.crops(pictures, 1), program.crops(pictures, 3)[8:10])  # the middle
     dark = program.crops((pictures // 4 * 2 + 60).astype(np.uint8), 1, size=64)
     assert abs(dark - program.crops((pictures // 4 * 2).astype(np.uint8), 1, size=64)).max() < 1e-4
 
@@ -89,11 +90,15 @@ def test_figures_of_the_course_pictures(data_folder):
     """Four seeds gave: whole pictures 65 to 67 %; crops 78 to 81 % in validation, 82 to 84 % in the test."""
     pytest.importorskip("h5py", reason="the course's pictures are HDF5 files")
     found = program.main(quick=True, folder=data_folder / "catvnoncat")
+    X, _, X_test, _, _ = program.cats(data_folder / "catvnoncat")
+    assert sum((X == picture).all(axis=(1, 2, 3)).any() for picture in X_test) == 1  # as the page says
+    assert program.crops(X, 5).shape[:2] == (50, 209)
     whole, mean = list(program.WAYS)[1::2]
     assert found["n"] == (209, 50)
     assert found["validation"][mean].mean() >= 74
     assert found["validation"][mean].mean() >= found["validation"][whole].mean() + 8
     assert found["test"][mean].mean() >= 76
+    assert found["most"][1] == 66
     assert np.mean((found["p"] > 0.5) == found["y"]) * 100 == pytest.approx(found["ensemble"][1])
     assert f"{found['ensemble'][1]:5.1f}" in program.tell(found)
     assert len(program.draw(found).subfigs) == 2
