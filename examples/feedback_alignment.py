@@ -9,7 +9,7 @@ sends the error through a new random B in every step, and "output layer only" le
 was drawn. More hidden layers show where the method ends.
 
 Run it: ``dnn demo feedback_alignment``, or ``python examples/feedback_alignment.py``. It needs MNIST in the
-folder that DNN_DATA names, and takes about 40 seconds.
+folder that DNN_DATA names, and takes about 30 seconds.
 """
 
 import numpy as np

@@ -68,7 +68,7 @@ def test_figures(data_folder, monkeypatch):
     first, *_, end = found["records"]["feedback alignment"]
     assert 80 <= first[1] <= 100
     assert end[1] <= 60
-    assert end[2] <= 75  # the output weights have turned towards the feedback weights
+    assert end[2] <= 75  # the output weights have moved towards the feedback weights
     assert found["records"]["redrawn feedback"][-1][1] >= 75
     assert found["by_depth"].shape == (2, 2)
     assert f"{last['feedback alignment']:5.2f} %" in program.tell(found)
