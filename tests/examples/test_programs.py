@@ -1,4 +1,4 @@
-"""The programs in examples/ are short, public and listed, and have pages with pictures; `dnn demo` runs them."""
+"""The programs in examples/ are short, public and listed, with pages and pictures; `dnn demo` runs them."""
 
 import ast
 from pathlib import Path
