@@ -1,8 +1,8 @@
 """The model of examples/language_model.py at full size, and its training steps beside PyTorch.
 
 The steps of dnn and of PyTorch (nn.Embedding, Linear, Tanh, Dropout, Linear, cross entropy, fused Adam), of
-the same sizes, batches and precision, are timed alternately. Then the program runs at full size, each seed with
-another division of the files, and medians and ranges of the perplexities are printed.
+the same sizes, batches and precision, are timed alternately. Then the program runs at full size, each seed
+with another division of the files, and medians and ranges of the perplexities are printed.
 
     python benchmarks/programs/language_model.py [--quick] [--threads 1] [--seeds 1]
 """
