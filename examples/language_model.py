@@ -119,8 +119,8 @@ class NeuralModel:
 
 
 def neighbors(model, vocabulary, word):
-    """Return the five words whose vectors have the smallest angles to that of a word."""
-    unit = model.W / np.linalg.norm(model.W, axis=1, keepdims=True)
+    """Return the five words, of the 1000 most frequent, whose vectors have the smallest angles to a word's."""
+    unit = model.W[:1000] / np.linalg.norm(model.W[:1000], axis=1, keepdims=True)
     return [vocabulary[i] for i in np.argsort(-unit @ unit[vocabulary.index(word)])[1:6]]
 
 
@@ -160,7 +160,7 @@ def main(quick=True, seed=0):
     return {
         "perplexity": {name: np.exp(-np.mean(np.log(p.astype(float)))) for name, p in found.items()},
         "n_train": sum(map(len, train)), "n_test": len(grams), "n_words": len(vocabulary),
-        "near": {word: neighbors(model, vocabulary, word) for word in NEAR if word in vocabulary},
+        "near": {word: neighbors(model, vocabulary, word) for word in NEAR if word in vocabulary[:1000]},
         "sampled": [sample(model, vocabulary, rng) for _ in range(9)],
     }  # fmt: skip
 
