@@ -119,7 +119,7 @@ class NeuralModel:
 
 
 def neighbors(model, vocabulary, word):
-    """Return the five words, of the 1000 most frequent, whose vectors have the smallest angles to a word's."""
+    """Return the five of the 1000 most frequent words whose vectors have the smallest angles to a word's."""
     unit = model.W[:1000] / np.linalg.norm(model.W[:1000], axis=1, keepdims=True)
     return [vocabulary[i] for i in np.argsort(-unit @ unit[vocabulary.index(word)])[1:6]]
 
