@@ -1,11 +1,11 @@
 """A neural language model predicts each word from the four before it, and is compared with counting.
 
-A table has a vector for each word (its embedding). The vectors of four words go into a hidden layer of tanh,
-and a softmax gives the probability of each word of the vocabulary (Bengio, Ducharme, Vincent and Jauvin 2003,
-"A neural probabilistic language model", equation 1, without direct connections). Words in similar places get
-similar vectors, so that what is learned of one holds for the others. The baseline counts sequences of two,
-three and five words, smoothed as in Chen and Goodman 1999, "An empirical study of smoothing techniques for
-language modeling", section 3 (modified Kneser-Ney, interpolated).
+Each word has a vector (its embedding). The vectors of four words go into a hidden layer of tanh, and a
+softmax gives the probability of each word (Bengio, Ducharme, Vincent and Jauvin 2003, "A neural probabilistic
+language model", equation 1, without direct connections). Words in similar places get similar vectors, so that
+what is learned of one holds for the others. The baseline counts sequences of two, three and five words, with
+modified Kneser-Ney smoothing (Chen and Goodman 1999, "An empirical study of smoothing techniques for language
+modeling", section 3).
 
 The text is the prose in the docstrings of NumPy and SciPy: nothing is downloaded, and the figures depend on
 their versions. Run it: ``dnn demo language_model`` or ``python examples/language_model.py`` (100 seconds).
@@ -15,7 +15,6 @@ import re
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
-from textwrap import fill
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -23,9 +22,8 @@ from scipy.special import softmax
 
 from dnn import Adam, Network, Normal
 
-CONTEXT = 4  # words before the one that is predicted
-START, RARE = 0, 1  # in place of the words before a sentence, and of rare words
-BATCH_SIZE, RATE = 128, 2e-3
+CONTEXT, BATCH_SIZE, RATE = 4, 128, 2e-3
+START, RARE = 0, 1  # before a sentence; in place of rare words
 NEAR = "matrix", "returns", "must", "maximum", "two", "row", "window"
 
 
@@ -60,7 +58,7 @@ def corpus(files, n_words, rng):
 
 def windows(sentences, n):
     """Return each word after the n - 1 words before it (N, n)."""
-    padded = [[START] * (n - 1) + sentence for sentence in sentences]
+    padded = ([START] * (n - 1) + sentence for sentence in sentences)
     return np.array([s[i : i + n] for s in padded for i in range(len(s) - n + 1)])
 
 
@@ -91,42 +89,38 @@ class NeuralModel:
     """An embedding of n_words words, and a network that predicts a word from the vectors of others."""
 
     def __init__(self, n_words, size, hidden, rng, n_context=CONTEXT):
-        # The output of this network for a one-hot word would be its vector, a row of W
         self.embedding = Network([n_words, size], init=Normal(0.05), random_state=rng)
-        self.W = self.embedding.weights[0]
-        how = {"activation": "tanh", "output": "softmax", "dropout": [0.2, 0.5], "random_state": rng}
-        self.net = Network([n_context * size, hidden, n_words], **how)
+        self.W = self.embedding.weights[0]  # its output for a one-hot word would be the word's row of W
+        layers, dropout = [n_context * size, hidden, n_words], [0.2, 0.5]
+        self.net = Network(layers, activation="tanh", output="softmax", dropout=dropout, random_state=rng)
         self.adams = [net.optimizer(Adam(RATE)) for net in (self.embedding, self.net)]
 
     def gradients(self, grams, **dropout):
         """Return the gradients of the mean log loss, for the embedding and for the network."""
-        contexts, words = grams[:, :-1], grams[:, -1]
-        logits, cache = self.net.forward(self.W[contexts].reshape(len(grams), -1), logits=True, **dropout)
+        n, contexts = len(grams), grams[:, :-1]
+        logits, cache = self.net.forward(self.W[contexts].reshape(n, -1), logits=True, **dropout)
         d_logits = softmax(logits, axis=1)
-        d_logits[np.arange(len(words)), words] -= 1
-        of_net, dX = self.net.backward(cache, d_logits / len(words))
+        d_logits[np.arange(n), grams[:, -1]] -= 1
+        of_net, dX = self.net.backward(cache, d_logits / n)
         # A word is looked up in several places, and gets the sum of their gradients: one_hot.T @ dX
-        n, size = contexts.size, self.W.shape[1]
-        one_hot = csr_array((np.ones(n, np.float32), contexts.ravel(), np.arange(n + 1)), (n, len(self.W)))
-        of_embedding = np.zeros_like(self.embedding.params)  # W and b; b is not used and remains 0
-        of_embedding[: self.W.size] = (one_hot.T @ dX.reshape(n, size)).ravel()
-        return of_embedding, of_net
+        values, indptr = np.ones(contexts.size, np.float32), np.arange(contexts.size + 1)
+        one_hot = csr_array((values, contexts.ravel(), indptr), (contexts.size, len(self.W)))
+        dW = one_hot.T @ dX.reshape(contexts.size, -1)
+        return np.append(dW, np.zeros_like(self.embedding.biases[0])), of_net  # b is not used and remains 0
 
     def train(self, grams, n_epochs, rng):
         """Train from the frequencies of the words, with a learning rate that falls linearly to 0."""
         self.net.biases[-1][:] = np.log(1 + np.bincount(grams[:, -1], minlength=len(self.W)))
-        batches = [slice(i, i + BATCH_SIZE) for i in range(0, len(grams), BATCH_SIZE)]
-        for epoch in range(n_epochs):
-            order = rng.permutation(len(grams))
-            for step, batch in enumerate(batches, epoch * len(batches)):
-                gradients = self.gradients(grams[order[batch]], training=True, seed=step)
-                for adam, gradient in zip(self.adams, gradients, strict=True):
-                    adam.step(gradient, RATE * (1 - step / (n_epochs * len(batches))))
+        order = np.concatenate([rng.permutation(len(grams)) for _ in range(n_epochs)])
+        for begin in range(0, len(order), BATCH_SIZE):
+            gradients = self.gradients(grams[order[begin : begin + BATCH_SIZE]], training=True, seed=begin)
+            for adam, gradient in zip(self.adams, gradients, strict=True):
+                adam.step(gradient, RATE * (1 - begin / len(order)))
 
 
 def neighbors(model, vocabulary, word):
-    """Return the five words whose vectors have the smallest angles to that of a word."""
-    unit = model.W / np.linalg.norm(model.W, axis=1, keepdims=True)
+    """Return the five of the 1000 most frequent words whose vectors have the smallest angles to a word's."""
+    unit = model.W[:1000] / np.linalg.norm(model.W[:1000], axis=1, keepdims=True)
     return [vocabulary[i] for i in np.argsort(-unit @ unit[vocabulary.index(word)])[1:6]]
 
 
@@ -154,8 +148,7 @@ def main(quick=True, seed=0):
     dict
         perplexity: of each model on the test files; n_train, n_test, n_words; near: neighbors; sampled.
     """
-    rng = np.random.default_rng(seed)
-    files = files_of(["numpy"] if quick else ["numpy", "scipy"])
+    rng, files = np.random.default_rng(seed), files_of(["numpy"] if quick else ["numpy", "scipy"])
     vocabulary, train, test = corpus(files, 400 if quick else 4000, rng)
     grams, found = windows(test, CONTEXT + 1), {}
     for n in (2, 3, 5):
@@ -167,8 +160,8 @@ def main(quick=True, seed=0):
     return {
         "perplexity": {name: np.exp(-np.mean(np.log(p.astype(float)))) for name, p in found.items()},
         "n_train": sum(map(len, train)), "n_test": len(grams), "n_words": len(vocabulary),
-        "near": {word: neighbors(model, vocabulary, word) for word in NEAR if word in vocabulary},
-        "sampled": [sample(model, vocabulary, rng) for _ in range(6)],
+        "near": {word: neighbors(model, vocabulary, word) for word in NEAR if word in vocabulary[:1000]},
+        "sampled": [sample(model, vocabulary, rng) for _ in range(9)],
     }  # fmt: skip
 
 
@@ -185,20 +178,18 @@ def draw(found):
     from matplotlib.figure import Figure
 
     fig = Figure(figsize=(8, 4.8), layout="constrained")
-    axes = fig.subplot_mosaic([["bars", "near"], ["sampled", "sampled"]], height_ratios=[1.7, 1])
-    axes["bars"].set_title("perplexity of the test files (less is better)")
+    empty = {"xticks": [], "yticks": [], "frame_on": False}
+    bars, near, sampled = fig.subplot_mosaic("bn;ss", height_ratios=[1.7, 1], subplot_kw=empty).values()
+    bars.set(title="perplexity of the test files (less is better)")
+    sampled.set(title="sentences drawn from the network")
     for i, (name, value) in enumerate(found["perplexity"].items()):
-        axes["bars"].barh(-i, value, height=0.45, color="#E69F00" if "network" not in name else "#0072B2")
-        axes["bars"].text(0, 0.27 - i, f"{name}  {value:.1f}", va="bottom", fontsize=9)
-    axes["near"].set(title="words with the nearest vectors", ylim=(-len(found["near"]), 0))
+        bars.barh(-i, value, height=0.45, color="#E69F00" if "network" not in name else "#0072B2")
+        bars.text(0, 0.27 - i, f"{name}  {value:.1f}", va="bottom", fontsize=9)
+    near.set(title="words with the nearest vectors", ylim=(-len(found["near"]), 0))
     for i, (word, others) in enumerate(found["near"].items()):
-        axes["near"].text(0, -i - 0.6, word, fontsize=9, weight="bold")
-        axes["near"].text(0.22, -i - 0.6, ", ".join(others), fontsize=9)
-    text = "\n".join(fill(sentence, 120) for sentence in found["sampled"][:4])
-    axes["sampled"].text(0, 1, text, fontsize=8.5, va="top", linespacing=1.5)
-    axes["sampled"].set_title("sentences drawn from the network")
-    for ax in fig.axes:
-        ax.set_axis_off()
+        near.text(0, -i - 0.6, word, fontsize=9, weight="bold")
+        near.text(0.22, -i - 0.6, ", ".join(others), fontsize=9)
+    sampled.text(0, 1, "\n".join(s for s in found["sampled"] if len(s) < 120), fontsize=8.5, va="top")
     return fig
 
 

@@ -51,7 +51,7 @@ def paragraphs(names):
 
 
 def column(word):
-    """Return the column of a word; about a quarter of the words share theirs with another one."""
+    """Return the column of a word; about half of the words share it with another one."""
     return crc32(word.encode()) % N_COLUMNS
 
 

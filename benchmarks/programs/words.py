@@ -33,6 +33,10 @@ def accuracies(n_splits):
     """Print the accuracies of all classifiers on several splits."""
     texts, y, docstrings = words.paragraphs(words.NAMES)
     H = words.hashed(texts)
+    n_words, n_columns = len({word for text in texts for word in text}), len(np.unique(H.indices))
+    print(
+        f"{len(texts)} paragraphs, {n_words} words in {n_columns} columns, {H.nnz / len(texts):.0f} in a row"
+    )
     found = {}
     for seed in range(n_splits):
         train, val, test = words.split(docstrings, np.random.default_rng(seed))
