@@ -1,8 +1,8 @@
 """Does the generator of examples/gan.py find all modes for each seed, and how long do its steps take?
 
 Prints the time of 1,000 steps with pairs, on the ring and on the digits, beside PyTorch's, in turn, on one
-thread; then, for each setting, the modes at the end, the fewest modes in the second half, and the share of points
-within three standard deviations, over several seeds; and the same for the digits.
+thread; then, for each setting, the modes at the end, the fewest modes in the second half, and the share of
+points within three standard deviations, over several seeds; and the same for the digits.
 
     python benchmarks/programs/gan.py [--quick] [--seeds 10]
 
