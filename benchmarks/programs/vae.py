@@ -136,8 +136,8 @@ def main():
         ours = [vae.train(X, X_test, n_code, options.epochs, np.random.default_rng(s))[2][-1] for s in seeds]
         side_by_side.print_range(f"code of {n_code}, dnn", [both.sum() for both in ours])
         if side_by_side.pytorch() and n_code == 20:
-            theirs = [torch_loss(X, X_test, n_code, options.epochs, seed) for seed in seeds[:2]]
-            side_by_side.print_range(f"code of {n_code}, PyTorch", theirs)
+            of_torch = [torch_loss(X, X_test, n_code, options.epochs, seed) for seed in seeds[:2]]
+            side_by_side.print_range(f"code of {n_code}, PyTorch", of_torch)
 
 
 if __name__ == "__main__":
