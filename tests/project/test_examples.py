@@ -3,7 +3,6 @@
 import autoencoder
 import gan_ring
 import numpy as np
-import policy_gradient
 import pytest
 
 from dnn import Adam
@@ -38,7 +37,3 @@ def test_the_loop_of_the_autoencoder_equals_fit():
     autoencoder.train_epoch(net, net.optimizer(adam), X, autoencoder.RATE)
     assert np.abs(fitted - start).max() > autoencoder.RATE
     np.testing.assert_allclose(net.params, fitted, rtol=1e-9, atol=1e-11)
-
-
-def test_policy_gradient_balances_the_pole():
-    assert policy_gradient.main()["steps"] >= 190
