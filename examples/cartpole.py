@@ -24,6 +24,13 @@ class Environment:
         Number of copies.
     rng : Generator
         Draws the states in which episodes start.
+
+    Attributes
+    ----------
+    observation : ndarray (n, n_inputs)
+        What a learner sees of the present states.
+    returns : list of float
+        The sums of the rewards of the episodes that have ended, in the order in which they ended.
     """
 
     def __init__(self, n, rng):
@@ -32,8 +39,9 @@ class Environment:
 
     def reset(self):
         """Start an episode with every copy, and return the observations (n, n_inputs)."""
-        self.state, self.time = self.start(self.n), np.zeros(self.n, int)
-        return self.observe(self.state)
+        self.state, self.time, self.total = self.start(self.n), np.zeros(self.n, int), np.zeros(self.n)
+        self.observation, self.returns = self.observe(self.state), []
+        return self.observation
 
     def step(self, action):
         """Move every copy by one step.
@@ -55,13 +63,15 @@ class Environment:
         """
         self.state, reward, terminated = self.move(self.state, action)
         self.time += 1
+        self.total += reward
         truncated = self.time >= self.time_limit
-        reached = observation = self.observe(self.state)
+        reached = self.observation = self.observe(self.state)
         over = terminated | truncated
         if over.any():
-            self.state[over], self.time[over] = self.start(np.count_nonzero(over)), 0
-            observation = self.observe(self.state)
-        return observation, reward, terminated, truncated, reached
+            self.returns += self.total[over].tolist()
+            self.state[over], self.time[over], self.total[over] = self.start(np.count_nonzero(over)), 0, 0.0
+            self.observation = self.observe(self.state)
+        return self.observation, reward, terminated, truncated, reached
 
 
 class CartPole(Environment):
@@ -112,4 +122,31 @@ def episode_returns(environment, policy):
         observation, reward, terminated, truncated, _ = environment.step(policy(observation))
         returns += reward * going
         going &= ~(terminated | truncated)
+    return returns
+
+
+def judge(name, policy, n_episodes, seed=0):
+    """Return the sums of the rewards (n_episodes,) of a policy in an environment of gymnasium.
+
+    Parameters
+    ----------
+    name : str
+        Such as "CartPole-v1".
+    policy : callable
+        ``policy(observations)`` with one row returns one action, an integer or a real number.
+    n_episodes, seed : int
+        The episodes are numbered from ``seed * n_episodes``, and their numbers seed their starts.
+    """
+    import gymnasium
+
+    environment, returns = gymnasium.make(name), np.zeros(n_episodes)
+    for i in range(n_episodes):
+        (seen, _), over = environment.reset(seed=seed * n_episodes + i), False
+        while not over:
+            action = policy(seen[None])
+            # An action of gymnasium is an integer or an array of real numbers, as for one of our copies.
+            action = action[0] if action.dtype.kind == "i" else action.astype(np.float32)
+            seen, reward, terminated, truncated, _ = environment.step(action)
+            returns[i] += reward
+            over = terminated or truncated
     return returns

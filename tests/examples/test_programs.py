@@ -11,7 +11,7 @@ from dnn.demos import programs
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples"
 PAGES = ROOT / "docs" / "programs"
-SUPPORT = {"mnist", "cartpole"}  # modules that programs share
+SUPPORT = {"actions", "cartpole", "mnist"}  # modules that programs share
 
 
 def path_of(name):

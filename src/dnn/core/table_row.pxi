@@ -53,7 +53,7 @@ cdef class RowEnsemble:
     def __dealloc__(self):
         free(self.memory)
 
-    cdef inline void push(self, Py_ssize_t column, double value) noexcept:
+    cdef inline void append(self, Py_ssize_t column, double value) noexcept:
         self.columns[self.n], self.values[self.n] = <int32_t>column, <float>value
         self.n += 1
 
@@ -65,13 +65,13 @@ cdef class RowEnsemble:
         cdef Py_ssize_t low = 0, high = begins[1] - begins[0] - 1, middle
         cdef double z, t
         if value != value:
-            self.push(places[1], 1)
+            self.append(places[1], 1)
             return True
         z = (value - (<const double*>cnp.PyArray_DATA(self.medians))[i]) * (<const double*>cnp.PyArray_DATA(self.factors))[i]
         if not (-FAR < value < FAR and -FAR_SCALED < z < FAR_SCALED):
             return False
         t = z / CLIP
-        self.push(places[0], z / sqrt(1 + t * t))
+        self.append(places[0], z / sqrt(1 + t * t))
         if high < 1:
             return True
         while high - low > 1:  # edges[low] < value <= edges[high], or one of them is the first or the last edge
@@ -81,8 +81,8 @@ cdef class RowEnsemble:
             else:
                 high = middle
         t = min(max((value - edges[low]) / (edges[high] - edges[low]), 0.0), 1.0)
-        self.push(places[2] + low, 1 - t)
-        self.push(places[2] + high, t)
+        self.append(places[2] + low, 1 - t)
+        self.append(places[2] + high, t)
         return True
 
     cdef logits_of_row(self, extra):
@@ -145,7 +145,7 @@ cdef class RowEnsemble:
             i = cell
             if not 0 <= i < len(self.vectors):
                 raise IndexError(f"places must be in 0 .. {len(self.vectors) - 1}, got {i}")
-            self.push(i, 1)
+            self.append(i, 1)
         return self.logits_of_row(extra)
 
     def logits_of_array(self, cnp.ndarray row):

@@ -29,7 +29,7 @@ PROGRAMS: dict[str, str] = {
     "bodies": "the same learner in other bodies",
     "safe-cart": "a cart that learns within a limit on crashes",
     "cats": "cat or not cat: what helps with 209 pictures",
-    "tones": "the keys of a telephone, heard in noise",
+    "tones": "the keys of a telephone, recognized in noise",
 }
 
 
