@@ -25,7 +25,7 @@ from dnn import Adam, Cosine, Network
 N_CARTS, BATCH_SIZE, CAPACITY = 8, 64, 100_000  # carts side by side; moves in a batch and in the memory
 MOVES, UPDATES = 256, 128  # a round: so many moves of all carts together, then so many steps of Adam
 WARM_UP, EXPLORATION, LEAST = 4, 0.16, 0.04  # rounds before the first update; exploring: see `learn`
-TRIAL_ROUNDS, N_TRIALS = 8, 20  # the policy is tried out every so many rounds, in so many episodes
+TRIAL_ROUNDS, N_TRIALS = 4, 20  # the policy is tried out every so many rounds, in so many episodes
 # Makes observations about equally large: otherwise the angle, at most 0.2, counts too little.
 SCALE = np.array([1, 0.5, 5, 0.5], "float32")
 
