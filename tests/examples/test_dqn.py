@@ -18,7 +18,7 @@ def test_dqn_balances_the_pole(monkeypatch):
     found = dqn.main(seed=0)
     (run,) = found.values()
     assert run["best"] >= 150
-    assert run["trials"].shape == (12, 4) and (run["trials"][:, 2:] <= 1).all()
+    assert run["trials"].shape == (24, 4) and (run["trials"][:, 2:] <= 1).all()
     assert f"{run['best']:.1f}" in dqn.tell(found)
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'dnn-core[plot]'")
     lengths, values = dqn.draw(found).axes
