@@ -22,6 +22,7 @@ ORDER = (
     {"layers", "losses", "schedules"},
     {"optimizers"},
     {"data"},
+    {"sources"},
     {"initializers", "cache"},
     {"training", "predictor"},
     {"summary", "files"},
