@@ -10,7 +10,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import sources
+from . import sources as sources
 from ._config import show_config
 from ._installation import get_include, warn_of_namesake
 from .cache import Cache
@@ -105,7 +105,6 @@ __all__ = [
     "get_include",
     "load",
     "show_config",
-    "sources",
 ]
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from . import _checks as checks
 from . import _core, initializers, optimizers
-from . import _threads as threads
 from .cache import Cache
 from .data import arrays as data
 from .exports import Exports
@@ -26,7 +25,7 @@ from .training.options import Callback, FitOptions, callbacks_of
 from .training.order import order_of
 from .training.problem import Problem, examples_of, losses, validation_loss
 from .training.resume import checkpoint_of
-from .training.stream import StreamRun, check_schedule, given_examples
+from .training.stream import StreamRun, check_schedule, problem_of
 from .training.write_lock import WriteLock
 
 _ADAM = optimizers.Adam(1e-3)
@@ -466,8 +465,8 @@ class Network(Exports):
             Examples in rows, any real dtype; copied where it must be converted, a memory map in blocks only.
             Or a source that is read block by block, of `dnn.sources` or your own.
         y : array_like, default None
-            Targets; None with a source, which has them. For squared_error (N, O). For log_loss with sigmoid (N, O) in [0, 1]; with softmax
-            integer classes (N,) in 0 .. O-1, or probabilities (N, O). (N,) will do where O is 1.
+            Targets; None with a source. For squared_error (N, O). For log_loss with sigmoid (N, O) in [0, 1];
+            with softmax classes (N,) in 0 .. O-1, or probabilities (N, O). (N,) will do where O is 1.
         loss : str, Huber, Quantile, LogLoss or callable, default "auto"
             squared_error (``1/2 sum_k (out_k - y_k)^2``), absolute_error, huber, quantile (the median),
             poisson (outputs exp and softplus), log_loss (sigmoid and softmax), summed over outputs; objects
@@ -546,17 +545,15 @@ class Network(Exports):
         >>> net.params.round(3).tolist()
         [2.0, 1.0]
         """
-        given = given_examples(self, X, y, loss, sample_weight, class_weight)
-        alpha, l1 = checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0)
-        problem = Problem(
-            self._plan, self._params, given.X, given.targets, given.weights, given.spec, alpha, l1,
-            threads.check_n_threads(n_threads))  # fmt: skip
+        problem, streamed = problem_of(
+            self, X, y, loss, sample_weight, class_weight, alpha=alpha, l1=l1, n_threads=n_threads
+        )
         options = FitOptions(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
             min_delta=min_delta, max_seconds=max_seconds, shuffle=shuffle, order=order, record=record,
             callbacks=callbacks_of(callbacks), progress=progress, checkpoint=checkpoint, every=every,
             resume=resume, validate=validation_loss(self, loss, X_val, y_val, sample_weight_val),
-            streamed=given.streamed,
+            streamed=streamed,
         )  # fmt: skip
         if not isinstance(optimizer, OptimizerState):
             optimizer = optimizers.optimizer_of(optimizer)
@@ -564,7 +561,7 @@ class Network(Exports):
                 optimizer = self.optimizer(optimizer)
         rng = self._rng if random_state is None else checks.generator_of(random_state)
         if order is not None and isinstance(optimizer, OptimizerState):
-            options.first_order = order_of(order, 0, len(given.X))
+            options.first_order = order_of(order, 0, len(problem.X))
         return self._train(problem, optimizer, options, rng)
 
     def _train(

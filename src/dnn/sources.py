@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _checks as checks
+from .data.table_files import CSVSource, ParquetSource, Paths
 
 BLOCK_BYTES = 1 << 22  # of X in a block of an array that has no chunks
 
@@ -67,6 +69,8 @@ def arrays(X: Any, y: Any, sample_weight: Any = None, *, block_rows: int | None 
     """
     given = {"X": X, "y": y, **({} if sample_weight is None else {"sample_weight": sample_weight})}
     made = {name: each if hasattr(each, "shape") else np.asarray(each) for name, each in given.items()}
+    if math.isnan(made["X"].shape[0]):  # Dask does not know it
+        raise ValueError("X must have chunks of known sizes, got unknown ones: call X.compute_chunk_sizes()")
     for name, each in made.items():
         if not each.shape or each.shape[0] != made["X"].shape[0]:
             raise ValueError(
@@ -74,8 +78,6 @@ def arrays(X: Any, y: Any, sample_weight: Any = None, *, block_rows: int | None 
             )
     if len(made["X"].shape) != 2:
         raise ValueError(f"X must have shape (n_samples, n_features), got {tuple(made['X'].shape)}")
-    if made["X"].shape[0] != made["X"].shape[0]:  # NaN: Dask does not know it
-        raise ValueError("X must have chunks of known sizes, got unknown ones: call X.compute_chunk_sizes()")
     if not made["X"].shape[0]:
         raise ValueError("X must have at least one row, got none")
     if block_rows is not None:
@@ -115,7 +117,7 @@ class FunctionSource:
         return f"row {row} of the source"
 
 
-def function(make: Callable[[], Iterable[Any]], n_rows: int | None = None) -> FunctionSource:
+def function(make: Any, n_rows: int | None = None) -> FunctionSource:
     """Return a source of the rows that a function yields in sequence, called once per epoch.
 
     The rows are shuffled within a buffer only: those that are sorted must be mixed by the function.
@@ -150,3 +152,91 @@ def function(make: Callable[[], Iterable[Any]], n_rows: int | None = None) -> Fu
     if n_rows is not None:
         checks.check_integer("n_rows", n_rows, 1)
     return FunctionSource(make, n_rows)
+
+
+def parquet(
+    path: Paths,
+    target: str | Sequence[str],
+    *,
+    features: Sequence[str] | None = None,
+    sample_weight: str | None = None,
+) -> ParquetSource:
+    """Return a source of the rows of Parquet files, whose row groups are its blocks (needs pyarrow).
+
+    A row group is decoded in parts, so that one that is larger than memory can be read; but rows are mixed
+    best where they have some thousand rows: ``pyarrow.parquet.write_table(..., row_group_size=10_000)``.
+
+    Parameters
+    ----------
+    path : path, list of paths, or dataset of pyarrow
+        A file, a folder with files ``.parquet`` also in folders in it, or files.
+    target : str or list of str
+        The column of y, or its columns. Columns hold numbers or booleans, or lists of them of a fixed size,
+        which count as several columns.
+    features : list of str, default None
+        The columns of X; None: all others, as they are in the first file.
+    sample_weight : str, default None
+        The column of the weights.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        For a file that is not there or is no Parquet file.
+    TypeError, ValueError
+        For columns that are missing, or do not hold numbers.
+    ImportError
+        If pyarrow is not installed.
+
+    Examples
+    --------
+    >>> from dnn import sources
+    >>> sources.parquet("nothing.parquet", "y")
+    Traceback (most recent call last):
+    FileNotFoundError: [Errno 2] No such file or directory: 'nothing.parquet'
+    """
+    return ParquetSource(path, target, features, sample_weight)
+
+
+def csv(
+    path: Paths,
+    target: str | Sequence[str],
+    *,
+    features: Sequence[str] | None = None,
+    sample_weight: str | None = None,
+    names: Sequence[str] | None = None,
+    delimiter: str = ",",
+    n_rows: int | None = None,
+) -> CSVSource:
+    """Return a source of the rows of CSV files, each of which is a block (needs pyarrow).
+
+    A file is read from the beginning to the end, and its rows are mixed within a buffer only. One large file
+    whose rows are sorted should be written as Parquet first, which is also read several times faster.
+
+    Parameters
+    ----------
+    path : path, list of paths, or dataset of pyarrow
+        A file, a folder with files ``.csv`` or ``.csv.gz`` also in folders in it, or files.
+    target, features, sample_weight : default None
+        As in `parquet`. The columns hold numbers.
+    names : list of str, default None
+        The names of the columns; None: the first line has them.
+    delimiter : str, default ","
+        One character.
+    n_rows : int, default None
+        Number of rows in all files; None: not known.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        For a file that is not there, and for columns that are missing.
+    ImportError
+        If pyarrow is not installed.
+
+    Examples
+    --------
+    >>> from dnn import sources
+    >>> sources.csv("nothing.csv", "y")
+    Traceback (most recent call last):
+    FileNotFoundError: [Errno 2] No such file or directory: 'nothing.csv'
+    """
+    return CSVSource(path, target, features, sample_weight, names, delimiter, n_rows)

@@ -34,9 +34,7 @@ ORDER_AHEAD = 1 << 18
 RECENT = 64  # costs of the last steps that are kept for a diagnosis
 
 
-def train(
-    run: Run, file: CheckpointFile | None = None, saved: dict[str, Any] | None = None
-) -> History:
+def train(run: Run, file: CheckpointFile | None = None, saved: dict[str, Any] | None = None) -> History:
     """Train the parameters in place by steps and return what happened.
 
     file: where checkpoints are written; saved: the state of a checkpoint from which the training resumes.

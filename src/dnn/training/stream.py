@@ -1,21 +1,33 @@
 """Training on rows that are read block by block: an epoch is a sequence of buffers of rows.
 
-Each buffer is trained on as an array is, with its rows in a random order. A buffer has whole batches, and ends
-in the middle of a block if necessary, so that only the last batch of an epoch may be short.
+Each buffer is trained on as an array is, with its rows in a random order. A buffer has whole batches, and
+ends in the middle of a block if necessary, so that only the last batch of an epoch may be short.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _checks as checks
+from .. import _threads as threads
 from ..data import arrays as data
 from ..data.arrays import Targets
-from ..data.streams import Buffer, Feed, Filled, Position, Reader, Stream, StreamedRows, PLACES, stream_of
-from ..losses import Loss, LossSpec, loss_of
+from ..data.streams import (
+    PLACES,
+    Buffer,
+    Feed,
+    Filled,
+    Position,
+    Reader,
+    Stream,
+    StreamedRows,
+    rows_per_buffer,
+    stream_of,
+)
+from ..losses import Loss, loss_of
 from ..schedules import Constant, InverseScaling, Plateau, Schedule
 from . import diagnosis
 from .history import StreamHistory
@@ -34,30 +46,32 @@ UNKNOWN = 1 << 40
 WITHOUT_LENGTH = (Constant, InverseScaling, Plateau)  # schedules that do not depend on it
 
 
-class Given(NamedTuple):
-    """What `Network.fit` is given to train on, checked: all rows, or the first ones of a stream."""
-
-    streamed: StreamedRows | None
-    spec: LossSpec
-    X: Any
-    targets: Targets
-    weights: np.ndarray | None
-
-
-def given_examples(
-    net: Network, X: Any, y: Any, loss: Loss, sample_weight: Any, class_weight: Any
-) -> Given:
-    """Return the rows, targets and weights that `Network.fit` was called with, arrays or a source."""
-    stream = stream_of(X)
-    if stream is not None:
+def problem_of(
+    net: Network,
+    X: Any,
+    y: Any,
+    loss: Loss,
+    sample_weight: Any,
+    class_weight: Any,
+    *,
+    alpha: float,
+    l1: float,
+    n_threads: int | str,
+) -> tuple[Problem, StreamedRows | None]:
+    """Return the problem that `Network.fit` is given, checked; with a source that of its first rows."""
+    stream, streamed = stream_of(X), None
+    if stream is None:
+        spec, rows, targets = examples_of(net, X, y, loss)
+        diagnosis.warn_of_rounding(X, None if targets.Y is None else y, net.dtype, stacklevel=4)
+        of_rows = data.weights(sample_weight, len(rows))
+        of_classes = data.class_weights(class_weight, targets, net.n_outputs)
+        weights = data.weighed("X", sample_weight=of_rows, class_weight=of_classes)
+    else:
         streamed = _streamed_rows(net, stream, y, sample_weight, class_weight, loss)
-        return Given(streamed, streamed.spec, *first_rows(streamed))
-    spec, rows, targets = examples_of(net, X, y, loss)
-    diagnosis.warn_of_rounding(X, None if targets.Y is None else y, net.dtype, stacklevel=4)
-    of_rows = data.weights(sample_weight, len(rows))
-    of_classes = data.class_weights(class_weight, targets, net.n_outputs)
-    weights = data.weighed("X", sample_weight=of_rows, class_weight=of_classes)
-    return Given(None, spec, rows, targets, weights)
+        spec, (rows, targets, weights) = streamed.spec, first_rows(streamed)
+    alpha, l1 = checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0)
+    n = threads.check_n_threads(n_threads)
+    return Problem(net.plan, net.params, rows, targets, weights, spec, alpha, l1, n), streamed
 
 
 def _streamed_rows(
@@ -128,7 +142,12 @@ class StreamRun(Run):
     history: StreamHistory
 
     def __init__(
-        self, net: Network, problem: Problem, optimizer: OptimizerState, options: FitOptions, rng: checks.Random
+        self,
+        net: Network,
+        problem: Problem,
+        optimizer: OptimizerState,
+        options: FitOptions,
+        rng: checks.Random,
     ) -> None:
         assert options.streamed is not None
         self.streamed = options.streamed
@@ -187,8 +206,8 @@ class StreamRun(Run):
         """Take the next buffer of rows, and draw their order if it is not given."""
         if self.feed is None:
             reader = Reader(self.streamed, self.seed, self.options.epochs, self.position)
-            width, size = self.streamed.n_features, self.streamed.dtype.itemsize
-            self.feed = Feed(reader, self.streamed.stream.rows_per_buffer(self.batch, width, size))
+            row_bytes = self.streamed.n_features * self.streamed.dtype.itemsize
+            self.feed = Feed(reader, rows_per_buffer(self.streamed.stream, self.batch, row_bytes))
         self.filled = filled = self.feed.next()
         if order is not None and order.shape[1] != filled.n:
             raise ValueError(f"the source must have the same rows as before, got {filled.n} in a buffer")
@@ -207,9 +226,7 @@ class StreamRun(Run):
         self.order = order
         batch = min(self.batch, filled.n)
         self.trainer.use(
-            trainer_for(
-                self.problem, self.optimizer, self.options, batch, self.average, frozen_of(self.net)
-            )
+            trainer_for(self.problem, self.optimizer, self.options, batch, self.average, frozen_of(self.net))
         )
 
     def _end_buffer(self, n_steps: int) -> int:
@@ -270,7 +287,8 @@ class StreamRun(Run):
 
 
 STATE = (
-    "order", "n_in_buffer", "seed", "unit", "least", "steps_per_epoch", "first_of_epoch", "n_rows", "n_skipped",
+    "order", "n_in_buffer", "seed", "unit", "least", "steps_per_epoch", "first_of_epoch", "n_rows",
+    "n_skipped",
 )  # fmt: skip
 
 
