@@ -11,7 +11,7 @@ import numpy as np
 from . import _checks as checks
 from .data.table_files import CSVSource, ParquetSource, Paths
 
-BLOCK_BYTES = 1 << 22  # of X in a block of an array that has no chunks
+BLOCK_BYTES = 1 << 18  # of X in a block of an array that has no chunks
 
 
 class ArraySource:
@@ -50,7 +50,7 @@ def arrays(X: Any, y: Any, sample_weight: Any = None, *, block_rows: int | None 
     sample_weight : array_like (N,), default None
         Weights of the rows.
     block_rows : int, at least 1, default None
-        Rows of a block, which are read together; None: whole chunks of X, or 4 MB.
+        Rows of a block, which are read together; None: whole chunks of X, or 256 KB.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def arrays(X: Any, y: Any, sample_weight: Any = None, *, block_rows: int | None 
 
 
 def _starts(X: Any, block_rows: int | None) -> np.ndarray:
-    """Return the first row of each block of X (N, I): of its chunks, or as many as are about 4 MB."""
+    """Return the first row of each block of X (N, I): of its chunks, or as many as are about 256 KB."""
     n = int(X.shape[0])
     chunks = getattr(X, "chunks", None)  # of h5py and Zarr one size per axis, of Dask the sizes of all chunks
     if block_rows is None and chunks is not None and not np.isscalar(chunks[0]):

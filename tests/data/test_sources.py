@@ -53,7 +53,7 @@ def test_arrays_and_memory_maps(tmp_path):
     mapped[:] = X
     same_as_arrays(sources.arrays(mapped, Y, WEIGHTS, block_rows=30), 30)
     assert sources.arrays(X, Y).n_blocks == 1
-    assert sources.arrays(np.zeros((10, 1 << 20)), np.zeros(10)).n_blocks == 10
+    assert sources.arrays(np.zeros((10, 1 << 15)), np.zeros(10)).n_blocks == 10
     assert sources.arrays(X.tolist(), Y.tolist()).n_rows == N
 
 

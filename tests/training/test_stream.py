@@ -131,6 +131,17 @@ def test_each_row_is_visited_once_and_only_the_last_batch_is_short():
     assert sum(one == two for one, two in pairwise(blocks)) < 20
 
 
+def test_each_buffer_has_rows_from_all_over_the_source():
+    """200 sorted blocks: the share of each tenth of them in a buffer is even, and buffers are about equal."""
+    blocks = Blocks(np.zeros((2000, 6), "f4"), np.arange(2000), block_rows=10, n_rows=2000)
+    batches = batches_of(Stream(blocks, buffer_rows=410), batch_size=10, epochs=1)[:200]
+    for begin in range(0, 200, 40):  # of 400 rows, which are 5 buffers
+        tenths = np.bincount(np.array(batches[begin : begin + 40]).ravel() // 200)
+        assert abs(tenths - 40).max() <= 10  # a block more or less; of independent blocks up to five
+    first = [np.array(batches_of(Stream(blocks, buffer_rows=410), 10, random_state=s)[0]) for s in (1, 2)]
+    assert (first[0] != first[1]).any()
+
+
 def test_the_sequence_without_shuffling():
     batches = batches_of(Stream(Blocks(X, np.arange(N)), buffer_rows=64), shuffle=False, epochs=1)
     assert list(chain(*batches[:10])) == list(range(N))

@@ -80,8 +80,8 @@ class Stream:
     ----------
     source : RowSource
     buffer_rows : int, at least 1, default None
-        Rows of a buffer, rounded to batches: more of them mix data better that are sorted. None: as many as
-        have 64 MB of inputs, at most 2^20.
+        Rows of a buffer, at most, rounded to batches: more of them mix data better that are sorted. None: as
+        many as have 64 MB of inputs, at most 2^20.
     prefetch : int, at least 0, default 1
         Buffers that are read ahead, each with its memory; 0: none, and without another thread. The results
         have the same bits for any number.
@@ -139,11 +139,17 @@ def place_of(stream: Stream, block: int, row: int) -> str:
 
 
 def rows_per_buffer(stream: Stream, batch: int, row_bytes: int) -> int:
-    """Return the rows of a buffer, a multiple of the rows of a batch."""
+    """Return the rows of a buffer, a multiple of those of a batch; the buffers of an epoch are about equal.
+
+    Otherwise the last one might have few blocks, and what is learned last counts most.
+    """
     n = stream.buffer_rows or min(BUFFER_ROWS, max(1, BUFFER_BYTES // row_bytes))
-    if stream.source.n_rows is not None:
-        n = min(n, stream.source.n_rows + batch - 1)
-    return max(1, n // batch) * batch
+    n = max(1, n // batch) * batch
+    if stream.source.n_rows is None:
+        return n
+    n_rows = int(stream.source.n_rows)
+    n_buffers = -(-n_rows // n)
+    return -(-n_rows // (n_buffers * batch)) * batch
 
 
 def is_source(value: Any) -> bool:
@@ -181,6 +187,33 @@ class StreamedRows(NamedTuple):
     n_outputs: int
     dtype: np.dtype[Any]
     class_weight: Any = None
+
+
+def order_of_blocks(n_blocks: int, n_buffers: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a random order (n_blocks,) of the blocks for so many buffers, each from all over the source.
+
+    The blocks are cut into sections of n_buffers neighbors, and each buffer gets one of every section. Where
+    the rows of a source are sorted, a buffer then has about the distribution of all rows; buffers of blocks
+    that are drawn independently would differ from each other as small samples do. With 8 blocks and 3
+    buffers, where sections begin with block 6, because where they begin is random too:
+
+        sections         6 7 0    1 2 3    4 5 -
+        permuted         7 0 6    2 1 3    - 5 4
+        for the buffers  7 2    0 1 5    6 3 4      in a random order: 2 7 | 5 0 1 | 6 4 3
+
+    Examples
+    --------
+    >>> order = order_of_blocks(8, 3, np.random.default_rng(0))
+    >>> order.tolist(), sorted(order.tolist())
+    ([3, 0, 6, 4, 2, 7, 5, 1], [0, 1, 2, 3, 4, 5, 6, 7])
+    """
+    n_buffers = min(n_buffers, n_blocks)
+    n_sections = -(-n_blocks // n_buffers)
+    sections = np.full(n_sections * n_buffers, -1)
+    sections[:n_blocks] = np.roll(np.arange(n_blocks), -int(rng.integers(n_blocks)))
+    of_buffers = rng.permuted(sections.reshape(n_sections, n_buffers), axis=1).T
+    order: np.ndarray = rng.permuted(of_buffers, axis=1).ravel()
+    return order[order >= 0]
 
 
 class Buffer:
@@ -241,15 +274,20 @@ class Reader:
     ----------
     stream : Stream
     rows : StreamedRows
+    buffer_rows : int
+        Rows of the buffers that will be filled.
     seed : int or None
         Of the orders of the blocks, which depend on it and on the epoch alone; None: in sequence.
     n_epochs : int
     begin : Position
     """
 
-    def __init__(self, rows: StreamedRows, seed: int | None, n_epochs: int, begin: Position) -> None:
+    def __init__(
+        self, rows: StreamedRows, buffer_rows: int, seed: int | None, n_epochs: int, begin: Position
+    ) -> None:
         self.stream = rows.stream
         self.rows = rows
+        self.buffer_rows = buffer_rows
         self.seed = seed
         self.n_epochs = n_epochs
         self.position = begin
@@ -294,9 +332,11 @@ class Reader:
 
     def _parts(self, begin: Position) -> Any:
         """Yield the parts of an epoch from a position."""
-        order = np.arange(n := self.stream.source.n_blocks)
+        n, n_rows = self.stream.source.n_blocks, self.stream.source.n_rows
+        order = np.arange(n)
         if self.seed is not None:
-            order = np.random.default_rng([self.seed, begin.epoch]).permutation(n)
+            n_buffers = n if n_rows is None else -(-n_rows // self.buffer_rows)
+            order = order_of_blocks(n, n_buffers, np.random.default_rng([self.seed, begin.epoch]))
         for number in range(begin.block, n):
             self.block = int(order[number])
             row = 0
@@ -402,15 +442,12 @@ class Feed:
     Parameters
     ----------
     reader : Reader
-    n_rows : int
-        Of a buffer.
     """
 
-    def __init__(self, reader: Reader, n_rows: int) -> None:
+    def __init__(self, reader: Reader) -> None:
         from queue import SimpleQueue
 
         self.reader = reader
-        self.n_rows = n_rows
         self.present: Buffer | None = None  # which the caller uses
         self.free: SimpleQueue[Buffer | None] = SimpleQueue()
         self.ready: SimpleQueue[Filled | BaseException | None] = SimpleQueue()
@@ -418,7 +455,7 @@ class Feed:
         self.stopped = False
         prefetch = reader.stream.prefetch
         for _ in range(prefetch + 1):
-            self.free.put(Buffer(n_rows, reader.rows))
+            self.free.put(Buffer(reader.buffer_rows, reader.rows))
         if prefetch:
             self.thread = threading.Thread(target=self._run, name="dnn-stream", daemon=True)
             self.thread.start()
