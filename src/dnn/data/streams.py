@@ -217,7 +217,7 @@ def order_of_blocks(n_blocks: int, n_buffers: int, rng: np.random.Generator) -> 
 
 
 class Buffer:
-    """Memory for the rows of a buffer; the targets and weights get theirs with the first rows."""
+    """Memory for the rows of a buffer; that of targets and weights is allocated with the first rows."""
 
     def __init__(self, n_rows: int, rows: StreamedRows) -> None:
         self.X = np.empty((n_rows, rows.n_features), rows.dtype)
@@ -267,7 +267,7 @@ class _Part(NamedTuple):
     arrays: tuple[Any, ...]
 
 
-class Reader:
+class BlockReader:
     """Reads the blocks of a source in the order of each epoch, and fills buffers with checked rows.
 
     Parameters
@@ -441,10 +441,10 @@ class Feed:
 
     Parameters
     ----------
-    reader : Reader
+    reader : BlockReader
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: BlockReader) -> None:
         from queue import SimpleQueue
 
         self.reader = reader

@@ -17,11 +17,11 @@ from ..data import arrays as data
 from ..data.arrays import Targets
 from ..data.streams import (
     PLACES,
+    BlockReader,
     Buffer,
     Feed,
     Filled,
     Position,
-    Reader,
     Stream,
     StreamedRows,
     rows_per_buffer,
@@ -89,7 +89,7 @@ def _streamed_rows(
 
 def first_rows(rows: StreamedRows) -> tuple[np.ndarray, Targets, np.ndarray | None]:
     """Return some rows of a source, their targets and weights, checked, before anything is changed."""
-    reader, buffer = Reader(rows, FIRST_ROWS, None, 1, Position()), Buffer(FIRST_ROWS, rows)
+    reader, buffer = BlockReader(rows, FIRST_ROWS, None, 1, Position()), Buffer(FIRST_ROWS, rows)
     try:
         while (filled := reader.fill(buffer)) is not None and not filled.n:
             pass  # bad rows only
@@ -207,7 +207,9 @@ class StreamRun(Run):
         if self.feed is None:
             row_bytes = self.streamed.n_features * self.streamed.dtype.itemsize
             n_rows = rows_per_buffer(self.streamed.stream, self.batch, row_bytes)
-            self.feed = Feed(Reader(self.streamed, n_rows, self.seed, self.options.epochs, self.position))
+            self.feed = Feed(
+                BlockReader(self.streamed, n_rows, self.seed, self.options.epochs, self.position)
+            )
         self.filled = filled = self.feed.next()
         if order is not None and order.shape[1] != filled.n:
             raise ValueError(f"the source must have the same rows as before, got {filled.n} in a buffer")
