@@ -171,8 +171,9 @@ def parquet(
     path : path, list of paths, or dataset of pyarrow
         A file, a folder with files ``.parquet`` also in folders in it, or files.
     target : str or list of str
-        The column of y, or its columns. Columns hold numbers or booleans, or lists of them of a fixed size,
-        which count as several columns.
+        The column of y, or its columns. Columns hold numbers or booleans, or lists of a fixed size of them,
+        or binary values of a fixed size, whose bytes are numbers from 0 to 255 (the pixels of an image):
+        both count as several columns, and are read several times faster than these.
     features : list of str, default None
         The columns of X; None: all others, as they are in the first file.
     sample_weight : str, default None

@@ -183,12 +183,18 @@ def test_types_of_columns(tmp_path):
         "flag": [True, None, False],
         "price": [Decimal("1.5"), Decimal("2.5"), None],
         "pair": pyarrow.array(lists, pyarrow.list_(pyarrow.uint8(), 2)),
+        "bytes": pyarrow.array([b"\x00\xff", None, b"ab"], pyarrow.binary(2)),
         "name": ["a", "b", "c"],
     })  # fmt: skip
     path = write_parquet(table, tmp_path / "x.parquet")
     found, _ = rows_of(sources.parquet(path, "y", features=["flag", "price", "pair"]))
     nan = np.nan
     np.testing.assert_array_equal(found, [[1, 1.5, 1, 2], [nan, 2.5, nan, nan], [0, nan, 5, 6]])
+    pixels = sources.parquet(path, "y", features=["bytes"])
+    np.testing.assert_array_equal(rows_of(pixels)[0], [[0, 255], [nan, nan], [97, 98]])
+    whole = write_parquet(table.select(["y", "bytes"]).take([0, 2, 2]), tmp_path / "whole.parquet", 2)
+    np.testing.assert_array_equal(rows_of(sources.parquet(whole, "y"))[0], [[0, 255], [97, 98], [97, 98]])
+    assert rows_of(sources.parquet(whole, "y"))[0].dtype == np.uint8
     assert rows_of(sources.parquet(path, "flag", features=["y"]))[0].dtype == np.int8
     with pytest.raises(TypeError, match=r"column 'name' of .*x.parquet must hold numbers, got string"):
         sources.parquet(path, "y")

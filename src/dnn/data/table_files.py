@@ -102,8 +102,8 @@ class ParquetSource:
                 if self.columns is None:
                     self.columns = columns_of(schema.names, target, features, sample_weight)
                 self.columns.check(schema.names, file.path)
-                for name in self.columns.all:
-                    _check_type(name, schema.field(name).type, file.path)
+                kinds = {name: schema.field(name).type for name in self.columns.all}
+                self.width = sum(_width(name, kind, file.path) for name, kind in kinds.items())
                 first = 0
                 for group in range(metadata.num_row_groups):
                     n = metadata.row_group(group).num_rows
@@ -129,7 +129,7 @@ class ParquetSource:
         assert self.columns is not None
         file, group, _, _ = self.groups[block]
         file.check()
-        rows = min(1 << 16, max(1 << 10, PART_BYTES // (8 * len(self.columns.all))))
+        rows = min(1 << 16, max(1 << 10, PART_BYTES // (8 * self.width)))
         with self._opened(file) as opened:
             batches = opened.iter_batches(
                 rows, row_groups=[group], columns=self.columns.all, use_threads=False
@@ -159,14 +159,17 @@ class ParquetSource:
             raise OSError(f"{file.path} is damaged: {error}") from error
 
 
-def _check_type(name: str, kind: Any, path: str) -> None:
-    """Raise if a column does not hold numbers, or lists of them."""
+def _width(name: str, kind: Any, path: str) -> int:
+    """Return how many numbers a value of a column has; raise if they are none."""
     from pyarrow import types
 
+    if types.is_fixed_size_binary(kind):
+        return int(kind.byte_width)
     inner = kind.value_type if types.is_fixed_size_list(kind) else kind
     is_number = types.is_integer(inner) or types.is_floating(inner) or types.is_boolean(inner)
     if not (is_number or types.is_decimal(inner)):
         raise TypeError(f"column {name!r} of {path} must hold numbers, got {kind}")
+    return int(kind.list_size) if types.is_fixed_size_list(kind) else 1
 
 
 def _arrays(columns: Columns, given: dict[str, Any]) -> tuple[Any, ...]:
@@ -179,14 +182,22 @@ def _arrays(columns: Columns, given: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _values(column: Any) -> np.ndarray:
-    """Return a column of numbers (n,), or of lists (n, size); missing ones are NaN."""
+    """Return a column of numbers (n,), or of lists or bytes (n, size); missing ones are NaN."""
     if isinstance(column, np.ndarray):
         return column
     from pyarrow import compute, float64, types, uint8
 
-    if types.is_fixed_size_list(column.type):
-        n, size = len(column), column.type.list_size
-        inner = _values(column.flatten()).reshape(-1, size)  # without the lists that are missing
+    n = len(column)
+    is_binary = types.is_fixed_size_binary(column.type)
+    if is_binary or types.is_fixed_size_list(column.type):
+        size = column.type.byte_width if is_binary else column.type.list_size
+        if is_binary:
+            present = column.drop_null() if column.null_count else column
+            begin = present.offset * size
+            inner = np.frombuffer(present.buffers()[1], np.uint8)[begin : begin + len(present) * size]
+        else:
+            inner = _values(column.flatten())  # without the lists that are missing
+        inner = inner.reshape(-1, size)
         if not column.null_count:
             return inner
         whole = np.full((n, size), np.nan)
