@@ -33,19 +33,19 @@ COMMON = [
     "-fvisibility=hidden",
     "-g0",
 ]
-# What each file adds on x86-64; elsewhere all but the base compile to empty tables. Those that
-# take longest come first.
+# What each file adds; flags -m on x86-64 only, as elsewhere all but the base compile to empty tables. Those
+# that take longest come first.
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
+AVX2 = ["-mavx2", "-mfma"]
+# Without fused multiply-adds, which the baseline does not have, draws are the same on all instruction sets.
+UNFUSED = ["-ffp-contract=off"]
 KERNELS = {
-    "src/dnn/core/kernels/avx512.c": [
-        "-mavx512f",
-        "-mavx512dq",
-        "-mavx512bw",
-        "-mavx512vl",
-        "-mfma",
-        "-mprefer-vector-width=512",
-    ],
-    "src/dnn/core/kernels/avx2.c": ["-mavx2", "-mfma"],
+    "src/dnn/core/kernels/avx512.c": AVX512,
+    "src/dnn/core/kernels/avx2.c": AVX2,
     "src/dnn/core/kernels/baseline.c": [],
+    "src/dnn/core/kernels/sampling_avx512.c": [*AVX512, *UNFUSED],
+    "src/dnn/core/kernels/sampling_avx2.c": [*AVX2, *UNFUSED],
+    "src/dnn/core/kernels/sampling_baseline.c": UNFUSED,
     "src/dnn/core/team.c": ["-pthread"],
 }
 HEADERS = sorted(str(path) for folder in ("core", "include") for path in Path("src/dnn", folder).rglob("*.h"))
@@ -92,7 +92,8 @@ class BuildKernels(build_ext):
                     output_dir=self.build_temp,
                     macros=ext.define_macros,
                     include_dirs=ext.include_dirs,
-                    extra_postargs=COMMON + (KERNELS.get(source, []) if x86_64 else []),
+                    extra_postargs=COMMON
+                    + [flag for flag in KERNELS.get(source, []) if x86_64 or not flag.startswith("-m")],
                 )
             return target
 

@@ -1,14 +1,15 @@
 """How much more time does a custom training loop take than fit?
 
-A loop of forward, d_out in NumPy, backward and step is timed alternately with fit in the same process, on
+A loop of forward, d_out in NumPy, backward and step is timed alternately with fit in the same process: on
 8-64-64-1 with batches of 64, and also of 8 and 512, to separate the cost of the calls from that of their
-work. The loss is squared_error, whose d_out takes the least time in NumPy.
+work; and on 4-256-256-2, a common network of reinforcement learning. The loss is squared_error, whose d_out
+takes the least time in NumPy. A loop of small batches uses one thread, because a team of threads lives only
+as long as a call; fit keeps one team for all steps, and is therefore timed with one thread too.
 
     python benchmarks/custom_loop.py [--quick] [--json FILE]
 """
 
 import argparse
-import inspect
 import statistics
 import sys
 import time
@@ -19,8 +20,7 @@ import measuring
 import numpy as np
 
 NAME = "custom_loop"
-SIZES = [8, 64, 64, 1]
-BATCHES = (8, 64, 512)
+WORK = (([8, 64, 64, 1], 8), ([8, 64, 64, 1], 64), ([8, 64, 64, 1], 512), ([4, 256, 256, 2], 64))
 
 
 def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -28,14 +28,13 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
 
     rng = np.random.default_rng(0)
     figures = []
-    for batch in BATCHES:
+    for sizes, batch in WORK:
         steps = 60 if options.quick else 300
-        X = rng.standard_normal((steps * batch, SIZES[0]), dtype=np.float32)
-        y = rng.standard_normal((len(X), 1), dtype=np.float32)
-        first = dnn.Network(SIZES, random_state=0).params.copy()
-        by_hand, by_fit = dnn.Network(SIZES), dnn.Network(SIZES)
+        X = rng.standard_normal((steps * batch, sizes[0]), dtype=np.float32)
+        y = rng.standard_normal((len(X), sizes[-1]), dtype=np.float32)
+        first = dnn.Network(sizes, random_state=0).params.copy()
+        by_hand, by_fit = dnn.Network(sizes), dnn.Network(sizes)
         how = {"optimizer": dnn.Adam(1e-3), "epochs": 1, "batch_size": batch, "shuffle": False}
-        one = {"n_threads": 1} if "n_threads" in inspect.signature(by_fit.fit).parameters else None
 
         def loop(net=by_hand, X=X, y=y, batch=batch) -> float:
             state = net.optimizer(dnn.Adam(1e-3))
@@ -60,9 +59,8 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
             net.fit(X, y, **how)
             return time.perf_counter() - begin
 
-        runs = {"fit": fit, "loop": loop, "NumPy": numpy_alone}
-        if one:
-            runs["fit, 1 thread"] = partial(fit, how=how | one)
+        alone = partial(fit, how=how | {"n_threads": 1})
+        runs = {"fit": fit, "loop": loop, "fit, 1 thread": alone, "NumPy": numpy_alone}
         times: dict[str, list[float]] = {name: [] for name in runs}
         for repeat in range(4 * options.repeats + 1):
             by_hand.params[:] = first
@@ -76,8 +74,12 @@ def measure(pool: measuring.Pool, options: argparse.Namespace) -> list[dict[str,
                 np.testing.assert_allclose(by_hand.params, by_fit.params, rtol=0, atol=1e-4)
         median = {name: statistics.median(values) for name, values in times.items()}
         # Within a round, other load on the machine cancels out.
-        over = statistics.median(a - b for a, b in zip(times["loop"], times["fit"], strict=True))
-        figures.append({"batch": batch, "steps": steps, **median, "over": over, "all": times})
+        over = {
+            f"over {name}": statistics.median(a - b for a, b in zip(times["loop"], times[name], strict=True))
+            for name in ("fit", "fit, 1 thread")
+        }
+        shape = "-".join(map(str, sizes))
+        figures.append({"sizes": shape, "batch": batch, "steps": steps, **median, **over, "all": times})
     return figures
 
 
@@ -86,12 +88,12 @@ def table(figures: list[dict[str, Any]]) -> str:
         "fit": "fit, per step",
         "fit, 1 thread": "fit on one thread, per step",
         "loop": "loop, per step",
-        "over": "loop - fit",
+        "over fit": "loop - fit",
+        "over fit, 1 thread": "loop - fit on one thread",
         "NumPy": "slices and d_out in the loop",
     }
-    columns = {key: head for key, head in columns.items() if key in figures[0]}
-    body = [[str(f["batch"]), *(measuring.duration(f[key]) for key in columns)] for f in figures]
-    return measuring.markdown(["8-64-64-1, batch size", *columns.values()], body)
+    body = [[f["sizes"], str(f["batch"]), *(measuring.duration(f[key]) for key in columns)] for f in figures]
+    return measuring.markdown(["network", "batch size", *columns.values()], body)
 
 
 def draw(figures: list[dict[str, Any]]) -> dict[str, Any]:

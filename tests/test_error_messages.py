@@ -38,6 +38,7 @@ CALLS = {
     "losses": (lambda X=X, y=Y, **named: net.losses(X, y, **named), ()),
     "forward": (lambda X=X, **named: net.forward(X, **{"training": True, **named}), ()),
     "backward": (lambda cache=cache, d_out=out, **named: net.backward(cache, d_out, **named), ()),
+    "polyak_update": (lambda source=net, tau=0.5: net.copy().polyak_update(source, tau), ()),
     "step": (lambda grad=net.params * 0, **named: net.copy().optimizer("sgd").step(grad, **named), ()),
     "net(X)": (lambda X=X, **named: net(X, **named), ()),
     "find_rate": (lambda X=X, y=Y, **named: dnn.find_rate(net, X, y, **named), ()),
@@ -51,7 +52,8 @@ NAMES = {
     "loss_and_gradient": ["X", "y", "loss", "sample_weight", "alpha", "l1"],
     "losses": ["X", "y", "loss"],
     "forward": ["X", "logits", "training", "masks", "seed"],
-    "backward": ["cache", "d_out", "wrt"],
+    "backward": ["cache", "d_out", "wrt", "out", "add"],
+    "polyak_update": ["source", "tau"],
     "step": ["grad", "rate"],
     "net(X)": ["X", "out"],
     "find_rate": [

@@ -110,6 +110,7 @@ def test_everything_public_is_tested_here():
         dnn.Event,
         dnn.RateCurve,
         dnn.DivergedError,
+        dnn.Sampler,  # in test_sampler.py
     }
     abstract = {dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning, dnn.ModelFormatError}
     public = {getattr(dnn, name) for name in dnn.__all__}

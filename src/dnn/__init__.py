@@ -24,6 +24,7 @@ from .losses import Huber, LogLoss, Quantile
 from .network import Network
 from .optimizers import LBFGS, SGD, Adam, AdamW, RMSprop
 from .predictor import Predictor
+from .sampler import Sampler
 from .schedules import (
     Constant,
     Cosine,
@@ -44,6 +45,7 @@ warn_of_namesake(__path__[0])
 if TYPE_CHECKING:
     # "as" tells type checkers that the name is public, because it is not in __all__: see below
     from .estimators.classifier import MLPClassifier as MLPClassifier
+    from .estimators.rbm import BernoulliRBM as BernoulliRBM
     from .estimators.regressor import MLPRegressor as MLPRegressor
     from .estimators.tables.encoder import TableEncoder as TableEncoder
     from .estimators.tables.models import TableClassifier as TableClassifier
@@ -88,6 +90,7 @@ __all__ = [
     "RMSprop",
     "RateCurve",
     "RowSource",
+    "Sampler",
     "Schedule",
     "StepDecay",
     "Stream",
@@ -110,6 +113,7 @@ __all__ = [
 
 # These are not in __all__, because ``from dnn import *`` must work without scikit-learn.
 _NEED_SKLEARN = {
+    "BernoulliRBM": "estimators.rbm",
     "MLPClassifier": "estimators.classifier",
     "MLPRegressor": "estimators.regressor",
     "TableClassifier": "estimators.tables.models",

@@ -149,6 +149,26 @@ class Trainer:
     def close(self) -> None: ...
     def steps(self, order: np.ndarray | None, rates: np.ndarray, costs: np.ndarray, first: int) -> int: ...
 
+class RbmTrainer:
+    call: int
+    def __init__(
+        self,
+        W: np.ndarray,
+        c: np.ndarray,
+        b: np.ndarray,
+        chains: np.ndarray,
+        *,
+        batch: int,
+        rate: float,
+        n_gibbs: int,
+        persistent: bool,
+        seed: int,
+        call: int = 0,
+        n_threads: int = 0,
+    ) -> None: ...
+    def close(self) -> None: ...
+    def steps(self, X: np.ndarray) -> None: ...
+
 class Throttle:
     n_members: int
     kept_waiting: int
@@ -225,7 +245,8 @@ def forward(
     cache_block: np.ndarray,
     seed: int,
     masks: Masks,
-) -> None: ...
+    logits: bool = False,
+) -> np.ndarray: ...
 def backward(
     plan: Plan,
     layout: Layout,
@@ -238,6 +259,7 @@ def backward(
     logits: bool,
     grad: np.ndarray | None,
     dX: np.ndarray | None,
+    add: bool = False,
 ) -> None: ...
 def cost_and_gradient(
     plan: Plan,
@@ -250,6 +272,9 @@ def cost_and_gradient(
 def update(
     plan: Plan, params: np.ndarray, grad: np.ndarray, optimizer: OptimizerArgs, rate: float, step: int
 ) -> None: ...
+def bernoulli(logits: np.ndarray, out: np.ndarray, seed: int, call: int) -> None: ...
+def normal(out: np.ndarray, seed: int, call: int) -> None: ...
+def average(params: np.ndarray, other: np.ndarray, rate: float) -> None: ...
 def all_finite(array: np.ndarray) -> bool: ...
 def layer_in_columns(
     name: str, A_prev: np.ndarray, W: np.ndarray, b: np.ndarray

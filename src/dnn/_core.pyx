@@ -82,4 +82,6 @@ include "core/table_row.pxi"    # RowEnsemble: one row of a table through severa
 include "core/embed.pxi"        # models for C: the functions behind include/dnn.h
 include "core/throttle.pxi"     # Throttle: how many members take part in the next steps
 include "core/trainer.pxi"      # Trainer: chunks of steps
+include "core/sampling.pxi"     # Bernoulli and normal variables by a counter-based generator
+include "core/rbm.pxi"          # RbmTrainer: steps of a restricted Boltzmann machine
 include "core/functions.pxi"    # one update, checks, the layer used in the course, element-wise functions

@@ -20,10 +20,10 @@ from .predictor import Predictor
 from .summary import draw, one_line, summary
 from .training import lbfgs, loop
 from .training.history import History
-from .training.optimizer_state import OptimizerState
+from .training.optimizer_state import OptimizerState, freeze
 from .training.options import Callback, FitOptions, callbacks_of
 from .training.order import order_of
-from .training.problem import Problem, examples_of, losses, validation_loss
+from .training.problem import Problem, loss_and_gradient, losses, validation_loss
 from .training.resume import checkpoint_of
 from .training.stream import StreamRun, check_schedule, problem_of
 from .training.write_lock import WriteLock
@@ -194,31 +194,6 @@ class Network(Exports):
         """
         return copy.copy(self._predictor)
 
-    def freeze(self, *layers: int) -> None:
-        """Exclude these layers, and no others, from training; without arguments train all layers.
-
-        Gradients flow through frozen layers, and `backward` and `loss_and_gradient` include them.
-
-        Parameters
-        ----------
-        *layers : int
-            Indices of layers from 0; negative ones count from the end.
-
-        Examples
-        --------
-        >>> from dnn import Network
-        >>> net = Network([4, 8, 8, 1])
-        >>> net.freeze(0, 1)
-        >>> net.frozen
-        (True, True, False)
-        """
-        n, given = len(self.layers), list[Any](layers)
-        for layer in given:
-            whole = isinstance(layer, (int, np.integer)) and not isinstance(layer, bool)
-            if not whole or layer not in range(-n, n):
-                raise ValueError(f"freeze must be given layers 0 .. {n - 1}, got {layer!r}")
-        vars(self)["frozen"] = tuple(i in layers or i - n in layers for i in range(n))
-
     def __call__(self, X: Any, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs (N, O), output activation applied, for the rows of X (N, I).
 
@@ -249,24 +224,6 @@ class Network(Exports):
     def predict(self, X: Any) -> np.ndarray:
         """Return the outputs (N, O) for the rows of X (N, I): the same as ``net(X)``, never labels."""
         return self(X)
-
-    def losses(self, X: Any, y: Any, *, loss: Loss = "auto") -> np.ndarray:
-        """Return the loss of each example (N,), float64, without penalties. Its mean is the cost.
-
-        Parameters
-        ----------
-        X : array_like (N, I)
-        y, loss
-            As in `fit`.
-
-        Examples
-        --------
-        >>> from dnn import Network
-        >>> Network([2, 1], init="zeros").losses([[1, 2], [3, 4]], [1, 2]).tolist()
-        [0.5, 2.0]
-        """
-        spec, rows, targets = examples_of(self, X, y, loss)
-        return losses(self._plan, self._params, rows, spec, targets)
 
     def forward(
         self, X: Any, *, logits: bool = False, training: bool = False, masks: Any = None, seed: int = 0
@@ -306,20 +263,33 @@ class Network(Exports):
             self._plan, rows, logits=logits, single=rows is not X and np.ndim(X) == 1,
             changes=self._write_lock.changes, training=training, masks=masks, seed=seed,
         )  # fmt: skip
-        _core.forward(self._plan, cache.layout, self._params, rows, cache.block, seed, masks)
-        out = cache._view(len(self.layers), cache.logits).copy()
+        out = _core.forward(self._plan, cache.layout, self._params, rows, cache.block, seed, masks, logits)
         return (out[0] if cache.single else out), cache
 
     @overload
     def backward(
-        self, cache: Cache, d_out: Any, *, wrt: Literal["both"] = ...
+        self,
+        cache: Cache,
+        d_out: Any,
+        *,
+        wrt: Literal["both"] = ...,
+        out: np.ndarray | None = ...,
+        add: bool = ...,
     ) -> tuple[np.ndarray, np.ndarray]: ...
     @overload
-    def backward(self, cache: Cache, d_out: Any, *, wrt: Literal["params"]) -> tuple[np.ndarray, None]: ...
+    def backward(
+        self,
+        cache: Cache,
+        d_out: Any,
+        *,
+        wrt: Literal["params"],
+        out: np.ndarray | None = ...,
+        add: bool = ...,
+    ) -> tuple[np.ndarray, None]: ...
     @overload
     def backward(self, cache: Cache, d_out: Any, *, wrt: Literal["input"]) -> tuple[None, np.ndarray]: ...
     def backward(
-        self, cache: Cache, d_out: Any, *, wrt: str = "both"
+        self, cache: Cache, d_out: Any, *, wrt: str = "both", out: np.ndarray | None = None, add: bool = False
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the gradients of the parameters (P,) and of the inputs (N, I).
 
@@ -336,11 +306,16 @@ class Network(Exports):
             activation, or the logits with ``logits=True``.
         wrt : "both", "params" or "input", default "both"
             Which gradients are computed; the other one is None.
+        out : ndarray (P,), default None
+            Where the gradient of the parameters is written, which is then returned; None: a new array.
+        add : bool, default False
+            Add it to what `out` holds, as the gradient of a sum of several losses needs.
 
         Raises
         ------
         ValueError
-            For a d_out of another shape, or a cache of another network or from before a step.
+            For a d_out of another shape, a cache of another network or from before a step, an unsuitable
+            `out`, or `add` without `out`.
 
         Examples
         --------
@@ -359,45 +334,64 @@ class Network(Exports):
         if not isinstance(wrt, str) or wrt not in ("both", "params", "input"):
             checks.check_name("wrt", wrt, ("both", "params", "input"))
         rows, d = cache.X, cache._d_out(d_out)
-        grad = np.empty(self.n_params, self.dtype) if wrt != "input" else None
+        if out is not None and wrt == "input":
+            raise ValueError("out must come with wrt='params' or 'both', got 'input'")
+        if add is not False and checks.check_boolean("add", add) and out is None:
+            raise ValueError("add=True must come with out, to which the gradient is added")
+        grad = None if wrt == "input" else np.empty(self.n_params, self.dtype) if out is None else out
+        if out is not None:
+            data.writable(out, self._params.shape, self.dtype, rows)
         dX = np.empty(rows.shape, self.dtype) if wrt != "params" else None
         _core.backward(
             self._plan, cache.layout, self._params, rows, cache.block, cache.seed, cache.masks, d,
-            cache.logits, grad, dX,
+            cache.logits, grad, dX, add,
         )  # fmt: skip
         return grad, (dX[0] if dX is not None and cache.single else dX)
 
-    def loss_and_gradient(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        loss: Loss = "auto",
-        sample_weight: Any = None,
-        alpha: float = 0.0,
-        l1: float = 0.0,
-    ) -> tuple[float, np.ndarray]:
-        """Return the cost of all rows, penalties included, and its gradient (P,), without dropout.
+    def polyak_update(self, source: Network, tau: float) -> None:
+        """Move towards another network, in place: ``params = (1 - tau) params + tau source.params``.
+
+        So a target network follows an online one: by a small tau after each step, or by a tau of 1, which
+        copies, after many steps.
 
         Parameters
         ----------
-        X : array_like (N, I)
-        y, loss, sample_weight, alpha, l1
-            As in `fit`.
+        source : Network
+            With layers of the same sizes and the same dtype; it is only read.
+        tau : float in [0, 1]
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a source that is no network, or has other sizes or another dtype; for a tau outside [0, 1].
+        RuntimeError
+            If this network is in training in another thread.
+
+        References
+        ----------
+        Lillicrap et al. (2016), Continuous control with deep reinforcement learning, algorithm 1; named after
+        the averages of Polyak and Juditsky (1992).
 
         Examples
         --------
         >>> from dnn import Network
-        >>> cost, grad = Network([2, 1], init="zeros").loss_and_gradient([[1, 2]], [3])
-        >>> cost, grad.tolist()
-        (4.5, [-3.0, -6.0, -3.0])
+        >>> online, target = Network([2, 1], init="zeros"), Network([2, 1], init="zeros")
+        >>> online.params[:] = 1
+        >>> target.polyak_update(online, 0.25)
+        >>> target.params.tolist()
+        [0.25, 0.25, 0.25]
         """
-        spec, rows, targets = examples_of(self, X, y, loss)
-        weights = data.weights(sample_weight, len(rows))
-        alpha, l1 = checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0)
-        grad = np.empty(self.n_params, self.dtype)
-        problem = Problem(self._plan, self._params, rows, targets, weights, spec, alpha, l1)
-        return sum(problem.cost_and_gradient(self._params, grad)), grad
+        if not isinstance(source, Network):
+            raise TypeError(f"source must be a Network, got {source!r}")
+        sizes = [[net.n_inputs, *(layer.units for layer in net.layers)] for net in (self, source)]
+        if sizes[0] != sizes[1] or source.dtype != self.dtype:
+            wanted, got = (f"{size} in {net.dtype}" for size, net in zip(sizes, (self, source), strict=True))
+            raise ValueError(f"source must have layers {wanted}, got {got}")
+        if checks.check_real("tau", tau, 0.0) > 1:
+            raise ValueError(f"tau must be at most 1, got {checks.shown(tau)}")
+        with self._write_lock.writing("polyak_update"):
+            if source is not self:
+                _core.average(self._params, source.params, float(tau))
 
     def optimizer(self, spec: str | optimizers.Optimizer) -> OptimizerState:
         """Return an optimizer with a fresh state for these parameters, whose ``step(grad)`` updates them.
@@ -592,7 +586,10 @@ class Network(Exports):
             run = loop.Run if options.streamed is None else StreamRun
             return loop.train(run(self, problem, optimizer, options, rng), file, saved)
 
-    # Methods that are defined in summary.py and files
+    # Methods that are defined in training and summary.py
+    freeze = freeze
+    loss_and_gradient = loss_and_gradient
+    losses = losses
     __repr__ = one_line
     draw = draw
     summary = summary

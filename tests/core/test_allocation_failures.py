@@ -32,6 +32,11 @@ def custom(y, z):
     return np.ones(len(z)), np.zeros_like(z)
 
 
+def rbm():
+    arrays = [np.zeros(shape, "f4") for shape in ((300, 100), 300, 100, (500, 300))]
+    _core.RbmTrainer(*arrays, batch=500, rate=0.1, n_gibbs=1, persistent=True, seed=0).steps(X)
+
+
 WORK = {
     "forward and backward": forward_and_backward,
     "loss_and_gradient": lambda: net.loss_and_gradient(X, y),
@@ -43,6 +48,8 @@ WORK = {
     "predict, float64": lambda: net.predict(X.astype(float)),
     "one row": lambda: net(X[0]),
     "losses": lambda: net.losses(X, y),
+    "noise": lambda: dnn.Sampler(0).normal(3_000_000),
+    "an RBM": rbm,
     "a network": lambda: dnn.Network([3000, 3000, 10]),
 }
 

@@ -20,6 +20,7 @@ GENERATED = ROOT / "build" / "cython" / "src" / "dnn" / "_core.c"
 # The only functions that may take the GIL, and the only functions that may call them. Those of the C
 # interface are called from outside.
 TAKES_GIL = {"check_signals": {"poll_signals"}, "call_custom_loss": {"rows_phase"}}
+TAKES_GIL |= {"check_rbm_signals": {"rbm_rows", "run_rbm_steps"}}
 TAKES_GIL |= {"api_open": set(), "api_from_object": set(), "api_close": set()}
 
 

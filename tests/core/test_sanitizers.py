@@ -59,3 +59,16 @@ def test_products_at_the_edges_of_their_memory(tmp_path):
     ran = run(build(tmp_path, "products", "address", sources))
     assert "Sanitizer" not in ran.stderr, ran.stderr[-3000:]
     assert ran.returncode == 0, ran.stdout[-3000:]
+
+
+@pytest.mark.long
+def test_draws_at_the_edges_of_their_memory(tmp_path):
+    kernels = SOURCE / "core/kernels"
+    sources = [
+        (HERE / "draws.c", []),
+        (kernels / "sampling_baseline.c", ["-ffp-contract=off"]),
+        (kernels / "sampling_avx2.c", ["-mavx2", "-mfma", "-ffp-contract=off"]),
+        (kernels / "sampling_avx512.c", [*AVX512, "-ffp-contract=off"]),
+    ]
+    ran = run(build(tmp_path, "draws", "address,undefined", sources))
+    assert not ran.stderr and ran.returncode == 0, ran.stderr[-3000:]

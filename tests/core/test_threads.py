@@ -87,9 +87,11 @@ def test_the_gradient_on_any_number_of_threads():
             cost, grad = net.loss_and_gradient(X, y, alpha=0.1)
             out, cache = net.forward(X)
             vjp, dX = net.backward(cache, np.cos(out))
+            summed = vjp.copy()
+            net.backward(cache, np.sin(out), out=summed, add=True)
         finally:
             _core.assume_threads(int(os.environ.get("DNN_TEST_THREADS", "0")))
-        found.append((cost, grad.tobytes(), vjp.tobytes(), dX.tobytes()))
+        found.append((cost, grad.tobytes(), vjp.tobytes(), dX.tobytes(), summed.tobytes()))
     assert found[0] == found[1] == found[2]
 
 

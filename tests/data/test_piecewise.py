@@ -14,7 +14,7 @@ from dnn.data.sparse import SparseRows
 from dnn.losses import loss_of
 from dnn.predictor import write_outputs
 from dnn.training.options import FitOptions
-from dnn.training.problem import Problem, losses
+from dnn.training.problem import Problem, losses_of_rows
 
 N_THREADS = (1, 2, 3, 5)
 
@@ -96,7 +96,7 @@ def test_random_networks(isa_drawn):
         )
         assert abs(cost - exact[0]) <= 1e-10 * max(1.0, abs(exact[0])), seed
         assert np.linalg.norm(grad - exact[1]) <= 1e-9 * max(1.0, np.linalg.norm(exact[1])), seed
-        of_rows = losses(problem.plan, net.params, rows, problem.loss, problem.targets)
+        of_rows = losses_of_rows(problem.plan, net.params, rows, problem.loss, problem.targets)
         np.testing.assert_allclose(of_rows, net.losses(X, y, loss=spec), rtol=1e-9, atol=1e-10)
 
         optimizer, make = pick(rng, OPTIMIZERS)

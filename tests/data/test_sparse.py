@@ -18,7 +18,7 @@ from dnn.data import arrays as data
 from dnn.data.sparse import SparseRows
 from dnn.losses import loss_of
 from dnn.training.options import FitOptions
-from dnn.training.problem import Problem, losses
+from dnn.training.problem import Problem, losses_of_rows
 
 N_THREADS = (1, 2, 3, 5)
 
@@ -79,7 +79,7 @@ def test_gradients_of_random_networks(fifty, isa_drawn):
         )
         slope, found = direction @ grad, (above - below) / 2e-6
         assert abs(slope - found) <= 1e-6 * max(1.0, abs(slope) + abs(found), abs(cost)), seed
-        of_rows = losses(problem.plan, net.params, problem.X, problem.loss, problem.targets)
+        of_rows = losses_of_rows(problem.plan, net.params, problem.X, problem.loss, problem.targets)
         np.testing.assert_allclose(of_rows, net.losses(X, y, loss=spec), rtol=1e-9, atol=1e-10)
 
 

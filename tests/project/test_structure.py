@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "dnn"
 # Imports point one way: a module may import from its own folder and from the names before it in this order.
 ORDER = (
     {"_core", "_threads", "_checks", "_frozen", "_optional", "_installation", "_config"},
-    {"layers", "losses", "schedules"},
+    {"layers", "losses", "schedules", "sampler"},
     {"optimizers"},
     {"data"},
     {"sources"},
@@ -150,7 +150,14 @@ def test_examples_run(name):
 
 def public():
     """Yield every public name, and the public methods of every public class."""
-    for name in (*dnn.__all__, "MLPClassifier", "MLPRegressor", "TableEncoder", "from_sklearn"):
+    for name in (
+        *dnn.__all__,
+        "MLPClassifier",
+        "MLPRegressor",
+        "TableEncoder",
+        "BernoulliRBM",
+        "from_sklearn",
+    ):
         thing = getattr(dnn, name)
         yield name, thing
         if inspect.isclass(thing):

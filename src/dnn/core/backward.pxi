@@ -66,7 +66,8 @@ cdef inline bint keeps_transposed(const Job* job, int i) noexcept nogil:
     """Return whether a layer has W' beside W, because gradients are propagated through it, or because gemm_nt computes
     it. The transpose of a single column is the column itself, see `bind_transposed`."""
     cdef const KernelChoice* choice = &job.setup.choices[i]
-    return job.setup.ops[i].n_out > 1 and (choice.inner_product or (choice.Wt >= 0 and i >= lowest(job)))
+    return job.setup.ops[i].n_out > 1 and (choice.inner_product or (
+        job.setup.propagates and choice.Wt >= 0 and i >= lowest(job)))
 
 
 cdef void transpose_part(const Job* job, int i, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t o0,

@@ -68,6 +68,29 @@ cdef void update_all(const Job* job) noexcept nogil:
     dnn_flush_restore(mode)
 
 
+def average(params, other, double rate):
+    """params += rate (other - params) for two vectors (P,), in place; with a rate of 1 a copy."""
+    cdef ArrayRef p = ArrayRef(params, b"fd", True)
+    cdef ArrayRef q = bind(other, p.n_rows, 1, b"f" if p.size == 4 else b"d")
+    cdef const DnnKernels* kernels = KERNELS[p.size == 8]
+    if p.n_cols != 1 or p.at == q.at:
+        raise ValueError("two vectors in different memory are expected")
+    if p.n_rows <= DNN_VALUES_HELD:
+        average_all(kernels, p.n_rows, rate, q.at, p.at)
+    else:
+        with nogil:
+            average_all(kernels, p.n_rows, rate, q.at, p.at)
+
+
+cdef void average_all(const DnnKernels* kernels, Py_ssize_t n, double rate, const char* other, char* params) noexcept nogil:
+    cdef unsigned mode = dnn_flush_subnormals()
+    if rate == 1:
+        memcpy(params, other, n * kernels.size)
+    else:
+        kernels.average(n, rate, other, params)
+    dnn_flush_restore(mode)
+
+
 def all_finite(array):
     """Return whether every element of a float array is finite."""
     cdef ArrayRef x = ArrayRef(array, b"fd")

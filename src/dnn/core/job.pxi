@@ -66,6 +66,7 @@ cdef struct Setup:
     Loss loss
     Optimizer optimizer
     Py_ssize_t batch_rows  # rows per step
+    bint propagates        # gradients are propagated back through the layers, which reads W'
     bint training          # units are dropped with the rates of the plan
     uint64_t seed          # of the dropout masks
     const uint8_t** masks  # (n_rows, n_in) for each operation's inputs, not 0 where kept; NULL: drawn from the seed
@@ -75,6 +76,7 @@ cdef struct Setup:
     DnnMatrix d_out        # (n_rows, n_outputs): gradient with respect to the outputs; at = NULL: dZ of the last slot
     char* dX               # (n_rows, n_inputs)
     char* grad             # (n_params,): the whole gradient, where it is needed before an update
+    bint adds              # the gradient is added to what `grad` holds
     # the work space that all members share
     char* partial_grads    # (2, N_SHARDS, n_params): see core/step_replicated.pxi
     double* row_sums       # (row tiles,): loss of each tile of rows; replicated step: (N_SHARDS, 2)
@@ -194,18 +196,24 @@ cdef void poll_signals(Job* job, double flops) noexcept nogil:
     """Let Python run its signal handlers every DNN_POLL_SECONDS, so that Ctrl-C ends a call. `flops` is the work since the
     last call of this function: reading the clock takes longer than counting, and is done only after DNN_POLL_FLOPS. Call
     this where a step can be interrupted with the parameters intact, and before a barrier. Only member 0 polls."""
+    if poll_is_due(job, flops):
+        check_signals(job)
+
+
+cdef bint poll_is_due(Job* job, double flops) noexcept nogil:
+    """Return whether the time of the next poll has come."""
     cdef double now
     if job.me > 0:
-        return
+        return False
     job.flops_since_poll += flops
     if job.flops_since_poll < DNN_POLL_FLOPS:
-        return
+        return False
     job.flops_since_poll = 0
     now = dnn_seconds()
     if now - job.last_poll < DNN_POLL_SECONDS:
-        return
+        return False
     job.last_poll = now
-    check_signals(job)
+    return True
 
 
 cdef void check_signals(Job* job) noexcept with gil:

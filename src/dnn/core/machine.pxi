@@ -100,6 +100,17 @@ cdef extern from "core/kernels/kernels.h" nogil:
     void dnn_flush_restore(unsigned mode)
     double dnn_seconds()
 
+cdef extern from "core/kernels/sampling.h" nogil:
+    enum: DNN_SAMPLING_ALIGNED
+
+    ctypedef struct DnnSampling:
+        void (*bernoulli)(uint64_t, uint64_t, Py_ssize_t, Py_ssize_t, const void*, void*) noexcept nogil
+        void (*normal)(uint64_t, uint64_t, Py_ssize_t, Py_ssize_t, void*) noexcept nogil
+
+    const DnnSampling* dnn_sampling_baseline
+    const DnnSampling* dnn_sampling_avx2
+    const DnnSampling* dnn_sampling_avx512
+
 cdef extern from "core/kernels/tuning.h" nogil:
     enum: DNN_ROW_TILES_MAX, DNN_ROW_TILES_MULTIPLE, DNN_TILE_ROWS_MIN, DNN_BLOCK_ROWS, DNN_BLOCK_ROWS_PREDICT
     enum: DNN_PREDICT_ROWS, DNN_BLAS_TILE_VALUES, DNN_BLAS_TILE_ROWS_MIN, DNN_BLAS_TILE_ROWS_MAX
@@ -121,6 +132,8 @@ cdef extern from "core/kernels/tuning.h" nogil:
     enum: DNN_FLOPS_HELD, DNN_ROW_COST, DNN_VALUES_HELD, DNN_SMALL_BATCH_ROWS, DNN_VALUES_CONVERTED, DNN_LAYOUTS_KEPT
     enum: DNN_FLOPS_PER_TRIAL, DNN_SHORT_STEPS, DNN_TRIAL_FRACTION, DNN_TRIALS_PER_SAMPLE, DNN_BAD_TRIALS, DNN_PAUSES_MAX
     const double DNN_SLICE, DNN_SHORT_TRIAL, DNN_WAITED, DNN_PAUSE
+    enum: DNN_DRAWS_PER_MEMBER, DNN_DRAWS_PER_POLL
+    enum: DNN_RBM_TILE_ROWS, DNN_RBM_TILE_VALUES, DNN_RBM_TILES
     const double DNN_POLL_FLOPS, DNN_POLL_SECONDS, DNN_LAYER_POLL_FLOPS
     const double DNN_CALL_LIMIT_SMALL_MATRIX, DNN_CALL_LIMIT
     enum: DNN_CALL_COLUMNS, DNN_CALL_DEPTH, DNN_CALL_ROWS, DNN_CALL_MIN, DNN_BLAS_THREAD_BYTES
@@ -200,6 +213,7 @@ cdef int RELU = ACTIVATIONS["relu"].index
 # Every name that DNN_ISA may have on some processor, in the order of dnn_kernels.
 ISA_NAMES = ("baseline", "avx2", "avx512")
 cdef const DnnKernels* KERNELS[2]  # the tables in use, for float32 and float64
+cdef const DnnSampling* SAMPLING   # the same for random draws
 
 cdef enum:
     AVX2_BYTES = 32    # bytes of a vector
@@ -223,6 +237,7 @@ def select_isa(name=None):
     This is meant for tests and for DNN_ISA. Choose before anything is computed, because another instruction set gives other
     last bits.
     """
+    global SAMPLING
     available = available_isas()
     if name is None:
         name = available[-1]
@@ -230,6 +245,7 @@ def select_isa(name=None):
         raise ValueError(f"DNN_ISA must be one of {', '.join(available)} on this processor, got {name!r}")
     for precision in range(2):
         KERNELS[precision] = dnn_kernels(ISA_NAMES.index(name), precision)
+    SAMPLING = dnn_sampling_avx512 if name == "avx512" else dnn_sampling_avx2 if name == "avx2" else dnn_sampling_baseline
 
 
 def isa():

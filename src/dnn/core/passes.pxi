@@ -153,18 +153,31 @@ cdef Run caching(Plan plan, Layout layout, params, X, cache_block, seed, masks):
     return run
 
 
-def forward(Plan plan, Layout layout, params, X, cache_block, seed, masks):
-    """Write Z and A of every layer for the rows of X (N, I) to the array `cache_block`.
+def forward(Plan plan, Layout layout, params, X, cache_block, seed, masks, bint logits=False):
+    """Write Z and A of every layer for the rows of X (N, I) to the array `cache_block`, and return a copy of the last A, or
+    with `logits` of the last Z.
 
     With a layout for training, units are dropped. masks: for each layer's inputs (N, n_in) uint8, or None if none of them is
     dropped; or None instead of the list for masks drawn from the seed.
     """
     cdef Run run = caching(plan, layout, params, X, cache_block, seed, masks)
+    cdef Slot* last = &run.job.slots[run.setup.n_ops]
+    cdef DnnMatrix found = last.Z if logits else last.A
+    cdef Py_ssize_t row_bytes = plan.n_outputs * run.setup.size, r
+    cdef cnp.npy_intp shape[2]
     run.over_all(forward_cached_rows, 0, flops_per_row(&run.job))
+    shape[0], shape[1] = run.setup.n_rows, plan.n_outputs
+    cdef cnp.ndarray out = cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT if run.setup.size == 4 else cnp.NPY_DOUBLE, 0)
+    cdef char* at = <char*>cnp.PyArray_DATA(out)
+    for r in range(run.setup.n_rows):
+        memcpy(at + r * row_bytes, row(&run.job, found, r), row_bytes)
+    return out
 
 
-def backward(Plan plan, Layout layout, params, X, cache_block, seed, masks, d_out, bint logits, grad, dX):
-    """Write the vector-Jacobian product of a forward pass to grad (P,) and dX (N, I), unless these are None.
+def backward(Plan plan, Layout layout, params, X, cache_block, seed, masks, d_out, bint logits, grad, dX,
+             bint add=False):
+    """Write the vector-Jacobian product of a forward pass to grad (P,), or with `add` add it to what grad holds, and to dX
+    (N, I), unless these are None.
 
     d_out (N, O): the gradient with respect to the outputs, or, with `logits`, with respect to the last Z.
     """
@@ -175,8 +188,9 @@ def backward(Plan plan, Layout layout, params, X, cache_block, seed, masks, d_ou
         job.slots[run.setup.n_ops].dZ = d  # it is only read from here on
     else:
         run.setup.d_out = d
+    run.setup.propagates = True
     if grad is not None:
-        run.setup.grad = run.bind(grad, plan.n_params, 1, True)
+        run.setup.grad, run.setup.adds = run.bind(grad, plan.n_params, 1, True), add
     if dX is not None:
         run.setup.dX = run.bind(dX, run.setup.n_rows, plan.n_inputs, True)
     run.over_all(vjp_rows, 0, (PASSES_PER_STEP - 1) * flops_per_row(job))

@@ -85,6 +85,7 @@ cdef class Run:
         self.setup.step_kind = <StepKind>layout.step_kind
         self.setup.tile_rows, self.setup.block_rows = layout.tile_rows, layout.block_rows
         self.setup.n_columns = layout.n_columns
+        self.setup.propagates = layout.purpose == TRAIN  # `backward` sets it too
         self.setup.tiles, self.setup.n_weight_tiles = layout.tiles, layout.n_weight_tiles
         job.params = self.bind(params, plan.n_params, 1, writable)
         self.setup.loss.from_outputs = True

@@ -66,9 +66,14 @@ cdef void prefetch_tile(const Job* job, const Tile* tile, DnnPrefetch* prefetch)
         add_prefetch(prefetch, job.Wt[tile.op] + (tile.o0 * ldt + tile.i0) * setup.size, ldt * setup.size, not transposed)
 
 
+cdef inline void add_to(const Job* job, Py_ssize_t n, char* total, const char* part) noexcept nogil:
+    """Add n elements of one vector to another."""
+    job.setup.kernels.add(n, total, part, total)
+
+
 cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total) noexcept nogil:
     """Compute weight tile t of dW over the n rows of the batch, and db if it is the first tile of a column of tiles.
-    Write them to `grad` if there is one; otherwise apply the optimizer to them while they are in the cache.
+    Write or add them to `grad` if there is one; otherwise apply the optimizer to them while they are in the cache.
 
     Penalties are divided by `total`. The tile's penalty, and with clipping the sum of its squared gradient, are written to
     row t of tile_sums.
@@ -78,10 +83,10 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
     cdef const Op* op = &setup.ops[tile.op]
     cdef Py_ssize_t rows = tile.i1 - tile.i0, columns = tile.o1 - tile.o0, r
     cdef Py_ssize_t W = op.W + tile.i0 * op.n_out + tile.o0, b = op.b + tile.o0
-    cdef bint fused = setup.grad == NULL
-    cdef char* dW = job.scratch.G if fused else setup.grad + W * setup.size
-    cdef char* db = job.scratch.G + rows * columns * setup.size if fused else setup.grad + b * setup.size
-    cdef Py_ssize_t ld = columns if fused else op.n_out
+    cdef bint fused = setup.grad == NULL, adds = setup.adds, in_scratch = fused or adds
+    cdef char* dW = job.scratch.G if in_scratch else setup.grad + W * setup.size
+    cdef char* db = job.scratch.G + rows * columns * setup.size if in_scratch else setup.grad + b * setup.size
+    cdef Py_ssize_t ld = columns if in_scratch else op.n_out
     cdef double* sums = setup.tile_sums + 2 * t
     cdef DnnPrefetch prefetch
     cdef bint sparse = setup.sparse and tile.op == 0, touched = sparse and only_touched(job)
@@ -110,6 +115,11 @@ cdef void weights_tile(const Job* job, Py_ssize_t t, Py_ssize_t n, double total)
         update_touched(job, tile, dW, ld, db)
     elif fused:
         update_tile(job, tile, dW, ld, db)
+    elif adds:
+        for r in range(rows):
+            add_to(job, columns, setup.grad + (W + r * op.n_out) * setup.size, dW + r * columns * setup.size)
+        if tile.i0 == 0:
+            add_to(job, columns, setup.grad + b * setup.size, db)
 
 
 cdef void update_tile(const Job* job, const Tile* tile, const char* dW, Py_ssize_t ld,

@@ -14,7 +14,23 @@ from typing import Any
 import dnn
 
 # Name and description of each program, in the order of the page "Where to go from here"
-PROGRAMS: dict[str, str] = {}
+PROGRAMS: dict[str, str] = {
+    "rbm": "a restricted Boltzmann machine: features without labels, and what it imagines",
+    "autoencoder": "a picture as eight values: neighbours, analogies, ways from one to another",
+    "vae": "a variational autoencoder: a distribution over digits, and new ones (MNIST)",
+    "gan": "a generative adversarial network: how it fails, and what helps",
+    "capsules": "dense capsules with routing by agreement, and what their dimensions mean (MNIST)",
+    "feedback-alignment": "learning with random feedback weights, next to backpropagation (MNIST)",
+    "words": "a classifier of raw text: hashed words, and what the network looks at",
+    "language-model": "the next word: a neural language model, and neighbours of words",
+    "policy-gradient": "REINFORCE balances a pole, with and without a baseline",
+    "ppo": "proximal policy optimization balances a pole",
+    "dqn": "a deep Q-network balances a pole",
+    "bodies": "the same learner in other bodies",
+    "safe-cart": "a cart that learns within a limit on crashes",
+    "cats": "cat or not cat: what helps with 209 pictures",
+    "tones": "the keys of a telephone, heard in noise",
+}
 
 
 def folder() -> Path:

@@ -27,7 +27,7 @@ SOLVERS = ("lbfgs", "sgd", "adam", "adamw", "rmsprop")
 RATES = ("constant", "invscaling", "adaptive")
 
 
-Estimator = TypeVar("Estimator", bound="ParameterMixin")
+Estimator = TypeVar("Estimator")
 
 
 def draft_of(est: Estimator) -> Estimator:
@@ -37,7 +37,7 @@ def draft_of(est: Estimator) -> Estimator:
     return draft
 
 
-def adopt(est: ParameterMixin, draft: ParameterMixin) -> None:
+def adopt(est: Estimator, draft: Estimator) -> None:
     """Give an estimator the attributes of its draft, and remove all others."""
     est.__dict__.update(vars(draft))
     for name in vars(est).keys() - vars(draft).keys():

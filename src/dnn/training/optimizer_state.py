@@ -95,13 +95,11 @@ class OptimizerState:
             If the network is in training in another thread.
         """
         plan, params, lock = self._target or self._find_target()
-        if np.shape(grad) != params.shape:
-            raise ValueError(f"grad must have shape {params.shape}, got {np.shape(grad)}")
-        if (
-            not isinstance(grad, np.ndarray)
-            or grad.dtype != params.dtype
-            or not (grad.flags.c_contiguous and grad.flags.aligned)
-        ):
+        if type(grad) is not np.ndarray or grad.shape != params.shape:
+            if np.shape(grad) != params.shape:
+                raise ValueError(f"grad must have shape {params.shape}, got {np.shape(grad)}")
+            grad = data.converted(grad, params.dtype, "grad")
+        elif grad.dtype != params.dtype or not (grad.flags.c_contiguous and grad.flags.aligned):
             grad = data.converted(grad, params.dtype, "grad")
         if rate is None and self._fixed is not None:
             rate = self._fixed
@@ -135,6 +133,32 @@ def optimizer_args(
         optimizer.info.index, optimizer.hyper, optimizer.slots, optimizer.weight_decay, clip_norm, mean,
         mean_rate, frozen,
     )  # fmt: skip
+
+
+def freeze(self: Network, *layers: int) -> None:
+    """Exclude these layers, and no others, from training; without arguments train all layers.
+
+    Gradients flow through frozen layers, and `backward` and `loss_and_gradient` include them.
+
+    Parameters
+    ----------
+    *layers : int
+        Indices of layers from 0; negative ones count from the end.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> net = Network([4, 8, 8, 1])
+    >>> net.freeze(0, 1)
+    >>> net.frozen
+    (True, True, False)
+    """
+    n, given = len(self.layers), list[Any](layers)
+    for layer in given:
+        whole = isinstance(layer, (int, np.integer)) and not isinstance(layer, bool)
+        if not whole or layer not in range(-n, n):
+            raise ValueError(f"freeze must be given layers 0 .. {n - 1}, got {layer!r}")
+    vars(self)["frozen"] = tuple(i in layers or i - n in layers for i in range(n))
 
 
 def frozen_of(net: Network) -> np.ndarray | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
+from .._checks import check_real
 from ..data import arrays as data
 from ..data.arrays import Targets
 from ..data.blocks import BlockRows
@@ -132,16 +133,16 @@ class Problem:
 
     def mean_loss(self) -> float:
         """Return the weighted mean of the losses of all rows with the present parameters."""
-        of_rows = losses(self.plan, self.params, self.X, self.loss, self.targets)
+        of_rows = losses_of_rows(self.plan, self.params, self.X, self.loss, self.targets)
         return float(np.average(of_rows, weights=self.weights))
 
     def losses_of(self, rows: Any) -> np.ndarray:
         """Return the loss of each of the given rows with the present parameters."""
         if not isinstance(self.X, np.ndarray):
             part = self.take(rows)
-            return losses(self.plan, self.params, part.X, self.loss, part.targets)
+            return losses_of_rows(self.plan, self.params, part.X, self.loss, part.targets)
         X = np.ascontiguousarray(self.X[rows])
-        return losses(self.plan, self.params, X, self.loss, targets_of(self.targets, rows))
+        return losses_of_rows(self.plan, self.params, X, self.loss, targets_of(self.targets, rows))
 
     def take(self, rows: Any) -> Problem:
         """Return the problem of the given rows; sparse rows stay sparse, those of a memory map unread."""
@@ -196,7 +197,7 @@ def call_custom_loss(
     return losses, d_logits
 
 
-def losses(
+def losses_of_rows(
     plan: _core.Plan,
     params: np.ndarray,
     X: np.ndarray | SparseRows | BlockRows,
@@ -207,7 +208,7 @@ def losses(
     out = np.empty(len(X))
     if isinstance(X, BlockRows):
         for rows in X.tiles():
-            out[rows] = losses(plan, params, X[rows], loss, targets_of(targets, rows))
+            out[rows] = losses_of_rows(plan, params, X[rows], loss, targets_of(targets, rows))
         return out
     if loss.function is None:
         args = _core.LossArgs(loss.info.index, loss.par, targets.Y, targets.classes)
@@ -241,3 +242,55 @@ def validation_loss(
     spec, rows, targets = examples_of(net, X_val, y_val, loss, "_val")
     weights = data.weights(sample_weight_val, len(rows), name="sample_weight_val")
     return Problem(net.plan, net.params, rows, targets, weights, spec).mean_loss
+
+
+def loss_and_gradient(
+    self: Network,
+    X: Any,
+    y: Any,
+    *,
+    loss: Loss = "auto",
+    sample_weight: Any = None,
+    alpha: float = 0.0,
+    l1: float = 0.0,
+) -> tuple[float, np.ndarray]:
+    """Return the cost of all rows, penalties included, and its gradient (P,), without dropout.
+
+    Parameters
+    ----------
+    X : array_like (N, I)
+    y, loss, sample_weight, alpha, l1
+        As in `fit`.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> cost, grad = Network([2, 1], init="zeros").loss_and_gradient([[1, 2]], [3])
+    >>> cost, grad.tolist()
+    (4.5, [-3.0, -6.0, -3.0])
+    """
+    spec, rows, targets = examples_of(self, X, y, loss)
+    weights = data.weights(sample_weight, len(rows))
+    alpha, l1 = check_real("alpha", alpha, 0.0), check_real("l1", l1, 0.0)
+    grad = np.empty(self.n_params, self.dtype)
+    problem = Problem(self.plan, self.params, rows, targets, weights, spec, alpha, l1)
+    return sum(problem.cost_and_gradient(self.params, grad)), grad
+
+
+def losses(self: Network, X: Any, y: Any, *, loss: Loss = "auto") -> np.ndarray:
+    """Return the loss of each example (N,), float64, without penalties. Its mean is the cost.
+
+    Parameters
+    ----------
+    X : array_like (N, I)
+    y, loss
+        As in `fit`.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> Network([2, 1], init="zeros").losses([[1, 2], [3, 4]], [1, 2]).tolist()
+    [0.5, 2.0]
+    """
+    spec, rows, targets = examples_of(self, X, y, loss)
+    return losses_of_rows(self.plan, self.params, rows, spec, targets)

@@ -176,6 +176,16 @@
 #define DNN_PAUSE 0.01
 #define DNN_PAUSES_MAX 8
 
+/* ---- random draws and restricted Boltzmann machines: benchmarks/sampling.py, benchmarks/programs/rbm.py ---- */
+
+/* values for each member: about 10 times the cost of starting a thread; and between two looks at Python's signals */
+#define DNN_DRAWS_PER_MEMBER 1000000
+#define DNN_DRAWS_PER_POLL 16777216
+/* rows of a tile of a batch at most; elements of a tile of the weights at least, and the number of tiles at most */
+#define DNN_RBM_TILE_ROWS 32
+#define DNN_RBM_TILE_VALUES 8192
+#define DNN_RBM_TILES 32
+
 /* ---- signals: tests/core/test_threads.py ---- */
 
 /* flops between two readings of the clock, seconds between two calls of Python's handlers: Ctrl-C is answered within
