@@ -1,6 +1,8 @@
 """Training on rows that are read block by block: the same bits as on arrays, and however they are read."""
 
+import signal
 import threading
+import time
 import tracemalloc
 from itertools import chain, pairwise
 from unittest import mock
@@ -258,6 +260,30 @@ def test_a_source_that_fails_leaves_the_last_good_weights(prefetch, tmp_path):
     resumed = network(0.1)
     resumed.fit(Stream(Blocks(X, CLASSES), buffer_rows=64, prefetch=prefetch), **how, resume=True)
     np.testing.assert_array_equal(resumed.params, expected)
+
+
+@pytest.mark.parametrize("n_rows", [10, 299, 1000])
+def test_a_wrong_number_of_rows_is_noticed(n_rows):
+    with pytest.warns(UserWarning, match=f"n_rows of the source is {n_rows}, and it gave 300 rows") as caught:
+        _, history = fitted(Stream(Blocks(X, CLASSES, n_rows=n_rows), buffer_rows=64), record="step")
+    assert caught[0].filename == __file__
+    assert history.n_rows == [N] * 4 and len(history.step_loss) == 40
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals of threads")
+def test_ctrl_c_is_answered_while_the_source_is_slow():
+    class Slow(Blocks):
+        def read(self, block):
+            for part in super().read(block):
+                if len(self.read_blocks) == 12:
+                    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                    time.sleep(0.1)
+                yield part
+
+    net, begun = network(0.1), time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(Stream(Slow(X, CLASSES), buffer_rows=64), epochs=1000)
+    assert time.perf_counter() - begun < 5 and np.isfinite(net.params).all()
 
 
 def test_errors_of_a_source_pass_unchanged():

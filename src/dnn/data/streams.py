@@ -453,15 +453,15 @@ class Feed:
         self.ready: SimpleQueue[Filled | BaseException | None] = SimpleQueue()
         self.thread: threading.Thread | None = None
         self.stopped = False
-        prefetch = reader.stream.prefetch
-        for _ in range(prefetch + 1):
+        for _ in range(reader.stream.prefetch + 1):
             self.free.put(Buffer(reader.buffer_rows, reader.rows))
-        if prefetch:
-            self.thread = threading.Thread(target=self._run, name="dnn-stream", daemon=True)
-            self.thread.start()
 
     def next(self) -> Filled:
         """Return the next buffer; the one before is filled again."""
+        if self.thread is None and self.reader.stream.prefetch:
+            # Not in __init__: after Ctrl-C in there, nobody would end the thread
+            self.thread = threading.Thread(target=self._run, name="dnn-stream", daemon=True)
+            self.thread.start()
         if self.present is not None:
             self.free.put(self.present)
             self.present = None
@@ -476,7 +476,7 @@ class Feed:
         """End the thread, after the part of a block that it is reading."""
         self.stopped = True
         self.free.put(None)
-        if self.thread is not None:
+        if self.thread is not None and self.thread.ident is not None:
             self.thread.join()
         self.reader.close()
 

@@ -6,6 +6,7 @@ ends in the middle of a block if necessary, so that only the last batch of an ep
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,7 @@ class StreamRun(Run):
         self.streamed = options.streamed
         self.source = options.streamed.stream.source
         super().__init__(net, problem, optimizer, options, rng)
+        self.batch = int(options.batch_size or 1)  # also where n_rows is too low
         if self.source.n_rows is None:
             self.steps_per_epoch = UNKNOWN
         self.orders = None
@@ -248,6 +250,13 @@ class StreamRun(Run):
             return 0
         if not self.n_rows:
             raise ValueError(f"the source must have good rows, got none in epoch {filled.begin.epoch}")
+        if not history.loss and self.source.n_rows not in (None, self.n_rows + self.n_skipped):
+            warnings.warn(
+                f"n_rows of the source is {self.source.n_rows}, and it gave {self.n_rows + self.n_skipped} "
+                "rows in an epoch: learning rates and the time left may be wrong",
+                UserWarning,
+                stacklevel=6,
+            )
         n = self.n_rows
         shares = np.diff(np.append(np.arange(0, n, self.batch), n)) / n
         history.loss += (self.costs[None, :] * shares).sum(axis=1).tolist()
