@@ -4,7 +4,7 @@
     python benchmarks/streams.py memory [--gigabytes 20]
     python benchmarks/streams.py sorted
 
-speed: rows per second of two epochs at 784-128-10 in memory, from arrays in blocks, Parquet and CSV, with 8
+speed: rows per second of ten epochs at 784-128-10 in memory, from arrays in blocks, Parquet and CSV, with 8
 buffers in an epoch; the files are in the page cache. The contenders take turns; the figures are medians.
 Also the processor time per row of all threads, which depends less on what else the machine does: with one
 thread for the training and two idle cores, the larger one of training and reading sets the time.
@@ -35,7 +35,7 @@ from dnn import Adam, Network, Stream, sources
 
 DATA = Path(os.environ.get("DNN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 GROUP = 2000  # rows of a row group
-REPEATS, EPOCHS = 5, 2
+REPEATS, EPOCHS = 3, 10
 
 
 def speed(given: argparse.Namespace) -> None:

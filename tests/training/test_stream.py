@@ -384,6 +384,10 @@ REFUSED = {
         Blocks(X, CLASSES + 1)
     ),
     "y must hold classes 0 .. 2, got -1 in row .* of block 7 on": lambda: fitted(late(NEGATIVE)),
+    "y must have one dtype and shape in all parts, got <U3 .* after <U2": lambda: fitted(
+        sources.function(lambda: iter([(X, ["ab"] * N), (X, ["abc"] * N)])),
+        loss=lambda y, z: (z[:, 0], np.ones_like(z)),
+    ),
     "sample_weight must be .* at least 0": lambda: fitted(late(weights=WEIGHTS - 1)),
     "buffer_rows must be at least 1": lambda: Stream(Blocks(X, CLASSES), buffer_rows=0),
     "prefetch must be at least 0": lambda: Stream(Blocks(X, CLASSES), prefetch=-1),

@@ -234,6 +234,11 @@ class Buffer:
             if (whole is None) != (part is None):
                 raise ValueError("the source must give every part with weights, or none")
             if whole is not None and part is not None:
+                if whole.dtype != part.dtype or whole.shape[1:] != part.shape[1:]:
+                    raise ValueError(
+                        f"y must have one dtype and shape in all parts, got {part.dtype} {part.shape[1:]} "
+                        f"after {whole.dtype} {whole.shape[1:]}"
+                    )
                 whole[first : first + len(part)] = part
 
 
@@ -272,7 +277,6 @@ class BlockReader:
 
     Parameters
     ----------
-    stream : Stream
     rows : StreamedRows
     buffer_rows : int
         Rows of the buffers that will be filled.
