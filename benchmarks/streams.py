@@ -51,9 +51,9 @@ def speed(given: argparse.Namespace) -> None:
             Path(folder) / name for name in ("columns.parquet", "bytes.parquet", "plain.parquet", "text.csv")
         ]
         pq.write_table(pa.table(columns), files[0], row_group_size=GROUP)
-        pq.write_table(pa.table({"X": one, "y": y}), files[1], row_group_size=GROUP)
-        plain = pa.FixedSizeListArray.from_arrays(pa.array(pixels.ravel(), pa.float32()), 784)
         how = {"use_dictionary": False, "compression": "none"}
+        pq.write_table(pa.table({"X": one, "y": y}), files[1], row_group_size=GROUP, **how)
+        plain = pa.FixedSizeListArray.from_arrays(pa.array(pixels.ravel(), pa.float32()), 784)
         pq.write_table(pa.table({"X": plain, "y": y}), files[2], row_group_size=GROUP, **how)
         pyarrow.csv.write_csv(pa.table(columns), files[3])
         X = pixels.astype(np.float32)
@@ -61,8 +61,8 @@ def speed(given: argparse.Namespace) -> None:
             "in memory": (X, y),
             "arrays in blocks": (sources.arrays(X, y),),
             "Parquet, a column per pixel": (sources.parquet(files[0], "y"),),
-            "Parquet, a column of bytes": (sources.parquet(files[1], "y"),),
-            "Parquet, lists, float32 without compression": (sources.parquet(files[2], "y"),),
+            "Parquet, a column of bytes, without compression": (sources.parquet(files[1], "y"),),
+            "Parquet, a column of lists of float32, without compression": (sources.parquet(files[2], "y"),),
             "CSV": (sources.csv(files[3], "y"),),
         }
         times: dict[str, list[float]] = {name: [] for name in contenders}

@@ -248,6 +248,11 @@ def test_bad_rows_of_csv_files(table, tmp_path, monkeypatch, text_bytes):
     ]  # fmt: skip
     assert history.skipped == [f"{path}, row {row}{why}" for row, why in zip(wrong, reasons, strict=True)]
     good = np.setdiff1d(np.arange(N), list(wrong))
+    fresh = sources.csv(path, "y", sample_weight="w")
+    for _ in range(2):  # as numbers until the first text, then as text from there on; then all as text
+        x, y, w = rows_of(fresh)
+        assert len(x) == N and np.isnan(np.c_[x, y, w]).any(axis=1).sum() == len(wrong)
+        np.testing.assert_array_equal(x[good], X[good])
     np.testing.assert_array_equal(params, fitted(sources.arrays(X[good], Y[good], WEIGHTS[good]))[0])
     with pytest.raises(ValueError, match=r"column 'a' of X must be finite .* in .*bad.csv, row 0 \(2 values"):
         fitted(sources.csv(path, "y", sample_weight="w"))

@@ -45,8 +45,8 @@ def network(dropout=0.0, seed=3):
     return Network([6, 12, 8, 3], output="softmax", dropout=dropout, random_state=seed)
 
 
-def fitted(source, dropout=0.1, **how):
-    net = network(dropout)
+def fitted(source, dropout=0.1, seed=3, **how):
+    net = network(dropout, seed)
     history = net.fit(source, **{"epochs": 4, "batch_size": 32, "optimizer": Adam(0.01), **how})
     return net.params.copy(), history
 
@@ -85,6 +85,15 @@ def test_one_buffer_gives_the_bits_of_arrays(name, weighted):
     # Both go on from there alike: the random states are the same
     one, two = (net.fit(X, CLASSES, epochs=1).loss for net in (of_source, of_arrays))
     assert one == two
+
+
+def test_weights_of_very_different_size_with_a_penalty():
+    weights = np.exp(-np.arange(N) / 3.0)
+    how = {"alpha": 0.1, "shuffle": False, "epochs": 2, "batch_size": 32}
+    of_arrays, of_source = network(), network()
+    of_arrays.fit(X, CLASSES, sample_weight=weights, **how)
+    of_source.fit(sources.arrays(X, CLASSES, weights), **how)
+    np.testing.assert_array_equal(of_source.params, of_arrays.params)
 
 
 def test_the_bits_depend_on_rows_and_seed_only(monkeypatch):
@@ -228,7 +237,8 @@ def test_a_resumed_training_ends_with_the_same_bits(name, tmp_path, monkeypatch)
         with pytest.raises(Interrupted):
             fitted(source(), checkpoint=file, every=1e-9, **case)
         left = None
-        params, again = fitted(source(), checkpoint=file, every=1, resume=True, **case)
+        # From another seed: the checkpoint has the states of all random numbers
+        params, again = fitted(source(), seed=steps, checkpoint=file, every=1, resume=True, **case)
         np.testing.assert_array_equal(params, expected)
         assert again.to_dict() | {"seconds": 0} == history.to_dict() | {"seconds": 0}
 
