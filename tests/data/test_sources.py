@@ -1,5 +1,6 @@
 """Ready sources: arrays of all kinds, Parquet and CSV files, and functions."""
 
+import pickle
 import threading
 
 import numpy as np
@@ -301,6 +302,15 @@ def test_a_file_that_disappears_or_changes(kind, table, tmp_path):
     write(table[:20], tmp_path / f"0.{kind}")
     with pytest.raises(OSError, match=rf"0\.{kind} has changed since the source was made"):
         network().fit(stream)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_sources_of_files_can_be_pickled(kind, table, tmp_path):
+    write, of = {"parquet": (write_parquet, sources.parquet), "csv": (write_csv, sources.csv)}[kind]
+    source = of(write(table, tmp_path / f"x.{kind}"), "y", sample_weight="w")
+    again = pickle.loads(pickle.dumps(source))
+    for one, two in zip(rows_of(again), rows_of(source), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_what_is_refused(table, tmp_path):

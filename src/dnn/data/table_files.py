@@ -93,7 +93,7 @@ class ParquetSource:
     """Row groups of Parquet files; see `dnn.sources.parquet`."""
 
     def __init__(self, path: Any, target: Any, features: Any, sample_weight: Any) -> None:
-        self._parquet = need("pyarrow.parquet", "a source of Parquet files", "stream")
+        need("pyarrow.parquet", "a source of Parquet files", "stream")
         self.groups: list[tuple[File, int, int, int]] = []  # file, row group, first row in the file, rows
         self.columns: Columns | None = None
         for file in files_of(path, (".parquet",)):
@@ -144,9 +144,10 @@ class ParquetSource:
 
     def _opened(self, file: File) -> Any:
         import pyarrow
+        from pyarrow import parquet
 
         try:
-            return self._parquet.ParquetFile(file.path, pre_buffer=False)
+            return parquet.ParquetFile(file.path, pre_buffer=False)
         except pyarrow.ArrowException as error:
             raise OSError(f"{file.path} must be a Parquet file: {error}") from error
 
@@ -231,7 +232,7 @@ class CSVSource:
         self, path: Any, target: Any, features: Any, sample_weight: Any, names: Any, delimiter: str,
         n_rows: int | None,
     ) -> None:  # fmt: skip
-        self._csv = need("pyarrow.csv", "a source of CSV files", "stream")
+        need("pyarrow.csv", "a source of CSV files", "stream")
         if n_rows is not None:
             checks.check_integer("n_rows", n_rows, 1)
         if not isinstance(delimiter, str) or len(delimiter) != 1:
@@ -291,16 +292,17 @@ class CSVSource:
     def _open(self, file: File, kind: Any, handler: Any) -> Any:
         """Return pyarrow's reader of a file, with one thread, because the rows have no numbers otherwise."""
         import pyarrow
+        from pyarrow import csv
 
         types = None if kind is None else dict.fromkeys(self.columns.all, kind)
         try:
-            return self._csv.open_csv(
+            return csv.open_csv(
                 file.path,
-                read_options=self._csv.ReadOptions(
+                read_options=csv.ReadOptions(
                     use_threads=False, block_size=TEXT_BYTES, column_names=self.names
                 ),
-                parse_options=self._csv.ParseOptions(delimiter=self.delimiter, invalid_row_handler=handler),
-                convert_options=self._csv.ConvertOptions(
+                parse_options=csv.ParseOptions(delimiter=self.delimiter, invalid_row_handler=handler),
+                convert_options=csv.ConvertOptions(
                     column_types=types, include_columns=None if kind is None else self.columns.all,
                     strings_can_be_null=True,
                 ),
