@@ -106,7 +106,7 @@ def test_every_argument_is_named(call, name):
 @pytest.mark.parametrize("kind", [getattr(dnn, name) for name in dnn.__all__], ids=dnn.__all__)
 def test_every_field_of_a_value_is_named(kind):
     fields = getattr(kind, "__dataclass_fields__", {})
-    if kind in (dnn.History, dnn.RateCurve):
+    if kind in (dnn.History, dnn.RateCurve, dnn.StreamHistory):
         return  # users do not create it
     right = {"rate": 0.1, "factor": 0.5, "epochs": 3, "then": 0.1, "units": 3, "value": 1.0}
     right = {name: value for name, value in right.items() if name in fields}

@@ -88,6 +88,7 @@ VALUES = [
     LogLoss(0.1),
     Dense(3, LeakyReLU(0.2)), Dropout(0.1), ELU(0.5), LeakyReLU(0.1), Full(0.5), He("uniform"), LeCun(),
     Normal(0.1), Uniform(0.1), Xavier(), Zeros(), History("log_loss", loss=[1.0]),
+    dnn.StreamHistory("log_loss", n_rows=[3]),
 ]  # fmt: skip
 
 
@@ -111,10 +112,22 @@ def test_everything_public_is_tested_here():
         dnn.RateCurve,
         dnn.DivergedError,
         dnn.Sampler,  # in test_sampler.py
+        dnn.Stream,
     }
-    abstract = {dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning, dnn.ModelFormatError}
+    abstract = {dnn.RowSource, dnn.Schedule, dnn.Initializer, dnn.NoProgressWarning, dnn.ModelFormatError}
     public = {getattr(dnn, name) for name in dnn.__all__}
     assert {each for each in public if isinstance(each, type)} <= held | abstract
+
+
+@every_round_trip
+def test_streams(round_trip):
+    stream = dnn.Stream(dnn.sources.arrays(X, Y), buffer_rows=8, on_bad_rows="skip")
+    again = round_trip(stream)
+    assert (again.buffer_rows, again.prefetch, again.on_bad_rows) == (8, 1, "skip")
+    nets = [Network([3, 1], random_state=0) for _ in range(2)]
+    for net, given in zip(nets, (stream, again), strict=True):
+        net.fit(given, epochs=2, batch_size=4)
+    assert nets[0].params.tobytes() == nets[1].params.tobytes()
 
 
 @every_round_trip

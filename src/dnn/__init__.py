@@ -10,9 +10,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import sources as sources
 from ._config import show_config
 from ._installation import get_include, warn_of_namesake
 from .cache import Cache
+from .data.streams import RowSource, Stream
 from .files import ModelFormatError, load
 from .initializers import Full, He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
 from .inspection.gradient_check import check_gradient
@@ -34,7 +36,7 @@ from .schedules import (
     StepDecay,
     WarmUp,
 )
-from .training.history import DivergedError, Event, History, NoProgressWarning
+from .training.history import DivergedError, Event, History, NoProgressWarning, StreamHistory
 from .training.many import fit_many
 from .training.optimizer_state import OptimizerState
 
@@ -87,9 +89,12 @@ __all__ = [
     "Quantile",
     "RMSprop",
     "RateCurve",
+    "RowSource",
     "Sampler",
     "Schedule",
     "StepDecay",
+    "Stream",
+    "StreamHistory",
     "Uniform",
     "WarmUp",
     "Xavier",

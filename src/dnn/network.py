@@ -11,7 +11,6 @@ import numpy as np
 
 from . import _checks as checks
 from . import _core, initializers, optimizers
-from . import _threads as threads
 from .cache import Cache
 from .data import arrays as data
 from .exports import Exports
@@ -19,13 +18,14 @@ from .layers import Activation, Dense, Dropout, activation_of, layers_of
 from .losses import Loss
 from .predictor import Predictor
 from .summary import draw, one_line, summary
-from .training import diagnosis, lbfgs, loop
+from .training import lbfgs, loop
 from .training.history import History
 from .training.optimizer_state import OptimizerState, freeze
 from .training.options import Callback, FitOptions, callbacks_of
 from .training.order import order_of
-from .training.problem import Problem, examples_of, loss_and_gradient, losses, validation_loss
+from .training.problem import Problem, loss_and_gradient, losses, validation_loss
 from .training.resume import checkpoint_of
+from .training.stream import StreamRun, check_schedule, problem_of
 from .training.write_lock import WriteLock
 
 _ADAM = optimizers.Adam(1e-3)
@@ -419,7 +419,7 @@ class Network(Exports):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         loss: Loss = "auto",
         optimizer: str | optimizers.Optimizer | optimizers.LBFGS | OptimizerState = _ADAM,
@@ -455,11 +455,12 @@ class Network(Exports):
 
         Parameters
         ----------
-        X : array_like (N, I)
+        X : array_like (N, I), RowSource or Stream
             Examples in rows, any real dtype; copied where it must be converted, a memory map in blocks only.
-        y : array_like
-            Targets. For squared_error (N, O). For log_loss with sigmoid (N, O) in [0, 1]; with softmax
-            integer classes (N,) in 0 .. O-1, or probabilities (N, O). (N,) will do where O is 1.
+            Or a source that is read block by block, of `dnn.sources` or your own.
+        y : array_like, default None
+            Targets; None with a source. For squared_error (N, O). For log_loss with sigmoid (N, O) in [0, 1];
+            with softmax classes (N,) in 0 .. O-1, or probabilities (N, O). (N,) will do where O is 1.
         loss : str, Huber, Quantile, LogLoss or callable, default "auto"
             squared_error (``1/2 sum_k (out_k - y_k)^2``), absolute_error, huber, quantile (the median),
             poisson (outputs exp and softplus), log_loss (sigmoid and softmax), summed over outputs; objects
@@ -517,7 +518,7 @@ class Network(Exports):
 
         Returns
         -------
-        History
+        History; with a source StreamHistory
 
         Raises
         ------
@@ -538,20 +539,15 @@ class Network(Exports):
         >>> net.params.round(3).tolist()
         [2.0, 1.0]
         """
-        spec, rows, targets = examples_of(self, X, y, loss)
-        diagnosis.warn_of_rounding(X, None if targets.Y is None else y, self.dtype, stacklevel=3)
-        of_rows = data.weights(sample_weight, len(rows))
-        of_classes = data.class_weights(class_weight, targets, self.n_outputs)
-        weights = data.weighed("X", sample_weight=of_rows, class_weight=of_classes)
-        problem = Problem(
-            self._plan, self._params, rows, targets, weights, spec,
-            checks.check_real("alpha", alpha, 0.0), checks.check_real("l1", l1, 0.0),
-            threads.check_n_threads(n_threads))  # fmt: skip
+        problem, streamed = problem_of(
+            self, X, y, loss, sample_weight, class_weight, alpha=alpha, l1=l1, n_threads=n_threads
+        )
         options = FitOptions(
             epochs=epochs, batch_size=batch_size, clip_norm=clip_norm, ema=ema, patience=patience,
             min_delta=min_delta, max_seconds=max_seconds, shuffle=shuffle, order=order, record=record,
             callbacks=callbacks_of(callbacks), progress=progress, checkpoint=checkpoint, every=every,
             resume=resume, validate=validation_loss(self, loss, X_val, y_val, sample_weight_val),
+            streamed=streamed,
         )  # fmt: skip
         if not isinstance(optimizer, OptimizerState):
             optimizer = optimizers.optimizer_of(optimizer)
@@ -559,7 +555,7 @@ class Network(Exports):
                 optimizer = self.optimizer(optimizer)
         rng = self._rng if random_state is None else checks.generator_of(random_state)
         if order is not None and isinstance(optimizer, OptimizerState):
-            options.first_order = order_of(order, 0, len(rows))
+            options.first_order = order_of(order, 0, len(problem.X))
         return self._train(problem, optimizer, options, rng)
 
     def _train(
@@ -579,13 +575,16 @@ class Network(Exports):
             lbfgs.refuse(self, problem, options)
         elif optimizer.params is not self._params:
             raise ValueError("optimizer must be a state of this network, got one of another")
+        else:
+            check_schedule(optimizer.schedule, options.streamed)
         file, saved = checkpoint_of(self, problem, optimizer, options, rng)
         with self._write_lock.writing("fit"):
             if begin is not None:
                 begin()
             if isinstance(optimizer, optimizers.LBFGS):
                 return lbfgs.minimize(self, problem, optimizer, options)
-            return loop.train(self, problem, optimizer, options, rng, file, saved)
+            run = loop.Run if options.streamed is None else StreamRun
+            return loop.train(run(self, problem, optimizer, options, rng), file, saved)
 
     # Methods that are defined in training and summary.py
     freeze = freeze

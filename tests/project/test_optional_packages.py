@@ -55,6 +55,14 @@ NEEDS = {
         "tqdm",
         "progress=True needs tqdm: pip install 'dnn-core[all]'",
     ),
+    "dnn.sources.parquet('x.parquet', 'y')": (
+        "pyarrow",
+        "a source of Parquet files needs pyarrow: pip install 'dnn-core[stream]'",
+    ),
+    "dnn.sources.csv('x.csv', 'y')": (
+        "pyarrow",
+        "a source of CSV files needs pyarrow: pip install 'dnn-core[stream]'",
+    ),
     "net.to_onnx()": ("onnx", "to_onnx needs onnx: pip install 'dnn-core[onnx]'"),
     "dnn.from_onnx('net.onnx')": ("onnx", "from_onnx needs onnx: pip install 'dnn-core[onnx]'"),
     "from dnn.interop.onnx import register; register()": (

@@ -22,6 +22,7 @@ ORDER = (
     {"layers", "losses", "schedules", "sampler"},
     {"optimizers"},
     {"data"},
+    {"sources"},
     {"initializers", "cache"},
     {"training", "predictor"},
     {"summary", "files"},
@@ -166,7 +167,7 @@ def public():
 
 
 # Names that are in the example of their class
-WITHOUT_EXAMPLE = {"Event.stop", "History.plot", "Network.predict", "OptimizerState.step"}
+WITHOUT_EXAMPLE = {"Event.stop", "History.plot", "Network.predict", "OptimizerState.step", "RowSource.read"}
 
 
 @pytest.mark.parametrize(("name", "thing"), list(public()))

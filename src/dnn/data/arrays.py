@@ -18,7 +18,7 @@ WEIGHT_EXPONENT = 600
 # Weights whose mean is between this and its inverse keep their size in the penalties.
 ORDINARY_WEIGHT = 2.0**20
 
-RowSource: TypeAlias = np.ndarray | BlockRows
+RowArray: TypeAlias = np.ndarray | BlockRows
 
 
 class Targets(NamedTuple):
@@ -34,7 +34,7 @@ class Targets(NamedTuple):
 
 def features(
     X: Any, dtype: np.dtype[Any], n_features: int, *, name: str = "X", finite: bool = True
-) -> RowSource:
+) -> RowArray:
     """Return X as rows (N, n_features) that the core can read, without a copy if possible.
 
     A 1-d x of n_features values is one row. With `finite`, NaN and infinity are errors. A memory map that
@@ -71,7 +71,7 @@ def features(
 
 def examples(
     X: Any, y: Any, spec: LossSpec, n_features: int, n_outputs: int, dtype: np.dtype[Any], suffix: str = ""
-) -> tuple[RowSource, Targets]:
+) -> tuple[RowArray, Targets]:
     """Return rows and targets of a loss, at least one of each; the suffix is added to their names."""
     rows = features(X, dtype, n_features, name="X" + suffix)
     if not len(rows):
@@ -353,7 +353,7 @@ def _too_large(value: Any) -> bool:
     return False
 
 
-def _convert(array: np.ndarray, dtype: np.dtype[Any], name: str, contiguous: bool = False) -> RowSource:
+def _convert(array: np.ndarray, dtype: np.dtype[Any], name: str, contiguous: bool = False) -> RowArray:
     """Return rows (N, K) in a dtype, with contiguous rows or as a whole; raise if a value overflows."""
     n_columns = array.shape[1]
     stride = array.strides[0] if len(array) > 1 else n_columns * dtype.itemsize
@@ -380,7 +380,7 @@ def _vector(array: np.ndarray, dtype: np.dtype[Any], name: str) -> np.ndarray:
         raise blocks.too_large(array, dtype, name) from None
 
 
-def _blocks(rows: RowSource, stored: np.dtype[Any] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+def _blocks(rows: RowArray, stored: np.dtype[Any] | None = None) -> Iterator[tuple[int, np.ndarray]]:
     """Yield blocks of rows, each with the number of its first row; nothing for integers, which are finite."""
     if stored is not None and stored.kind != "f":
         return

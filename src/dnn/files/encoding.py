@@ -20,7 +20,7 @@ _MODULES = {
     "layers": "LeakyReLU ELU",
     "schedules": "Constant Cosine Exponential InverseScaling OneCycle OnPlateau StepDecay WarmUp Plateau",
     "initializers": "Full Glorot He LeCun Normal Uniform Xavier Zeros",
-    "training.history": "History",
+    "training.history": "History StreamHistory",
     "estimators.optimizer": "SklearnLearningRate",
 }
 CLASSES = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -132,6 +132,30 @@ class History:
         }
 
 
+@dataclass
+class StreamHistory(History):
+    """The history of a training on a `RowSource`: that of every training, and which rows were read.
+
+    Attributes
+    ----------
+    n_rows, n_skipped : list of int
+        For each epoch the rows trained on, and the bad rows that were left out.
+    skipped : list of str
+        Where the first ten bad rows are.
+
+    Examples
+    --------
+    >>> from dnn import Network, sources
+    >>> history = Network([1, 1], init="zeros").fit(sources.arrays([[1], [2]], [2, 4]), epochs=2)
+    >>> history.loss[0], history.n_rows, history.n_skipped
+    (5.0, [2, 2], [0, 0])
+    """
+
+    n_rows: list[int] = field(default_factory=list)
+    n_skipped: list[int] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
 class Event:
     """The argument of a callback at the end of an epoch.
 

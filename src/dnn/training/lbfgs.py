@@ -39,6 +39,8 @@ def refuse(net: Network, problem: Problem, options: FitOptions) -> None:
     for name, default in (("clip_norm", None), ("ema", None), ("order", None)):
         if getattr(options, name) != default:
             raise ValueError(f"{name} must not be given with L-BFGS, which has no batches")
+    if options.streamed is not None:
+        raise ValueError("optimizer must be one that takes steps with a source, got LBFGS")
     if any(net.dropout):
         raise ValueError("a network with dropout must have an optimizer that takes steps, got LBFGS")
 

@@ -24,7 +24,7 @@ from .order import EpochOrders
 from .problem import Problem
 from .resume import CheckpointFile, kept_schedule, restore_generator, restore_schedule
 from .stopping import EpochEnd, stop_requested
-from .trainers import trainer_for
+from .trainers import Trainer, trainer_for
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -34,20 +34,11 @@ ORDER_AHEAD = 1 << 18
 RECENT = 64  # costs of the last steps that are kept for a diagnosis
 
 
-def train(
-    net: Network,
-    problem: Problem,
-    optimizer: OptimizerState,
-    options: FitOptions,
-    rng: checks.Random,
-    file: CheckpointFile | None = None,
-    saved: dict[str, Any] | None = None,
-) -> History:
+def train(run: Run, file: CheckpointFile | None = None, saved: dict[str, Any] | None = None) -> History:
     """Train the parameters in place by steps and return what happened.
 
     file: where checkpoints are written; saved: the state of a checkpoint from which the training resumes.
     """
-    run = _Run(net, problem, optimizer, options, rng)
     try:
         if saved is not None:
             run.restore(saved)
@@ -60,11 +51,11 @@ def train(
             file.write(run.state(), len(run.history.loss))
     finally:
         run.close()
-    run.epoch_end.warn(problem, run.n_done, list(run.recent))
+    run.epoch_end.warn(run.problem, run.n_done, list(run.recent))
     return run.history
 
 
-class _Run:
+class Run:
     """A training in progress: everything that one chunk leaves for the next."""
 
     def __init__(
@@ -75,7 +66,6 @@ class _Run:
         options: FitOptions,
         rng: checks.Random,
     ) -> None:
-        n = len(problem.X)
         self.net = net
         self.rng = rng
         self.problem = problem
@@ -84,6 +74,7 @@ class _Run:
         if problem.plan.dropout and optimizer.seed is None:
             optimizer.seed = int.from_bytes(rng.bytes(8), "little")
 
+        n = self.rows_per_epoch()
         self.batch = n if options.batch_size is None else min(options.batch_size, n)
         self.steps_per_epoch = -(-n // self.batch)
         self.shares = np.diff(np.append(np.arange(0, n, self.batch), n)) / n  # of the rows, in each batch
@@ -95,10 +86,10 @@ class _Run:
         self.first_step = optimizer.n_steps  # where the schedule continues
 
         self.average = RunningAverage(problem.params, options.ema)
-        self.trainer = trainer_for(problem, optimizer, options, self.batch, self.average, frozen_of(net))
+        self.trainer: Trainer = self.first_trainer()
         self.checkpoint = Checkpoint(problem.params, optimizer, self.trainer)
         self.orders = EpochOrders(n, rng, options) if options.gathers else None
-        self.history = History(problem.loss.name)
+        self.history = self.empty_history()
         self.costs = np.zeros(0)  # of the epoch in progress
         self.recent = deque[float](maxlen=RECENT)  # costs
         self.pauses = bool(  # after each epoch
@@ -107,10 +98,29 @@ class _Run:
         self.began = time.perf_counter()
         self.epoch_end = EpochEnd(net, options, self.history)
 
+    def rows_per_epoch(self) -> int:
+        """Return the number of rows of an epoch."""
+        return len(self.problem.X)
+
+    def first_trainer(self) -> Trainer:
+        """Return what does the steps."""
+        return trainer_for(
+            self.problem, self.optimizer, self.options, self.batch, self.average, frozen_of(self.net)
+        )
+
+    def empty_history(self) -> History:
+        """Return the history that is to be filled."""
+        return History(self.problem.loss.name)
+
     @property
     def is_over(self) -> bool:
-        """Return whether no step is left to do, or something stopped the training."""
-        return self.n_done >= self.n_steps or bool(self.history.stopped_by)
+        """Whether no step is left to do, or something stopped the training."""
+        return self.is_complete or bool(self.history.stopped_by)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no step is left to do."""
+        return self.n_done >= self.n_steps
 
     def chunk(self, n_epochs: int | None = None) -> None:
         """Do the steps of a chunk, at most n_epochs, record them, and do the work at the end of an epoch."""
@@ -118,11 +128,14 @@ class _Run:
         n_steps = self._steps_until_pause(first)
         if n_epochs is not None:
             n_steps = min(n_steps, n_epochs * self.steps_per_epoch - first)
-        costs = self._steps(epoch, first, n_steps)
+        costs = self._steps(self._rows(epoch, first, n_steps), epoch, first, n_steps)
+        self._end_chunk(n_steps, self._record_epochs(epoch, costs))
+
+    def _end_chunk(self, n_steps: int, n_ended: int) -> None:
+        """Count the steps of a chunk, decide whether to stop, and do the work at the end of an epoch."""
         self.checkpoint.steps += n_steps
         self.n_done += n_steps
-        n_ended = self._record_epochs(epoch, costs)
-        if self.n_done == self.n_steps:
+        if self.is_complete:
             self.history.stopped_by = "epochs"
         elif self._is_out_of_time():
             self.history.stopped_by = "max_seconds"
@@ -172,12 +185,15 @@ class _Run:
         n_epochs = 1 if self.pauses else None if rule is None else rule.epochs_until_check()
         return n_steps if n_epochs is None else min(n_steps, n_epochs * self.steps_per_epoch - first)
 
-    def _steps(self, epoch: int, first: int, n_steps: int) -> np.ndarray:
-        """Do steps from batch `first` of an epoch; return their costs (n_steps,)."""
+    def _rows(self, epoch: int, first: int, n_steps: int) -> np.ndarray | None:
+        """Return the orders (epochs, N) that steps from batch `first` of an epoch need, None for sequence."""
+        if self.orders is None:
+            return None
+        return self.orders.take(epoch, -(-(first + n_steps) // self.steps_per_epoch))
+
+    def _steps(self, rows: np.ndarray | None, epoch: int, first: int, n_steps: int) -> np.ndarray:
+        """Do steps from batch `first` of the first of these orders; return their costs (n_steps,)."""
         rates = self.optimizer.schedule.rates(self.first_step + self.n_done, n_steps, self.steps_per_epoch)
-        rows = None
-        if self.orders is not None:
-            rows = self.orders.take(epoch, -(-(first + n_steps) // self.steps_per_epoch))
         if self.checkpoint.due(self.flops):
             batch = slice(first * self.batch, (first + 1) * self.batch)
             losses = self.problem.losses_of(batch if rows is None else rows[0, batch])
@@ -191,7 +207,7 @@ class _Run:
         if n_good < n_steps:
             cost = costs[n_good]
             what = "the gradient" if np.isfinite(cost) else f"a batch had the loss {cost}, which"
-            raise self._diverged((self.n_done + n_good) // self.steps_per_epoch, f"{what} is not finite")
+            raise self._diverged(epoch + (first + n_good) // self.steps_per_epoch, f"{what} is not finite")
         return costs
 
     def _record_epochs(self, epoch: int, costs: np.ndarray) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _checks as checks
 from .._optional import need
+from ..data.streams import StreamedRows
 from .history import Event
 from .stopping import StoppingRule
 
@@ -48,6 +49,8 @@ class FitOptions:
         The order of the first epoch, if ``order(0)`` has been called already.
     chunk : float
         Flops per call of the core. Any other value gives the same bits.
+    streamed : StreamedRows or None
+        What the rows are read from, in place of arrays.
     two_sweeps : bool or None
         Whether a step updates the weights in a second sweep; None: only where it must.
     """
@@ -72,6 +75,7 @@ class FitOptions:
     checkpoint: str | os.PathLike[str] | None = None
     every: int | float | None = None
     resume: bool = False
+    streamed: StreamedRows | None = None
 
     def __post_init__(self) -> None:
         checks.check_integer("epochs", self.epochs, 1)
@@ -91,6 +95,10 @@ class FitOptions:
         if self.order is not None and not callable(self.order):
             raise TypeError(f"order must be a function of the epoch, got {self.order!r}")
         self._check_checkpoint()
+        if self.streamed is not None and self.batch_size is None:
+            raise ValueError("batch_size must be a number of rows with a source, got None")
+        if self.streamed is not None and self.order is not None:
+            raise ValueError("order must not be given with a source, whose rows have no numbers")
         checks.check_name("record", self.record, ("epoch", "step"))
         checks.check_boolean("shuffle", self.shuffle)
         if checks.check_boolean("progress", self.progress):
@@ -113,8 +121,14 @@ class FitOptions:
         return self.order is not None or (self.shuffle and self.batch_size is not None)
 
     def progress_bar(self) -> Any:
-        """Return a progress bar over the epochs, or None with ``progress=False``."""
-        return _progress_bar_type()(total=self.epochs, unit="epoch") if self.progress else None
+        """Return a progress bar, or None with ``progress=False``: over epochs, or over rows of a source."""
+        if not self.progress:
+            return None
+        if self.streamed is None:
+            return _progress_bar_type()(total=self.epochs, unit="epoch")
+        n_rows = self.streamed.stream.source.n_rows
+        total = None if n_rows is None else n_rows * self.epochs
+        return _progress_bar_type()(total=total, unit=" rows", unit_scale=True)
 
 
 def _progress_bar_type() -> Any:

@@ -225,7 +225,7 @@ def losses_of_rows(
 
 def examples_of(
     net: Network, X: Any, y: Any, loss: Loss, suffix: str = ""
-) -> tuple[LossSpec, data.RowSource, Targets]:
+) -> tuple[LossSpec, data.RowArray, Targets]:
     """Return the loss, the rows and the targets of a network, checked; the suffix is that of their names."""
     spec = loss_of(loss, net.layers[-1].info.name, net.n_outputs)
     return spec, *data.examples(X, y, spec, net.n_inputs, net.n_outputs, net.dtype, suffix)

@@ -124,6 +124,11 @@ def checkpoint_of(
         "order": "as given" if options.order is not None else "None",
         **_digests(problem, ""),
     }
+    if options.streamed is not None:
+        how = options.streamed.stream
+        source = how.source
+        fingerprint["source"] = f"{source.n_blocks} blocks, {source.n_rows} rows, {how.on_bad_rows} bad rows"
+        fingerprint["buffer_rows"] = str(how.buffer_rows)
     validated = getattr(options.validate, "__self__", None)
     if isinstance(validated, Problem):
         fingerprint |= _digests(validated, "_val")

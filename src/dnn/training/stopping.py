@@ -98,7 +98,8 @@ class EpochEnd:
         if self.bar is not None:
             curves = (("loss", history.loss), ("val_loss", history.val_loss))
             self.bar.set_postfix({name: f"{curve[-1]:.4g}" for name, curve in curves if curve})
-            self.bar.update()
+            if self.options.streamed is None:
+                self.bar.update()
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the best weights, what they gave, and the stopping rule's state."""
@@ -114,7 +115,7 @@ class EpochEnd:
         self.n_stale = state["n_stale"]
         if self.options.stopping is not None:
             self.options.stopping.restore(state["rule"])
-        if self.bar is not None:
+        if self.bar is not None and self.options.streamed is None:
             self.bar.update(len(self.history.loss))
 
     def close(self) -> None:
