@@ -247,6 +247,7 @@ def test_weights_that_overflow_are_an_error():
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("batch", [10, 50_000])
 def test_an_interrupt_is_answered_in_time(n_threads, batch):

@@ -280,6 +280,7 @@ def test_a_wrong_number_of_rows_is_noticed(n_rows):
     assert history.n_rows == [N] * 4 and len(history.step_loss) == 40
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals of threads")
 def test_ctrl_c_is_answered_while_the_source_is_slow():
     class Slow(Blocks):
