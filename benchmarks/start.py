@@ -1,6 +1,9 @@
 """How long does `import dnn` take after `import numpy`, and how large is the package on disk?
 
 python benchmarks/start.py [--quick] [--json FILE]
+
+The size is that of the package that Python finds: run it with dnn installed from a wheel, because a checkout
+has the programs of examples/ elsewhere.
 """
 
 import argparse
