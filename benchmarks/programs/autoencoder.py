@@ -8,7 +8,6 @@ then the figures of the full program over several seeds.
 Needs MNIST (DNN_DATA) and scikit-learn. Without PyTorch it measures dnn alone.
 """
 
-import argparse
 import itertools
 
 import side_by_side  # finds the examples
@@ -54,10 +53,7 @@ def torch_epoch(X):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small digits only, and 6,000 pictures")
-    parser.add_argument("--seeds", type=int, default=2)
-    options = parser.parse_args()
+    options = side_by_side.options(__doc__, "small digits only, and 6,000 pictures", None, seeds=2)
     X = mnist(6_000 if options.quick else 60_000)[0]
     for n_threads in (2, 1):
         side_by_side.use_threads(n_threads)
@@ -65,8 +61,7 @@ def main():
         contenders = {"dnn": our_epoch(X)}
         if side_by_side.pytorch():
             contenders["PyTorch"] = torch_epoch(X)
-        side_by_side.in_turns(contenders, 1)  # warms up
-        times = side_by_side.in_turns(contenders, 3)
+        times = side_by_side.in_turns(contenders, 3, warm_up=True)
         side_by_side.print_times(times, f"an epoch of {len(X):,} pictures")
 
     found = [autoencoder.main(quick=options.quick, seed=seed) for seed in range(options.seeds)]

@@ -6,19 +6,13 @@ PyTorch program (ppo_torch.py) has the same bodies and settings.
     python benchmarks/programs/bodies.py [--quick] [--seeds 10] [--threads 1]
 """
 
-import argparse
 from dataclasses import replace
 
-from side_by_side import in_turns, machine, print_range, print_times, pytorch, use_threads
+from side_by_side import in_turns, machine, options, print_range, print_times, pytorch
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    use_threads(given.threads)
+    given = options(__doc__, "two seeds, and fewer steps", seeds=10)
 
     import numpy as np
     import ppo_torch

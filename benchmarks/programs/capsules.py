@@ -8,16 +8,9 @@ batches, the optimizer, the precision and the number of threads are the same.
 Run it: ``python benchmarks/programs/capsules.py [--quick] [--threads 1]`` (about three minutes).
 """
 
-import argparse
-
 import side_by_side
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--quick", action="store_true", help="the program's quick mode, and a tenth of the rest")
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--seeds", type=int, default=1, help="full runs, two minutes each; 0: none")
-options = parser.parse_args()
-side_by_side.use_threads(options.threads)
+options = side_by_side.options(__doc__, "the program's quick mode, and a tenth of the rest", seeds=1)
 
 import capsules as program  # noqa: E402
 import numpy as np  # noqa: E402

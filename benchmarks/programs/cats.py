@@ -7,16 +7,11 @@ and number of threads.
 Run it: ``python benchmarks/programs/cats.py [--quick] [--threads 1]`` (about three minutes).
 """
 
-import argparse
 import os
 
 import side_by_side
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--quick", action="store_true", help="the program's quick mode, and one round")
-parser.add_argument("--threads", type=int, default=1)
-options = parser.parse_args()
-side_by_side.use_threads(options.threads)
+options = side_by_side.options(__doc__, "the program's quick mode, and one round")
 
 import cats as program  # noqa: E402
 import numpy as np  # noqa: E402

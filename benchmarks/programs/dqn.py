@@ -16,20 +16,10 @@ import argparse
 import os
 import platform
 import statistics
-import sys
-import time
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-
-
-def seconds_of(call):
-    """Return what a call returns, and its wall-clock and processor time."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = call()
-    return result, time.perf_counter() - wall, time.process_time() - cpu
+from side_by_side import in_turns, print_times, pytorch, seconds_of, use_threads
 
 
 def scores(name, seeds, rounds, units, discount=None):
@@ -101,8 +91,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    for name in ("DNN", "OMP", "OPENBLAS", "MKL"):
-        os.environ[f"{name}_NUM_THREADS"] = str(options.threads)
+    use_threads(options.threads)
     import dqn
 
     import dnn
@@ -118,30 +107,11 @@ def main():
     print(f"\n{rounds * dqn.MOVES:,} moves and {n_updates:,} updates, settings of the zoo")
     contenders = {"dnn": lambda: ours(rounds)}
     if (peer := peer_of(rounds)) is not None:
-        import torch
-
-        torch.set_num_threads(options.threads)
+        pytorch()  # limits its threads
         contenders["Stable-Baselines3"] = peer
     else:
         print("  Stable-Baselines3 is excluded: not installed")
-    times = in_turns(contenders, repeats)
-    median = {
-        name: [statistics.median(column) for column in zip(*t, strict=True)] for name, t in times.items()
-    }
-    for name, (wall, cpu) in median.items():
-        print(f"  {name}: {wall:.2f} s, {cpu:.2f} s of the processor (medians of {repeats})")
-    if len(median) == 2:
-        (wall, cpu), (peer_wall, peer_cpu) = median.values()
-        print(f"  ratio: {peer_wall / wall:.1f}, of processor time {peer_cpu / cpu:.1f}")
-
-
-def in_turns(contenders, repeats):
-    """Return the times of all contenders, timed alternately."""
-    times = {name: [] for name in contenders}
-    for _ in range(repeats):
-        for name, run in contenders.items():
-            times[name].append(seconds_of(run)[1:])
-    return times
+    print_times(in_turns(contenders, repeats), f"medians of {repeats}")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,9 @@ write it; the network, the batches, the optimizer, the precision and the number 
 Run it: ``python benchmarks/programs/feedback_alignment.py [--quick] [--threads 1]`` (about two minutes).
 """
 
-import argparse
-
 import side_by_side
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--quick", action="store_true", help="one seed, one round, a tenth of the pictures")
-parser.add_argument("--threads", type=int, default=1)
-options = parser.parse_args()
-side_by_side.use_threads(options.threads)
+options = side_by_side.options(__doc__, "one seed, one round, a tenth of the pictures")
 
 import feedback_alignment as program  # noqa: E402
 from mnist import mnist  # noqa: E402

@@ -9,7 +9,6 @@ points within three standard deviations, over several seeds; and the same for th
 Needs scikit-learn for the digits. Without PyTorch it measures dnn alone.
 """
 
-import argparse
 import itertools
 
 import numpy as np
@@ -91,20 +90,15 @@ def torch_steps(which, n_steps):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="100 steps, and the quick size of the program")
-    parser.add_argument("--seeds", type=int, default=10)
-    options = parser.parse_args()
+    options = side_by_side.options(__doc__, "100 steps, and the quick size of the program", seeds=10)
     seeds = range(2 if options.quick else options.seeds)
-    side_by_side.use_threads(1)
     print(side_by_side.machine())
     n_steps = 100 if options.quick else 1000
     for which in SIZES:
         contenders = {"dnn": our_steps(which, n_steps)}
         if side_by_side.pytorch():
             contenders["PyTorch"] = torch_steps(which, n_steps)
-        side_by_side.in_turns(contenders, 1)  # warms up
-        times = side_by_side.in_turns(contenders, 5)
+        times = side_by_side.in_turns(contenders, 5, warm_up=True)
         side_by_side.print_times(times, f"{n_steps:,} steps, {which}")
 
     found = [gan.main(quick=options.quick, seed=seed) for seed in seeds]

@@ -7,17 +7,14 @@ with another division of the files, and medians and ranges of the perplexities a
     python benchmarks/programs/language_model.py [--quick] [--threads 1] [--seeds 1]
 """
 
-import argparse
-import platform
 import statistics
-import sys
-import time
-from pathlib import Path
 
-import numpy as np
+import side_by_side
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-import language_model as lm
+options = side_by_side.options(__doc__, "the quick program, and fewer steps", seeds=1)
+
+import language_model as lm  # noqa: E402
+import numpy as np  # noqa: E402
 
 SIZE, HIDDEN = 100, 256
 
@@ -29,12 +26,11 @@ def with_dnn(grams, n_words):
     return lambda: model.train(grams, 1, rng)
 
 
-def with_torch(grams, n_words, threads):
+def with_torch(grams, n_words):
     """Return the same for PyTorch."""
     import torch
     from torch import nn
 
-    torch.set_num_threads(threads)
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Embedding(n_words, SIZE), nn.Flatten(), nn.Dropout(0.2), nn.Linear(lm.CONTEXT * SIZE, HIDDEN),
@@ -55,31 +51,16 @@ def with_torch(grams, n_words, threads):
     return epoch
 
 
-def times(quick, threads):
+def times(quick):
     """Print the time of a step; the epochs of both libraries, of a part of the text, alternate."""
     rng = np.random.default_rng(0)
     vocabulary, train, _ = lm.corpus(lm.files_of(["numpy", "scipy"]), 4000, rng)
     grams = lm.windows(train, lm.CONTEXT + 1)[: (20 if quick else 200) * lm.BATCH_SIZE]
     contenders = {"dnn": with_dnn(grams, len(vocabulary))}
-    try:
-        contenders["PyTorch"] = with_torch(grams, len(vocabulary), threads)
-    except ImportError:
-        print("PyTorch is not installed, and excluded")
-    seconds = {name: [] for name in contenders}
-    for repeat in range(3 if quick else 8):
-        for name, epoch in contenders.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            epoch()
-            if repeat:  # the first warms up
-                seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    n_steps, medians = len(grams) / lm.BATCH_SIZE, {}
-    for name, pairs in seconds.items():
-        wall, cpu = (1000 * statistics.median(s) / n_steps for s in zip(*pairs, strict=True))
-        medians[name] = wall, cpu
-        print(f"  {name}: {wall:.2f} ms per step of {lm.BATCH_SIZE} words ({cpu:.2f} ms of the processor)")
-    if len(medians) == 2:
-        ratios = (slow / fast for slow, fast in zip(medians["PyTorch"], medians["dnn"], strict=True))
-        print("  dnn is {:.2f} times as fast as PyTorch ({:.2f} by processor time)".format(*ratios))
+    if side_by_side.pytorch():
+        contenders["PyTorch"] = with_torch(grams, len(vocabulary))
+    medians = side_by_side.in_turns(contenders, 2 if quick else 7, warm_up=True)
+    side_by_side.print_times(medians, f"{len(grams) // lm.BATCH_SIZE} steps of {lm.BATCH_SIZE} words")
 
 
 def perplexities(n_seeds, quick):
@@ -94,11 +75,6 @@ def perplexities(n_seeds, quick):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=1)
-    options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {options.threads} thread(s)")
-    times(options.quick, options.threads)
+    print(side_by_side.machine())
+    times(options.quick)
     perplexities(options.seeds, options.quick)

@@ -6,9 +6,7 @@ program has the same carts, network, optimizer and baseline.
     python benchmarks/programs/policy_gradient.py [--quick] [--seeds 10] [--rounds 1] [--threads 1]
 """
 
-import argparse
-
-from side_by_side import in_turns, machine, print_range, print_times, pytorch, use_threads
+from side_by_side import in_turns, machine, options, print_range, print_times, pytorch
 
 
 def train_torch(n_updates, rng):
@@ -47,13 +45,7 @@ def train_torch(n_updates, rng):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    use_threads(given.threads)
+    given = options(__doc__, "two seeds, and fewer steps", seeds=10, rounds=1)
 
     import numpy as np
     import policy_gradient

@@ -7,10 +7,9 @@ moves the carts of gymnasium.
     python benchmarks/programs/ppo.py [--quick] [--seeds 10] [--rounds 1] [--threads 1]
 """
 
-import argparse
 from dataclasses import replace
 
-from side_by_side import in_turns, machine, print_range, print_times, pytorch, use_threads
+from side_by_side import in_turns, machine, options, print_range, print_times, pytorch
 
 
 def stable_baselines(total):
@@ -35,13 +34,7 @@ def stable_baselines(total):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    use_threads(given.threads)
+    given = options(__doc__, "two seeds, and fewer steps", seeds=10, rounds=1)
     n_seeds, rounds = (2, 1) if given.quick else (given.seeds, given.rounds)
 
     import numpy as np

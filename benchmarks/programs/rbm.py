@@ -7,8 +7,6 @@ of scikit-learn's training, and the accuracy if all copies of a digit are kept i
     python benchmarks/programs/rbm.py [--quick] [--seeds 5] [--threads 1]
 """
 
-import argparse
-
 import side_by_side  # finds the examples
 
 PASSES = 10
@@ -123,14 +121,7 @@ def measure_variants(n_seeds, n_iter):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="one seed of the quick program, three rounds")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    side_by_side.use_threads(given.threads)
+    given = side_by_side.options(__doc__, "one seed of the quick program, three rounds", seeds=5)
     print(side_by_side.machine())
     measure_times(3 if given.quick else 5)
     measure_figures(given.quick, 1 if given.quick else given.seeds)

@@ -6,17 +6,14 @@ with the same layers, batch size, Adam, L2 penalty and precision, are timed alte
     python benchmarks/programs/tones.py [--quick] [--threads 1] [--seeds 10]
 """
 
-import argparse
-import platform
 import statistics
-import sys
-import time
-from pathlib import Path
 
-import numpy as np
+import side_by_side
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-import tones
+options = side_by_side.options(__doc__, "two seeds of the quick program, and fewer windows", seeds=10)
+
+import numpy as np  # noqa: E402
+import tones  # noqa: E402
 
 BATCH_SIZE, HIDDEN, RATE, ALPHA = 128, 256, 2e-3, 0.1
 LEVELS = (-6, -3, 0)
@@ -40,22 +37,21 @@ def accuracies(n_seeds, quick):
     print(f"  units in use: {statistics.median(units):.0f} ({min(units)} to {max(units)}) of {HIDDEN}")
 
 
-def with_dnn(X, y, threads):
+def with_dnn(X, y):
     """Return a function that trains for an epoch."""
     from dnn import Adam, Network
 
     net = Network([X.shape[1], HIDDEN, len(tones.KEYS)], output="softmax", random_state=0)
     adam = net.optimizer(Adam(RATE))
-    options = {"epochs": 1, "batch_size": BATCH_SIZE, "alpha": ALPHA, "n_threads": threads}
+    options = {"epochs": 1, "batch_size": BATCH_SIZE, "alpha": ALPHA}
     return lambda: net.fit(X, y, optimizer=adam, **options)
 
 
-def with_torch(X, y, threads):
+def with_torch(X, y):
     """Return the same for PyTorch."""
     import torch
     from torch import nn
 
-    torch.set_num_threads(threads)
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(X.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, len(tones.KEYS)))
     # Adam adds weight_decay * W to the gradient; dnn's penalty is alpha / batch, and leaves biases alone
@@ -75,39 +71,19 @@ def with_torch(X, y, threads):
     return epoch
 
 
-def times(quick, threads):
+def times(quick):
     """Print the time of an epoch; those of both libraries alternate."""
     n = 20_000 if quick else 100_000
     rng = np.random.default_rng(0)
     X, y = tones.sounds(n, rng.uniform(-9, 9, n), rng)
-    contenders = {"dnn": with_dnn(X, y, threads)}
-    try:
-        contenders["PyTorch"] = with_torch(X, y, threads)
-    except ImportError:
-        print("PyTorch is not installed, and excluded")
-    seconds = {name: [] for name in contenders}
-    for repeat in range(4 if quick else 8):
-        for name, epoch in contenders.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            epoch()
-            if repeat:  # the first warms up
-                seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    medians = {}
-    for name, pairs in seconds.items():
-        wall, cpu = map(statistics.median, zip(*pairs, strict=True))
-        medians[name] = wall, cpu
-        print(f"  {name}: {wall:.3f} s per epoch of {n:,} windows ({cpu:.3f} s of the processor)")
-    if len(medians) == 2:
-        ratios = (slow / fast for slow, fast in zip(medians["PyTorch"], medians["dnn"], strict=True))
-        print("  dnn is {:.2f} times as fast as PyTorch ({:.2f} by processor time)".format(*ratios))
+    contenders = {"dnn": with_dnn(X, y)}
+    if side_by_side.pytorch():
+        contenders["PyTorch"] = with_torch(X, y)
+    medians = side_by_side.in_turns(contenders, 3 if quick else 7, warm_up=True)
+    side_by_side.print_times(medians, f"an epoch of {n:,} windows")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=10)
-    options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {options.threads} thread(s)")
-    times(options.quick, options.threads)
+    print(side_by_side.machine())
+    times(options.quick)
     accuracies(2 if options.quick else options.seeds, options.quick)

@@ -9,7 +9,6 @@ and with PyTorch at equal settings.
 Needs MNIST (DNN_DATA). Without PyTorch it measures dnn alone.
 """
 
-import argparse
 import time
 
 import numpy as np
@@ -108,11 +107,7 @@ def shares(X):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="6,000 pictures, 2 epochs, 2 seeds")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10)
-    options = parser.parse_args()
+    options = side_by_side.options(__doc__, "6,000 pictures, 2 epochs, 2 seeds", None, seeds=3, epochs=10)
     if options.quick:
         options.seeds, options.epochs = 2, 2
     X, _, X_test, _ = mnist(6_000, 1_000) if options.quick else mnist()
@@ -123,9 +118,8 @@ def main():
         contenders = {"dnn": our_epoch(X)[2]}
         if side_by_side.pytorch():
             contenders["PyTorch"] = torch_training(X, 20, 0)[1]
-        side_by_side.in_turns(contenders, 1)  # warms up
         side_by_side.print_times(
-            side_by_side.in_turns(contenders, rounds), f"an epoch of {len(X):,} pictures"
+            side_by_side.in_turns(contenders, rounds, warm_up=True), f"an epoch of {len(X):,} pictures"
         )
     for name, share in sorted(shares(X).items(), key=lambda item: -item[1]):
         print(f"    {name:18}{share:6.1%}")

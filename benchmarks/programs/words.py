@@ -7,18 +7,16 @@ that adds the rows of W of the words, dropout, Adam, the same batch size and pre
     python benchmarks/programs/words.py [--quick] [--threads 1] [--splits 5]
 """
 
-import argparse
-import platform
 import statistics
-import sys
-import time
 import warnings
-from pathlib import Path
+from functools import partial
 
-import numpy as np
+import side_by_side
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-import words
+options = side_by_side.options(__doc__, "one split, and fewer epochs", splits=5)
+
+import numpy as np  # noqa: E402
+import words  # noqa: E402
 
 BATCH_SIZE, HIDDEN, RATE, DROPOUT = 64, 128, 2e-3, 0.5
 
@@ -56,25 +54,24 @@ def accuracies(n_splits):
         print(f"  {name:<30}{spread(shares, '.1%')}   {spread(ahead, '+.1%')}")
 
 
-def epoch_of_dnn(X, y, threads):
+def epoch_of_dnn(X, y):
     """Return a function that trains for some epochs and returns the classifier."""
     from dnn import MLPClassifier
 
     def train(epochs):
         return MLPClassifier(
             (HIDDEN,), learning_rate_init=RATE, batch_size=BATCH_SIZE, dropout=DROPOUT, max_iter=epochs,
-            n_iter_no_change=epochs, random_state=0, n_threads=threads,
+            n_iter_no_change=epochs, random_state=0,
         ).fit(X, y)  # fmt: skip
 
     return train
 
 
-def epoch_of_torch(X, y, threads):
+def epoch_of_torch(X, y):
     """Return the same for PyTorch."""
     import torch
     from torch import nn
 
-    torch.set_num_threads(threads)
     targets = torch.from_numpy(y)
 
     class Bag(nn.Module):
@@ -115,42 +112,25 @@ def epoch_of_torch(X, y, threads):
     return train
 
 
-def times(quick, threads):
+def times(quick):
     """Print the time of an epoch, the fits being timed alternately."""
     texts, y, docstrings = words.paragraphs(words.NAMES)
     train, _, test = words.split(docstrings, np.random.default_rng(0))
     X = words.weighted(words.hashed(texts), train)
-    contenders = {"dnn": epoch_of_dnn(X[train], y[train], threads)}
-    try:
-        contenders["PyTorch"] = epoch_of_torch(X[train], y[train], threads)
-    except ImportError:
-        print("PyTorch is not installed, and excluded")
-    epochs, seconds = (2 if quick else 8), {name: [] for name in contenders}
-    for repeat in range(2 if quick else 4):
-        for name, fit in contenders.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            net = fit(epochs)
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            if repeat:  # the first warms up
-                seconds[name].append((wall / epochs, cpu / epochs))
-            elif not quick:
-                print(f"  {name} after {epochs} epochs: {net.score(X[test], y[test]):.1%} right")
-    medians = {}
-    for name, pairs in seconds.items():
-        wall, cpu = map(statistics.median, zip(*pairs, strict=True))
-        medians[name] = wall
-        print(f"  {name}: {wall:.3f} s per epoch of {len(train)} paragraphs ({cpu:.3f} s of the processor)")
-    if len(medians) == 2:
-        print(f"  dnn is {medians['PyTorch'] / medians['dnn']:.2f} times as fast as PyTorch")
+    contenders = {"dnn": epoch_of_dnn(X[train], y[train])}
+    if side_by_side.pytorch():
+        contenders["PyTorch"] = epoch_of_torch(X[train], y[train])
+    epochs = 2 if quick else 8
+    for name, fit in contenders.items():
+        net = fit(epochs)  # warms up, too
+        print(f"  {name} after {epochs} epochs: {net.score(X[test], y[test]):.1%} right")
+    fits = {name: partial(fit, epochs) for name, fit in contenders.items()}
+    medians = side_by_side.in_turns(fits, 1 if quick else 3)
+    side_by_side.print_times(medians, f"{epochs} epochs of {len(train)} paragraphs")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--splits", type=int, default=5)
-    options = parser.parse_args()
     warnings.simplefilter("ignore")  # the number of epochs is given, and ends before convergence
-    print(f"{platform.processor() or platform.machine()}, {options.threads} thread(s)")
-    times(options.quick, options.threads)
+    print(side_by_side.machine())
+    times(options.quick)
     accuracies(1 if options.quick else options.splits)
