@@ -32,6 +32,7 @@ ORDER = (
     {"plotting"},
     {"estimators"},
     {"interop"},
+    {"distributed"},
     {"course"},
     {"demos"},
     {"cli"},
@@ -126,7 +127,7 @@ def test_importing_is_light():
 
 
 def modules():
-    folders = ("cli", "data", "files", "training", "estimators", "inspection", "interop")
+    folders = ("cli", "data", "files", "training", "estimators", "inspection", "interop", "distributed")
     inner = (m.name for m in pkgutil.walk_packages(dnn.__path__, "dnn."))
     return [
         "dnn",
