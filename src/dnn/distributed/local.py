@@ -111,6 +111,9 @@ class Rows(NamedTuple):
     targets: Targets
     weights: np.ndarray | None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rows_again, (self.X, *self.targets, self.weights)
+
     @property
     def weight(self) -> float:
         """The sum of the weights."""
@@ -378,6 +381,14 @@ class LocalTraining:
     def _no_rows(self) -> Rows:
         X = np.zeros((0, self.n_inputs), self.dtype)
         return Rows(X, Targets(), None)
+
+
+def _rows_again(*arrays: Any) -> Rows:
+    """Return rows that come from another process: their memory may begin anywhere, which the core refuses."""
+    X, Y, classes, any_, weights = (
+        np.require(each, requirements="CA") if isinstance(each, np.ndarray) else each for each in arrays
+    )
+    return Rows(X, Targets(Y, classes, any_), weights)
 
 
 def _copy_of(stream: Stream, source: Any) -> Stream:

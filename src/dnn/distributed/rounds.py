@@ -350,7 +350,7 @@ class Run:
 
 def _listed(name: str, given: Any) -> list[Any]:
     """Return a list, or raise for what can only be one shard."""
-    if isinstance(given, (tuple, list)) and not any(hasattr(each, "shape") for each in given):
+    if isinstance(given, (tuple, list)) and not any(isinstance(each, np.ndarray) for each in given):
         return list(given)
     raise TypeError(f"{name} must be a list of shards such as (X, y), got {type(given).__name__}")
 
