@@ -292,15 +292,21 @@ def _shown(sizes: Any, chunks: list[Any]) -> str:
 # Tasks. They are functions of the module, which pickle.
 
 
-def joined(chunks: list[tuple[Any, ...]]) -> tuple[np.ndarray, ...]:
-    """Return the arrays of some chunks, each in one piece.
+def joined(chunks: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the arrays or dataframes of some chunks, each in one piece.
 
     Examples
     --------
     >>> [array.tolist() for array in joined([([[1]], [2]), ([[3]], [4])])]
     [[[1], [3]], [2, 4]]
     """
-    return tuple(np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*chunks, strict=True))
+    return tuple(map(_in_one_piece, zip(*chunks, strict=True)))
+
+
+def _in_one_piece(parts: tuple[Any, ...]) -> Any:
+    if hasattr(parts[0], "iloc"):  # pandas, whose columns have names and dtypes
+        return need("pandas", "a dataframe of Dask", "dask").concat(parts)
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _same(common: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -320,3 +326,12 @@ def _large_graphs() -> Any:
     """Return a context in which Dask does not warn of a graph with the parameters in it."""
     config = need("dask", "dnn.distributed.dask", "dask").config
     return config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
+
+
+def __getattr__(name: str) -> Any:
+    """Return an estimator; they are imported when they are first needed, as they need scikit-learn."""
+    if name.startswith("Dask"):
+        from . import dask_estimators
+
+        return getattr(dask_estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -139,7 +139,8 @@ class LocalTraining:
     l1: float
     clip_norm: float | None
     n_threads: int
-    divisor: int = 1
+    divisor: int = 1  # of the losses that are reported, as in Problem
+    weight_decay: float | None = None  # replaces that of the optimizer
 
     @classmethod
     def of(
@@ -263,6 +264,8 @@ class LocalTraining:
         optimizer = net.optimizer(self.optimizer)
         optimizer.slots[...] = state.slots
         optimizer.n_steps = state.n_steps
+        if self.weight_decay is not None:
+            optimizer.weight_decay = self.weight_decay
         optimizer.seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
         rng = np.random.default_rng([*seed, steps.epoch])
         n_rows = n_skipped = 0
@@ -386,7 +389,7 @@ class LocalTraining:
 def _rows_again(*arrays: Any) -> Rows:
     """Return rows that come from another process: their memory may begin anywhere, which the core refuses."""
     X, Y, classes, any_, weights = (
-        np.require(each, requirements="CA") if isinstance(each, np.ndarray) else each for each in arrays
+        np.require(each, requirements=("C", "A")) if isinstance(each, np.ndarray) else each for each in arrays
     )
     return Rows(X, Targets(Y, classes, any_), weights)
 
