@@ -141,9 +141,10 @@ def search(n_jobs: int, rounds: int) -> None:
     X, y = load_digits(return_X_y=True)
     grid = {"hidden_layer_sizes": [(16,), (64,), (64, 64)], "alpha": [1e-4, 1e-2]}
     modes = {
-        "one after the other": ("threading", 1),
-        "threads": ("threading", n_jobs),
-        "processes (loky)": ("loky", n_jobs),
+        "one after the other": ("threading", 1, "auto"),
+        "threads": ("threading", n_jobs, "auto"),
+        "threads, n_threads=1": ("threading", n_jobs, 1),
+        "processes (loky)": ("loky", n_jobs, "auto"),
     }
     with ExitStack() as stack:
         begin = time.perf_counter()
@@ -153,15 +154,15 @@ def search(n_jobs: int, rounds: int) -> None:
             print("dask is excluded: distributed is not installed")
         else:
             cluster = stack.enter_context(
-                LocalCluster(n_workers=n_jobs, threads_per_worker=1, dashboard_address=None)
+                LocalCluster(n_workers=n_jobs, threads_per_worker=1, dashboard_address=":0")
             )
             stack.enter_context(Client(cluster))
-            modes["processes (dask)"] = ("dask", n_jobs)
+            modes["processes (dask)"] = ("dask", n_jobs, "auto")
         start = time.perf_counter() - begin
         times: dict[str, list[float]] = {mode: [] for mode in modes}
         for _ in range(rounds + 1):
-            for mode, (backend, jobs) in modes.items():
-                est = MLPClassifier(max_iter=60, random_state=0)
+            for mode, (backend, jobs, n_threads) in modes.items():
+                est = MLPClassifier(max_iter=60, n_threads=n_threads, random_state=0)
                 with joblib.parallel_config(backend=backend, n_jobs=jobs):
                     times[mode].append(
                         Case.timed(lambda est=est: GridSearchCV(est, grid, cv=3, refit=False).fit(X / 16, y))

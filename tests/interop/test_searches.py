@@ -51,7 +51,7 @@ def client():
     distributed = pytest.importorskip("distributed")
     with (
         at_most(60),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         signal.alarm(0)
