@@ -86,6 +86,14 @@ def test_networks_train_on_one_thread_in_workers_of_a_cluster(client, monkeypatc
     assert set(client.run(_threads.available).values()) == {1}
 
 
+def test_networks_share_the_cores_in_processes_of_joblib(monkeypatch):
+    monkeypatch.delenv("DNN_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with at_most(60), joblib.parallel_config(backend="loky", n_jobs=2):
+        found = joblib.Parallel()(joblib.delayed(_threads.available)() for _ in range(2))
+    assert found == [max(1, _threads.available() // 2)] * 2
+
+
 def test_a_grid_search_on_a_cluster_survives_a_worker(client, digits, alone, tmp_path):
     """Every array that the candidates share is on all workers before one of them ends."""
     est = search_workers.DiesOnce(str(tmp_path / "died"), max_iter=15, random_state=0)
