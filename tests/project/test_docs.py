@@ -135,6 +135,7 @@ RUNNABLE = ["index.md", *sorted(f"guide/{page.name}" for page in (DOCS / "guide"
 def test_pages_print_what_they_say(page, monkeypatch, tmp_path):
     needed = {
         "guide/streams.md": ["pyarrow"],
+        "guide/many_fits.md": ["distributed", "optuna"],
         "guide/tuning.md": ["optuna"],
         "guide/onnx.md": ["onnxruntime", "skl2onnx"],
         "guide/explaining.md": ["matplotlib", "pandas"],
