@@ -1,0 +1,92 @@
+"""Rounds on the processes of joblib: the cores of one machine."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+from .._optional import need
+from .averages import GROUP, Total, total_of
+from .local import LocalResult
+from .rounds import Engine, sum_in_order
+
+TRIES = 3  # of a round whose processes are killed
+
+
+class Workers(Engine):
+    """An engine on processes of joblib, which are kept for all rounds.
+
+    A shard is checked in this process. Its arrays of more than 1 MB are then written once to a temporary
+    folder, in memory where the machine has /dev/shm, which all processes map; smaller ones, and sources of
+    rows, are sent in each round. Memory maps that have the dtype of the network are mapped as they are.
+
+    Parameters
+    ----------
+    n_jobs : int, default -1
+        Processes; -1 is one per core. More than there are shards are of no use.
+    **options
+        Options of `joblib.Parallel`, such as temp_folder, max_nbytes or timeout, the seconds after which a
+        round is given up (None, the default: never).
+
+    Raises
+    ------
+    ImportError
+        If joblib is not installed.
+    RuntimeError
+        If processes were killed in three tries of one round; a round that succeeds in the second or third
+        try has the same bits.
+
+    Notes
+    -----
+    The temporary folder is removed by `close`, at the end of a ``with`` block, or together with the engine.
+    joblib ends the processes when they have been idle for 300 s.
+
+    Examples
+    --------
+    >>> from dnn import Network
+    >>> from dnn.distributed import joblib, rounds
+    >>> net = Network([1, 1], init="zeros")
+    >>> with joblib.Workers(2) as workers:
+    ...     history = rounds.fit(net, [([[1]], [2]), ([[2]], [4])], engine=workers, epochs=20)
+    >>> history.n_rows[0], history.loss[-1] < history.loss[3]
+    (0, True)
+    """
+
+    def __init__(self, n_jobs: int = -1, **options: Any) -> None:
+        self._joblib = need("joblib", "Workers", "joblib")
+        options = {"batch_size": 1, **options, "return_as": "generator"}
+        self._parallel = self._joblib.Parallel(n_jobs, **options).__enter__()
+        self._end = weakref.finalize(self, self._parallel.__exit__, None, None, None)
+
+    def total(self, function: Callable[..., LocalResult], placed: list[Any], *common: Any) -> Total:
+        """Return the sum of the results; at most 32 of them are kept at a time, beside those that wait."""
+        errors = need("joblib.externals.loky.process_executor", "Workers", "joblib")
+        work = self._joblib.delayed(function)
+        for left in reversed(range(TRIES)):
+            try:
+                results = self._parallel(work(k, shard, *common) for k, shard in enumerate(placed))
+                return sum_in_order([total_of(group) for group in _groups(results)])
+            except (errors.TerminatedWorkerError, errors.ShutdownExecutorError) as error:
+                if not left:
+                    raise RuntimeError(
+                        f"processes were killed in {TRIES} tries of a round, perhaps for lack of memory: "
+                        "try a smaller n_jobs"
+                    ) from error
+        raise AssertionError
+
+    def close(self) -> None:
+        """Remove the temporary folder; a closed engine writes the shards again in each round."""
+        self._end()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _groups(results: Any) -> Any:
+    """Return an iterator over lists of results that are summed together."""
+    return iter(lambda: list(islice(results, GROUP)), [])
