@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -61,20 +61,23 @@ class Workers(Engine):
         self._end = weakref.finalize(self, self._parallel.__exit__, None, None, None)
 
     def total(self, function: Callable[..., LocalResult], placed: list[Any], *common: Any) -> Total:
-        """Return the sum of the results; at most 32 of them are kept at a time, beside those that wait."""
+        """Return the sum of the results, which are summed as they arrive, a group at a time."""
         errors = need("joblib.externals.loky.process_executor", "Workers", "joblib")
         work = self._joblib.delayed(function)
-        for left in reversed(range(TRIES)):
+        tries = 0
+        while True:
             try:
                 results = self._parallel(work(k, shard, *common) for k, shard in enumerate(placed))
-                return sum_in_order([total_of(group) for group in _groups(results)])
+                groups = iter(lambda: list(islice(results, GROUP)), [])  # noqa: B023 - ends in this try
+                return sum_in_order([total_of(group) for group in groups])
             except (errors.TerminatedWorkerError, errors.ShutdownExecutorError) as error:
-                if not left:
+                # Another use of joblib in this process, in a callback, may shut its processes down, too.
+                tries += 1
+                if tries == TRIES:
                     raise RuntimeError(
-                        f"processes were killed in {TRIES} tries of a round, perhaps for lack of memory: "
-                        "try a smaller n_jobs"
+                        f"processes were killed in {TRIES} tries of a round, perhaps for lack of memory, "
+                        "of which a smaller n_jobs takes less"
                     ) from error
-        raise AssertionError
 
     def close(self) -> None:
         """Remove the temporary folder; a closed engine writes the shards again in each round."""
@@ -85,8 +88,3 @@ class Workers(Engine):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _groups(results: Any) -> Any:
-    """Return an iterator over lists of results that are summed together."""
-    return iter(lambda: list(islice(results, GROUP)), [])
