@@ -117,9 +117,11 @@ def test_killed_process(tmp_path):
 
 def test_other_uses_of_joblib():
     """A callback may use joblib with another number of processes, which ends those of the engine."""
-    other = joblib.Parallel(n_jobs=3)
+    calls = [joblib.delayed(abs)(-1)] * 4
     with start() as workers:
-        net, _ = fit(few(), workers, callbacks=[lambda event: other([joblib.delayed(abs)(-1)] * 4)])
+        net, _ = fit(
+            few(), workers, callbacks=[lambda event: event.epoch or joblib.Parallel(n_jobs=3)(calls)]
+        )
     assert net.params.tobytes() == fit(few())[0].params.tobytes()
 
 

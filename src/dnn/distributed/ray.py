@@ -92,7 +92,7 @@ class Workers(Engine):
                 raise TimeoutError(f"a round took longer than timeout={self._timeout:g} s") from error
             cause = getattr(error, "cause", error)
             if isinstance(cause, errors.RayError):
-                raise RuntimeError(f"Ray lost a task of a round, and its retries: {cause}") from error
+                raise RuntimeError(f"Ray could not compute a round: {cause}") from error
             if cause is error:  # Ctrl-C
                 raise
             raise cause from error
