@@ -115,14 +115,15 @@ def test_killed_process(tmp_path):
     assert len(list((tmp_path / "often").iterdir())) == 3
 
 
-def test_other_uses_of_joblib():
-    """A callback may use joblib with another number of processes, which ends those of the engine."""
+def test_other_uses_of_joblib(folder):
+    """A callback may use joblib with other options, which ends the processes of the engine."""
     calls = [joblib.delayed(abs)(-1)] * 4
     with start() as workers:
         net, _ = fit(
-            few(), workers, callbacks=[lambda event: event.epoch or joblib.Parallel(n_jobs=3)(calls)]
+            few(), workers, callbacks=[lambda event: event.epoch or joblib.Parallel(n_jobs=2)(calls)]
         )
     assert net.params.tobytes() == fit(few())[0].params.tobytes()
+    assert not files(folder)
 
 
 def test_errors_name_the_shard():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -55,24 +56,32 @@ class Workers(Engine):
     """
 
     def __init__(self, n_jobs: int = -1, **options: Any) -> None:
-        self._joblib = need("joblib", "Workers", "joblib")
-        options = {"batch_size": 1, **options, "return_as": "generator"}
-        self._parallel = self._joblib.Parallel(n_jobs, **options).__enter__()
+        parallel = need("joblib", "Workers", "joblib").Parallel
+        self._new = partial(parallel, n_jobs, **{"batch_size": 1, **options, "return_as": "generator"})
+        self._open()
+
+    def _open(self) -> None:
+        self._parallel = self._new().__enter__()
         self._end = weakref.finalize(self, self._parallel.__exit__, None, None, None)
 
     def total(self, function: Callable[..., LocalResult], placed: list[Any], *common: Any) -> Total:
         """Return the sum of the results, which are summed as they arrive, a group at a time."""
+        task = need("joblib", "Workers", "joblib").delayed(function)
         errors = need("joblib.externals.loky.process_executor", "Workers", "joblib")
-        work = self._joblib.delayed(function)
+        # Another use of joblib in this process, as in a callback, may shut down the processes.
+        lost = (errors.TerminatedWorkerError, errors.ShutdownExecutorError)
         tries = 0
         while True:
             try:
-                results = self._parallel(work(k, shard, *common) for k, shard in enumerate(placed))
-                groups = iter(lambda: list(islice(results, GROUP)), [])  # noqa: B023 - ends in this try
-                return sum_in_order([total_of(group) for group in groups])
-            except (errors.TerminatedWorkerError, errors.ShutdownExecutorError) as error:
-                # Another use of joblib in this process, in a callback, may shut its processes down, too.
+                results = self._parallel(task(k, shard, *common) for k, shard in enumerate(placed))
+                return sum_in_order([total_of(group) for group in _groups(results)])
+            except BaseException as error:
+                # A `Parallel` that failed may still have tasks of this round, and do them in the next one.
+                self._end()
+                self._open()
                 tries += 1
+                if not isinstance(error, lost):
+                    raise
                 if tries == TRIES:
                     raise RuntimeError(
                         f"processes were killed in {TRIES} tries of a round, perhaps for lack of memory, "
@@ -88,3 +97,9 @@ class Workers(Engine):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _groups(results: Iterator[LocalResult]) -> Iterator[list[LocalResult]]:
+    """Yield lists of the results that are summed together."""
+    while group := list(islice(results, GROUP)):
+        yield group
