@@ -115,14 +115,22 @@ def test_killed_process(tmp_path):
     assert len(list((tmp_path / "often").iterdir())) == 3
 
 
-def test_other_uses_of_joblib(folder):
+def use_other_processes(event):
+    if event.epoch == 0:
+        joblib.Parallel(n_jobs=2)([joblib.delayed(abs)(-1)] * 4)
+
+
+def end_processes(event):
+    if event.epoch == 0:
+        joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.mark.parametrize("callback", [use_other_processes, end_processes])
+def test_other_uses_of_joblib(callback, folder):
     """A callback may use joblib with other options, which ends the processes of the engine."""
-    calls = [joblib.delayed(abs)(-1)] * 4
     with start() as workers:
-        net, _ = fit(
-            few(), workers, callbacks=[lambda event: event.epoch or joblib.Parallel(n_jobs=2)(calls)]
-        )
-    assert net.params.tobytes() == fit(few())[0].params.tobytes()
+        net, _ = fit(few(), workers, epochs=2, callbacks=[callback])
+    assert net.params.tobytes() == fit(few(), epochs=2)[0].params.tobytes()
     assert not files(folder)
 
 
