@@ -61,12 +61,12 @@ def files(folder):
 
 
 def test_shards_are_written_once(folder):
-    """The arrays X and y of three shards, and of a validation shard; no parameters, which are small here."""
+    """The arrays X and y of three shards, and of a validation shard; no parameters, which change."""
     found = []
     with start() as workers:
         shards = [(np.repeat(X, 5, axis=0), np.repeat(y, 5)) for X, y in few()]
         fit(
-            shards, workers, epochs=3, sizes=(3, 1), validation=[(np.ones((60, 3)), np.ones(60))],
+            shards, workers, epochs=3, sizes=(3, 40, 1), validation=[(np.ones((60, 3)), np.ones(60))],
             callbacks=[lambda event: found.append(files(folder))],
         )  # fmt: skip
         assert len(found) == 6

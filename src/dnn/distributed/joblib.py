@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,13 +14,14 @@ from .averages import GROUP, Total, total_of
 from .local import LocalResult
 from .rounds import Engine, sum_in_order
 
+DEFAULTS = {"batch_size": 1, "max_nbytes": "100K"}  # of joblib: by the time that tasks took, and 1 MB
 TRIES = 3  # of a round whose processes are killed
 
 
 class Workers(Engine):
     """An engine on processes of joblib, which are kept for all rounds.
 
-    A shard is checked in this process. Its arrays of more than 1 MB are then written once to a temporary
+    A shard is checked in this process. Its arrays of more than 100 KB are then written once to a temporary
     folder, in memory where the machine has /dev/shm, which all processes map; smaller ones, and sources of
     rows, are sent in each round. Memory maps that have the dtype of the network are mapped as they are.
 
@@ -57,7 +59,7 @@ class Workers(Engine):
 
     def __init__(self, n_jobs: int = -1, **options: Any) -> None:
         parallel = need("joblib", "Workers", "joblib").Parallel
-        self._new = partial(parallel, n_jobs, **{"batch_size": 1, **options, "return_as": "generator"})
+        self._new = partial(parallel, n_jobs, **{**DEFAULTS, **options, "return_as": "generator"})
         self._open()
 
     def _open(self) -> None:
@@ -66,14 +68,17 @@ class Workers(Engine):
 
     def total(self, function: Callable[..., LocalResult], placed: list[Any], *common: Any) -> Total:
         """Return the sum of the results, which are summed as they arrive, a group at a time."""
-        task = need("joblib", "Workers", "joblib").delayed(function)
+        task = need("joblib", "Workers", "joblib").delayed(_call)
+        # As bytes, because joblib would keep a file for each large array of each round until the end
+        pickles = need("joblib.externals.loky.backend.reduction", "Workers", "joblib")
+        given = bytes(pickles.dumps((function, common)))
         errors = need("joblib.externals.loky.process_executor", "Workers", "joblib")
         # Another use of joblib in this process, as in a callback, may shut down the processes.
         lost = (errors.TerminatedWorkerError, errors.ShutdownExecutorError)
         tries = 0
         while True:
             try:
-                results = self._parallel(task(k, shard, *common) for k, shard in enumerate(placed))
+                results = self._parallel(task(given, k, shard) for k, shard in enumerate(placed))
                 return sum_in_order([total_of(group) for group in _groups(results)])
             except BaseException as error:
                 # A `Parallel` that failed may still have tasks of this round, and do them in the next one.
@@ -97,6 +102,12 @@ class Workers(Engine):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _call(given: bytes, k: int, shard: Any) -> LocalResult:
+    function, common = pickle.loads(given)
+    result: LocalResult = function(k, shard, *common)
+    return result
 
 
 def _groups(results: Iterator[LocalResult]) -> Iterator[list[LocalResult]]:
