@@ -52,9 +52,9 @@ class Workers(Engine):
     >>> from dnn.distributed import joblib, rounds
     >>> net = Network([1, 1], init="zeros")
     >>> with joblib.Workers(2) as workers:
-    ...     history = rounds.fit(net, [([[1]], [2]), ([[2]], [4])], engine=workers, epochs=20)
-    >>> history.n_rows[0], history.loss[-1] < history.loss[3]
-    (0, True)
+    ...     history = rounds.fit(net, [([[1]], [2]), ([[2]], [4])], engine=workers, rounds_per_epoch=1)
+    >>> history.n_rows[0], history.loss[-1] < history.loss[0]
+    (2, True)
     """
 
     def __init__(self, n_jobs: int = -1, **options: Any) -> None:
