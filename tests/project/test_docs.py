@@ -22,7 +22,9 @@ def test_every_public_name_has_its_place():
     assert len(set(listed)) == len(listed)
     assert set(dnn.__all__) <= set(listed)
     from dnn.course import vectorized
+    from dnn.distributed import rounds
 
+    assert {f"distributed.rounds.{name}" for name in rounds.__all__} <= set(listed)
     assert {f"course.vectorized.{name}" for name in vectorized.__all__} <= set(listed)
 
 
