@@ -22,7 +22,7 @@ from dnn import (
     sources,
 )
 from dnn.distributed import rounds
-from dnn.distributed.local import BlocksOf, LocalTraining, State, Steps
+from dnn.distributed.local import BlocksOf, LocalTraining, RoundPart, State
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(100, 4)).astype("float32")
@@ -55,7 +55,7 @@ def state_of(net, optimizer):
 @pytest.mark.parametrize("n", [0, 1, 2, 5, 16, 97])
 @pytest.mark.parametrize("n_parts", [1, 2, 7, 40])
 def test_parts_divide_an_epoch_and_the_first_one_has_a_step(n, n_parts):
-    parts = [Steps(0, part, n_parts, Constant(0.1)).share(n) for part in range(n_parts)]
+    parts = [RoundPart(0, part, n_parts, Constant(0.1)).share(n) for part in range(n_parts)]
     assert [step for part in parts for step in part] == list(range(n))
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1 and (sizes[0] == max(sizes))
@@ -117,7 +117,7 @@ def test_a_source_of_one_block_is_numpy(prefetch):
         sources.arrays(X.astype("float64"), Y.astype("float64"), block_rows=100), prefetch=prefetch
     )
     training = LocalTraining.of(net, optimizer=Adam(0.01), batch_size=30)
-    steps = Steps(2, 0, 1, Cosine(0.01, epochs=5))
+    steps = RoundPart(2, 0, 1, Cosine(0.01, epochs=5))
     found = training.local_round(net.params, state_of(net, Adam()), training.shard(stream), (8, 3), steps)
     rng = np.random.default_rng([8, 3, 2])
     rng.integers(1)
@@ -198,7 +198,7 @@ def test_a_local_round_changes_nothing_that_is_given():
     params = net.params.copy()
     params.flags.writeable = False
     one, two = (
-        rounds.local_round(training, params, state, shard, (1, 2), Steps(0, 0, 1, Constant(0.01)))
+        rounds.local_round(training, params, state, shard, (1, 2), RoundPart(0, 0, 1, Constant(0.01)))
         for _ in range(2)
     )
     np.testing.assert_array_equal(one.params, two.params)

@@ -119,16 +119,16 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("n_parts", [1, 3, 7])  # of 7 parts, two have no step in any shard
 def test_the_whole_method_is_that_of_numpy(name, outer, weighted, n_parts):
     """Shards of different sizes, one without rows, and one with fewer steps than an epoch has rounds."""
-    ours, theirs = OPTIMIZERS[name]
+    optimizer_of, plain = OPTIMIZERS[name]
     shards = shards_of([23, 0, 9, 4, 16], weighted=weighted, dtype="float64")
     net = network("float64")
     alike = {"alpha": 0.01, "l1": 0.002}
     expected, losses = oracle(
-        net, shards, drawn_seed(5), 4, n_parts, 5, theirs, outer, lambda epochs: 0.02, **alike
+        net, shards, drawn_seed(5), 4, n_parts, 5, plain, outer, lambda epochs: 0.02, **alike
     )
     history = rounds.fit(
-        net, shards, epochs=4, rounds_per_epoch=n_parts, outer=outer, optimizer=ours(0.02), batch_size=5,
-        random_state=5, **alike,
+        net, shards, epochs=4, rounds_per_epoch=n_parts, outer=outer, batch_size=5,
+        optimizer=optimizer_of(0.02), random_state=5, **alike,
     )  # fmt: skip
     np.testing.assert_allclose(net.params, expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(history.loss, losses, rtol=1e-12)

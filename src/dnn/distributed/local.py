@@ -53,7 +53,7 @@ class State(NamedTuple):
     n_steps: int
 
 
-class Steps(NamedTuple):
+class RoundPart(NamedTuple):
     """Which steps a round does: an epoch of a shard has n_parts parts, and a round does one of them.
 
     Attributes
@@ -77,7 +77,7 @@ class Steps(NamedTuple):
         Examples
         --------
         >>> from dnn import Constant
-        >>> [list(Steps(0, part, 2, Constant(0.1)).share(5)) for part in range(2)]
+        >>> [list(RoundPart(0, part, 2, Constant(0.1)).share(5)) for part in range(2)]
         [[0, 1, 2], [3, 4]]
         """
         return range(-(-n * self.part // self.n_parts), -(-n * (self.part + 1) // self.n_parts))
@@ -261,7 +261,7 @@ class LocalTraining:
         return last.units
 
     def local_round(
-        self, params: np.ndarray, state: State, shard: Rows | Stream, seed: tuple[int, ...], steps: Steps
+        self, params: np.ndarray, state: State, shard: Rows | Stream, seed: tuple[int, ...], steps: RoundPart
     ) -> LocalResult:
         """Train from these parameters on one part of an epoch of a shard; nothing that is given is changed.
 
@@ -273,7 +273,7 @@ class LocalTraining:
             Of `shard`.
         seed : tuple of int
             Of the shard: the order of its rows depends on it and on the epoch, its dropout on it alone.
-        steps : Steps
+        steps : RoundPart
 
         Raises
         ------
@@ -372,7 +372,7 @@ class LocalTraining:
         return costs
 
     def _batches(
-        self, shard: Rows | Stream, rng: np.random.Generator, steps: Steps, state: State
+        self, shard: Rows | Stream, rng: np.random.Generator, steps: RoundPart, state: State
     ) -> Iterator[Batches]:
         """Yield the batches of a part of an epoch; of a source those of each buffer."""
         if isinstance(shard, Rows):

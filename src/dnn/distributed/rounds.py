@@ -30,11 +30,11 @@ from ..training.options import Callback, FitOptions, callbacks_of
 from ..training.resume import CheckpointFile, kept_schedule, restore_schedule
 from ..training.stopping import EpochEnd
 from .averages import Nesterov, Total, groups_of, total_of
-from .local import LocalResult, LocalTraining, Rows, State, Steps
+from .local import LocalResult, LocalTraining, RoundPart, Rows, State
 
 __all__ = [
-    "Engine", "LocalResult", "LocalTraining", "Nesterov", "RoundHistory", "Rows", "State", "Steps", "Total",
-    "fit", "groups_of", "local_round", "sum_in_order", "total_of",
+    "Engine", "LocalResult", "LocalTraining", "Nesterov", "RoundHistory", "RoundPart", "Rows", "State",
+    "Total", "fit", "groups_of", "local_round", "sum_in_order", "total_of",
 ]  # fmt: skip
 
 local_round = LocalTraining.local_round
@@ -308,7 +308,7 @@ class Run:
         """Do a round, and record it."""
         begin = time.perf_counter()
         epoch, part = divmod(len(self.history.loss), self.n_parts)
-        steps = Steps(epoch, part, self.n_parts, self.schedule)
+        steps = RoundPart(epoch, part, self.n_parts, self.schedule)
         old = self.net.params.copy()
         total = engine.total(
             partial(_local_round, self.training, self.seed), placed, old, self.optimizer, steps
@@ -433,7 +433,7 @@ def _size_of(training: LocalTraining, what: str, k: int, shard: Any) -> LocalRes
 
 
 def _local_round(
-    training: LocalTraining, seed: int, k: int, shard: Any, params: np.ndarray, state: State, steps: Steps
+    training: LocalTraining, seed: int, k: int, shard: Any, params: np.ndarray, state: State, steps: RoundPart
 ) -> LocalResult:
     with _named("shard", k):
         return training.local_round(params, state, shard, (seed, k), steps)
