@@ -18,6 +18,7 @@ from .blocks import BlockRows
 BUFFER_BYTES = 1 << 26  # of the inputs in a buffer, by default
 BUFFER_ROWS = 1 << 20  # in a buffer, at most, by default: their order has 8 MB
 LARGEST_WEIGHT = 2.0**data.WEIGHT_EXPONENT
+FIRST_ROWS = 256  # of a source that are read and checked before anything is changed
 PLACES = 10  # of bad rows that are reported, at most
 
 
@@ -187,6 +188,12 @@ class StreamedRows(NamedTuple):
     n_outputs: int
     dtype: np.dtype[Any]
     class_weight: Any = None
+    suffix: str = ""  # of X, y and sample_weight in errors
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """Names of X, y and sample_weight."""
+        return f"X{self.suffix}", f"y{self.suffix}", f"sample_weight{self.suffix}"
 
 
 def order_of_blocks(n_blocks: int, n_buffers: int, rng: np.random.Generator) -> np.ndarray:
@@ -366,14 +373,17 @@ class BlockReader:
         """Return what a source gave as arrays X, y and weights, which may be missing."""
         if not isinstance(given, tuple) or len(given) not in (2, 3):
             raise TypeError(f"source.read must yield (X, y) or (X, y, sample_weight), got {type(given)}")
-        wanted = f"X must have shape (n_samples, {self.rows.n_features})"
-        X = data.numbers(given[0], "X")
+        names = self.rows.names
+        wanted = f"{names[0]} must have shape (n_samples, {self.rows.n_features})"
+        X = data.numbers(given[0], names[0])
         if X.ndim != 2 or X.shape[1] != self.rows.n_features:
             raise ValueError(f"{wanted}, got {X.shape}")
-        arrays = (X, *(data.array_of(each, name) for each, name in zip(given[1:], NAMES[1:], strict=False)))
-        for array, name in zip(arrays[1:], NAMES[1:], strict=False):
+        arrays = (X, *(data.array_of(each, name) for each, name in zip(given[1:], names[1:], strict=False)))
+        for array, name in zip(arrays[1:], names[1:], strict=False):
             if array.ndim == 0 or len(array) != len(X):
-                raise ValueError(f"{name} must have {len(X)} rows, as X has, got shape {array.shape}")
+                raise ValueError(
+                    f"{name} must have {len(X)} rows, as {names[0]} has, got shape {array.shape}"
+                )
         return arrays
 
     def _read(self, part: _Part, n: int, buffer: Buffer, first: int) -> list[int]:
@@ -406,14 +416,14 @@ class BlockReader:
         """Return the message about a bad row."""
         where = place_of(self.stream, part.block, part.begin.row + row)
         columns = np.flatnonzero(~np.isfinite(X[row]))
-        name, value = "X", None
+        name, value = self.rows.names[0], None
         if columns.size:
             value = arrays[0][row, columns[0]]
             names = getattr(self.stream.source, "features", None)
-            name = f"column {columns[0] if names is None else repr(names[columns[0]])} of X"
+            name = f"column {columns[0] if names is None else repr(names[columns[0]])} of {name}"
         else:
             at = next(i for i in (1, 2) if not np.isfinite(arrays[i][row]).all())
-            name, value = NAMES[at], arrays[at][row]
+            name, value = self.rows.names[at], arrays[at][row]
         return (
             f"{name} must be finite and fit {X.dtype}, got {value} in {where}; "
             "Stream(source, on_bad_rows='skip') leaves such rows out"
@@ -422,22 +432,36 @@ class BlockReader:
     def _others(self, arrays: list[Any]) -> list[np.ndarray | None]:
         """Return the targets and the weights of good rows, checked."""
         to = self.rows
-        targets = data.targets(arrays[1], to.spec, len(arrays[0]), to.n_outputs, to.dtype)
+        _, y, sample_weight = to.names
+        targets = data.targets(arrays[1], to.spec, len(arrays[0]), to.n_outputs, to.dtype, name=y)
         if isinstance(targets.Y, BlockRows):
             targets = targets._replace(Y=targets.Y[:])
         weights = data.class_weights(to.class_weight, targets, to.n_outputs)
         if len(arrays) == 3:
-            given = data.converted(arrays[2], np.dtype(np.float64), NAMES[2])
+            given = data.converted(arrays[2], np.dtype(np.float64), sample_weight)
             if given.ndim != 1 or given.min() < 0 or given.max() > LARGEST_WEIGHT:
-                raise ValueError(f"{NAMES[2]} must be (n_samples,), at least 0 and below 1e180")
+                raise ValueError(f"{sample_weight} must be (n_samples,), at least 0 and below 1e180")
             weights = given if weights is None else given * weights
         return [targets.Y, targets.classes, targets.any, weights]
 
     def _where(self, begin: Position) -> str:
+        if self.rows.suffix:
+            return f"block {self.block} of {self.rows.names[0]}"
         return f"block {self.block} of the source, in epoch {begin.epoch}"
 
 
-NAMES = ("X", "y", "sample_weight")
+def first_rows(rows: StreamedRows) -> tuple[np.ndarray, Targets, np.ndarray | None]:
+    """Return some rows of a source, their targets and weights, checked, before anything is changed."""
+    reader, buffer = BlockReader(rows, FIRST_ROWS, None, 1, Position()), Buffer(FIRST_ROWS, rows)
+    try:
+        while (filled := reader.fill(buffer)) is not None and not filled.n:
+            pass  # bad rows only
+    finally:
+        reader.close()
+    if filled is None:
+        what = rows.names[0] if rows.suffix else "the source"
+        raise ValueError(f"{what} must have at least one good row, got none")
+    return filled.arrays()
 
 
 class Feed:

@@ -15,16 +15,15 @@ import numpy as np
 from .. import _checks as checks
 from .. import _threads as threads
 from ..data import arrays as data
-from ..data.arrays import Targets
 from ..data.streams import (
     PLACES,
     BlockReader,
-    Buffer,
     Feed,
     Filled,
     Position,
     Stream,
     StreamedRows,
+    first_rows,
     rows_per_buffer,
     stream_of,
 )
@@ -37,11 +36,11 @@ from .optimizer_state import OptimizerState, frozen_of
 from .options import FitOptions
 from .problem import LEAST_WEIGHT, Problem, examples_of
 from .trainers import Trainer, trainer_for
+from .validation import refuse_arrays
 
 if TYPE_CHECKING:
     from ..network import Network
 
-FIRST_ROWS = 256  # of a source that are read and checked before anything is changed
 # Steps per epoch, as long as the number of rows is not known; then no schedule depends on it.
 UNKNOWN = 1 << 40
 WITHOUT_LENGTH = (Constant, InverseScaling, Plateau)  # schedules that do not depend on it
@@ -79,26 +78,11 @@ def _streamed_rows(
     net: Network, stream: Stream, y: Any, sample_weight: Any, class_weight: Any, loss: Loss
 ) -> StreamedRows:
     """Return what the rows of a stream are converted to, checked."""
-    for name, given in (("y", y), ("sample_weight", sample_weight)):
-        if given is not None:
-            raise ValueError(f"{name} must not be given with a source, whose blocks have it")
+    refuse_arrays(y=y, sample_weight=sample_weight)
     if isinstance(class_weight, str):
         raise ValueError(f"class_weight must be a dict with a source, got {class_weight!r}")
     spec = loss_of(loss, net.layers[-1].info.name, net.n_outputs)
     return StreamedRows(stream, spec, net.n_inputs, net.n_outputs, net.dtype, class_weight)
-
-
-def first_rows(rows: StreamedRows) -> tuple[np.ndarray, Targets, np.ndarray | None]:
-    """Return some rows of a source, their targets and weights, checked, before anything is changed."""
-    reader, buffer = BlockReader(rows, FIRST_ROWS, None, 1, Position()), Buffer(FIRST_ROWS, rows)
-    try:
-        while (filled := reader.fill(buffer)) is not None and not filled.n:
-            pass  # bad rows only
-    finally:
-        reader.close()
-    if filled is None:
-        raise ValueError("the source must have at least one good row, got none")
-    return filled.arrays()
 
 
 class StreamTrainer:
