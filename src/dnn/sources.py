@@ -32,6 +32,10 @@ class ArraySource:
         rows = slice(int(self.edges[block]), int(self.edges[block + 1]))
         yield tuple(np.asarray(each[rows]) for each in self.given)
 
+    def targets(self, block: int) -> Iterator[np.ndarray]:
+        """Yield the targets of a block."""
+        yield np.asarray(self.given[1][int(self.edges[block]) : int(self.edges[block + 1])])
+
     def place(self, block: int, row: int) -> str:
         """Return the words for a row."""
         return f"row {self.edges[block] + row}"

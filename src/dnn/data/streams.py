@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,7 +27,8 @@ class RowSource(Protocol):
 
     Blocks are read in a random order in each epoch. A source that can only be read from the beginning to the
     end has one block, with many parts. A source may also have ``place(block, row)``, which returns the words
-    that an error uses for a row, such as "data.csv, line 7", and ``features``, the names of the columns.
+    that an error uses for a row, such as "data.csv, line 7"; ``features``, the names of the columns; and
+    ``targets(block)``, which yields y alone, of which a classifier needs the labels before it is trained.
 
     Attributes
     ----------
@@ -189,6 +190,7 @@ class StreamedRows(NamedTuple):
     dtype: np.dtype[Any]
     class_weight: Any = None
     suffix: str = ""  # of X, y and sample_weight in errors
+    encode: Callable[[np.ndarray, str], np.ndarray] | None = None  # makes targets of y; and its name
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -433,7 +435,8 @@ class BlockReader:
         """Return the targets and the weights of good rows, checked."""
         to = self.rows
         _, y, sample_weight = to.names
-        targets = data.targets(arrays[1], to.spec, len(arrays[0]), to.n_outputs, to.dtype, name=y)
+        given = arrays[1] if to.encode is None else to.encode(arrays[1], y)
+        targets = data.targets(given, to.spec, len(arrays[0]), to.n_outputs, to.dtype, name=y)
         if isinstance(targets.Y, BlockRows):
             targets = targets._replace(Y=targets.Y[:])
         weights = data.class_weights(to.class_weight, targets, to.n_outputs)
@@ -448,6 +451,20 @@ class BlockReader:
         if self.rows.suffix:
             return f"block {self.block} of {self.rows.names[0]}"
         return f"block {self.block} of the source, in epoch {begin.epoch}"
+
+
+def first_part(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+    """Return X (n, I) and y of the first part of a source, as the source gives them."""
+    parts = (part for block in range(stream.source.n_blocks) for part in stream.source.read(block))
+    try:
+        for part in parts:
+            X, y = data.numbers(part[0], "X"), data.array_of(part[1], "y")
+            if X.ndim != 2:
+                raise ValueError(f"X must have shape (n_samples, n_features), got {X.shape}")
+            return X, y
+    finally:
+        parts.close()
+    raise ValueError("the source must have at least one good row, got none")
 
 
 def first_rows(rows: StreamedRows) -> tuple[np.ndarray, Targets, np.ndarray | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -68,6 +69,11 @@ class Columns(NamedTuple):
         """All of them, each once."""
         return list(dict.fromkeys([*self.features, *self.targets, *self.weights]))
 
+    @property
+    def of_targets(self) -> Columns:
+        """The targets alone."""
+        return self._replace(features=[], weights=[])
+
     def check(self, names: Sequence[str], path: str) -> None:
         """Raise if a file does not have each column once."""
         for name in self.all:
@@ -127,15 +133,22 @@ class ParquetSource:
     def read(self, block: int) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a row group."""
         assert self.columns is not None
+        rows = min(1 << 16, max(1 << 10, PART_BYTES // (8 * self.width)))
+        return self._parts(block, self.columns, rows)
+
+    def targets(self, block: int) -> Iterator[np.ndarray]:
+        """Yield the targets of a row group."""
+        assert self.columns is not None
+        return (y for _, y in self._parts(block, self.columns.of_targets, 1 << 16))
+
+    def _parts(self, block: int, columns: Columns, rows: int) -> Iterator[tuple[Any, ...]]:
+        """Yield these columns of a row group, at most so many rows at once."""
         file, group, _, _ = self.groups[block]
         file.check()
-        rows = min(1 << 16, max(1 << 10, PART_BYTES // (8 * self.width)))
         with self._opened(file) as opened:
-            batches = opened.iter_batches(
-                rows, row_groups=[group], columns=self.columns.all, use_threads=False
-            )
+            batches = opened.iter_batches(rows, row_groups=[group], columns=columns.all, use_threads=False)
             while (batch := self._next(batches, file)) is not None:
-                yield _arrays(self.columns, {name: batch.column(name) for name in self.columns.all})
+                yield _arrays(columns, {name: batch.column(name) for name in columns.all})
 
     def place(self, block: int, row: int) -> str:
         """Return the words for a row."""
@@ -176,8 +189,8 @@ def _width(name: str, kind: Any, path: str) -> int:
 def _arrays(columns: Columns, given: dict[str, Any]) -> tuple[Any, ...]:
     """Return X, y and weights of columns of pyarrow."""
     values = {name: _values(column) for name, column in given.items()}
-    X = _joined([values[name] for name in columns.features])
     y = _joined([values[name] for name in columns.targets])
+    X = _joined([values[name] for name in columns.features]) if columns.features else np.empty((len(y), 0))
     weights = tuple(values[name] for name in columns.weights)
     return X, y[:, 0] if columns.one_target and y.shape[1] == 1 else y, *weights
 
@@ -283,6 +296,12 @@ class CSVSource:
                     yield tuple(array[skip:] for array in part)
         except pyarrow.ArrowInvalid as error:
             raise ValueError(f"{self.files[block].path} cannot be read: {error}") from error
+
+    def targets(self, block: int) -> Iterator[np.ndarray]:
+        """Yield the targets of a file."""
+        reader = copy.copy(self)
+        reader.columns = self.columns.of_targets
+        return (part[1] for part in reader.read(block))
 
     def place(self, block: int, row: int) -> str:
         """Return the words for a row."""

@@ -7,7 +7,6 @@ ends in the middle of a block if necessary, so that only the last batch of an ep
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from .. import _checks as checks
 from .. import _threads as threads
 from ..data import arrays as data
+from ..data.classes import balanced, class_counts
 from ..data.streams import (
     PLACES,
     BlockReader,
@@ -79,10 +79,19 @@ def _streamed_rows(
 ) -> StreamedRows:
     """Return what the rows of a stream are converted to, checked."""
     refuse_arrays(y=y, sample_weight=sample_weight)
-    if isinstance(class_weight, str):
-        raise ValueError(f"class_weight must be a dict with a source, got {class_weight!r}")
     spec = loss_of(loss, net.layers[-1].info.name, net.n_outputs)
-    return StreamedRows(stream, spec, net.n_inputs, net.n_outputs, net.dtype, class_weight)
+    rows = StreamedRows(stream, spec, net.n_inputs, net.n_outputs, net.dtype, class_weight)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        first_rows(rows)  # before all targets are read
+        labels, counts = class_counts(stream)
+        known = np.arange(max(net.n_outputs, 2))
+        if not np.isin(labels, known).all():
+            raise ValueError(
+                f"y must hold classes 0 .. {known[-1]}, got {labels[~np.isin(labels, known)][0]}"
+            )
+        weights = dict(zip(labels.astype(np.int64).tolist(), balanced(counts).tolist(), strict=True))
+        rows = rows._replace(class_weight=weights)
+    return rows
 
 
 class StreamTrainer:
@@ -205,9 +214,10 @@ class StreamRun(Run):
         if not self.unit:
             self.unit = data.penalty_unit(weights) or 1.0
             self.least = 0.0 if weights is None else LEAST_WEIGHT * float(weights.mean())
-        self.problem = replace(
-            self.problem, X=X, targets=targets, weights=weights, unit=self.unit, least=self.least
-        )
+        # In place, so that warnings at the end, which look at the problem, see rows from all over the source
+        problem = self.problem
+        problem.X, problem.targets, problem.weights = X, targets, weights
+        problem.unit, problem.least = self.unit, self.least
         if order is None and self.options.gathers:
             order = np.arange(filled.n)[None, :]
             self.rng.shuffle(order[0])
@@ -290,7 +300,8 @@ STATE = (
 def check_schedule(schedule: Schedule, streamed: StreamedRows | None) -> None:
     """Raise if a schedule depends on the length of an epoch, and the source does not know it."""
     unknown = streamed is not None and streamed.stream.source.n_rows is None
-    if unknown and not isinstance(schedule, WITHOUT_LENGTH):
+    without = isinstance(schedule, WITHOUT_LENGTH) or getattr(schedule, "without_length", False)
+    if unknown and not without:
         raise ValueError(
             "rate must be a number, InverseScaling or OnPlateau with a source whose n_rows is None, got "
             f"{schedule!r}: tell the source how many rows it has"
