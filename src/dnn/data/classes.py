@@ -64,7 +64,10 @@ def class_counts(
     for y in targets_of(stream, name):
         if y.ndim != 1:
             raise ValueError(f"{name} must have one label in each row, got shape {y.shape}")
-        found, n = np.unique(y, return_counts=True)
+        try:
+            found, n = np.unique(y, return_counts=True)
+        except TypeError as error:  # None and a text cannot be compared
+            raise TypeError(f"{name} must hold labels of one type, and none missing: {error}") from None
         check(found)
         if not counts.size:
             labels, counts = found, n

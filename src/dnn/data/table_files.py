@@ -189,8 +189,9 @@ def _width(name: str, kind: Any, path: str) -> int:
 def _arrays(columns: Columns, given: dict[str, Any]) -> tuple[Any, ...]:
     """Return X, y and weights of columns of pyarrow."""
     values = {name: _values(column) for name, column in given.items()}
-    y = _joined([values[name] for name in columns.targets])
-    X = _joined([values[name] for name in columns.features]) if columns.features else np.empty((len(y), 0))
+    n = len(next(iter(values.values())))
+    X = joined([values[name] for name in columns.features], n)
+    y = joined([values[name] for name in columns.targets], n)
     weights = tuple(values[name] for name in columns.weights)
     return X, y[:, 0] if columns.one_target and y.shape[1] == 1 else y, *weights
 
@@ -225,8 +226,10 @@ def _values(column: Any) -> np.ndarray:
     return found
 
 
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
+def joined(parts: list[np.ndarray], n: int) -> np.ndarray:
     """Return columns (n,) and (n, size) side by side, in their common dtype."""
+    if not parts:
+        return np.empty((n, 0))
     if len(parts) == 1:
         return parts[0] if parts[0].ndim == 2 else parts[0][:, None]
     widths = [1 if part.ndim == 1 else part.shape[1] for part in parts]
