@@ -13,7 +13,8 @@ import numpy as np
 from .. import _checks as checks
 from .._optional import need
 
-PART_BYTES = 1 << 23  # of the numbers of a part of a row group, in float64
+PART_BYTES = 1 << 23  # of a part of a row group, decoded
+FOOTERS = 16  # of Parquet files that are kept: that of many columns takes as long to read as a row group
 TEXT_BYTES = 1 << 22  # of a part of a CSV file
 REASONS = 1000  # why rows of CSV files are bad, that are kept
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -102,6 +103,7 @@ class ParquetSource:
         need("pyarrow.parquet", "a source of Parquet files", "stream")
         self.groups: list[tuple[File, int, int, int]] = []  # file, row group, first row in the file, rows
         self.columns: Columns | None = None
+        self.footers: dict[str, Any] = {}  # of the files that were read last
         for file in files_of(path, (".parquet",)):
             with self._opened(file) as opened:
                 schema, metadata = opened.schema_arrow, opened.metadata
@@ -109,7 +111,7 @@ class ParquetSource:
                     self.columns = columns_of(schema.names, target, features, sample_weight)
                 self.columns.check(schema.names, file.path)
                 kinds = {name: schema.field(name).type for name in self.columns.all}
-                self.width = sum(_width(name, kind, file.path) for name, kind in kinds.items())
+                self.row_bytes = sum(_row_bytes(name, kind, file.path) for name, kind in kinds.items())
                 first = 0
                 for group in range(metadata.num_row_groups):
                     n = metadata.row_group(group).num_rows
@@ -133,8 +135,7 @@ class ParquetSource:
     def read(self, block: int) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a row group."""
         assert self.columns is not None
-        rows = min(1 << 16, max(1 << 10, PART_BYTES // (8 * self.width)))
-        return self._parts(block, self.columns, rows)
+        return self._parts(block, self.columns, min(1 << 16, max(1 << 10, PART_BYTES // self.row_bytes)))
 
     def targets(self, block: int) -> Iterator[np.ndarray]:
         """Yield the targets of a row group."""
@@ -143,10 +144,10 @@ class ParquetSource:
 
     def _parts(self, block: int, columns: Columns, rows: int) -> Iterator[tuple[Any, ...]]:
         """Yield these columns of a row group, at most so many rows at once."""
-        file, group, _, _ = self.groups[block]
+        file, group, _, n = self.groups[block]
         file.check()
         with self._opened(file) as opened:
-            batches = opened.iter_batches(rows, row_groups=[group], columns=columns.all, use_threads=False)
+            batches = _batches(opened, group, columns.all, n, rows)
             while (batch := self._next(batches, file)) is not None:
                 yield _arrays(columns, {name: batch.column(name) for name in columns.all})
 
@@ -159,10 +160,18 @@ class ParquetSource:
         import pyarrow
         from pyarrow import parquet
 
+        footer = self.footers.pop(file.path, None)
         try:
-            return parquet.ParquetFile(file.path, pre_buffer=False)
+            opened = parquet.ParquetFile(file.path, pre_buffer=False, metadata=footer)
         except pyarrow.ArrowException as error:
             raise OSError(f"{file.path} must be a Parquet file: {error}") from error
+        self.footers[file.path] = opened.metadata
+        if len(self.footers) > FOOTERS:
+            del self.footers[next(iter(self.footers))]
+        return opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "footers": {}}
 
     def _next(self, batches: Any, file: File) -> Any:
         import pyarrow
@@ -173,8 +182,17 @@ class ParquetSource:
             raise OSError(f"{file.path} is damaged: {error}") from error
 
 
-def _width(name: str, kind: Any, path: str) -> int:
-    """Return how many numbers a value of a column has; raise if they are none."""
+def _batches(opened: Any, group: int, names: list[str], n: int, rows: int) -> Iterator[Any]:
+    """Yield the n rows of a row group of an open file, at most so many rows at once."""
+    if n <= rows:  # pyarrow decodes the columns side by side
+        table = opened.read_row_group(group, columns=names, use_threads=True)
+        yield from table.combine_chunks().to_batches()
+    else:
+        yield from opened.iter_batches(rows, row_groups=[group], columns=names, use_threads=False)
+
+
+def _row_bytes(name: str, kind: Any, path: str) -> int:
+    """Return the bytes of a value of a column, at least 1; raise if it holds no numbers."""
     from pyarrow import types
 
     if types.is_fixed_size_binary(kind):
@@ -183,7 +201,8 @@ def _width(name: str, kind: Any, path: str) -> int:
     is_number = types.is_integer(inner) or types.is_floating(inner) or types.is_boolean(inner)
     if not (is_number or types.is_decimal(inner)):
         raise TypeError(f"column {name!r} of {path} must hold numbers, got {kind}")
-    return int(kind.list_size) if types.is_fixed_size_list(kind) else 1
+    size = int(kind.list_size) if types.is_fixed_size_list(kind) else 1
+    return size * max(1, int(inner.bit_width) // 8)
 
 
 def _arrays(columns: Columns, given: dict[str, Any]) -> tuple[Any, ...]:
