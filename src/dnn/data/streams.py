@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +15,7 @@ from ..losses import LossSpec
 from . import arrays as data
 from .arrays import Targets
 from .blocks import BlockRows
+from .row_cache import RowCache
 
 BUFFER_BYTES = 1 << 26  # of the inputs in a buffer, by default
 BUFFER_ROWS = 1 << 20  # in a buffer, at most, by default: their order has 8 MB
@@ -90,6 +92,13 @@ class Stream:
     on_bad_rows : "raise" or "skip", default "raise"
         What is done with rows that have NaN, infinity, or text in place of a number: an error that tells
         where the row is, or they are left out, and counted in the history.
+    cache : path, bool, default False
+        The first epoch writes the decoded rows to a file, from which the later ones read them: with the same
+        bits, and faster where decoding takes longer than training, as that of CSV files and of hundreds of
+        columns does. True: a temporary file (in the folder of the variable TMPDIR), which is removed when
+        the training ends. A path: a folder in which it stays for further trainings, as long as the files of
+        the source are the same; other sources are recognized by their lengths and first rows. If a file
+        cannot be written, as on a full disk, there is one warning, and the source is read in each epoch.
 
     Raises
     ------
@@ -109,7 +118,13 @@ class Stream:
     """
 
     def __init__(
-        self, source: Any, *, buffer_rows: int | None = None, prefetch: int = 1, on_bad_rows: str = "raise"
+        self,
+        source: Any,
+        *,
+        buffer_rows: int | None = None,
+        prefetch: int = 1,
+        on_bad_rows: str = "raise",
+        cache: str | os.PathLike[str] | bool = False,
     ) -> None:
         if not is_source(source):
             raise TypeError(
@@ -125,6 +140,11 @@ class Stream:
         )
         self.prefetch = checks.check_integer("prefetch", prefetch, 0)
         self.on_bad_rows = checks.check_name("on_bad_rows", on_bad_rows, ("raise", "skip"))
+        if not isinstance(cache, (str, os.PathLike, bool, np.bool_)):
+            raise TypeError(f"cache must be the path of a folder, True or False, got {cache!r}")
+        if isinstance(cache, (str, os.PathLike)) and os.path.exists(cache) and not os.path.isdir(cache):
+            raise ValueError(f"cache must be the path of a folder, got the file {cache}")
+        self.cache = cache if isinstance(cache, (str, os.PathLike)) else bool(cache)
 
 
 def place_of(stream: Stream, block: int, row: int) -> str:
@@ -170,6 +190,11 @@ def stream_of(X: Any) -> Stream | None:
     if isinstance(X, Stream):
         return X
     return Stream(X) if is_source(X) else None
+
+
+def cache_of(stream: Stream, dtype: np.dtype[Any]) -> RowCache | None:
+    """Return the cache of a stream for a network of a precision, None for none."""
+    return None if stream.cache is False else RowCache(stream.source, stream.cache, dtype)
 
 
 class Position(NamedTuple):
@@ -293,11 +318,20 @@ class BlockReader:
         Of the orders of the blocks, which depend on it and on the epoch alone; None: in sequence.
     n_epochs : int
     begin : Position
+    cache : RowCache or None
+        Through which the source is read.
     """
 
     def __init__(
-        self, rows: StreamedRows, buffer_rows: int, seed: int | None, n_epochs: int, begin: Position
+        self,
+        rows: StreamedRows,
+        buffer_rows: int,
+        seed: int | None,
+        n_epochs: int,
+        begin: Position,
+        cache: RowCache | None = None,
     ) -> None:
+        self.read = rows.stream.source.read if cache is None else cache.read
         self.stream = rows.stream
         self.rows = rows
         self.buffer_rows = buffer_rows
@@ -354,7 +388,7 @@ class BlockReader:
             self.block = int(order[number])
             row = 0
             left_out = begin.row if number == begin.block else 0
-            for given in self.stream.source.read(self.block):
+            for given in self.read(self.block):
                 arrays = self._arrays(given)
                 n_rows = len(arrays[0])
                 skip = min(n_rows, max(0, left_out - row))
@@ -396,7 +430,8 @@ class BlockReader:
             X[...] = arrays[0]
         bad: list[int] = []
         finite = [X, *(array for array in arrays[1:] if array.dtype.kind == "f")]
-        if not (_core.all_finite(X) and all(np.isfinite(array).all() for array in finite[1:])):
+        is_good = arrays[0].dtype.kind in "biu" or _core.all_finite(X)  # integers do not overflow
+        if not (is_good and all(np.isfinite(array).all() for array in finite[1:])):
             is_bad = np.zeros(n, bool)
             for array in finite:
                 is_bad |= ~np.isfinite(array).reshape(n, -1).all(axis=1)

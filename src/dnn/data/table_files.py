@@ -96,6 +96,14 @@ def columns_of(names: Sequence[str], target: Any, features: Any, sample_weight: 
     return Columns(list(features), targets, isinstance(target, str), weights)
 
 
+def fingerprint_of(files: list[File], how: Any) -> tuple[str, str]:
+    """Return paths and columns, and sizes and times of files; raise OSError if one has changed."""
+    for file in files:
+        file.check()
+    paths = [os.path.abspath(file.path) for file in files]
+    return f"{paths} {how}", f"{[(file.size, file.changed) for file in files]}"
+
+
 class ParquetSource:
     """Row groups of Parquet files; see `dnn.sources.parquet`."""
 
@@ -131,6 +139,11 @@ class ParquetSource:
         """Names of the columns of X."""
         assert self.columns is not None
         return self.columns.features
+
+    def fingerprint(self) -> tuple[str, str]:
+        """Return what the source is, and what changes with its rows."""
+        files = list(dict.fromkeys(file for file, *_ in self.groups))
+        return fingerprint_of(files, self.columns)
 
     def read(self, block: int) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a row group."""
@@ -295,6 +308,10 @@ class CSVSource:
     def features(self) -> list[str]:
         """Names of the columns of X."""
         return self.columns.features
+
+    def fingerprint(self) -> tuple[str, str]:
+        """Return what the source is, and what changes with its rows."""
+        return fingerprint_of(self.files, (self.columns, self.names, self.delimiter))
 
     def read(self, block: int) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a file; those that cannot be read are NaN."""

@@ -15,6 +15,7 @@ from .. import _checks as checks
 from .. import _threads as threads
 from ..data import arrays as data
 from ..data.classes import balanced, class_counts
+from ..data.row_cache import RowCache
 from ..data.streams import (
     PLACES,
     BlockReader,
@@ -23,6 +24,7 @@ from ..data.streams import (
     Position,
     Stream,
     StreamedRows,
+    cache_of,
     first_rows,
     rows_per_buffer,
     stream_of,
@@ -156,6 +158,7 @@ class StreamRun(Run):
         if options.gathers and self.source.n_blocks > 1:
             self.seed = int.from_bytes(rng.bytes(8), "little")
         self.feed: Feed | None = None
+        self.cache: RowCache | None = None
         self.filled: Filled | None = None  # the present buffer; None: none is begun
         self.position = Position()  # where it begins, or the next one does
         self.order: np.ndarray | None = None  # (1, n), of its rows
@@ -202,8 +205,9 @@ class StreamRun(Run):
         if self.feed is None:
             row_bytes = self.streamed.n_features * self.streamed.dtype.itemsize
             n_rows = rows_per_buffer(self.streamed.stream, self.batch, row_bytes)
+            self.cache = cache_of(self.streamed.stream, self.streamed.dtype)
             self.feed = Feed(
-                BlockReader(self.streamed, n_rows, self.seed, self.options.epochs, self.position)
+                BlockReader(self.streamed, n_rows, self.seed, self.options.epochs, self.position, self.cache)
             )
         self.filled = filled = self.feed.next()
         if order is not None and order.shape[1] != filled.n:
@@ -289,6 +293,8 @@ class StreamRun(Run):
         finally:
             if self.feed is not None:
                 self.feed.close()
+            if self.cache is not None:
+                self.cache.close()
 
 
 STATE = (

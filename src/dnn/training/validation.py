@@ -10,7 +10,8 @@ import numpy as np
 from .. import _core
 from ..data import arrays as data
 from ..data.arrays import Targets
-from ..data.streams import BlockReader, Feed, Position, StreamedRows, first_rows, stream_of
+from ..data.row_cache import RowCache
+from ..data.streams import BlockReader, Feed, Position, StreamedRows, cache_of, first_rows, stream_of
 from ..losses import Loss, loss_of
 from .problem import Problem, examples_of, losses_of_rows
 
@@ -36,6 +37,7 @@ class StreamedValidation:
         self.plan = plan
         self.params = params
         self.rows = rows
+        self.cache: RowCache | None = None  # which closes its file when nobody needs it any more
         # Its first rows, of which a checkpoint keeps a fingerprint; nothing is changed before they are good
         self.first = Problem(plan, params, *first_rows(rows), rows.spec)
 
@@ -43,7 +45,9 @@ class StreamedValidation:
         """Yield rows, targets and weights, from the beginning of the source to its end."""
         n = max(1, min(BUFFER_ROWS, BUFFER_BYTES // (self.rows.n_features * self.rows.dtype.itemsize)))
         n = min(n, self.rows.stream.buffer_rows or n)
-        feed = Feed(BlockReader(self.rows, n, None, 1, Position()))
+        if self.cache is None:  # not earlier: other arguments may be refused
+            self.cache = cache_of(self.rows.stream, self.rows.dtype)
+        feed = Feed(BlockReader(self.rows, n, None, 1, Position(), self.cache))
         try:
             is_last = False
             while not is_last:
