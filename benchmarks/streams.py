@@ -68,10 +68,7 @@ def speed(given: argparse.Namespace) -> None:
             f"Parquet, a column of lists of float32, {plain}": (sources.parquet(files[2], "y"), False),
             f"Parquet, a column of lists of float32, {plain}, cache": (sources.parquet(files[2], "y"), True),
             "Parquet, a column per pixel, cache": (sources.parquet(files[0], "y"), True),
-            "Parquet, a column per pixel, cache of an earlier training": (
-                sources.parquet(files[0], "y"),
-                kept,
-            ),
+            "Parquet, a column per pixel, a cache of before": (sources.parquet(files[0], "y"), kept),
             "CSV, cache": (sources.csv(files[3], "y"), True),
         }
         times: dict[str, list[np.ndarray]] = {name: [] for name in contenders}
@@ -100,9 +97,9 @@ def speed(given: argparse.Namespace) -> None:
         first = statistics.median(wall[0] for wall in walls)
         later = statistics.median(float(np.median(wall[1:])) for wall in walls)
         of_first, of_later = min(each[0] for each in cpu[name]), min(each[1:].min() for each in cpu[name])
-        print(f"{name}: {1 / ten:,.0f} rows/s, {base / ten:.2f} x in memory (the first epoch {base / first:.2f} "
-              f"x, later ones {base / later:.2f} x); processor time per row: {1e6 * of_later:.1f} us, in the "
-              f"first epoch {1e6 * of_first:.1f} us")  # fmt: skip
+        print(f"{name}: {1 / ten:,.0f} rows/s, {base / ten:.2f} x in memory (the first epoch "
+              f"{base / first:.2f} x, later ones {base / later:.2f} x); processor time per row: "
+              f"{1e6 * of_later:.1f} us, in the first epoch {1e6 * of_first:.1f} us")  # fmt: skip
 
 
 def memory(given: argparse.Namespace) -> None:
