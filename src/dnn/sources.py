@@ -225,7 +225,8 @@ def parquet(
     target : str or list of str
         The column of y, or its columns. Columns hold numbers or booleans, or lists of a fixed size of them,
         or binary values of a fixed size, whose bytes are numbers from 0 to 255 (the pixels of an image):
-        both count as several columns, and are read several times faster than these.
+        both count as several columns, and are read several times faster than these. The one target of a
+        classifier may hold text.
     features : list of str, default None
         The columns of X; None: all others, as they are in the first file.
     sample_weight : str, default None

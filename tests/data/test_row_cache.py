@@ -230,10 +230,21 @@ def test_labels_and_validation_sets(tmp_path):
     assert (
         cached.n_iter_ == 4 and source.n_read[-1] == 2 and val.n_read[-1] == 2
     )  # for the labels, and on entry
-    objects = Counted(X, labels.astype(object))
-    with pytest.warns(UserWarning, match="is not used: y and weights must be numbers or texts of one dtype"):
-        other = MLPClassifier(8, **how).fit(stream(objects, cache=True))
-    np.testing.assert_array_equal(other.network_.params, expected.network_.params)
+    for _ in range(2):
+        objects = stream(Counted(X, labels.astype(object)), cache=tmp_path)
+        other = MLPClassifier(8, **how).fit(objects)
+        np.testing.assert_array_equal(other.network_.params, expected.network_.params)
+
+    def loss(y, logits):
+        assert y.dtype == object
+        return np.zeros(len(y)), np.zeros_like(logits)
+
+    fitted(objects, loss=loss)
+    dates = stream(Counted(X, np.full(N, np.datetime64("2020-01-01"))), cache=True)
+    with pytest.warns(
+        UserWarning, match="is not used: y and weights must be numbers or texts, got datetime64"
+    ):
+        fitted(dates, loss=lambda y, logits: (np.zeros(len(y)), np.zeros_like(logits)))
 
 
 def test_what_is_refused(tmp_path):

@@ -128,6 +128,11 @@ def test_precision_columns_and_labels(tmp_path):
         if files.n_rows:
             np.testing.assert_array_equal(est.network_.params, expected.network_.params)
         assert est.t_ == expected.t_
+    for text in (pyarrow.array(LABELS), pyarrow.array(LABELS).dictionary_encode()):
+        parquet.write_table(table.set_column(1, "y", text), tmp_path / "text.parquet", row_group_size=100)
+        est = classifier().fit(sources.parquet(tmp_path / "text.parquet", "y", sample_weight="w"))
+        assert est.classes_.tolist() == NAMES.tolist()
+        np.testing.assert_array_equal(est.network_.params, expected.network_.params)
 
 
 def test_only_targets_are_read_for_the_labels(tmp_path, monkeypatch):
@@ -273,7 +278,7 @@ REFUSED = {
     "X must have shape .n_samples, n_features": lambda: classifier().fit(
         sources.function(lambda: iter([(X[:, 0], LABELS)]))
     ),
-    "X must be a table in memory, got a Stream": lambda: TableClassifier().fit(source(LABELS), LABELS),
+    "X must be a table in memory, got a Stream": lambda: TableClassifier().fit(source(LABELS)),
 }
 
 

@@ -16,7 +16,8 @@ from . import arrays as data
 FORMAT = b"dnn rows 1"  # the last bytes of a file
 FEW_ROWS = 16  # of a part that are looked at before all: most floats are not whole numbers
 KINDS = "biufUS"  # of dtypes that a file may hold
-# Of each array of a part: where it begins, its dtype and its shape
+# Of each array of a part: where it begins, its dtype and its shape; "O" before the dtype of texts that are
+# objects of Python in the source
 Record = tuple[int, str, tuple[int, ...]]
 
 
@@ -116,16 +117,19 @@ class RowCache:
         """Append the arrays of a part to the file, and return where they are."""
         arrays = [narrowed(data.numbers(part[0], "X"), self.dtype), *map(np.asarray, part[1:])]
         records = []
-        for array in arrays:
+        for given in arrays:
+            array, mark = given, ""
+            if given.dtype.kind == "O" and all(isinstance(item, str) for item in given.ravel()):
+                array, mark = given.astype(str), "O"
             if array.dtype.kind not in KINDS:
-                raise TypeError(f"y and weights must be numbers or texts of one dtype, got {array.dtype}")
-            records.append((self.n_bytes, array.dtype.str, array.shape))
+                raise TypeError(f"y and weights must be numbers or texts, got {given.dtype}")
+            records.append((self.n_bytes, mark + array.dtype.str, array.shape))
             self.n_bytes += _write_all(self.file, np.ascontiguousarray(array).reshape(-1).view(np.uint8))
         return records
 
     def _array(self, record: Record) -> np.ndarray:
         begin, dtype, shape = record
-        array = np.empty(shape, dtype)
+        array = np.empty(shape, dtype.removeprefix("O"))
         view = array.reshape(-1).view(np.uint8).data
         self.file.seek(begin)
         while view.nbytes:
@@ -133,7 +137,7 @@ class RowCache:
             if not n:
                 raise OSError(f"the cache {self.path or ''} has become shorter")
             view = view[n:]
-        return array
+        return array.astype(object) if dtype.startswith("O") else array
 
     def _publish(self) -> None:
         """Write the end of the file, and give it its name."""
@@ -233,7 +237,7 @@ def index_of(file: Any, version: str) -> dict[int, list[list[Record]]] | None:
 def _record(given: Any, size: int) -> Record:
     """Return a record of a file with so many bytes, checked."""
     begin, kind, shape = given
-    dtype = np.dtype(kind)
+    dtype = np.dtype(kind.removeprefix("O"))
     n_bytes = dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
     if dtype.kind not in KINDS or min(shape) < 0 or begin < 0 or begin + n_bytes > size:
         raise ValueError("a record is damaged")

@@ -70,7 +70,8 @@ class RowSource(Protocol):
         Parameters
         ----------
         block : int
-            Number of the block, from 0. It is called in another thread than `fit`.
+            Number of the block, from 0. It is called in another thread than `fit`; of a source that is also
+            the validation set, in two threads.
         """
 
 

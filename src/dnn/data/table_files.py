@@ -119,7 +119,9 @@ class ParquetSource:
                     self.columns = columns_of(schema.names, target, features, sample_weight)
                 self.columns.check(schema.names, file.path)
                 kinds = {name: schema.field(name).type for name in self.columns.all}
-                self.row_bytes = sum(_row_bytes(name, kind, file.path) for name, kind in kinds.items())
+                if self.columns.one_target and _is_text(kinds[self.columns.targets[0]]):
+                    del kinds[self.columns.targets[0]]  # labels
+                self.row_bytes = 1 + sum(_row_bytes(name, kind, file.path) for name, kind in kinds.items())
                 first = 0
                 for group in range(metadata.num_row_groups):
                     n = metadata.row_group(group).num_rows
@@ -204,6 +206,14 @@ def _batches(opened: Any, group: int, names: list[str], n: int, rows: int) -> It
         yield from opened.iter_batches(rows, row_groups=[group], columns=names, use_threads=False)
 
 
+def _is_text(kind: Any) -> bool:
+    """Return whether a type is text, as such or by a dictionary."""
+    from pyarrow import types
+
+    inner = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(inner) or types.is_large_string(inner))
+
+
 def _row_bytes(name: str, kind: Any, path: str) -> int:
     """Return the bytes of a value of a column, at least 1; raise if it holds no numbers."""
     from pyarrow import types
@@ -229,7 +239,7 @@ def _arrays(columns: Columns, given: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _values(column: Any) -> np.ndarray:
-    """Return a column of numbers (n,), or of lists or bytes (n, size); missing ones are NaN."""
+    """Return a column of numbers or labels (n,), or of lists or bytes (n, size); missing numbers are NaN."""
     if isinstance(column, np.ndarray):
         return column
     from pyarrow import compute, float64, types, uint8

@@ -127,7 +127,7 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
 
     # Training
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Any:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None) -> Any:
         """Fit to a raw table and return self.
 
         Parameters
