@@ -90,8 +90,8 @@ def test_files_are_as_small_as_they_can_be(tmp_path):
         fitted(stream(Counted(rows, Y), cache=folder))
         sizes.append(os.path.getsize(*(folder / name for name in os.listdir(folder))))
     assert 0 <= sizes[0] - sizes[1] - X.size * 3 < 100  # float32, and bytes; numbers of other lengths
-    for given, dtype in ((np.array([[256.0]]), "f4"), (np.array([[-1]]), "f4"), (np.array([[np.nan]]), "f8")):
-        assert narrowed(given, np.dtype("f4")).dtype == np.dtype(dtype)
+    for value, dtype in ((256.0, "f4"), (-1, "f4"), (-0.0, "f4"), (np.nan, "f8"), (1e300, "f8"), (True, "?")):
+        assert narrowed(np.array([[value]]), np.dtype("f4")).dtype == np.dtype(dtype)
     late = np.zeros((50, 1))
     late[-1] = 0.5
     assert narrowed(late, np.dtype("f4")).dtype == np.dtype("f4")
@@ -173,13 +173,14 @@ def test_a_cache_that_nobody_closes_is_no_leak(tmp_path):
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "tail", "index", "empty", "version"])
+@pytest.mark.parametrize("damage", ["cut", "tail", "index", "length", "empty", "version"])
 def test_a_damaged_file_is_written_anew(damage, tmp_path):
     expected, _ = fitted(stream(Counted(X, Y), cache=tmp_path))
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     path.write_bytes({
         "cut": whole[: len(whole) // 2], "tail": whole[:-3] + b"abc", "empty": b"",
+        "length": whole.replace(b"[15, 4]", b"[95, 4]"),
         "index": whole.replace(b'"<f4"', b'"O"   '), "version": whole.replace(b"8 blocks", b"9 blocks"),
     }[damage])  # fmt: skip
     assert path.read_bytes() != whole
