@@ -221,21 +221,22 @@ def index_of(file: Any, version: str) -> dict[int, list[list[Record]]] | None:
     length = int.from_bytes(tail[:8], "little")
     if tail[8:] != FORMAT or length > size - end:
         return None
-    file.seek(size - end - length)
+    n_bytes = size - end - length
+    file.seek(n_bytes)
     try:
         document = json.loads(file.read(length))
         if document["version"] != version:
             return None
         index = {}
         for block, parts in document["blocks"]:
-            index[int(block)] = [[_record(record, size) for record in part] for part in parts]
+            index[int(block)] = [[_record(record, n_bytes) for record in part] for part in parts]
         return index
     except (ValueError, TypeError, KeyError):
         return None
 
 
 def _record(given: Any, size: int) -> Record:
-    """Return a record of a file with so many bytes, checked."""
+    """Return a record of a file with so many bytes of arrays, checked."""
     begin, kind, shape = given
     dtype = np.dtype(kind.removeprefix("O"))
     n_bytes = dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
