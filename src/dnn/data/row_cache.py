@@ -6,6 +6,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,9 @@ class RowCache:
         self.version = ""
         self.file: Any = None
         self.close: weakref.finalize[..., Any] = weakref.finalize(self, _nothing)
+        known = ("", "") if isinstance(folder, bool) else fingerprint_of(source)  # raises for changed files
         try:
-            self._open(folder)
+            self._open(folder, *known)
         except OSError as error:
             self._give_up(error)
 
@@ -78,7 +80,7 @@ class RowCache:
                 except OSError as error:
                     self._warn(error, "is used in this training only")
 
-    def _open(self, folder: str | os.PathLike[str] | bool) -> None:
+    def _open(self, folder: str | os.PathLike[str] | bool, identity: str, version: str) -> None:
         import tempfile
 
         if isinstance(folder, bool):
@@ -86,14 +88,15 @@ class RowCache:
             self.close = weakref.finalize(self, self.file.close)
             return
         os.makedirs(folder, exist_ok=True)
-        identity, self.version = fingerprint_of(self.source)
+        self.version = version
         name = f"dnn-{_hash(f'{identity} {self.dtype}'.encode())}"
         self.path = os.path.join(folder, f"{name}.rows")
         if self._load():
             return
         for other in os.listdir(folder):
             if other.startswith(f"{name}.partial-") and not _is_alive(other.split("-")[-2]):
-                os.unlink(os.path.join(folder, other))  # left by a process that was killed
+                with suppress(FileNotFoundError):  # another process does the same
+                    os.unlink(os.path.join(folder, other))  # left by a process that was killed
         descriptor, self.partial = tempfile.mkstemp("", f"{name}.partial-{os.getpid()}-", folder)
         self.file = os.fdopen(descriptor, "w+b", buffering=0)
         self.close = weakref.finalize(self, _discard, self.file, self.partial)
@@ -106,7 +109,7 @@ class RowCache:
         except FileNotFoundError:
             return False
         index = index_of(file, self.version)
-        if index is None or len(index) != self.source.n_blocks:
+        if index is None or index.keys() != set(range(self.source.n_blocks)):
             file.close()
             return False
         self.file, self.index = file, index
