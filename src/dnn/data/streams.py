@@ -321,6 +321,8 @@ class BlockReader:
     begin : Position
     cache : RowCache or None
         Through which the source is read.
+    blocks : list of int or None
+        The blocks that an epoch has, in this order; None: all.
     """
 
     def __init__(
@@ -331,6 +333,7 @@ class BlockReader:
         n_epochs: int,
         begin: Position,
         cache: RowCache | None = None,
+        blocks: list[int] | None = None,
     ) -> None:
         self.read = rows.stream.source.read if cache is None else cache.read
         self.stream = rows.stream
@@ -338,6 +341,7 @@ class BlockReader:
         self.buffer_rows = buffer_rows
         self.seed = seed
         self.n_epochs = n_epochs
+        self.blocks = blocks
         self.position = begin
         self.parts = self._parts(begin)
         self.part: _Part | None = None  # of which rows are left
@@ -385,7 +389,9 @@ class BlockReader:
         if self.seed is not None:
             n_buffers = n if n_rows is None else -(-n_rows // self.buffer_rows)
             order = order_of_blocks(n, n_buffers, np.random.default_rng([self.seed, begin.epoch]))
-        for number in range(begin.block, n):
+        elif self.blocks is not None:
+            order = np.array(self.blocks)
+        for number in range(begin.block, len(order)):
             self.block = int(order[number])
             row = 0
             left_out = begin.row if number == begin.block else 0

@@ -21,6 +21,7 @@ _MODULES = {
     "schedules": "Constant Cosine Exponential InverseScaling OneCycle OnPlateau StepDecay WarmUp Plateau",
     "initializers": "Full Glorot He LeCun Normal Uniform Xavier Zeros",
     "training.history": "History StreamHistory",
+    "distributed.rounds": "RoundHistory",
     "estimators.optimizer": "SklearnLearningRate",
 }
 CLASSES = {name: module for module, names in _MODULES.items() for name in names.split()}

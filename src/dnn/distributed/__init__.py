@@ -1,0 +1,1 @@
+"""Training on several processes or machines, in rounds: see `dnn.distributed.rounds`."""
