@@ -57,7 +57,7 @@ class Workers(rounds.Engine):
     >>> from dnn.distributed import rounds
     >>> from dnn.distributed.dask import Workers
     >>> shards = [([[1.0], [2.0]], [2.0, 4.0]), ([[3.0]], [6.0])]
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     net = Network([1, 1], init="zeros")
     ...     history = rounds.fit(net, shards, epochs=3, engine=Workers(client), random_state=0)
     >>> history.stopped_by
@@ -225,7 +225,7 @@ def fit(
     net : Network
     X, y, sample_weight
         Arrays or dataframes of Dask, in chunks of the same rows; or X alone, a `RowSource` or `Stream` whose
-        files every worker can read, such as ``dnn.sources.parquet("/data/*.parquet", "label")``. Arrays of
+        files every worker can read, such as ``dnn.sources.parquet("/data", "label")``. Arrays of
         Dask are kept in the memory of the workers; a source is read again in each round.
     X_val, y_val, sample_weight_val : default None
         A validation set, of the same kinds.
@@ -253,7 +253,7 @@ def fit(
     >>> from distributed import Client
     >>> from dnn import Network
     >>> from dnn.distributed import dask
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     X = da.random.default_rng(0).normal(size=(1000, 3), chunks=(100, 3))
     ...     net = Network([3, 1], random_state=0)
     ...     history = dask.fit(net, X, X.sum(axis=1), epochs=20, random_state=0)
@@ -323,6 +323,9 @@ def chunks_of(X: Any, y: Any, sample_weight: Any, suffix: str = "") -> list[tupl
                 f"{name}{suffix} must have the chunks of rows of X{suffix}, {_shown(wanted, lists['X'])}, "
                 f"got {_shown(sizes, lists[name])}: rechunk it"
             )
+        known = all(getattr(which, "known_divisions", False) for which in (each, X))
+        if known and each.divisions != X.divisions:
+            raise ValueError(f"{name}{suffix} must have the divisions of X{suffix}: repartition it")
     return list(zip(*lists.values(), strict=True))
 
 
