@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from functools import partial
 
 import dask
@@ -25,17 +26,29 @@ OPTIONS = {"epochs": 3, "rounds_per_epoch": 1, "random_state": 0}
 N_SHARDS = 6
 
 
-def cluster_of(n_workers):
-    return LocalCluster(
-        n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0", memory_limit=0,
-        silence_logs=50,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def client():
     """Return a client of two workers, which are processes, and are started again when they die."""
-    with cluster_of(2) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", memory_limit=0,
+            silence_logs=50,
+        ) as cluster,
+        Client(cluster) as client,
+    ):  # fmt: skip
+        yield client
+
+
+@contextmanager
+def workers_in_threads(n_workers):
+    """Return a client of a cluster for one test: its workers are threads of this process."""
+    with (
+        LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, processes=False, dashboard_address=":0",
+            memory_limit=0, silence_logs=50,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):  # fmt: skip
         yield client
 
 
@@ -164,20 +177,22 @@ def test_a_worker_is_killed_before_its_sum_is_fetched(client, workers, expected,
     np.testing.assert_array_equal(found, expected)
 
 
-def test_workers_join_and_leave_in_a_round(client, workers, expected, tmp_path):
-    class Scaling(Workers):
-        n = iter([3, 0, 2])
+class Scaling(Workers):
+    """An engine whose cluster gets other numbers of workers in each round, at last none for a while."""
 
-        def total(self, *args):
-            n = next(self.n)
-            self.client.cluster.scale(n)
-            if not n:
-                threading.Timer(0.5, self.client.cluster.scale, (1,)).start()
-            return super().total(*args)
+    def total(self, *args):
+        n = self.numbers.pop(0)
+        self.client.cluster.scale(n)
+        if not n:
+            threading.Timer(0.5, self.client.cluster.scale, (1,)).start()
+        return super().total(*args)
 
-    engine = Scaling(client, timeout=15)
-    found = fitted(shards_that(None, 0, tmp_path), engine)
-    engine.release()
+
+def test_workers_join_and_leave_in_a_round(expected, tmp_path):
+    with workers_in_threads(1) as client:
+        engine = Scaling(client, timeout=15)
+        engine.numbers = [3, 1, 0]
+        found = fitted(shards_that(None, 0, tmp_path), engine)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -212,22 +227,27 @@ def test_stopped_workers_end_in_a_timeout(client, tmp_path):
 
 def test_no_worker_at_all(tmp_path):
     with (
-        LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
-        Client(cluster, set_as_default=False) as client,
+        workers_in_threads(0) as client,
         pytest.raises(TimeoutError, match=r"no task finished in timeout=0.5 s, of 6 .* with no worker$"),
     ):
         fitted(shards_that(None, 0, tmp_path), Workers(client, timeout=0.5))
 
 
-def test_the_scheduler_is_restarted(workers, tmp_path):
-    class Restarting(Workers):
-        def wait(self, futures, last=None):
-            if last is not None:
-                self.client.restart(wait_for_workers=False)
-            super().wait(futures, last)
+class Restarting(Workers):
+    """An engine whose cluster is restarted in a round."""
 
-    with pytest.raises(ConnectionError, match=r"^the scheduler of Dask is gone or was restarted"):
-        fitted(shards_that(None, 0, tmp_path), Restarting(workers.client, timeout=15))
+    def wait(self, futures, last=None):
+        if last is not None:
+            self.client.restart(wait_for_workers=False)
+        super().wait(futures, last)
+
+
+def test_the_cluster_is_restarted_in_a_round(tmp_path):
+    with (
+        workers_in_threads(1) as client,
+        pytest.raises(ConnectionError, match=r"^the scheduler of Dask is gone or was restarted"),
+    ):
+        fitted(shards_that(None, 0, tmp_path), Restarting(client, timeout=15))
 
 
 @pytest.fixture
@@ -253,15 +273,16 @@ def processes(tmp_path):
         process.wait(10)
 
 
-def test_the_scheduler_is_killed_in_a_round_and_the_checkpoint_resumed(processes, client, expected, tmp_path):
+def test_the_scheduler_is_killed_in_a_round_and_the_checkpoint_resumed(processes, expected, tmp_path):
     (tmp_path / "reads").mkdir()
     scheduler, path = processes()
     shards = shards_that(partial(os.kill, scheduler.pid, signal.SIGKILL), 2, tmp_path / "reads")
     options = {"checkpoint": tmp_path / "checkpoint", "resume": True}
-    with Client(scheduler_file=str(path), set_as_default=False, timeout=20) as other:
-        with pytest.raises(ConnectionError, match=r"^the scheduler of Dask is gone"):
-            fitted(shards, Workers(other, timeout=15), **options)
-    engine = Workers(client, timeout=15)
-    found = fitted(shards_that(None, 0, tmp_path), engine, **options)
-    engine.release()
+    with (
+        Client(scheduler_file=str(path), set_as_default=False, timeout=20) as other,
+        pytest.raises(ConnectionError, match=r"^the scheduler of Dask is gone"),
+    ):
+        fitted(shards, Workers(other, timeout=15), **options)
+    with workers_in_threads(1) as client:
+        found = fitted(shards_that(None, 0, tmp_path), Workers(client, timeout=15), **options)
     np.testing.assert_array_equal(found, expected)
