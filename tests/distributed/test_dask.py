@@ -11,6 +11,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from distributed import Client, LocalCluster
 
 from dnn import SGD, DivergedError, Network, Stream, sources
@@ -232,6 +233,37 @@ def test_data_that_is_not_of_dask(client):
             on_cluster(client, *given)
         with pytest.raises(TypeError, match=message % f"{name}_val"):
             on_cluster(client, *arrays(X, Y), X_val=given[0], y_val=given[1])
+
+
+class Locked:
+    """A source that cannot be pickled."""
+
+    n_blocks, n_rows = 2, N
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def read(self, block):
+        yield X, Y
+
+
+def test_data_that_workers_cannot_use(client):
+    sparse = arrays(X)[0].map_blocks(scipy.sparse.csr_array, dtype=float)
+    with pytest.raises(TypeError, match=r"^the chunks of X and y must be arrays of NumPy, got csr_array"):
+        on_cluster(client, sparse, arrays(Y)[0])
+    with pytest.raises(TypeError, match=r"pickle can send them: cannot pickle '_thread.lock' object"):
+        on_cluster(client, Locked())
+
+
+def test_a_worker_without_dnn(client, monkeypatch):
+    def lacks(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(on_dask, "import_module", lacks)
+    with pytest.raises(
+        ImportError, match=r"^the workers and the scheduler of Dask need dnn: pip install 'dnn-core"
+    ):
+        on_cluster(client, *arrays(X, Y))
 
 
 def test_divisions_of_dataframes_are_those_of_X(client):

@@ -198,7 +198,9 @@ def test_workers_join_and_leave_in_a_round(expected, tmp_path):
 
 def test_a_shard_that_kills_every_worker(client, workers, tmp_path, monkeypatch):
     monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
-    with pytest.raises(RuntimeError, match="died one after another; where a shard is too large") as raised:
+    with pytest.raises(
+        RuntimeError, match="died one after another; their logs say why: where a shard is too"
+    ) as raised:
         fitted(shards_that(die, 0, tmp_path), workers)
     assert type(raised.value.__cause__).__name__ == "KilledWorker"
 
@@ -228,7 +230,7 @@ def test_stopped_workers_end_in_a_timeout(client, tmp_path):
 def test_no_worker_at_all(tmp_path):
     with (
         workers_in_threads(0) as client,
-        pytest.raises(TimeoutError, match=r"no task finished in timeout=0.5 s, of 6 .* with no worker$"),
+        pytest.raises(TimeoutError, match=r"no task finished in timeout=0.5 s, of 1 .* with no worker$"),
     ):
         fitted(shards_that(None, 0, tmp_path), Workers(client, timeout=0.5))
 

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,11 @@ class Workers(rounds.Engine):
         self.client = client_of(client)
         self.timeout = checks.check_real("timeout", timeout, 0.0, above=True)
         self._placed: list[Any] = []
+        self._checked = False
 
     def place(self, function: Callable[[int, Any], Any], items: Sequence[Any]) -> list[Any]:
         """Return futures of ``function(k, item)``, kept by the workers; items may have Delayed parts."""
+        self.check()
         delayed = need("dask", "Workers", "dask").delayed
         tasks = [
             delayed(function)(k, item, dask_key_name=f"dnn_shard-{k}-{uuid.uuid4().hex}")
@@ -103,6 +106,22 @@ class Workers(rounds.Engine):
             return self._result(sums[0], futures)
         finally:
             release(futures)  # a traceback would keep them, and the tasks would go on after Ctrl-C
+
+    def check(self) -> None:
+        """Raise ImportError if a worker has no dnn, once; a task with a function of dnn would end that worker."""
+        if self._checked:
+            return
+        with self._connected():
+            future = self.client.submit(import_module, "dnn", pure=False)
+        try:
+            self.wait([future])
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"the workers and the scheduler of Dask need dnn: pip install 'dnn-core[dask]' there ({error})"
+            ) from error
+        finally:
+            release([future])
+        self._checked = True
 
     def wait(self, futures: list[Any], last: Any = None) -> None:
         """Wait until all futures, or the last of them, are done; raise what a task raised, or why none is."""
@@ -146,7 +165,7 @@ class Workers(rounds.Engine):
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
-        """Raise ConnectionError if tasks cannot be sent, because the client or the shards are gone."""
+        """Raise a clear error if tasks cannot be sent."""
         distributed = need("distributed", "Workers", "dask")
         if self.client.status in ("closing", "closed"):
             raise _gone()
@@ -154,6 +173,11 @@ class Workers(rounds.Engine):
             yield
         except distributed.CancelledError as error:
             raise _gone() from error
+        except TypeError as error:
+            why: BaseException = error
+            while (before := why.__cause__ or why.__context__) is not None:
+                why = before
+            raise TypeError(f"shards and options must be such that pickle can send them: {why}") from error
 
     def _n_workers(self) -> str:
         """Return how many workers there are, in words."""
@@ -170,7 +194,7 @@ class Workers(rounds.Engine):
         if isinstance(error, killed):
             found = RuntimeError(
                 "a task of a round was given up, because the workers that computed it died one after "
-                "another; where a shard is too large for their memory, more shards help"
+                "another; their logs say why: where a shard is too large for their memory, more shards help"
             )
             found.__cause__ = error
             return found
@@ -352,7 +376,10 @@ def joined(chunks: list[tuple[Any, ...]]) -> tuple[Any, ...]:
 def _in_one_piece(parts: tuple[Any, ...]) -> Any:
     if hasattr(parts[0], "iloc"):  # pandas, whose columns have names and dtypes
         return need("pandas", "a dataframe of Dask", "dask").concat(parts)
-    return np.concatenate([np.asarray(part) for part in parts])
+    arrays = [np.asarray(part) for part in parts]
+    if not all(array.ndim for array in arrays):
+        raise TypeError(f"the chunks of X and y must be arrays of NumPy, got {type(parts[0]).__name__}")
+    return np.concatenate(arrays)
 
 
 def _same(common: tuple[Any, ...]) -> tuple[Any, ...]:
