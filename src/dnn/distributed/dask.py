@@ -108,7 +108,7 @@ class Workers(rounds.Engine):
             release(futures)  # a traceback would keep them, and the tasks would go on after Ctrl-C
 
     def check(self) -> None:
-        """Raise ImportError if a worker has no dnn, once; a task with a function of dnn would end that worker."""
+        """Raise ImportError, once, if a worker has no dnn: a task with a function of dnn would end it."""
         if self._checked:
             return
         with self._connected():
@@ -117,7 +117,7 @@ class Workers(rounds.Engine):
             self.wait([future])
         except ModuleNotFoundError as error:
             raise ImportError(
-                f"the workers and the scheduler of Dask need dnn: pip install 'dnn-core[dask]' there ({error})"
+                f"workers and scheduler of Dask need dnn: pip install 'dnn-core[dask]' there ({error})"
             ) from error
         finally:
             release([future])
@@ -129,13 +129,13 @@ class Workers(rounds.Engine):
         wanted = futures if last is None else [last]
         finished, since = -1, time.monotonic()
         while True:
+            if all(future.status == "finished" for future in wanted):
+                return
             states = [future.status for future in futures]
             if "error" in states:
                 raise self._error(futures[states.index("error")])
             if "cancelled" in states or self.client.status in ("closing", "closed"):
                 raise _gone()
-            if all(future.status == "finished" for future in wanted):
-                return
             if states.count("finished") != finished:
                 finished, since = states.count("finished"), time.monotonic()
             elif time.monotonic() - since > self.timeout:
