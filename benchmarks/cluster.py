@@ -12,12 +12,13 @@ the bytes that workers got from each other, as they count them, beside those of 
 for the parameters and the state of Adam (3 values of 4 bytes per parameter) at each worker but one, and for
 the results of the shards (3 x 4) and the sums (3 x 8) that are not where they are summed. Then the model
 
-    seconds = a + b tasks + c P + d S P / min(W, cores)
+    seconds = a + b tasks + c P + d S P / min(W, cores) + e bytes
 
-is fitted by relative error: b is the scheduler's time for a task; c that of the bytes through scheduler and
-client, 60 P; d that of a result, which is made, sent and summed. Last, its extrapolation to a large cluster,
-with the time of the link (--link, GB/s) of a worker that sums 32 results. Fewer bytes are counted than in the
-model where few shards of one row are moved to the worker that has the parameters, as large ones are not.
+is fitted to the logarithms: b is the scheduler's time for a task; c that of the 60 P bytes through scheduler
+and client; d that of a result, which is made and summed; e that of the bytes between workers. Last, its
+extrapolation to a large cluster, where a worker that sums gets 32 results through its link (--link, GB/s).
+Fewer bytes are counted than in the model where few shards of one row are moved to the worker that has the
+parameters, as large ones are not.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from distributed import Client, LocalCluster
-from scipy.optimize import nnls
+from scipy.optimize import least_squares
 
 from dnn import Adam, Network
 from dnn.distributed import rounds
@@ -99,16 +100,19 @@ def measured(client: Client, n_shards: int, n_params: int, n_workers: int, repea
 def columns(n_shards: int, n_params: int, n_workers: int) -> list[float]:
     """Return the columns of the model."""
     at_once = min(n_workers, len(os.sched_getaffinity(0)))
-    return [1.0, n_tasks(n_shards), n_params, n_shards * n_params / at_once]
+    results = n_shards * n_params / at_once
+    return [1.0, n_tasks(n_shards), n_params, results, bytes_between(n_shards, n_params, n_workers)]
 
 
 def fitted(cells: list[Cell]) -> np.ndarray:
-    """Return a, b, c and d, which are not negative."""
+    """Return a to e, which are positive."""
     A = np.array([columns(*cell[:3]) for cell in cells])
     scale = A.max(axis=0)
     seconds = np.array([cell.seconds for cell in cells])
-    found: np.ndarray = nnls(A / scale / seconds[:, None], np.ones(len(cells)))[0] / scale
-    return found
+    start = np.log(np.full(len(scale), seconds.max() / len(scale)))
+    found = least_squares(lambda logs: np.log(A / scale @ np.exp(logs) / seconds), start, loss="soft_l1").x
+    factors: np.ndarray = np.exp(found) / scale
+    return factors
 
 
 def extrapolate(model: np.ndarray, given: argparse.Namespace) -> None:
@@ -120,6 +124,7 @@ def extrapolate(model: np.ndarray, given: argparse.Namespace) -> None:
         "bytes through scheduler and client: c P": model[2] * P,
         "the result of a shard: d P": model[3] * P,
         f"{GROUP} results to a worker that sums: {GROUP} x 12 P / link": GROUP * 12 * P / given.link / 1e9,
+        f"the same bytes on its processor: {GROUP} x 12 P e": GROUP * 12 * P * model[4],
     }
     print(
         f"\n{n} shards on {n} workers, P = {P:,}, {given.terabytes:g} TB in {given.rounds_per_epoch} rounds: "
@@ -164,10 +169,10 @@ def main() -> None:
             f"{cell.workers:7}  {cell.shards:6}  {cell.params:10,}  {cell.seconds:7.3f} {told:7.3f}  "
             f"{errors[-1]:+5.0%} {cell.bytes / 1e6:29.1f} {bytes_between(*cell[:3]) / 1e6:8.1f}"
         )
-    a, b, c, d = model
+    a, b, c, d, e = model
     print(
         f"\nseconds = {a:.3f} + {b * 1e3:.2f}e-3 tasks + {c * 1e9:.1f}e-9 P + "
-        f"{d * 1e9:.1f}e-9 S P / min(W, cores)\n"
+        f"{d * 1e9:.1f}e-9 S P / min(W, cores) + {e * 1e9:.1f}e-9 bytes\n"
         f"error: median {np.median(np.abs(errors)):.0%}, largest {np.max(np.abs(errors)):.0%}"
     )
     extrapolate(model, given)
