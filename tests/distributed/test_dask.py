@@ -355,8 +355,10 @@ def test_the_cluster_keeps_what_the_shards_need(client):
         if event.epoch == 40:
             raise OverflowError
 
-    with pytest.raises(OverflowError):
+    with pytest.raises(OverflowError) as raised:
         on_cluster(client, *arrays(X, Y), epochs=50, rounds_per_epoch=1, callbacks=[count])
+    assert wait_for(lambda: not scheduler.tasks), "while the traceback exists"
+    assert raised.tb is not None
     of_shards = 2 * 13 + 2 * SHARDS  # chunks, and shards before and after their checks
     of_round = SHARDS + 2
     assert len(counts) == 41 and min(counts) >= of_shards

@@ -17,6 +17,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from dnn import Network
+from dnn.distributed import dask as on_dask
 from dnn.distributed import rounds
 from dnn.distributed.dask import Workers
 
@@ -135,7 +136,8 @@ def test_processes_have_the_bits_of_one(client, workers, expected, tmp_path, n_w
 
 
 @pytest.mark.parametrize("at", [0, 2])
-def test_a_worker_is_killed_in_a_round(workers, expected, tmp_path, at):
+def test_a_worker_is_killed_in_a_round(workers, expected, tmp_path, at, monkeypatch):
+    monkeypatch.setattr(on_dask, "POLL", 0.002)  # so that the states of lost tasks are seen
     found = fitted(shards_that(die, at, tmp_path), workers)
     assert len(list(tmp_path.iterdir())) == OPTIONS["epochs"] + 1  # the round was computed again
     np.testing.assert_array_equal(found, expected)
