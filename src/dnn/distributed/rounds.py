@@ -8,11 +8,13 @@ this process, the processes of joblib, or the machines of Dask or Ray. The resul
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,16 +23,18 @@ from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam, Optimizer
 from ..schedules import schedule_of
+from ..training import diagnosis
 from ..training.history import DivergedError, History
+from ..training.optimizer_state import lock_of
 from ..training.options import Callback, FitOptions, callbacks_of
 from ..training.resume import CheckpointFile, kept_schedule, restore_schedule
 from ..training.stopping import EpochEnd
 from .averages import Nesterov, Total, groups_of, total_of
-from .local import LocalResult, LocalTraining, Rows, State, Steps
+from .local import LocalResult, LocalTraining, RoundPart, Rows, State
 
 __all__ = [
-    "Engine", "LocalResult", "LocalTraining", "Nesterov", "RoundHistory", "Rows", "State", "Steps", "Total",
-    "fit", "local_round", "total_of",
+    "Engine", "LocalResult", "LocalTraining", "Nesterov", "RoundHistory", "RoundPart", "Rows", "State",
+    "Total", "fit", "groups_of", "local_round", "sum_in_order", "total_of",
 ]  # fmt: skip
 
 local_round = LocalTraining.local_round
@@ -42,6 +46,13 @@ class RoundHistory(History):
 
     Attributes
     ----------
+    loss : list of float
+        For each round the mean over all its rows of the cost of their batch before its step, penalties
+        included; NaN where no shard had a step, as there are fewer steps, or blocks, than rounds per epoch.
+    rate : list of float
+        For each round the rate of the first step of the first shard that had one; NaN where none had.
+    best_epoch : int or None
+        The round with the lowest val_loss.
     n_rows, n_skipped : list of int
         For each round the rows trained on, and bad rows that were left out.
     round_seconds : list of float
@@ -97,15 +108,31 @@ def sum_in_order(results: Sequence[LocalResult | Total]) -> Total:
     return results[0]
 
 
-class RoundOptions(FitOptions):
-    """Options whose epochs are rounds."""
+class Defaults(NamedTuple):
+    """What "auto" means for a number of shards: the more there are, the less far does an average move.
 
-    def progress_bar(self) -> Any:
-        """Return a progress bar over rounds, or None."""
-        bar = super().progress_bar()
-        if bar is not None:
-            bar.unit = "round"
-        return bar
+    `benchmarks/rounds.py` measures the accuracy that these give.
+    """
+
+    batch_size: int
+    rate: float  # of Adam
+    rounds_per_epoch: int
+    outer: Nesterov | None
+
+
+def defaults_for(n_shards: int) -> Defaults:
+    """Return what "auto" means.
+
+    Examples
+    --------
+    >>> defaults_for(4)
+    Defaults(batch_size=32, rate=0.002, rounds_per_epoch=4, outer=None)
+    >>> defaults_for(64).batch_size
+    8
+    """
+    if n_shards <= 4:
+        return Defaults(32, 2e-3, 4, None)
+    return Defaults(16, 2e-3, 4, Nesterov()) if n_shards <= 16 else Defaults(8, 4e-3, 8, Nesterov())
 
 
 def fit(
@@ -113,12 +140,12 @@ def fit(
     shards: Sequence[Any],
     *,
     epochs: int = 20,
-    rounds_per_epoch: int = 4,
-    outer: Nesterov | None = Nesterov(),  # noqa: B008 - immutable
+    rounds_per_epoch: int | str = "auto",
+    outer: Nesterov | str | None = "auto",
     engine: Engine | None = None,
     loss: Loss = "auto",
-    optimizer: str | Optimizer = Adam(2e-3),  # noqa: B008
-    batch_size: int = 16,
+    optimizer: str | Optimizer = "auto",
+    batch_size: int | str = "auto",
     class_weight: dict[Any, float] | None = None,
     validation: Sequence[Any] = (),
     alpha: float = 0.0,
@@ -148,23 +175,27 @@ def fit(
         classes each pull the average in different directions.
     epochs : int, at least 1, default 20
         Passes over all rows.
-    rounds_per_epoch : int, at least 1, default 4
+    rounds_per_epoch : int, at least 1, or "auto", default "auto"
         The more rounds, the closer is the result to that of one process, and the more is sent. Steps are
-        divided among the rounds of an epoch, of a source the blocks.
-    outer : Nesterov or None, default Nesterov(0.7, 0.9)
-        None: the average itself.
+        divided among the rounds of an epoch, of a source the blocks. "auto": 4, and 8 with more than 16
+        shards.
+    outer : Nesterov, None or "auto", default "auto"
+        None: the average itself. "auto": None with up to 4 shards, which it would carry too far, and
+        otherwise Nesterov(0.7, 0.9).
     engine : Engine or None, default None
         None: this process.
     loss, class_weight, alpha, l1, clip_norm, n_threads
         As in `Network.fit`; class_weight is a dict or None. n_threads is that of each shard, 1 by default
         because workers have a core each.
-    optimizer : str or optimizer, default Adam(2e-3)
-        Of each shard. Twice the usual rate, because averages move less far than one long run.
-    batch_size : int, at least 1, default 16
-        Of each shard, small because 16 shards with batches of 16 do 256 rows per step together.
+    optimizer : str or optimizer, default "auto"
+        Of each shard. "auto": Adam(2e-3), and Adam(4e-3) with more than 16 shards: more than the usual rate,
+        because averages move less far than one long run.
+    batch_size : int, at least 1, or "auto", default "auto"
+        Of each shard. "auto": 32 with up to 4 shards, 16 with up to 16, otherwise 8: all shards together do
+        a step on many more rows.
     validation : list, default ()
-        Shards of a validation set, evaluated after each round. The weights of the round with the lowest
-        val_loss are in place when `fit` ends, however it ends.
+        Shards of a validation set, evaluated after each round, without class_weight. The weights of the round
+        with the lowest val_loss are in place when `fit` ends, however it ends.
     patience, min_delta
         As in `Network.fit`, in rounds.
     max_seconds : float above 0, default None
@@ -176,7 +207,8 @@ def fit(
     progress : bool, default False
         Show a progress bar over rounds (needs tqdm).
     checkpoint, resume : path, default None; bool, default False
-        A file that is written after each round, from which a training is resumed to the same bits.
+        A file that is written after each round, from which a training is resumed to the same bits. It is
+        refused with other options, or other numbers of shards or rows; the engine may be another one.
 
     Returns
     -------
@@ -198,17 +230,23 @@ def fit(
     Examples
     --------
     >>> import numpy as np
-    >>> from dnn import Network
+    >>> from dnn import SGD, Network
     >>> from dnn.distributed import rounds
     >>> X = np.random.default_rng(0).normal(size=(800, 3))
     >>> shards = [(X[k::4], X[k::4].sum(axis=1)) for k in range(4)]
     >>> net = Network([3, 1], random_state=0)
-    >>> history = rounds.fit(net, shards, epochs=40, random_state=0)
+    >>> history = rounds.fit(net, shards, optimizer=SGD(0.1), random_state=0)
     >>> np.allclose(net.weights[0], 1, atol=0.01)
     True
     """
+    shards = _listed("shards", shards)
+    if not shards:
+        raise ValueError("shards must have at least one shard, got none")
+    auto = defaults_for(len(shards))
+    optimizer = Adam(auto.rate) if is_auto(optimizer) else optimizer
+    rows: Any = auto.batch_size if is_auto(batch_size) else batch_size
     training = LocalTraining.of(
-        net, loss=loss, optimizer=optimizer, batch_size=batch_size, class_weight=class_weight, alpha=alpha,
+        net, loss=loss, optimizer=optimizer, batch_size=rows, class_weight=class_weight, alpha=alpha,
         l1=l1, clip_norm=clip_norm, n_threads=n_threads,
     )  # fmt: skip
     options = {
@@ -222,54 +260,54 @@ def fit(
 
 
 def train(
-    net: Network, training: LocalTraining, shards: Sequence[Any], epochs: int, rounds_per_epoch: int,
-    outer: Nesterov | None, engine: Engine | None, validation: Sequence[Any], random_state: Any,
+    net: Network, training: LocalTraining, shards: Sequence[Any], epochs: int, rounds_per_epoch: int | str,
+    outer: Nesterov | str | None, engine: Engine | None, validation: Sequence[Any], random_state: Any,
     given: dict[str, Any],
 ) -> RoundHistory:  # fmt: skip
-    """Do all rounds, as `fit` says."""
+    """Do all rounds, as `fit` says; the estimators call it too."""
+    auto = defaults_for(len(shards))
     checks.check_integer("epochs", epochs, 1)
-    n_parts = checks.check_integer("rounds_per_epoch", rounds_per_epoch, 1)
+    n_parts: Any = auto.rounds_per_epoch if is_auto(rounds_per_epoch) else rounds_per_epoch
+    checks.check_integer("rounds_per_epoch", n_parts, 1)
+    outer = auto.outer if is_auto(outer) else outer
     if outer is not None and not isinstance(outer, Nesterov):
-        raise TypeError(f"outer must be Nesterov(...) or None, got {outer!r}")
+        raise TypeError(f"outer must be Nesterov(...), None or 'auto', got {outer!r}")
     if engine is not None and not isinstance(engine, Engine):
         raise TypeError(f"engine must be an Engine, such as Workers(client), got {engine!r}")
-    shards, validation = _listed("shards", shards), _listed("validation", validation)
-    if not shards:
-        raise ValueError("shards must have at least one shard, got none")
     engine = Engine() if engine is None else engine
-    validate = None
+    validation = _listed("validation", validation)
+    if given["patience"] is not None and not validation:
+        raise ValueError("patience must come with validation, got none")
+    unweighted = replace(training, class_weight=None)  # for validation, as in `Network.fit`
     placed_val: list[Any] = []
-    if validation:
-
-        def validate() -> float:
-            found = engine.total(partial(_validate, training), placed_val, net.params.copy())
-            return found.loss / found.weight if found.weight else float("nan")
-
-    options = RoundOptions(
-        epochs=epochs * n_parts, batch_size=training.batch_size, validate=validate, **given
-    )
-    seed = int.from_bytes(checks.generator_of(random_state).bytes(8), "little")
-    run = Run(net, training, options, seed, n_parts, outer)
-    saved = None
-    file = _file(run, len(shards), len(validation))
-    if file is not None and options.resume:
-        saved = file.read()
-    begin = time.perf_counter()
-    try:
+    options = FitOptions(
+        epochs=epochs * n_parts, batch_size=training.batch_size, unit="round",
+        validate=partial(_val_loss, net, unweighted, engine, placed_val) if validation else None, **given,
+    )  # fmt: skip
+    rng = checks.generator_of(random_state)
+    state = net.optimizer(training.optimizer)
+    with lock_of(state).writing("rounds.fit"):
+        begin = time.perf_counter()
         placed = engine.place(partial(_place, training, "shard"), shards)
-        placed_val += engine.place(partial(_place, training, "validation shard"), validation)
-        if saved is not None:
-            run.restore(saved)
-            begin -= run.history.seconds
-        while not run.history.stopped_by:
-            run.round(engine, placed)
+        placed_val += engine.place(partial(_place, unweighted, "validation shard"), validation)
+        sizes = [_size("shard", training, engine, placed)]
+        sizes += [_size("validation shard", unweighted, engine, placed_val)] if validation else []
+        run = Run(net, training, options, n_parts, outer)
+        file, saved = _checkpoint(run, sizes)
+        run.begin(int.from_bytes(rng.bytes(8), "little"), saved)
+        begin -= run.history.seconds
+        try:
+            while not run.history.stopped_by:
+                run.round(engine, placed)
+                run.history.seconds = time.perf_counter() - begin
+                run.end_round()
+                if file is not None:
+                    file.write(run.state(), len(run.history.loss))
+        finally:
             run.history.seconds = time.perf_counter() - begin
-            run.end_round()
-            if file is not None:
-                file.write(run.state(), len(run.history.loss))
-    finally:
-        run.history.seconds = time.perf_counter() - begin
-        run.epoch_end.close()
+            run.epoch_end.close()
+    if run.history.val_loss and run.epoch_end.best is None:
+        diagnosis.warn_never_finite("val_loss", "validation", run.history.val_loss[-1], stacklevel=4)
     return run.history
 
 
@@ -277,32 +315,42 @@ class Run:
     """A training in rounds in progress."""
 
     def __init__(
-        self, net: Network, training: LocalTraining, options: RoundOptions, seed: int, n_parts: int,
+        self, net: Network, training: LocalTraining, options: FitOptions, n_parts: int,
         outer: Nesterov | None,
     ) -> None:  # fmt: skip
         self.net = net
         self.training = training
         self.options = options
-        self.seed = seed
         self.n_parts = n_parts
         self.outer = outer
         self.optimizer = State(net.optimizer(training.optimizer).slots, 0)
         self.velocity = np.zeros(net.n_params)
         self.schedule = schedule_of(training.optimizer.rate).start()
         self.history = RoundHistory(training.loss.name)
-        self.epoch_end = EpochEnd(net, options, self.history)
+        self.seed = 0
+
+    def begin(self, seed: int, saved: dict[str, Any] | None) -> None:
+        """Begin a training, or continue from what `state` returned."""
+        self.seed = seed
+        self.epoch_end = EpochEnd(self.net, self.options, self.history)
+        if saved is None:
+            return
+        self.net.params[:] = saved["params"]
+        self.optimizer = State(saved["slots"], saved["n_steps"])
+        self.velocity, self.seed = saved["velocity"], saved["seed"]
+        restore_schedule(self.schedule, saved["schedule"])
+        vars(self.history).update(vars(saved["history"]))
+        self.epoch_end.restore(saved["epoch_end"])
 
     def round(self, engine: Engine, placed: list[Any]) -> None:
         """Do a round, and record it."""
         begin = time.perf_counter()
         epoch, part = divmod(len(self.history.loss), self.n_parts)
-        steps = Steps(epoch, part, self.n_parts, self.schedule)
+        steps = RoundPart(epoch, part, self.n_parts, self.schedule)
         old = self.net.params.copy()
         total = engine.total(
             partial(_local_round, self.training, self.seed), placed, old, self.optimizer, steps
         )
-        if not total.n_rows and part == self.n_parts - 1 and not any(self.history.n_rows):
-            raise ValueError("shards must have at least one row, got none")
         mean, self.optimizer = total.mean(old, self.optimizer)
         if self.outer is not None and total.weight:
             mean, self.velocity = self.outer.step(old.astype(np.float64), mean, self.velocity)
@@ -313,7 +361,7 @@ class Run:
         self.net.params[:] = new
         history = self.history
         history.loss.append(total.mean_loss)
-        history.rate.append(float(self.schedule.rates(len(history.rate), 1, self.n_parts)[0]))
+        history.rate.append(total.rate)
         history.n_rows.append(total.n_rows)
         history.n_skipped.append(total.n_skipped)
         history.round_seconds.append(time.perf_counter() - begin)
@@ -327,8 +375,14 @@ class Run:
             history.stopped_by = "max_seconds"
         self.epoch_end.validate()
         if len(history.loss) % self.n_parts == 0:
-            self.schedule.observe((history.val_loss or history.loss)[-1])
+            self.schedule.observe(history.val_loss[-1] if history.val_loss else self._loss_of_epoch())
         self.epoch_end.notify()
+
+    def _loss_of_epoch(self) -> float:
+        """Return the mean loss of the rounds of the epoch that has ended, by their rows."""
+        losses, n_rows = (each[-self.n_parts :] for each in (self.history.loss, self.history.n_rows))
+        total = sum(loss * n for loss, n in zip(losses, n_rows, strict=True) if n)
+        return total / sum(n_rows) if any(n_rows) else float("nan")
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
@@ -338,14 +392,10 @@ class Run:
             "schedule": kept_schedule(self.schedule), "epoch_end": self.epoch_end.state(),
         }  # fmt: skip
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
-        self.net.params[:] = state["params"]
-        self.optimizer = State(state["slots"], state["n_steps"])
-        self.velocity, self.seed = state["velocity"], state["seed"]
-        restore_schedule(self.schedule, state["schedule"])
-        vars(self.history).update(vars(state["history"]))
-        self.epoch_end.restore(state["epoch_end"])
+
+def is_auto(value: Any) -> bool:
+    """Return whether an option is left to the number of shards."""
+    return isinstance(value, str) and value == "auto"
 
 
 def _listed(name: str, given: Any) -> list[Any]:
@@ -355,16 +405,32 @@ def _listed(name: str, given: Any) -> list[Any]:
     raise TypeError(f"{name} must be a list of shards such as (X, y), got {type(given).__name__}")
 
 
-def _file(run: Run, n_shards: int, n_val: int) -> CheckpointFile | None:
-    """Return the file of the checkpoint that the options ask for."""
+def _val_loss(net: Network, training: LocalTraining, engine: Engine, placed: list[Any]) -> float:
+    """Return the mean loss of placed validation shards with the present parameters."""
+    total = engine.total(partial(_validate, training), placed, net.params.copy())
+    return total.loss / total.weight
+
+
+def _size(what: str, training: LocalTraining, engine: Engine, placed: list[Any]) -> str:
+    """Return how many rows placed shards have, in words, or raise for none."""
+    total = engine.total(partial(_size_of, training, what), placed)
+    if not total.weight:
+        raise ValueError(f"{what}s must have at least one row with a weight above 0, got none")
+    return f"{len(placed)} {what}s of {total.n_rows} rows"
+
+
+def _checkpoint(run: Run, sizes: list[str]) -> tuple[CheckpointFile | None, dict[str, Any] | None]:
+    """Return the file that the options ask for, and the state to resume from; None where there is none."""
     options, training = run.options, run.training
     if options.checkpoint is None:
-        return None
+        return None, None
     fingerprint = {
         "network": f"{training.n_inputs} -> {training.layers}, {training.dtype}, frozen {training.frozen}",
         "loss": f"{training.loss.name} {training.loss.par}",
         "penalties": f"alpha {training.alpha:g}, l1 {training.l1:g}",
-        "optimizer": f"{training.optimizer!r}",
+        # A schedule of a user may have no repr but its address, which differs in each process
+        "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(training.optimizer)),
+        "weight_decay": f"{training.weight_decay}",
         "class_weight": f"{training.class_weight}",
         "clip_norm": f"{training.clip_norm}",
         "batch_size": f"{training.batch_size}",
@@ -372,32 +438,50 @@ def _file(run: Run, n_shards: int, n_val: int) -> CheckpointFile | None:
         "rounds_per_epoch": f"{run.n_parts}",
         "outer": f"{run.outer!r}",
         "patience": f"{options.patience}, min_delta {options.min_delta:g}",
-        "shards": f"{n_shards}, validation {n_val}",
+        "shards": ", ".join(sizes),
     }
-    return CheckpointFile(options.checkpoint, 1, fingerprint)
+    file = CheckpointFile(options.checkpoint, 1, fingerprint)
+    file.describe({"schedule": kept_schedule(run.schedule)})  # refuses what a file cannot hold
+    return file, file.read() if options.resume else None
 
 
 # What an engine calls with the number of a shard. They are functions of the module, which pickle.
 
 
-def _place(training: LocalTraining, what: str, k: int, given: Any) -> Any:
+@contextmanager
+def _named(what: str, k: int) -> Iterator[None]:
+    """Begin the message of an error with the number of a shard."""
     try:
-        return training.shard(given)
+        yield
+    except DivergedError as error:
+        error.args = (f"{what} {k}: {error}",)
+        raise
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{what} {k}: {error}") from error
+        # A subclass may need other arguments, such as UnicodeDecodeError
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{what} {k}: {error}") from error
+    except Exception as error:
+        error.add_note(f"in {what} {k}")
+        raise
+
+
+def _place(training: LocalTraining, what: str, k: int, given: Any) -> Any:
+    with _named(what, k):
+        return training.shard(given)
+
+
+def _size_of(training: LocalTraining, what: str, k: int, shard: Any) -> LocalResult:
+    with _named(what, k):
+        return training.size_of(shard)
 
 
 def _local_round(
-    training: LocalTraining, seed: int, k: int, shard: Any, params: np.ndarray, state: State, steps: Steps
+    training: LocalTraining, seed: int, k: int, shard: Any, params: np.ndarray, state: State, steps: RoundPart
 ) -> LocalResult:
-    try:
+    with _named("shard", k):
         return training.local_round(params, state, shard, (seed, k), steps)
-    except DivergedError as error:
-        error.args = (f"shard {k}: {error}",)
-        raise
-    except (TypeError, ValueError) as error:  # of a source, which is read in each round
-        raise type(error)(f"shard {k}: {error}") from error
 
 
 def _validate(training: LocalTraining, k: int, shard: Any, params: np.ndarray) -> LocalResult:
-    return training.loss_of(params, shard)
+    with _named("validation shard", k):
+        return training.loss_of(params, shard)
