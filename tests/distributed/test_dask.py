@@ -206,7 +206,7 @@ def wrong(what):
         "columns": (x[:, :2], y, r"^shard \d: X must have shape \(n_samples, 3\)"),
         "chunks": (x, arrays(Y, chunks=20)[0], of_chunks + "7 of 20"),
         "rows": (x, arrays(np.append(Y, 1.0))[0], of_chunks + "14 of 10"),
-        "empty": (x[:0], y[:0], "^shards must have at least one row, got none"),
+        "empty": (x[:0], y[:0], "^shards must have at least one row with a weight above 0, got none"),
         "source and y": (sources.arrays(X, Y), y, "^y must not be given with a source"),
     }[what]
 
