@@ -24,18 +24,92 @@ from .local import LocalTraining
 from .rounds import Nesterov, RoundHistory
 
 HEAD = 256  # rows by which a model is set up
-OWN = ("client", "n_shards", "rounds_per_epoch", "outer", "timeout")
 
 
-class DaskMLP(BaseEstimator):  # type: ignore[misc]
-    """The base of `DaskMLPClassifier` and `DaskMLPRegressor`.
+class DaskEstimator(BaseEstimator):  # type: ignore[misc]
+    """The base of estimators that are fitted on a Dask cluster, and hold a local one when they are fitted.
 
-    Its parameters are those of the estimator that it fits, and five of its own.
+    Their parameters are those of the local estimator, and some of their own.
     """
 
     LOCAL: ClassVar[Any]
+    DEFAULTS: ClassVar[dict[str, Any]] = {}  # that differ from those of the local estimator
+    OWN: ClassVar[tuple[str, ...]]
+
+    def _take(self, params: dict[str, Any]) -> None:
+        """Set the parameters of the local estimator."""
+        self.__dict__.update(self.LOCAL(**{**self.DEFAULTS, **params}).get_params(deep=False))
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return sorted([*cls.OWN, *cls.LOCAL._get_param_names()])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "client": None}  # a connection stays where it is
+
+    def to_local(self) -> Any:
+        """Return the fitted estimator for data in memory, which needs no Dask: it saves and exports.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self, "local_")
+        return self.local_
+
+    def _row(self) -> Any:
+        """Return a row that the local estimator accepts."""
+        raise NotImplementedError
+
+    def _lazily(self, method: str, X: Any, columns: Any = None) -> Any:
+        """Return the results of a method of the local estimator: see `lazily`."""
+        local = self.to_local()
+        if not hasattr(X, "to_delayed"):
+            return getattr(local, method)(X)
+        return lazily(local, method, X, getattr(local, method)(self._row()), columns)
+
+    def predict(self, X: Any) -> Any:
+        """Return the predictions, lazily for data of Dask.
+
+        Parameters
+        ----------
+        X : Dask array or dataframe, or what `predict` of the local estimator takes (n_samples, n_features)
+
+        Returns
+        -------
+        Dask array or series, or ndarray
+        """
+        return self._lazily("predict", X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the score of `to_local`, for data of Dask computed on the cluster.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, or in memory.
+        """
+        dask = need("dask", "dnn.distributed.dask", "dask")
+        X, y, sample_weight = dask.compute(self.predict(X), y, sample_weight)
+        mixin = ClassifierMixin if isinstance(self, ClassifierMixin) else RegressorMixin
+        found: float = mixin.score(_Given(), X, y, sample_weight)
+        return found
+
+
+class _Given:
+    """Predicts what it is given."""
+
+    def predict(self, X: Any) -> Any:
+        return X
+
+
+class DaskMLP(DaskEstimator):
+    """The base of `DaskMLPClassifier` and `DaskMLPRegressor`."""
+
     # A rate twice as high, and small batches, because of which 16 shards need no more passes than one
     DEFAULTS: ClassVar[dict[str, Any]] = {"batch_size": 16, "learning_rate_init": 0.002}
+    OWN = ("client", "n_shards", "rounds_per_epoch", "outer", "timeout")
 
     def __init__(
         self,
@@ -52,14 +126,7 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
         self.rounds_per_epoch = rounds_per_epoch
         self.outer = outer
         self.timeout = timeout
-        self.__dict__.update(self.LOCAL(**{**self.DEFAULTS, **params}).get_params(deep=False))
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        return sorted([*OWN, *cls.LOCAL._get_param_names()])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "client": None}  # a connection stays where it is
+        self._take(params)
 
     def fit(
         self,
@@ -112,10 +179,10 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
             if params[name] is not wanted and params[name] != wanted:
                 raise ValueError(f"{name} must be {wanted} on a cluster, got {params[name]!r}")
         engine = Workers(self.client, timeout=self.timeout)
-        shards = _kept(engine, shards_of(X, y, sample_weight, self.n_shards))
+        shards = kept(engine, shards_of(X, y, sample_weight, self.n_shards))
         held_out = []
         if validation[0] is not None or validation[1] is not None:
-            held_out = _kept(engine, shards_of(*validation, self.n_shards, "_val"))
+            held_out = kept(engine, shards_of(*validation, self.n_shards, "_val"))
         survey = _survey(engine, shards, issubclass(self.LOCAL, ClassifierMixin))
         balanced = isinstance(params.get("class_weight"), str)
         if balanced:
@@ -158,17 +225,6 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
         if hasattr(local, "feature_names_in_"):
             self.feature_names_in_ = local.feature_names_in_
 
-    def to_local(self) -> Any:
-        """Return the fitted estimator for data in memory, which needs no Dask: it saves and exports.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before `fit`.
-        """
-        check_is_fitted(self, "local_")
-        return self.local_
-
     @property
     def network_(self) -> Any:
         """The fitted network."""
@@ -180,35 +236,12 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
         history: RoundHistory = self.to_local().history_
         return history
 
-    def predict(self, X: Any) -> Any:
-        """Return the predictions, lazily for data of Dask.
-
-        Parameters
-        ----------
-        X : Dask array or dataframe, or array_like (n_samples, n_features)
-
-        Returns
-        -------
-        Dask array or series, or ndarray
-        """
+    def _row(self) -> Any:
         local = self.to_local()
-        example = local.predict(_row_for(local))
-        return lazily(local, "predict", X, example)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the score of `to_local`, for data of Dask computed on the cluster."""
-        dask = need("dask", "dnn.distributed.dask", "dask")
-        X, y, sample_weight = dask.compute(self.predict(X), y, sample_weight)
-        of_predictions: Any = type(self).__bases__[0]
-        found: float = of_predictions.score(_Given(), X, y, sample_weight)
-        return found
-
-
-class _Given:
-    """Predicts what it is given."""
-
-    def predict(self, X: Any) -> Any:
-        return X
+        row = np.zeros((1, local.n_features_in_))
+        if not hasattr(local, "feature_names_in_"):
+            return row
+        return need("pandas", "a dataframe of Dask", "dask").DataFrame(row, columns=local.feature_names_in_)
 
 
 class DaskMLPClassifier(ClassifierMixin, DaskMLP):  # type: ignore[misc]
@@ -244,6 +277,7 @@ class DaskMLPClassifier(ClassifierMixin, DaskMLP):  # type: ignore[misc]
     """
 
     LOCAL = MLPClassifier
+    score = DaskEstimator.score  # that of the mixin would come first
 
     @property
     def classes_(self) -> np.ndarray:
@@ -258,9 +292,7 @@ class DaskMLPClassifier(ClassifierMixin, DaskMLP):  # type: ignore[misc]
         ----------
         X : Dask array or dataframe, or array_like (n_samples, n_features)
         """
-        local = self.to_local()
-        example = local.predict_proba(_row_for(local))
-        return lazily(local, "predict_proba", X, example, local.classes_)
+        return self._lazily("predict_proba", X, self.classes_)
 
 
 class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
@@ -286,15 +318,14 @@ class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
     """
 
     LOCAL = MLPRegressor
+    score = DaskEstimator.score
 
 
 def lazily(model: Any, method: str, X: Any, example: np.ndarray, columns: Any = None) -> Any:
-    """Return a method's results for X, lazily for data of Dask: a Dask array, or a series or dataframe.
+    """Return a method's results for data X of Dask, lazily: a Dask array, or a series or dataframe.
 
     example: its result for one row (1, ...); columns: names of the columns of a dataframe.
     """
-    if not hasattr(X, "to_delayed"):
-        return getattr(model, method)(X)
     shared = need("dask", "dnn.distributed.dask", "dask").delayed(model, pure=True)
     if hasattr(X, "rechunk"):
         options: dict[str, Any] = {"drop_axis": 1} if example.ndim == 1 else {
@@ -304,18 +335,10 @@ def lazily(model: Any, method: str, X: Any, example: np.ndarray, columns: Any = 
         return X.map_blocks(_apply, method, model=shared, meta=example[:0], dtype=example.dtype, **options)
     pandas = need("pandas", "a dataframe of Dask", "dask")
     if example.ndim == 1:
-        meta = pandas.Series(example[:0], name=method)
+        meta = pandas.Series(example, name=method)[:0]  # of an empty array, pandas would not see text
     else:
         meta = pandas.DataFrame(example[:0], columns=range(example.shape[1]) if columns is None else columns)
     return X.map_partitions(_apply_to_frame, method, meta, model=shared, meta=meta)
-
-
-def _row_for(local: Any) -> Any:
-    """Return a row that an estimator accepts."""
-    row = np.zeros((1, local.n_features_in_))
-    if not hasattr(local, "feature_names_in_"):
-        return row
-    return need("pandas", "a dataframe of Dask", "dask").DataFrame(row, columns=local.feature_names_in_)
 
 
 def _apply(X: Any, method: str, model: Any) -> Any:
@@ -437,7 +460,7 @@ def _parts(shard: Any) -> Iterator[tuple[Any, ...]]:
         yield from shard.source.read(block)
 
 
-def _kept(engine: Workers, shards: list[Any]) -> list[Any]:
+def kept(engine: Workers, shards: list[Any]) -> list[Any]:
     """Return shards that the workers keep: futures; a stream is read each time."""
     if isinstance(shards[0], Stream):
         return shards

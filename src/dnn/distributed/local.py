@@ -13,6 +13,7 @@ from .. import _core, optimizers
 from .. import _threads as threads
 from ..data import arrays as data
 from ..data.arrays import Targets
+from ..data.sparse import SparseRows
 from ..data.streams import (
     BlockReader,
     Buffer,
@@ -107,7 +108,7 @@ class LocalResult(NamedTuple):
 class Rows(NamedTuple):
     """A shard in memory, checked and in the dtype of the network."""
 
-    X: np.ndarray
+    X: np.ndarray | SparseRows
     targets: Targets
     weights: np.ndarray | None
 
@@ -202,7 +203,7 @@ class LocalTraining:
         ----------
         given : tuple of array_like, RowSource or Stream
             (X, y) or (X, y, sample_weight), with any number of rows, also none; or rows that are read block
-            by block in each round, so that a shard may be larger than memory.
+            by block in each round, so that a shard may be larger than memory. X may be `SparseRows`.
 
         Raises
         ------
@@ -222,11 +223,12 @@ class LocalTraining:
             )
         X, y, w = (*given, None)[:3]
         n_outputs, dtype = self.n_outputs, np.dtype(self.dtype)
-        rows = data.features(X, dtype, self.n_inputs)
+        rows = X if isinstance(X, SparseRows) else data.features(X, dtype, self.n_inputs)[:]
         if not len(rows):
             return self._no_rows()
         targets = data.targets(y, self.loss, len(rows), n_outputs, dtype)
-        rows, targets = (rows[:], targets._replace(Y=targets.Y[:] if targets.Y is not None else None))
+        if targets.Y is not None:
+            targets = targets._replace(Y=targets.Y[:])
         of_classes = data.class_weights(self.class_weight, targets, n_outputs)
         if w is not None and not np.any(np.asarray(w)):
             return self._no_rows()

@@ -1,0 +1,179 @@
+"""The members of a table estimator, trained in rounds on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._optional import need
+from ..estimators.tables.members import Recipe
+from ..losses import loss_of
+from ..network import Network
+from ..optimizers import AdamW
+from ..schedules import Cosine
+from ..training.history import DivergedError, History
+from ..training.many import run_many
+from ..training.stopping import stop_requested
+from . import rounds
+from .dask import Workers, _large_graphs
+from .local import LocalTraining
+from .rounds import Nesterov, RoundHistory
+from .table_shards import held_out_logits, score_of_member, seen_by, together, unseen_by
+
+AT_ONCE = 2  # members that are trained at the same time
+
+
+class Member(NamedTuple):
+    """A trained network, what happened, and the logits, targets and weights of rows that it has not seen."""
+
+    net: Network
+    history: History
+    held_out: tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+class Members:
+    """Trains the members, some at the same time, so that workers need not wait for the rounds of one of them.
+
+    Parameters
+    ----------
+    local : TableClassifier or TableRegressor
+        It knows the target, and is sent with each validation.
+    engine : Workers
+    shards : list
+        Futures of `Shard`.
+    recipe : Recipe
+    rounds_per_epoch, outer
+        See `dnn.distributed.rounds.fit`.
+    """
+
+    def __init__(
+        self, local: Any, engine: Workers, shards: list[Any], recipe: Recipe, rounds_per_epoch: int,
+        outer: Nesterov | None,
+    ) -> None:  # fmt: skip
+        self.local = local
+        self.engine = engine
+        self.shards = shards
+        self.recipe = recipe
+        self.rounds_per_epoch = rounds_per_epoch
+        self.outer = outer
+
+    def train(self, n_inputs: int, folds: list[int], seeds: list[int]) -> list[Member]:
+        """Return members: each has a fold of the rows that it does not see, and a seed."""
+        bar = None
+        if self.local.progress:
+            bar = need("tqdm.auto", "progress=True", "all").tqdm(total=len(folds), unit="network")
+
+        def job(fold: int, seed: int) -> Callable[[int], Member]:
+            def run(n_threads: int) -> Member:
+                member = self._member(n_inputs, fold, seed)
+                if bar is not None:
+                    bar.update()
+                return member
+
+            return run
+
+        try:
+            with (
+                _large_graphs()
+            ):  # here, as those of several threads would leave each other's settings behind
+                jobs = [job(*pair) for pair in zip(folds, seeds, strict=True)]
+                return run_many(jobs, AT_ONCE)
+        finally:
+            if bar is not None:
+                bar.close()
+
+    def _member(self, n_inputs: int, fold: int, seed: int) -> Member:
+        """Return a member with the weights of its best round."""
+        recipe, client = self.recipe, self.engine.client
+        delayed = need("dask", "dnn.distributed.dask", "dask").delayed
+        seen, unseen = (delayed(part, pure=False) for part in (seen_by, unseen_by))
+        held_out = client.compute(delayed(together, pure=False)([unseen(s, fold) for s in self.shards]))
+        spec = loss_of(self.local._loss(), recipe.output, recipe.n_outputs)
+        for attempt in range(3):
+            net = Network(
+                [n_inputs, *recipe.hidden, recipe.n_outputs], activation=recipe.activation,
+                output=recipe.output, dropout=[0.0, *[recipe.dropout] * len(recipe.hidden)],
+                random_state=seed,
+            )  # fmt: skip
+            rate = Cosine(recipe.rate / 4**attempt, recipe.epochs)
+            training = LocalTraining.of(
+                net, loss=self.local._loss(), batch_size=recipe.batch,
+                optimizer=AdamW(rate, beta2=recipe.beta2, weight_decay=recipe.weight_decay),
+            )  # fmt: skip
+            best = BestRound(self, training, held_out)
+            try:
+                history = rounds.train(
+                    net, training, [seen(shard, fold) for shard in self.shards], recipe.epochs,
+                    self.rounds_per_epoch, self.outer, Workers(client, timeout=self.engine.timeout), (), seed,
+                    {"patience": None, "callbacks": (best,)},
+                )  # fmt: skip
+                break
+            except DivergedError:
+                if attempt == 2:
+                    raise
+        best.end(net)
+        found = result_of(
+            self.engine, client.submit(held_out_logits, held_out, training, net.params, pure=False)
+        )
+        return Member(net, best.history(history, spec.name), found)
+
+
+class BestRound:
+    """A callback that keeps the weights of the best round, and ends a training that has become no better.
+
+    Parameters
+    ----------
+    members : Members
+    training : LocalTraining
+    held_out : future of Shard
+    """
+
+    def __init__(self, members: Members, training: LocalTraining, held_out: Any) -> None:
+        self.members = members
+        self.training = training
+        self.held_out = held_out
+        self.scores: list[float] = []
+        self.best: int | None = None
+        self.params: np.ndarray | None = None
+        patience = members.recipe.patience
+        self.patience = None if patience is None else patience * members.rounds_per_epoch
+
+    def __call__(self, event: Any) -> None:
+        """Look at the weights after a round."""
+        if stop_requested.get()():  # another member has failed, or Ctrl-C
+            event.stop()
+            return
+        engine, net = self.members.engine, event.net
+        score = result_of(
+            engine,
+            engine.client.submit(
+                score_of_member, self.held_out, self.training, self.members.local, net.params, pure=False
+            ),
+        )
+        self.scores.append(score)
+        if np.isfinite(score) and (self.best is None or score < self.scores[self.best]):
+            self.best, self.params = len(self.scores) - 1, net.params.copy()
+        n_stale = 0 if self.best is None else len(self.scores) - 1 - self.best
+        if self.patience is not None and n_stale >= self.patience:
+            event.stop()
+
+    def end(self, net: Network) -> None:
+        """Put the best weights in place."""
+        if self.params is not None:
+            net.params[:] = self.params
+
+    def history(self, history: RoundHistory, loss_name: str) -> History:
+        """Return the history of the member as its file has it."""
+        stopped_by = "patience" if history.stopped_by == "callback" else history.stopped_by
+        return History(
+            loss_name, loss=history.loss, val_loss=self.scores, rate=history.rate, seconds=history.seconds,
+            best_epoch=self.best, stopped_by=stopped_by,
+        )  # fmt: skip
+
+
+def result_of(engine: Workers, future: Any) -> Any:
+    """Return the result of a future, or raise what became of it."""
+    engine.wait([future])
+    return future.result(timeout=engine.timeout)
