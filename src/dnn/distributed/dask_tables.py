@@ -20,12 +20,13 @@ from .. import _checks as checks
 from .._optional import need
 from ..estimators.parameters import adopt, draft_of
 from ..estimators.tables.encoder import TableEncoder
+from ..estimators.tables.knots import Knots
 from ..estimators.tables.models import TableClassifier, TableRegressor
 from ..training.history import History
 from .dask import SHARDS, Workers, joined, shards_of
 from .dask_estimators import DaskEstimator, kept
 from .rounds import Nesterov
-from .table_members import Members, result_of
+from .table_members import Members, held_out_of, result_of
 from .table_shards import (
     encoded_shard,
     encoder_of,
@@ -44,6 +45,7 @@ HELD_OUT = 100_000  # but no more rows than these, which one worker holds
 class DaskTable(DaskEstimator):
     """The base of `DaskTableClassifier` and `DaskTableRegressor`."""
 
+    DEFAULTS: ClassVar[dict[str, Any]] = {"n_members": 4, "learning_rate_init": 0.004, "patience": 12}
     OWN = ("client", "n_shards", "sample_rows", "rounds_per_epoch", "outer", "timeout")
 
     def __init__(
@@ -52,8 +54,8 @@ class DaskTable(DaskEstimator):
         client: Any = None,
         n_shards: int = SHARDS,
         sample_rows: int = 100_000,
-        rounds_per_epoch: int = 2,
-        outer: Nesterov | None = None,
+        rounds_per_epoch: int = 4,
+        outer: Nesterov | None = Nesterov(),  # noqa: B008 - immutable
         timeout: float = 600.0,
         **params: Any,
     ) -> None:
@@ -120,19 +122,13 @@ class DaskTable(DaskEstimator):
         if local.batch_size == "auto":
             recipe = replace(recipe, batch=batch_of(recipe.batch, len(encoded.shards)))
         seeds = [int(rng.randint(2**31)) for _ in range(local.n_members)]
-        training = Members(light, engine, encoded.shards, recipe, self.rounds_per_epoch, self.outer)
-        members = training.train(
-            local.encoder_.n_features_out_,
-            [int(usable[m % len(usable)]) for m in range(local.n_members)],
-            seeds,
-        )
+        knots = Knots.of(local.encoder_)
+        members = Members(
+            light, engine, encoded.shards, recipe, self.rounds_per_epoch, self.outer, knots
+        ).train([int(usable[m % len(usable)]) for m in range(local.n_members)], seeds)  # fmt: skip
         local.members_ = [member.net for member in members]
         local.histories_ = [member.history for member in members]
-        logits, y, weights = (
-            None if parts[0] is None else np.concatenate(parts)
-            for parts in zip(*(member.held_out for member in members), strict=True)
-        )
-        local._conclude(logits, y, weights, known.n_rows, time.perf_counter() - begin)
+        local._conclude(*held_out_of(members), known.n_rows, time.perf_counter() - begin)
         if local.progress:
             print(
                 f"{type(self).__name__}: {local._metric()} {local.validation_score_:.4g} on rows that the "
@@ -161,7 +157,7 @@ class DaskTable(DaskEstimator):
         of_classes = self._learn_target(local, [part for n, part in found if n])
         return Known(firsts, of_classes)
 
-    def encoded_shard(
+    def _encoded(
         self, engine: Workers, shards: list[Any], known: Known, local: Any, encoder: TableEncoder, seed: int
     ) -> Placed:
         """Return the encoder and the encoded shards, as futures, made by one graph."""
@@ -321,7 +317,7 @@ class Placed(NamedTuple):
 
 def batch_of(batch: int, n_shards: int) -> int:
     """Return the rows per step of a shard, of those of one process."""
-    return max(16, batch // n_shards)
+    return min(batch, max(16, 2 * batch // n_shards))
 
 
 def folds_for(n_rows: int, n_members: int) -> int:

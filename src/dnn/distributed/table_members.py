@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._optional import need
+from ..estimators.tables.base import CLOSE
+from ..estimators.tables.knots import Knots
 from ..estimators.tables.members import Recipe
-from ..losses import loss_of
 from ..network import Network
 from ..optimizers import AdamW
 from ..schedules import Cosine
@@ -30,7 +31,14 @@ class Member(NamedTuple):
 
     net: Network
     history: History
+    fold: int
     held_out: tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+    @property
+    def best(self) -> float:
+        """The score of its best round."""
+        best = self.history.best_epoch
+        return np.inf if best is None else self.history.val_loss[best]
 
 
 class Members:
@@ -46,11 +54,13 @@ class Members:
     recipe : Recipe
     rounds_per_epoch, outer
         See `dnn.distributed.rounds.fit`.
+    knots : Knots
+        The change of the second kind of inputs.
     """
 
     def __init__(
         self, local: Any, engine: Workers, shards: list[Any], recipe: Recipe, rounds_per_epoch: int,
-        outer: Nesterov | None,
+        outer: Nesterov | None, knots: Knots,
     ) -> None:  # fmt: skip
         self.local = local
         self.engine = engine
@@ -58,44 +68,63 @@ class Members:
         self.recipe = recipe
         self.rounds_per_epoch = rounds_per_epoch
         self.outer = outer
+        self.knots = knots
 
-    def train(self, n_inputs: int, folds: list[int], seeds: list[int]) -> list[Member]:
-        """Return members: each has a fold of the rows that it does not see, and a seed."""
+    def train(self, folds: list[int], seeds: list[int]) -> list[Member]:
+        """Return members. The m-th of them that is trained on a kind of inputs has the m-th fold and seed.
+
+        Half of them have each kind of inputs; where one kind is worse, they are replaced by others of the
+        better kind.
+        """
         bar = None
         if self.local.progress:
             bar = need("tqdm.auto", "progress=True", "all").tqdm(total=len(folds), unit="network")
+        trained: dict[tuple[int, int], Member] = {}
 
-        def job(fold: int, seed: int) -> Callable[[int], Member]:
-            def run(n_threads: int) -> Member:
-                member = self._member(n_inputs, fold, seed)
+        def job(number: int, kind: int) -> Callable[[int], None]:
+            def run(n_threads: int) -> None:
+                trained[number, kind] = self._member(folds[number], seeds[number], kind)
                 if bar is not None:
                     bar.update()
-                return member
 
             return run
 
-        try:
-            with (
-                _large_graphs()
-            ):  # here, as those of several threads would leave each other's settings behind
-                jobs = [job(*pair) for pair in zip(folds, seeds, strict=True)]
-                return run_many(jobs, AT_ONCE)
-        finally:
-            if bar is not None:
-                bar.close()
+        def train(pairs: list[tuple[int, int]]) -> None:
+            run_many([job(*pair) for pair in pairs if pair not in trained], AT_ONCE)
 
-    def _member(self, n_inputs: int, fold: int, seed: int) -> Member:
+        n = len(folds)
+        pairs = [(number, 0) for number in range(n)]
+        # Set here, as two threads that set and restore it in turn would leave it changed
+        with _large_graphs():
+            try:
+                if len(self.knots.bins):
+                    pairs = [divmod(number, 2) for number in range(max(n, 2))]
+                    train(pairs)
+                    paired = range(len(pairs) // 2)
+                    best = [float(np.mean([trained[m, kind].best for m in paired])) for kind in (0, 1)]
+                    close = abs(best[1] - best[0]) <= CLOSE * abs(min(best))
+                    kept = (0, 1) if close and n > 1 else (int(np.argmin(best)),)
+                    pairs = [pair for pair in pairs if pair[1] in kept]
+                    pairs += [(number, kept[0]) for number in range(len(pairs), n)]
+                train(pairs)
+            finally:
+                if bar is not None:
+                    bar.close()
+        return [trained[pair] for pair in pairs]
+
+    def _member(self, fold: int, seed: int, kind: int) -> Member:
         """Return a member with the weights of its best round."""
         recipe, client = self.recipe, self.engine.client
         delayed = need("dask", "dnn.distributed.dask", "dask").delayed
         seen, unseen = (delayed(part, pure=False) for part in (seen_by, unseen_by))
-        held_out = client.compute(delayed(together, pure=False)([unseen(s, fold) for s in self.shards]))
-        spec = loss_of(self.local._loss(), recipe.output, recipe.n_outputs)
+        held_out = client.compute(
+            delayed(together, pure=False)([unseen(shard, fold, kind) for shard in self.shards])
+        )
+        sizes = [self.knots.n_outputs if kind else self.knots.n_inputs, *recipe.hidden, recipe.n_outputs]
         for attempt in range(3):
             net = Network(
-                [n_inputs, *recipe.hidden, recipe.n_outputs], activation=recipe.activation,
-                output=recipe.output, dropout=[0.0, *[recipe.dropout] * len(recipe.hidden)],
-                random_state=seed,
+                sizes, activation=recipe.activation, output=recipe.output,
+                dropout=[0.0, *[recipe.dropout] * len(recipe.hidden)], random_state=seed,
             )  # fmt: skip
             rate = Cosine(recipe.rate / 4**attempt, recipe.epochs)
             training = LocalTraining.of(
@@ -105,7 +134,7 @@ class Members:
             best = BestRound(self, training, held_out)
             try:
                 history = rounds.train(
-                    net, training, [seen(shard, fold) for shard in self.shards], recipe.epochs,
+                    net, training, [seen(shard, fold, kind) for shard in self.shards], recipe.epochs,
                     self.rounds_per_epoch, self.outer, Workers(client, timeout=self.engine.timeout), (), seed,
                     {"patience": None, "callbacks": (best,)},
                 )  # fmt: skip
@@ -117,7 +146,7 @@ class Members:
         found = result_of(
             self.engine, client.submit(held_out_logits, held_out, training, net.params, pure=False)
         )
-        return Member(net, best.history(history, spec.name), found)
+        return Member(self.knots.network(net) if kind else net, best.history(history), fold, found)
 
 
 class BestRound:
@@ -164,13 +193,27 @@ class BestRound:
         if self.params is not None:
             net.params[:] = self.params
 
-    def history(self, history: RoundHistory, loss_name: str) -> History:
+    def history(self, history: RoundHistory) -> History:
         """Return the history of the member as its file has it."""
         stopped_by = "patience" if history.stopped_by == "callback" else history.stopped_by
         return History(
-            loss_name, loss=history.loss, val_loss=self.scores, rate=history.rate, seconds=history.seconds,
-            best_epoch=self.best, stopped_by=stopped_by,
+            history.loss_name, loss=history.loss, val_loss=self.scores, rate=history.rate,
+            seconds=history.seconds, best_epoch=self.best, stopped_by=stopped_by,
         )  # fmt: skip
+
+
+def held_out_of(members: list[Member]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return logits, targets and weights of rows; where several members have not seen a row, their mean."""
+    of_folds: dict[int, list[Member]] = {}
+    for member in members:
+        of_folds.setdefault(member.fold, []).append(member)
+    groups = list(of_folds.values())
+    logits = np.concatenate([np.mean([member.held_out[0] for member in group], axis=0) for group in groups])
+    weights = [group[0].held_out[2] for group in groups]
+    return (
+        logits, np.concatenate([group[0].held_out[1] for group in groups]),
+        None if weights[0] is None else np.concatenate([w for w in weights if w is not None]),
+    )  # fmt: skip
 
 
 def result_of(engine: Workers, future: Any) -> Any:

@@ -16,15 +16,27 @@ from ..data import arrays as data
 from ..data.piecewise import PiecewiseRows
 from ..data.sparse import SparseRows
 from ..estimators.tables.encoder import TableEncoder
+from ..estimators.tables.knots import Knots
 from ..estimators.tables.members import folds_of, logits_of
 from .dask import joined
 from .local import LocalTraining
 
 
 class Shard(NamedTuple):
-    """Encoded rows with a weight above 0, their targets and weights, and the fold of each."""
+    """Encoded rows with a weight above 0.
 
-    rows: SparseRows
+    Attributes
+    ----------
+    kinds : list of SparseRows
+        The rows as inputs of the encoder, and as those of `Knots` if there are numbers with bins.
+    y : ndarray (n,)
+        Targets as the networks are trained on them.
+    weights : ndarray (n,) or None
+    folds : ndarray (n,)
+        The fold of each row.
+    """
+
+    kinds: list[SparseRows]
     y: np.ndarray
     weights: np.ndarray | None
     folds: np.ndarray
@@ -32,7 +44,12 @@ class Shard(NamedTuple):
     def part(self, which: np.ndarray) -> Shard:
         """Return some rows."""
         weights = None if self.weights is None else self.weights[which]
-        return Shard(self.rows.take(which), self.y[which], weights, self.folds[which])
+        return Shard([rows.take(which) for rows in self.kinds], self.y[which], weights, self.folds[which])
+
+    def given(self) -> tuple[Any, ...]:
+        """Return the rows of the only kind, as a shard of rounds."""
+        (rows,) = self.kinds
+        return (rows, self.y) if self.weights is None else (rows, self.y, self.weights)
 
 
 @contextmanager
@@ -140,17 +157,18 @@ def encoded_shard(
     X, y, sample_weight = shard
     y, _ = _coded(local, y)
     n = len(y)
-    if not n:
-        from scipy.sparse import csr_array
-
-        none = csr_array((0, encoder.n_features_out_), dtype=np.float32)
-        return Shard(SparseRows(none, np.dtype(np.float32)), y, None, np.zeros(0, np.int64))
-    with _named(f"shard {k}"):
-        numbers, codes = encoder.columns_.read(X)
+    if n:
+        with _named(f"shard {k}"):
+            numbers, codes = encoder.columns_.read(X)
+    else:  # which is no table
+        numbers, codes = encoder.columns_.convert({}, 0)
     statistics = [code.table[codes[:, at]] for at, code in enumerate(encoder.encoding_.categories)]
     for table, of_sampled in zip(statistics, own, strict=True):
         table[sampled] = of_sampled
-    rows = encoder.encoding_.rows(numbers, codes, statistics)
+    kinds = [encoder.encoding_.rows(numbers, codes, statistics)]
+    if len(Knots.of(encoder).bins):
+        knots = encoder.encoding_.encode(numbers, codes, statistics, form="knots")
+        kinds.append(SparseRows(knots, np.dtype(np.float32)))
     weights = _weights(sample_weight, n)
     if of_classes is not None:
         weights = of_classes[y] if weights is None else of_classes[y] * weights
@@ -158,7 +176,7 @@ def encoded_shard(
     # Each shard begins with another fold, so that folds are alike where shards have few rows
     strata = y if isinstance(local, ClassifierMixin) else None
     folds = (folds_of(strata, None, n, n_folds, rng) + first) % n_folds
-    whole = Shard(rows, y, weights, folds)
+    whole = Shard(kinds, y, weights, folds)
     return whole if weights is None or weights.all() else whole.part(np.flatnonzero(weights))
 
 
@@ -167,43 +185,40 @@ def fold_sizes(shard: Shard, n_folds: int) -> np.ndarray:
     return np.bincount(shard.folds, minlength=n_folds)
 
 
-def seen_by(shard: Shard, fold: int) -> tuple[Any, ...]:
+def seen_by(shard: Shard, fold: int, kind: int) -> tuple[Any, ...]:
     """Return the rows that a member is trained on."""
-    rows, y, weights, _ = shard.part(np.flatnonzero(shard.folds != fold))
-    return (rows, y) if weights is None else (rows, y, weights)
+    return shard._replace(kinds=[shard.kinds[kind]]).part(np.flatnonzero(shard.folds != fold)).given()
 
 
-def unseen_by(shard: Shard, fold: int) -> Shard:
-    """Return the rows of a fold."""
-    return shard.part(np.flatnonzero(shard.folds == fold))
+def unseen_by(shard: Shard, fold: int, kind: int) -> Shard:
+    """Return the rows that a member does not see."""
+    return shard._replace(kinds=[shard.kinds[kind]]).part(np.flatnonzero(shard.folds == fold))
 
 
 def together(parts: list[Shard]) -> Shard:
-    """Return the rows of several shards in one."""
+    """Return the rows, of one kind, of several shards in one."""
     from scipy.sparse import vstack
 
-    parts = [part for part in parts if len(part.rows)]
-    first = parts[0]
-    matrix = vstack([part.rows.matrix for part in parts], format="csr")
-    dtype, segments = first.rows.dtype, first.rows.segments
+    all_rows = [part.kinds[0] for part in parts]
+    matrix = vstack([rows.matrix for rows in all_rows], format="csr")
+    dtype, segments = all_rows[0].dtype, all_rows[0].segments
     rows = SparseRows(matrix, dtype) if segments is None else PiecewiseRows(matrix, segments, dtype)
     y, folds = (np.concatenate(each) for each in zip(*((part.y, part.folds) for part in parts), strict=True))
     weights = [part.weights for part in parts if part.weights is not None]
-    return Shard(rows, y, np.concatenate(weights) if weights else None, folds)
+    return Shard([rows], y, np.concatenate(weights) if weights else None, folds)
 
 
 def score_of_member(held_out: Shard, training: LocalTraining, local: Any, params: np.ndarray) -> float:
     """Return the score of a member on rows that it has not seen, low where it is good."""
-    rows, y, weights, _ = held_out
     measure = local._epoch_score()
     if measure is not None:
-        return float(measure(logits_of(training.network(params), rows), y, weights))
-    given = (rows, y) if weights is None else (rows, y, weights)
-    found = training.loss_of(params, training.shard(given))
+        logits = logits_of(training.network(params), held_out.kinds[0])
+        return float(measure(logits, held_out.y, held_out.weights))
+    found = training.loss_of(params, training.shard(held_out.given()))
     return found.loss * found.n_rows / found.weight
 
 
 def held_out_logits(held_out: Shard, training: LocalTraining, params: np.ndarray) -> tuple[Any, ...]:
     """Return the logits of rows that a member has not seen, and their targets and weights."""
-    logits = logits_of(training.network(params), held_out.rows)
+    logits = logits_of(training.network(params), held_out.kinds[0])
     return logits, held_out.y, held_out.weights
