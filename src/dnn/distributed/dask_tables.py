@@ -45,7 +45,7 @@ HELD_OUT = 100_000  # but no more rows than these, which one worker holds
 class DaskTable(DaskEstimator):
     """The base of `DaskTableClassifier` and `DaskTableRegressor`."""
 
-    DEFAULTS: ClassVar[dict[str, Any]] = {"n_members": 4, "learning_rate_init": 0.004, "patience": 12}
+    DEFAULTS: ClassVar[dict[str, Any]] = {"n_members": 4, "learning_rate_init": 0.004, "patience": 8}
     OWN = ("client", "n_shards", "sample_rows", "rounds_per_epoch", "outer", "timeout")
 
     def __init__(
