@@ -239,7 +239,57 @@ class DaskTable(DaskEstimator):
 class DaskTableClassifier(ClassifierMixin, DaskTable):  # type: ignore[misc]
     """`TableClassifier` on raw tables of a Dask cluster.
 
-    DOC
+    The rows stay on the workers. The encoder learns the columns from a sample of them, and the labels from
+    all rows; then each member is trained in rounds, on all workers, and a part of the rows that it does not
+    see chooses its best round. With numbers in the table, half of the members get them as values at the edges
+    of bins, unless one of both kinds of inputs is worse.
+
+    Parameters
+    ----------
+    client : distributed.Client or None, default None
+        None: the present one.
+    n_shards : int, at least 1, default 16
+        Partitions are divided among so many shards, at most one each. The result depends on it, but not on
+        the number of workers.
+    sample_rows : int, at least 2, default 100_000
+        Rows from which the encoder learns, drawn evenly from all shards; all rows if there are no more. One
+        worker holds them. Levels and missing cells that are only in other rows are read as unknown.
+    rounds_per_epoch : int, at least 1, default 4
+    outer : Nesterov or None, default Nesterov(0.7, 0.9)
+        See `dnn.distributed.rounds.fit`.
+    timeout : float above 0, default 600
+        See `dnn.distributed.dask.Workers`.
+    **params
+        Those of `TableClassifier`, of which four differ: n_members=4, because members take longer here;
+        learning_rate_init=0.004, half as much, because the outer optimizer makes up for it; patience=8
+        epochs; and batch_size="auto" is that of one process divided by n_shards, at least 16 rows, so that
+        all shards together do as many rows per step. time_limit must be None. An eighth of the rows, and at
+        most 100,000, choose the best round.
+
+    Attributes
+    ----------
+    classes_ : ndarray (n_classes,)
+    validation_score_ : float
+        The metric of rows that a member has not been trained on.
+    histories_ : list of History
+        One for each member, with an element per round.
+    n_features_in_, feature_names_in_
+        As in `TableClassifier`; all other attributes, except for ``oof_``, are those of ``to_local()``.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd
+    >>> from distributed import Client
+    >>> from dnn.distributed.dask import DaskTableClassifier
+    >>> jobs = ["cook", "pilot", "cook", None, "pilot", "cook"]
+    >>> table = {"age": [23, 41, 35, 58, 29, 62] * 20, "job": jobs * 20, "hired": ["no", "yes"] * 60}
+    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    ...     rows = dd.from_dict(table, npartitions=4)
+    ...     clf = DaskTableClassifier(n_members=2, epochs=20, random_state=0).fit(rows, "hired")
+    ...     clf.predict(rows).compute().head(2).tolist()
+    ['no', 'yes']
+    >>> clf.to_local().predict({"age": [30, 60], "job": ["pilot", "cook"]}).tolist()
+    ['no', 'yes']
     """
 
     LOCAL = TableClassifier
@@ -279,7 +329,55 @@ class DaskTableClassifier(ClassifierMixin, DaskTable):  # type: ignore[misc]
 class DaskTableRegressor(RegressorMixin, DaskTable):  # type: ignore[misc]
     """`TableRegressor` on raw tables of a Dask cluster.
 
-    DOC
+    The rows stay on the workers. The encoder learns the columns from a sample of them, and the scale of
+    the target from all rows; then each member is trained in rounds, on all workers, and a part of the rows
+    that it does not see chooses its best round. With numbers in the table, half of the members get them as
+    values at the edges of bins, unless one of both kinds of inputs is worse.
+
+    Parameters
+    ----------
+    client : distributed.Client or None, default None
+        None: the present one.
+    n_shards : int, at least 1, default 16
+        Partitions are divided among so many shards, at most one each. The result depends on it, but not on
+        the number of workers.
+    sample_rows : int, at least 2, default 100_000
+        Rows from which the encoder learns, drawn evenly from all shards; all rows if there are no more. One
+        worker holds them. Levels and missing cells that are only in other rows are read as unknown.
+    rounds_per_epoch : int, at least 1, default 4
+    outer : Nesterov or None, default Nesterov(0.7, 0.9)
+        See `dnn.distributed.rounds.fit`.
+    timeout : float above 0, default 600
+        See `dnn.distributed.dask.Workers`.
+    **params
+        Those of `TableRegressor`, of which four differ: n_members=4, because members take longer here;
+        learning_rate_init=0.004, half as much, because the outer optimizer makes up for it; patience=8
+        epochs; and batch_size="auto" is that of one process divided by n_shards, at least 16 rows, so that
+        all shards together do as many rows per step. time_limit must be None. An eighth of the rows, and at
+        most 100,000, choose the best round.
+
+    Attributes
+    ----------
+    validation_score_ : float
+        The metric of rows that a member has not been trained on.
+    histories_ : list of History
+        One for each member, with an element per round.
+    n_features_in_, feature_names_in_
+        As in `TableRegressor`; all other attributes, except for ``oof_``, are those of ``to_local()``.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd
+    >>> from distributed import Client
+    >>> from dnn.distributed.dask import DaskTableRegressor
+    >>> sizes = np.linspace(20, 90, 400)
+    >>> rent = 20 * sizes + np.array([300, 100] * 200)
+    >>> table = {"size": sizes, "city": ["Bern", "Basel"] * 200, "rent": rent}
+    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    ...     rows = dd.from_dict(table, npartitions=4)
+    ...     reg = DaskTableRegressor(n_members=2, epochs=20, random_state=0).fit(rows, "rent")
+    >>> reg.to_local().predict({"size": [50.0], "city": ["Bern"]}).round(-2).tolist()
+    [1300.0]
     """
 
     LOCAL = TableRegressor
@@ -316,8 +414,17 @@ class Placed(NamedTuple):
 
 
 def batch_of(batch: int, n_shards: int) -> int:
-    """Return the rows per step of a shard, of those of one process."""
-    return min(batch, max(16, 2 * batch // n_shards))
+    """Return the rows per step of a shard, of those of one process.
+
+    All shards together do as many rows per step as one process: on three tables, twice as many had 0.5 to 1 %
+    more error.
+
+    Examples
+    --------
+    >>> batch_of(256, 1), batch_of(256, 8), batch_of(256, 100)
+    (256, 32, 16)
+    """
+    return min(batch, max(16, batch // n_shards))
 
 
 def folds_for(n_rows: int, n_members: int) -> int:
