@@ -1,8 +1,7 @@
 """How much does a network cost among several that are trained at once?
 
 `fit_many` trains 8 networks of one shape on the same rows, each by one thread, and `fit` trains one of them
-with all threads. Both are timed alternately; the figures are medians. Then scikit-learn's GridSearchCV tries
-6 candidates in 3 folds on its digits: one after the other, in processes, and in threads.
+with all threads. Both are timed alternately; the figures are medians.
 
     python benchmarks/many.py [--threads 2]
 """
@@ -10,11 +9,10 @@ with all threads. Both are timed alternately; the figures are medians. Then scik
 import argparse
 import statistics
 import time
-import warnings
 
 import numpy as np
 
-from dnn import MLPClassifier, Network, fit_many
+from dnn import Network, fit_many
 
 SHAPES = {"8-64-64-1": [8, 64, 64, 1], "64-100-10": [64, 100, 10]}
 N, ROWS, EPOCHS, REPEATS = 8, 4000, 20, 9
@@ -44,34 +42,6 @@ def main() -> None:
             times["eight"].append(time.perf_counter() - begin)
         one, eight = (statistics.median(values[1:]) for values in times.values())
         print(f"{name}, {given.threads} threads: one {one:.3f} s, {N} {eight:.3f} s, ratio {eight / one:.2f}")
-    grid_search(given.threads)
-
-
-def grid_search(n_jobs: int) -> None:
-    """Print how long the same grid search takes with each of joblib's ways to run it."""
-    import joblib
-    from sklearn.datasets import load_digits
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import GridSearchCV
-
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    X, y = load_digits(return_X_y=True)
-    grid = {"hidden_layer_sizes": [(16,), (64,), (64, 64)], "alpha": [1e-4, 1e-2]}
-    modes = {
-        "one after the other": ("threading", 1),
-        "processes": ("loky", n_jobs),
-        "threads": ("threading", n_jobs),
-    }
-    times: dict[str, list[float]] = {mode: [] for mode in modes}
-    for _ in range(REPEATS):
-        for mode, (backend, jobs) in modes.items():
-            search = GridSearchCV(MLPClassifier(max_iter=60, random_state=0), grid, cv=3, refit=False)
-            begin = time.perf_counter()
-            with joblib.parallel_config(backend=backend, n_jobs=jobs):
-                search.fit(X / 16, y)
-            times[mode].append(time.perf_counter() - begin)
-    for mode, seconds in times.items():
-        print(f"grid search, {n_jobs} jobs, {mode}: {statistics.median(seconds[1:]):.2f} s")
 
 
 if __name__ == "__main__":

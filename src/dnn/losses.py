@@ -125,6 +125,14 @@ class LossSpec(NamedTuple):
     par: tuple[float, ...]
     function: LossFunction | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The classes of the core's tables do not pickle
+        return _spec_again, (self.name, self.info.id, self.par, self.function)
+
+
+def _spec_again(name: str, id_: str, *others: Any) -> LossSpec:
+    return LossSpec(name, _core.LOSSES[id_], *others)
+
 
 def loss_of(loss: Any, output: str, n_outputs: int) -> LossSpec:
     """Return the specification of a loss for these outputs."""

@@ -22,7 +22,9 @@ def test_every_public_name_has_its_place():
     assert len(set(listed)) == len(listed)
     assert set(dnn.__all__) <= set(listed)
     from dnn.course import vectorized
+    from dnn.distributed import rounds
 
+    assert {f"distributed.rounds.{name}" for name in rounds.__all__} <= set(listed)
     assert {f"course.vectorized.{name}" for name in vectorized.__all__} <= set(listed)
 
 
@@ -135,6 +137,7 @@ RUNNABLE = ["index.md", *sorted(f"guide/{page.name}" for page in (DOCS / "guide"
 def test_pages_print_what_they_say(page, monkeypatch, tmp_path):
     needed = {
         "guide/streams.md": ["pyarrow"],
+        "guide/many_fits.md": ["distributed", "optuna"],
         "guide/tuning.md": ["optuna"],
         "guide/onnx.md": ["onnxruntime", "skl2onnx"],
         "guide/explaining.md": ["matplotlib", "pandas"],

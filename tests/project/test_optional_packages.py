@@ -70,6 +70,14 @@ NEEDS = {
         "register needs skl2onnx: pip install 'dnn-core[skl2onnx]'",
     ),
     "dnn.MLPClassifier": ("sklearn", "MLPClassifier needs scikit-learn: pip install 'dnn-core[sklearn]'"),
+    "from dnn.distributed.joblib import Workers; Workers(2)": (
+        "joblib",
+        "Workers needs joblib: pip install 'dnn-core[joblib]'",
+    ),
+    "from dnn.distributed.ray import Workers; Workers()": (
+        "ray",
+        "Workers needs ray: pip install 'dnn-core[ray]'",
+    ),
     "net.to_torch()": ("torch", "to_torch needs torch: pip install 'dnn-core[torch]'"),
     "dnn.from_sklearn": ("sklearn", "from_sklearn needs scikit-learn: pip install 'dnn-core[sklearn]'"),
     "from dnn import MLPRegressor": (

@@ -136,13 +136,20 @@ def modules():
 
 
 # What examples need of the packages that dnn can do without
-NEEDED = {"dnn.exports": "onnx", "dnn.interop.onnx": "skl2onnx", "dnn.interop.onnx_reader": "onnx"}
+NEEDED = {
+    "dnn.distributed.joblib": "joblib",
+    "dnn.distributed.ray": "ray",
+    "dnn.exports": "onnx",
+    "dnn.interop.onnx": "skl2onnx",
+    "dnn.interop.onnx_reader": "onnx",
+}
 
 
 @pytest.mark.parametrize("name", modules())
 def test_examples_run(name):
     if name in NEEDED:
-        pytest.importorskip(NEEDED[name], reason=f"needs {NEEDED[name]}: pip install 'dnn-core[dev]'")
+        extra = "ray" if NEEDED[name] == "ray" else "dev"
+        pytest.importorskip(NEEDED[name], reason=f"needs {NEEDED[name]}: pip install 'dnn-core[{extra}]'")
     module = importlib.import_module(name)
     assert module.__doc__
     failed, _ = doctest.testmod(module)

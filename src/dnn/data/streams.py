@@ -284,16 +284,20 @@ class BlockReader:
         Of the orders of the blocks, which depend on it and on the epoch alone; None: in sequence.
     n_epochs : int
     begin : Position
+    blocks : list of int or None
+        The blocks that an epoch has, in this order; None: all.
     """
 
     def __init__(
-        self, rows: StreamedRows, buffer_rows: int, seed: int | None, n_epochs: int, begin: Position
-    ) -> None:
+        self, rows: StreamedRows, buffer_rows: int, seed: int | None, n_epochs: int, begin: Position,
+        blocks: list[int] | None = None,
+    ) -> None:  # fmt: skip
         self.stream = rows.stream
         self.rows = rows
         self.buffer_rows = buffer_rows
         self.seed = seed
         self.n_epochs = n_epochs
+        self.blocks = blocks
         self.position = begin
         self.parts = self._parts(begin)
         self.part: _Part | None = None  # of which rows are left
@@ -341,7 +345,9 @@ class BlockReader:
         if self.seed is not None:
             n_buffers = n if n_rows is None else -(-n_rows // self.buffer_rows)
             order = order_of_blocks(n, n_buffers, np.random.default_rng([self.seed, begin.epoch]))
-        for number in range(begin.block, n):
+        elif self.blocks is not None:
+            order = np.array(self.blocks)
+        for number in range(begin.block, len(order)):
             self.block = int(order[number])
             row = 0
             left_out = begin.row if number == begin.block else 0

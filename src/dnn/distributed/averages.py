@@ -29,6 +29,8 @@ class Total(NamedTuple):
     weight : float
     loss : float
         Sum of the losses, each times its number of rows.
+    rate : float
+        The learning rate of the first step of the first shard that did one.
     """
 
     params: np.ndarray
@@ -38,6 +40,7 @@ class Total(NamedTuple):
     n_skipped: int
     weight: float
     loss: float
+    rate: float = float("nan")
 
     @property
     def mean_loss(self) -> float:
@@ -67,6 +70,7 @@ def total_of(results: Sequence[LocalResult | Total]) -> Total:
     slots = np.zeros((first.slots if isinstance(first, Total) else first.state.slots).shape)
     n_steps = n_rows = n_skipped = 0
     weight = loss = 0.0
+    rate = float("nan")
     for each in results:
         if isinstance(each, Total):
             params += each.params
@@ -79,10 +83,11 @@ def total_of(results: Sequence[LocalResult | Total]) -> Total:
                 params += each.params * np.float64(each.weight)
                 slots += each.state.slots * np.float64(each.weight)
                 n_steps = max(n_steps, each.state.n_steps)
+        rate = rate if n_rows else each.rate
         n_rows += each.n_rows
         n_skipped += each.n_skipped
         weight += each.weight
-    return Total(params, slots, n_steps, n_rows, n_skipped, weight, loss)
+    return Total(params, slots, n_steps, n_rows, n_skipped, weight, loss, rate)
 
 
 def groups_of(items: Sequence[Any]) -> list[Sequence[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from ..data.streams import (
     Stream,
     StreamedRows,
     order_of_blocks,
+    place_of,
     rows_per_buffer,
     stream_of,
 )
@@ -34,7 +35,7 @@ from ..training.history import DivergedError
 from ..training.optimizer_state import OptimizerState, frozen_of
 from ..training.options import FitOptions
 from ..training.problem import Problem
-from ..training.stream import check_schedule
+from ..training.stream import UNKNOWN, check_schedule, first_rows
 from ..training.trainers import trainer_for
 
 
@@ -53,7 +54,7 @@ class State(NamedTuple):
     n_steps: int
 
 
-class Steps(NamedTuple):
+class RoundPart(NamedTuple):
     """Which steps a round does: an epoch of a shard has n_parts parts, and a round does one of them.
 
     Attributes
@@ -72,13 +73,15 @@ class Steps(NamedTuple):
     def share(self, n: int) -> range:
         """Return the numbers of the steps, or of the blocks, of this part, of n in an epoch.
 
+        With fewer than n_parts, the first part has one, and some parts have none.
+
         Examples
         --------
         >>> from dnn import Constant
-        >>> [list(Steps(0, part, 2, Constant(0.1)).share(5)) for part in range(2)]
-        [[0, 1], [2, 3, 4]]
+        >>> [list(RoundPart(0, part, 2, Constant(0.1)).share(5)) for part in range(2)]
+        [[0, 1, 2], [3, 4]]
         """
-        return range(n * self.part // self.n_parts, n * (self.part + 1) // self.n_parts)
+        return range(-(-n * self.part // self.n_parts), -(-n * (self.part + 1) // self.n_parts))
 
 
 class LocalResult(NamedTuple):
@@ -95,6 +98,8 @@ class LocalResult(NamedTuple):
         Sum of the sample weights of the rows; without weights their number.
     loss : float
         Mean over the rows of the cost of their batch before its step, penalties included.
+    rate : float
+        The learning rate of the first step.
     """
 
     params: np.ndarray
@@ -103,6 +108,18 @@ class LocalResult(NamedTuple):
     n_skipped: int
     weight: float
     loss: float
+    rate: float = float("nan")
+
+
+class Batches(NamedTuple):
+    """Batches of rows to do steps on: some of those that an order of the rows has."""
+
+    rows: Rows
+    order: np.ndarray
+    which: range
+    first: int  # number of the first step, for the learning rate
+    steps_per_epoch: int
+    n_skipped: int  # bad rows that were left out
 
 
 class Rows(NamedTuple):
@@ -170,8 +187,10 @@ class LocalTraining:
         >>> LocalTraining.of(Network([4, 2], output="softmax"), batch_size=8).loss.name
         'log_loss'
         """
-        if isinstance(class_weight, str):
-            raise ValueError(f"class_weight must be a dict in rounds, got {class_weight!r}")
+        given: Any = class_weight
+        if given is not None and not isinstance(given, Mapping):
+            kind_of_error = ValueError if given == "balanced" else TypeError
+            raise kind_of_error(f"class_weight must be a dict or None in rounds, got {given!r}")
         kind = optimizers.optimizer_of(optimizer)
         if isinstance(kind, optimizers.LBFGS):
             raise ValueError("optimizer must be one that takes steps in rounds, got LBFGS")
@@ -203,7 +222,8 @@ class LocalTraining:
         ----------
         given : tuple of array_like, RowSource or Stream
             (X, y) or (X, y, sample_weight), with any number of rows, also none; or rows that are read block
-            by block in each round, so that a shard may be larger than memory. X may be `SparseRows`.
+            by block in each round, without reading ahead, so that a shard may be larger than memory. X may be
+            `SparseRows`.
 
         Raises
         ------
@@ -214,7 +234,7 @@ class LocalTraining:
             return given
         stream = stream_of(given)
         if stream is not None:
-            check_schedule(schedule_of(self.optimizer.rate), self._streamed(stream))
+            check_schedule(schedule_of(self.optimizer.rate).start(), self._streamed(stream))
             return stream
         if not isinstance(given, tuple) or len(given) not in (2, 3):
             raise TypeError(
@@ -230,10 +250,11 @@ class LocalTraining:
         if targets.Y is not None:
             targets = targets._replace(Y=targets.Y[:])
         of_classes = data.class_weights(self.class_weight, targets, n_outputs)
-        if w is not None and not np.any(np.asarray(w)):
+        if np.shape(w) == (len(rows),) and not np.any(w):
             return self._no_rows()
-        weights = data.weighed("the shard", sample_weight=data.weights(w, len(rows)), class_weight=of_classes)
-        return Rows(rows, targets, weights)
+        kinds = [each for each in (data.weights(w, len(rows)), of_classes) if each is not None]
+        weights = data.product_of_weights(*kinds) if kinds else None
+        return Rows(rows, targets, weights) if weights is None or weights.any() else self._no_rows()
 
     @property
     def n_outputs(self) -> int:
@@ -243,7 +264,7 @@ class LocalTraining:
         return last.units
 
     def local_round(
-        self, params: np.ndarray, state: State, shard: Rows | Stream, seed: tuple[int, ...], steps: Steps
+        self, params: np.ndarray, state: State, shard: Rows | Stream, seed: tuple[int, ...], steps: RoundPart
     ) -> LocalResult:
         """Train from these parameters on one part of an epoch of a shard; nothing that is given is changed.
 
@@ -255,7 +276,7 @@ class LocalTraining:
             Of `shard`.
         seed : tuple of int
             Of the shard: the order of its rows depends on it and on the epoch, its dropout on it alone.
-        steps : Steps
+        steps : RoundPart
 
         Raises
         ------
@@ -268,30 +289,48 @@ class LocalTraining:
         optimizer.n_steps = state.n_steps
         if self.weight_decay is not None:
             optimizer.weight_decay = self.weight_decay
-        optimizer.seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+        if net.plan.dropout:
+            optimizer.seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
         rng = np.random.default_rng([*seed, steps.epoch])
         n_rows = n_skipped = 0
         weight = cost = 0.0
-        for rows, order, first, share, steps_per_epoch, skipped in self._buffers(shard, rng, steps):
-            n_skipped += skipped
-            if not share:
+        rate = float("nan")
+        for batches in self._batches(shard, rng, steps, state):
+            rows, order, which, *_ = batches
+            n_skipped += batches.n_skipped
+            if not which:
                 continue  # the buffer has bad rows only
-            rates = steps.rate.rates(first, len(share), steps_per_epoch)
+            rates = steps.rate.rates(batches.first, len(which), batches.steps_per_epoch)
+            rate = rate if n_rows else float(rates[0])
             problem = Problem(
                 net.plan, net.params, rows.X, rows.targets, rows.weights, self.loss, self.alpha, self.l1,
                 self.n_threads, self.divisor,
             )  # fmt: skip
-            costs = self._steps(net, problem, optimizer, order, rates, share, steps)
-            which = order[share.start * self.batch_size : share.stop * self.batch_size]
-            sizes = np.full(len(share), min(self.batch_size, len(order)))
-            sizes[-1] = len(which) - sizes[:-1].sum()
-            n_rows += len(which)
-            weight += len(which) if rows.weights is None else float(rows.weights[which].sum())
+            costs = self._steps(net, problem, optimizer, order, rates, which.start, steps.epoch)
+            done = order[which.start * self.batch_size : which.stop * self.batch_size]
+            sizes = np.full(len(which), self.batch_size)
+            sizes[-1] = len(done) - sizes[:-1].sum()
+            n_rows += len(done)
+            weight += len(done) if rows.weights is None else float(rows.weights[done].sum())
             cost += float((costs * sizes).sum())
         if not _core.all_finite(net.params):
             raise DivergedError(steps.epoch, cost / max(n_rows, 1), "a weight is not finite")
         after = State(optimizer.slots, optimizer.n_steps)
-        return LocalResult(net.params, after, n_rows, n_skipped, weight, cost / max(n_rows, 1))
+        return LocalResult(net.params, after, n_rows, n_skipped, weight, cost / max(n_rows, 1), rate)
+
+    def size_of(self, shard: Rows | Stream) -> LocalResult:
+        """Return the number of rows of a shard, and their weight; the first rows of a source are checked.
+
+        A source that does not know its number of rows counts as one.
+        """
+        if isinstance(shard, Rows):
+            n_rows, weight = len(shard.X), shard.weight
+        else:
+            first_rows(self._streamed(shard))
+            n_rows = shard.source.n_rows or 1
+            weight = float(n_rows)
+        none = np.zeros(0)
+        return LocalResult(none, State(none, 0), n_rows, 0, weight, 0.0)
 
     def loss_of(self, params: np.ndarray, shard: Rows | Stream) -> LocalResult:
         """Return the loss on a validation shard, without penalties, and no parameters.
@@ -312,9 +351,9 @@ class LocalTraining:
 
     def _steps(
         self, net: Network, problem: Problem, optimizer: OptimizerState, order: np.ndarray,
-        rates: np.ndarray, share: range, steps: Steps,
+        rates: np.ndarray, first: int, epoch: int,
     ) -> np.ndarray:  # fmt: skip
-        """Do the steps of some batches of an order; return their costs."""
+        """Do the steps of the batches of an order from number `first` on; return their costs."""
         options = FitOptions(batch_size=self.batch_size, clip_norm=self.clip_norm)
         batch = min(self.batch_size, len(order))
         trainer = trainer_for(
@@ -322,7 +361,7 @@ class LocalTraining:
         )
         of_steps = np.zeros((len(rates), 2))
         try:
-            n_good = trainer.steps(order[None, :], rates, of_steps, share.start)
+            n_good = trainer.steps(order[None, :], rates, of_steps, first)
         finally:
             optimizer.n_steps = trainer.step
             trainer.close()
@@ -332,31 +371,34 @@ class LocalTraining:
             what = "the gradient" if np.isfinite(costs[n_good]) else f"a batch had the loss {costs[n_good]}"
             findings = diagnosis.findings(net, problem, good.tolist())
             last = float(good[-1]) if n_good else float("nan")
-            raise DivergedError(steps.epoch, last, f"{what} is not finite", findings)
+            raise DivergedError(epoch, last, f"{what} is not finite", findings)
         return costs
 
-    def _buffers(
-        self, shard: Rows | Stream, rng: np.random.Generator, steps: Steps
-    ) -> Iterator[tuple[Rows, np.ndarray, int, range, int, int]]:
-        """Yield rows, their order, the number of the first step, batches to do, steps per epoch, bad rows."""
+    def _batches(
+        self, shard: Rows | Stream, rng: np.random.Generator, steps: RoundPart, state: State
+    ) -> Iterator[Batches]:
+        """Yield the batches of a part of an epoch; of a source those of each buffer."""
         if isinstance(shard, Rows):
             n = len(shard.X)
             steps_per_epoch = -(-n // self.batch_size)
-            share = steps.share(steps_per_epoch)
-            if share:
-                first = steps.epoch * steps_per_epoch + share.start
-                yield shard, rng.permutation(n), first, share, steps_per_epoch, 0
+            which = steps.share(steps_per_epoch)
+            if which:
+                first = steps.epoch * steps_per_epoch + which.start
+                yield Batches(shard, rng.permutation(n), which, first, steps_per_epoch, 0)
             return
         n_rows = shard.source.n_rows
-        steps_per_epoch = 1 << 40 if n_rows is None else -(-n_rows // self.batch_size)
-        order = order_of_blocks(shard.source.n_blocks, steps.n_parts, rng)
-        which = [int(order[i]) for i in steps.share(len(order))]
-        first = steps.epoch * (0 if n_rows is None else steps_per_epoch)
-        first += steps_per_epoch * steps.part // steps.n_parts if n_rows is not None else 0
-        for rows, skipped in self._read(shard, which):
-            share = range(-(-len(rows.X) // self.batch_size))
-            yield rows, rng.permutation(len(rows.X)), first, share, steps_per_epoch, skipped
-            first += len(share)
+        if n_rows is None:
+            steps_per_epoch, first = UNKNOWN, state.n_steps
+        else:
+            steps_per_epoch = -(-n_rows // self.batch_size)
+            first = steps.epoch * steps_per_epoch + steps.share(steps_per_epoch).start
+        order = order_of_blocks(shard.source.n_blocks, steps.n_parts, rng).tolist()
+        blocks = [order[i] for i in steps.share(len(order))]
+        for rows, n_skipped in self._read(shard, blocks, steps.epoch):
+            n = len(rows.X)
+            which = range(-(-n // self.batch_size))
+            yield Batches(rows, rng.permutation(n), which, first, steps_per_epoch, n_skipped)
+            first += len(which)
 
     def _all_rows(self, shard: Rows | Stream) -> Iterator[tuple[Rows, int]]:
         if isinstance(shard, Rows):
@@ -369,14 +411,13 @@ class LocalTraining:
             stream, self.loss, self.n_inputs, self.n_outputs, np.dtype(self.dtype), self.class_weight
         )
 
-    def _read(self, stream: Stream, blocks: list[int]) -> Iterator[tuple[Rows, int]]:
+    def _read(self, stream: Stream, blocks: list[int], epoch: int = 0) -> Iterator[tuple[Rows, int]]:
         """Yield the rows of some blocks, a buffer at a time, and how many bad rows were left out."""
         if not blocks:
             return
-        some = _copy_of(stream, BlocksOf(stream.source, blocks))
-        rows = self._streamed(some)
-        n = rows_per_buffer(some, self.batch_size, self.n_inputs * rows.dtype.itemsize)
-        reader, buffer = BlockReader(rows, n, None, 1, Position()), Buffer(n, rows)
+        rows = self._streamed(stream)
+        n = rows_per_buffer(stream, self.batch_size, self.n_inputs * rows.dtype.itemsize)
+        reader, buffer = BlockReader(rows, n, None, epoch + 1, Position(epoch), blocks), Buffer(n, rows)
         try:
             while (filled := reader.fill(buffer)) is not None:
                 yield Rows(*filled.arrays()), filled.n_skipped
@@ -396,13 +437,6 @@ def _rows_again(*arrays: Any) -> Rows:
     return Rows(X, Targets(Y, classes, any_), weights)
 
 
-def _copy_of(stream: Stream, source: Any) -> Stream:
-    """Return a stream that reads another source in the same way."""
-    return Stream(
-        source, buffer_rows=stream.buffer_rows, prefetch=stream.prefetch, on_bad_rows=stream.on_bad_rows
-    )
-
-
 class BlocksOf:
     """A source of some of the blocks of another one.
 
@@ -412,6 +446,11 @@ class BlocksOf:
     blocks : list of int
         Their numbers.
 
+    Attributes
+    ----------
+    n_rows : int or None
+        Number of rows if all blocks of the source have about as many, which learning rates depend on.
+
     Examples
     --------
     >>> from dnn import sources
@@ -420,12 +459,12 @@ class BlocksOf:
     [[3], [1]]
     """
 
-    n_rows = None  # unknown
-
     def __init__(self, source: Any, blocks: list[int]) -> None:
         self.source = source
         self.blocks = blocks
         self.n_blocks = len(blocks)
+        whole = source.n_rows
+        self.n_rows = None if whole is None else max(1, whole * self.n_blocks // source.n_blocks)
         if hasattr(source, "features"):
             self.features = source.features
 
@@ -435,6 +474,4 @@ class BlocksOf:
 
     def place(self, block: int, row: int) -> str:
         """Return the words for a row."""
-        from ..data.streams import place_of
-
         return place_of(Stream(self.source), self.blocks[block], row)

@@ -8,9 +8,11 @@ this process, the processes of joblib, or the machines of Dask or Ray. The resul
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -21,16 +23,18 @@ from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam, Optimizer
 from ..schedules import schedule_of
+from ..training import diagnosis
 from ..training.history import DivergedError, History
+from ..training.optimizer_state import lock_of
 from ..training.options import Callback, FitOptions, callbacks_of
 from ..training.resume import CheckpointFile, kept_schedule, restore_schedule
 from ..training.stopping import EpochEnd
 from .averages import Nesterov, Total, groups_of, total_of
-from .local import LocalResult, LocalTraining, Rows, State, Steps
+from .local import LocalResult, LocalTraining, RoundPart, Rows, State
 
 __all__ = [
-    "Engine", "LocalResult", "LocalTraining", "Nesterov", "RoundHistory", "Rows", "State", "Steps", "Total",
-    "fit", "local_round", "total_of",
+    "Engine", "LocalResult", "LocalTraining", "Nesterov", "RoundHistory", "RoundPart", "Rows", "State",
+    "Total", "fit", "groups_of", "local_round", "sum_in_order", "total_of",
 ]  # fmt: skip
 
 local_round = LocalTraining.local_round
@@ -42,6 +46,13 @@ class RoundHistory(History):
 
     Attributes
     ----------
+    loss : list of float
+        For each round the mean over all its rows of the cost of their batch before its step, penalties
+        included; NaN where no shard had a step, as there are fewer steps, or blocks, than rounds per epoch.
+    rate : list of float
+        For each round the rate of the first step of the first shard that had one; NaN where none had.
+    best_epoch : int or None
+        The round with the lowest val_loss.
     n_rows, n_skipped : list of int
         For each round the rows trained on, and bad rows that were left out.
     round_seconds : list of float
@@ -95,17 +106,6 @@ def sum_in_order(results: Sequence[LocalResult | Total]) -> Total:
     while len(results) > 1 or not isinstance(results[0], Total):
         results = [total_of(group) for group in groups_of(results)]
     return results[0]
-
-
-class RoundOptions(FitOptions):
-    """Options whose epochs are rounds."""
-
-    def progress_bar(self) -> Any:
-        """Return a progress bar over rounds, or None."""
-        bar = super().progress_bar()
-        if bar is not None:
-            bar.unit = "round"
-        return bar
 
 
 def fit(
@@ -163,8 +163,8 @@ def fit(
     batch_size : int, at least 1, default 16
         Of each shard, small because 16 shards with batches of 16 do 256 rows per step together.
     validation : list, default ()
-        Shards of a validation set, evaluated after each round. The weights of the round with the lowest
-        val_loss are in place when `fit` ends, however it ends.
+        Shards of a validation set, evaluated after each round, without class_weight. The weights of the round
+        with the lowest val_loss are in place when `fit` ends, however it ends.
     patience, min_delta
         As in `Network.fit`, in rounds.
     max_seconds : float above 0, default None
@@ -176,7 +176,8 @@ def fit(
     progress : bool, default False
         Show a progress bar over rounds (needs tqdm).
     checkpoint, resume : path, default None; bool, default False
-        A file that is written after each round, from which a training is resumed to the same bits.
+        A file that is written after each round, from which a training is resumed to the same bits. It is
+        refused with other options, or other numbers of shards or rows; the engine may be another one.
 
     Returns
     -------
@@ -226,50 +227,49 @@ def train(
     outer: Nesterov | None, engine: Engine | None, validation: Sequence[Any], random_state: Any,
     given: dict[str, Any],
 ) -> RoundHistory:  # fmt: skip
-    """Do all rounds, as `fit` says."""
+    """Do all rounds, as `fit` says; the estimators call it too."""
     checks.check_integer("epochs", epochs, 1)
-    n_parts = checks.check_integer("rounds_per_epoch", rounds_per_epoch, 1)
+    checks.check_integer("rounds_per_epoch", rounds_per_epoch, 1)
     if outer is not None and not isinstance(outer, Nesterov):
         raise TypeError(f"outer must be Nesterov(...) or None, got {outer!r}")
     if engine is not None and not isinstance(engine, Engine):
         raise TypeError(f"engine must be an Engine, such as Workers(client), got {engine!r}")
+    engine = Engine() if engine is None else engine
     shards, validation = _listed("shards", shards), _listed("validation", validation)
     if not shards:
         raise ValueError("shards must have at least one shard, got none")
-    engine = Engine() if engine is None else engine
-    validate = None
+    if given["patience"] is not None and not validation:
+        raise ValueError("patience must come with validation, got none")
+    unweighted = replace(training, class_weight=None)  # for validation, as in `Network.fit`
     placed_val: list[Any] = []
-    if validation:
-
-        def validate() -> float:
-            found = engine.total(partial(_validate, training), placed_val, net.params.copy())
-            return found.loss / found.weight if found.weight else float("nan")
-
-    options = RoundOptions(
-        epochs=epochs * n_parts, batch_size=training.batch_size, validate=validate, **given
-    )
-    seed = int.from_bytes(checks.generator_of(random_state).bytes(8), "little")
-    run = Run(net, training, options, seed, n_parts, outer)
-    saved = None
-    file = _file(run, len(shards), len(validation))
-    if file is not None and options.resume:
-        saved = file.read()
-    begin = time.perf_counter()
-    try:
+    options = FitOptions(
+        epochs=epochs * rounds_per_epoch, batch_size=training.batch_size, unit="round",
+        validate=partial(_val_loss, net, unweighted, engine, placed_val) if validation else None, **given,
+    )  # fmt: skip
+    rng = checks.generator_of(random_state)
+    state = net.optimizer(training.optimizer)
+    with lock_of(state).writing("rounds.fit"):
+        begin = time.perf_counter()
         placed = engine.place(partial(_place, training, "shard"), shards)
-        placed_val += engine.place(partial(_place, training, "validation shard"), validation)
-        if saved is not None:
-            run.restore(saved)
-            begin -= run.history.seconds
-        while not run.history.stopped_by:
-            run.round(engine, placed)
+        placed_val += engine.place(partial(_place, unweighted, "validation shard"), validation)
+        sizes = [_size("shard", training, engine, placed)]
+        sizes += [_size("validation shard", unweighted, engine, placed_val)] if validation else []
+        run = Run(net, training, options, rounds_per_epoch, outer)
+        file, saved = _checkpoint(run, sizes)
+        run.begin(int.from_bytes(rng.bytes(8), "little"), saved)
+        begin -= run.history.seconds
+        try:
+            while not run.history.stopped_by:
+                run.round(engine, placed)
+                run.history.seconds = time.perf_counter() - begin
+                run.end_round()
+                if file is not None:
+                    file.write(run.state(), len(run.history.loss))
+        finally:
             run.history.seconds = time.perf_counter() - begin
-            run.end_round()
-            if file is not None:
-                file.write(run.state(), len(run.history.loss))
-    finally:
-        run.history.seconds = time.perf_counter() - begin
-        run.epoch_end.close()
+            run.epoch_end.close()
+    if run.history.val_loss and run.epoch_end.best is None:
+        diagnosis.warn_never_finite("val_loss", "validation", run.history.val_loss[-1], stacklevel=4)
     return run.history
 
 
@@ -277,32 +277,42 @@ class Run:
     """A training in rounds in progress."""
 
     def __init__(
-        self, net: Network, training: LocalTraining, options: RoundOptions, seed: int, n_parts: int,
+        self, net: Network, training: LocalTraining, options: FitOptions, n_parts: int,
         outer: Nesterov | None,
     ) -> None:  # fmt: skip
         self.net = net
         self.training = training
         self.options = options
-        self.seed = seed
         self.n_parts = n_parts
         self.outer = outer
         self.optimizer = State(net.optimizer(training.optimizer).slots, 0)
         self.velocity = np.zeros(net.n_params)
         self.schedule = schedule_of(training.optimizer.rate).start()
         self.history = RoundHistory(training.loss.name)
-        self.epoch_end = EpochEnd(net, options, self.history)
+        self.seed = 0
+
+    def begin(self, seed: int, saved: dict[str, Any] | None) -> None:
+        """Begin a training, or continue from what `state` returned."""
+        self.seed = seed
+        self.epoch_end = EpochEnd(self.net, self.options, self.history)
+        if saved is None:
+            return
+        self.net.params[:] = saved["params"]
+        self.optimizer = State(saved["slots"], saved["n_steps"])
+        self.velocity, self.seed = saved["velocity"], saved["seed"]
+        restore_schedule(self.schedule, saved["schedule"])
+        vars(self.history).update(vars(saved["history"]))
+        self.epoch_end.restore(saved["epoch_end"])
 
     def round(self, engine: Engine, placed: list[Any]) -> None:
         """Do a round, and record it."""
         begin = time.perf_counter()
         epoch, part = divmod(len(self.history.loss), self.n_parts)
-        steps = Steps(epoch, part, self.n_parts, self.schedule)
+        steps = RoundPart(epoch, part, self.n_parts, self.schedule)
         old = self.net.params.copy()
         total = engine.total(
             partial(_local_round, self.training, self.seed), placed, old, self.optimizer, steps
         )
-        if not total.n_rows and part == self.n_parts - 1 and not any(self.history.n_rows):
-            raise ValueError("shards must have at least one row, got none")
         mean, self.optimizer = total.mean(old, self.optimizer)
         if self.outer is not None and total.weight:
             mean, self.velocity = self.outer.step(old.astype(np.float64), mean, self.velocity)
@@ -313,7 +323,7 @@ class Run:
         self.net.params[:] = new
         history = self.history
         history.loss.append(total.mean_loss)
-        history.rate.append(float(self.schedule.rates(len(history.rate), 1, self.n_parts)[0]))
+        history.rate.append(total.rate)
         history.n_rows.append(total.n_rows)
         history.n_skipped.append(total.n_skipped)
         history.round_seconds.append(time.perf_counter() - begin)
@@ -327,8 +337,14 @@ class Run:
             history.stopped_by = "max_seconds"
         self.epoch_end.validate()
         if len(history.loss) % self.n_parts == 0:
-            self.schedule.observe((history.val_loss or history.loss)[-1])
+            self.schedule.observe(history.val_loss[-1] if history.val_loss else self._loss_of_epoch())
         self.epoch_end.notify()
+
+    def _loss_of_epoch(self) -> float:
+        """Return the mean loss of the rounds of the epoch that has ended, by their rows."""
+        losses, n_rows = (each[-self.n_parts :] for each in (self.history.loss, self.history.n_rows))
+        total = sum(loss * n for loss, n in zip(losses, n_rows, strict=True) if n)
+        return total / sum(n_rows) if any(n_rows) else float("nan")
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
@@ -338,15 +354,6 @@ class Run:
             "schedule": kept_schedule(self.schedule), "epoch_end": self.epoch_end.state(),
         }  # fmt: skip
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
-        self.net.params[:] = state["params"]
-        self.optimizer = State(state["slots"], state["n_steps"])
-        self.velocity, self.seed = state["velocity"], state["seed"]
-        restore_schedule(self.schedule, state["schedule"])
-        vars(self.history).update(vars(state["history"]))
-        self.epoch_end.restore(state["epoch_end"])
-
 
 def _listed(name: str, given: Any) -> list[Any]:
     """Return a list, or raise for what can only be one shard."""
@@ -355,16 +362,32 @@ def _listed(name: str, given: Any) -> list[Any]:
     raise TypeError(f"{name} must be a list of shards such as (X, y), got {type(given).__name__}")
 
 
-def _file(run: Run, n_shards: int, n_val: int) -> CheckpointFile | None:
-    """Return the file of the checkpoint that the options ask for."""
+def _val_loss(net: Network, training: LocalTraining, engine: Engine, placed: list[Any]) -> float:
+    """Return the mean loss of placed validation shards with the present parameters."""
+    total = engine.total(partial(_validate, training), placed, net.params.copy())
+    return total.loss / total.weight
+
+
+def _size(what: str, training: LocalTraining, engine: Engine, placed: list[Any]) -> str:
+    """Return how many rows placed shards have, in words, or raise for none."""
+    total = engine.total(partial(_size_of, training, what), placed)
+    if not total.weight:
+        raise ValueError(f"{what}s must have at least one row with a weight above 0, got none")
+    return f"{len(placed)} {what}s of {total.n_rows} rows"
+
+
+def _checkpoint(run: Run, sizes: list[str]) -> tuple[CheckpointFile | None, dict[str, Any] | None]:
+    """Return the file that the options ask for, and the state to resume from; None where there is none."""
     options, training = run.options, run.training
     if options.checkpoint is None:
-        return None
+        return None, None
     fingerprint = {
         "network": f"{training.n_inputs} -> {training.layers}, {training.dtype}, frozen {training.frozen}",
         "loss": f"{training.loss.name} {training.loss.par}",
         "penalties": f"alpha {training.alpha:g}, l1 {training.l1:g}",
-        "optimizer": f"{training.optimizer!r}",
+        # A schedule of a user may have no repr but its address, which differs in each process
+        "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(training.optimizer)),
+        "weight_decay": f"{training.weight_decay}",
         "class_weight": f"{training.class_weight}",
         "clip_norm": f"{training.clip_norm}",
         "batch_size": f"{training.batch_size}",
@@ -372,32 +395,50 @@ def _file(run: Run, n_shards: int, n_val: int) -> CheckpointFile | None:
         "rounds_per_epoch": f"{run.n_parts}",
         "outer": f"{run.outer!r}",
         "patience": f"{options.patience}, min_delta {options.min_delta:g}",
-        "shards": f"{n_shards}, validation {n_val}",
+        "shards": ", ".join(sizes),
     }
-    return CheckpointFile(options.checkpoint, 1, fingerprint)
+    file = CheckpointFile(options.checkpoint, 1, fingerprint)
+    file.describe({"schedule": kept_schedule(run.schedule)})  # refuses what a file cannot hold
+    return file, file.read() if options.resume else None
 
 
 # What an engine calls with the number of a shard. They are functions of the module, which pickle.
 
 
-def _place(training: LocalTraining, what: str, k: int, given: Any) -> Any:
+@contextmanager
+def _named(what: str, k: int) -> Iterator[None]:
+    """Begin the message of an error with the number of a shard."""
     try:
-        return training.shard(given)
+        yield
+    except DivergedError as error:
+        error.args = (f"{what} {k}: {error}",)
+        raise
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{what} {k}: {error}") from error
+        # A subclass may need other arguments, such as UnicodeDecodeError
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{what} {k}: {error}") from error
+    except Exception as error:
+        error.add_note(f"in {what} {k}")
+        raise
+
+
+def _place(training: LocalTraining, what: str, k: int, given: Any) -> Any:
+    with _named(what, k):
+        return training.shard(given)
+
+
+def _size_of(training: LocalTraining, what: str, k: int, shard: Any) -> LocalResult:
+    with _named(what, k):
+        return training.size_of(shard)
 
 
 def _local_round(
-    training: LocalTraining, seed: int, k: int, shard: Any, params: np.ndarray, state: State, steps: Steps
+    training: LocalTraining, seed: int, k: int, shard: Any, params: np.ndarray, state: State, steps: RoundPart
 ) -> LocalResult:
-    try:
+    with _named("shard", k):
         return training.local_round(params, state, shard, (seed, k), steps)
-    except DivergedError as error:
-        error.args = (f"shard {k}: {error}",)
-        raise
-    except (TypeError, ValueError) as error:  # of a source, which is read in each round
-        raise type(error)(f"shard {k}: {error}") from error
 
 
 def _validate(training: LocalTraining, k: int, shard: Any, params: np.ndarray) -> LocalResult:
-    return training.loss_of(params, shard)
+    with _named("validation shard", k):
+        return training.loss_of(params, shard)

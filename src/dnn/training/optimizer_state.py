@@ -120,6 +120,11 @@ class OptimizerState:
         return target
 
 
+def lock_of(optimizer: OptimizerState) -> WriteLock:
+    """Return the lock of the network of a state."""
+    return (optimizer._target or optimizer._find_target())[2]
+
+
 def optimizer_args(
     optimizer: OptimizerState,
     frozen: np.ndarray | None,

@@ -51,6 +51,8 @@ class FitOptions:
         Flops per call of the core. Any other value gives the same bits.
     streamed : StreamedRows or None
         What the rows are read from, in place of arrays.
+    unit : str
+        What the progress bar calls an epoch.
     two_sweeps : bool or None
         Whether a step updates the weights in a second sweep; None: only where it must.
     """
@@ -76,6 +78,7 @@ class FitOptions:
     every: int | float | None = None
     resume: bool = False
     streamed: StreamedRows | None = None
+    unit: str = "epoch"
 
     def __post_init__(self) -> None:
         checks.check_integer("epochs", self.epochs, 1)
@@ -125,7 +128,7 @@ class FitOptions:
         if not self.progress:
             return None
         if self.streamed is None:
-            return _progress_bar_type()(total=self.epochs, unit="epoch")
+            return _progress_bar_type()(total=self.epochs, unit=self.unit)
         n_rows = self.streamed.stream.source.n_rows
         total = None if n_rows is None else n_rows * self.epochs
         return _progress_bar_type()(total=total, unit=" rows", unit_scale=True)
