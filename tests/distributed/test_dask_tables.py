@@ -293,7 +293,7 @@ def test_labels(client, label):
 def test_targets_that_are_no_classes(client):
     with pytest.raises(ValueError, match="y must have at least 2 classes, got only 1: 'yes'"):
         DaskTableClassifier(**OPTIONS).fit(*on_dask(X, ["yes"] * N))
-    with pytest.raises(ValueError, match=r"shard 0: y must hold labels of classes, got the number 0\.5"):
+    with pytest.raises(ValueError, match=r"shard \d: y must hold labels of classes, got the number \d+\.5"):
         DaskTableClassifier(**OPTIONS).fit(*on_dask(X, np.arange(N) + 0.5))
     with pytest.raises(ValueError, match="class_weight must have labels of y, got 'maybe'"):
         DaskTableClassifier(**OPTIONS, class_weight={"maybe": 2.0}).fit(*on_dask(X, LABELS))

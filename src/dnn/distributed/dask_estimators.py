@@ -18,6 +18,7 @@ from ..estimators.classifier import MLPClassifier
 from ..estimators.optimizer import SklearnLearningRate
 from ..estimators.parameters import adopt, draft_of
 from ..estimators.regressor import MLPRegressor
+from ..estimators.tables.models import is_missing_label
 from . import rounds
 from .dask import SHARDS, Workers, shards_of
 from .local import LocalTraining
@@ -186,8 +187,7 @@ class DaskMLP(DaskEstimator):
         survey = _survey(engine, shards, issubclass(self.LOCAL, ClassifierMixin))
         balanced = isinstance(params.get("class_weight"), str)
         if balanced:
-            checks.check_name("class_weight", params["class_weight"], ("balanced",))
-            params["class_weight"] = survey.balanced()
+            params["class_weight"] = survey.balanced(params["class_weight"])
         # Of the options that look at the rows, those few do not speak for all
         local = self.LOCAL(**{**params, "early_stopping": False, "batch_size": "auto", "callbacks": ()})
         rng = local._generator()
@@ -312,7 +312,7 @@ class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
     >>> from dnn.distributed.dask import DaskMLPRegressor
     >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
     ...     X = da.random.default_rng(0).normal(size=(1000, 2), chunks=(100, 2))
-    ...     reg = DaskMLPRegressor(max_iter=20, random_state=0).fit(X, X.sum(axis=1))
+    ...     reg = DaskMLPRegressor(max_iter=40, random_state=0).fit(X, X.sum(axis=1))
     ...     round(reg.score(X, X.sum(axis=1)), 1)
     1.0
     """
@@ -404,12 +404,15 @@ class Survey(NamedTuple):
 
     n_rows: int
     classes: np.ndarray | None
-    counts: np.ndarray | None  # of the classes
+    counts: np.ndarray | None  # of the classes, None with several labels at once
     head: tuple[Any, Any]  # some rows X and y
 
-    def balanced(self) -> dict[Any, float]:
-        """Return the weight of each class that makes all classes weigh the same."""
-        assert self.classes is not None and self.counts is not None
+    def balanced(self, class_weight: str) -> dict[Any, float]:
+        """Return the weight of each class that makes all classes weigh the same, as this word asks for."""
+        if class_weight != "balanced":
+            raise ValueError(f'class_weight must be a dict, "balanced" or None, got {class_weight!r}')
+        if self.classes is None or self.counts is None:
+            raise ValueError("class_weight must be None where y has several labels at once, got 'balanced'")
         factors = self.n_rows / (len(self.classes) * self.counts)
         return dict(zip(self.classes.tolist(), factors.tolist(), strict=True))
 
@@ -417,7 +420,7 @@ class Survey(NamedTuple):
 def _survey(engine: Workers, shards: list[Any], classify: bool) -> Survey:
     """Return the number of rows, the classes and some rows, of all shards."""
     delayed = need("dask", "dnn.distributed.dask", "dask").delayed(_look, pure=False)
-    futures = engine.client.compute([delayed(shard, classify) for shard in shards])
+    futures = engine.client.compute([delayed(k, shard, classify) for k, shard in enumerate(shards)])
     engine.wait(futures)
     found = [each for each in engine.client.gather(futures) if each[0]]
     if not found:
@@ -425,15 +428,15 @@ def _survey(engine: Workers, shards: list[Any], classify: bool) -> Survey:
     n_rows = sum(each[0] for each in found)
     if not classify:
         return Survey(n_rows, None, None, found[0][3])
-    if found[0][1] is None:  # several labels at once
-        return Survey(n_rows, None, None, found[0][3])
+    if found[0][1] is None:  # several labels at once, each 0 or 1
+        return Survey(n_rows, np.arange(2), None, found[0][3])
     classes, where = np.unique(np.concatenate([each[1] for each in found]), return_inverse=True)
     counts = np.bincount(where, weights=np.concatenate([each[2] for each in found]))
     return Survey(n_rows, classes, counts, found[0][3])
 
 
-def _look(shard: Any, classify: bool) -> tuple[int, Any, Any, Any]:
-    """Return the rows of a shard, its labels and their counts, and some of its rows."""
+def _look(k: int, shard: Any, classify: bool) -> tuple[int, Any, Any, Any]:
+    """Return the rows of shard k, its labels and their counts, and some of its rows."""
     n_rows, head = 0, None
     labels: list[np.ndarray] = []
     counts: list[np.ndarray] = []
@@ -443,12 +446,26 @@ def _look(shard: Any, classify: bool) -> tuple[int, Any, Any, Any]:
             continue
         n_rows += len(y)
         head = (X[:HEAD], y[:HEAD]) if head is None else head
+        if classify:
+            _refuse_missing(k, y)
         if classify and (y.ndim == 1 or y.shape[1] == 1):
             found = np.unique(y.ravel(), return_counts=True)
             labels, counts = [*labels, found[0]], [*counts, found[1]]
     if not labels:
         return n_rows, None, None, head
     return n_rows, np.concatenate(labels), np.concatenate(counts), head
+
+
+def _refuse_missing(k: int, y: np.ndarray) -> None:
+    """Raise for a missing label, which would be a class of its own."""
+    missing = np.zeros(len(y), bool)
+    if y.dtype.kind == "f":
+        missing = ~np.isfinite(y.reshape(len(y), -1)).all(axis=1)
+    elif y.dtype.kind == "O" and y.ndim == 1:
+        missing = np.array([is_missing_label(label) for label in y.tolist()])
+    if missing.any():
+        row = int(np.argmax(missing))
+        raise ValueError(f"shard {k}: y must have no missing labels, got {y[row]!r} in row {row}")
 
 
 def _parts(shard: Any) -> Iterator[tuple[Any, ...]]:

@@ -134,8 +134,8 @@ class TableClassifier(ClassifierMixin, BaseTable):  # type: ignore[misc]
 
     def _checked_target(self, y: Any) -> np.ndarray:
         found: np.ndarray = column_or_1d(y, warn=True)
-        if found.dtype.kind == "O" and any(_is_missing(label) for label in found):
-            row = next(i for i, label in enumerate(found) if _is_missing(label))
+        if found.dtype.kind == "O" and any(is_missing_label(label) for label in found):
+            row = next(i for i, label in enumerate(found) if is_missing_label(label))
             raise ValueError(f"y must have no missing labels, got {found[row]!r} in row {row}")
         if found.dtype.kind == "f":
             data.refuse_nonfinite(found, "y")
@@ -343,6 +343,12 @@ class TableRegressor(RegressorMixin, BaseTable):  # type: ignore[misc]
         return np.stack([center - self._residuals[place], center + self._residuals[place]], axis=1)
 
 
-def _is_missing(label: Any) -> bool:
-    """Return whether a label is None, NaN, NaT or pandas.NA."""
+def is_missing_label(label: Any) -> bool:
+    """Return whether a label is None, NaN, NaT or pandas.NA.
+
+    Examples
+    --------
+    >>> is_missing_label(float("nan")), is_missing_label("nan")
+    (True, False)
+    """
     return label is None or type(label).__name__ == "NAType" or bool(label != label)
