@@ -267,7 +267,7 @@ class DaskMLPClassifier(ClassifierMixin, DaskMLP):  # type: ignore[misc]
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from dnn.distributed.dask import DaskMLPClassifier
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     X = da.random.default_rng(0).normal(size=(1000, 2), chunks=(100, 2))
     ...     clf = DaskMLPClassifier(max_iter=20, random_state=0).fit(X, X[:, 0] > X[:, 1])
     ...     clf.predict(X[:4]).compute().shape
@@ -310,7 +310,7 @@ class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from dnn.distributed.dask import DaskMLPRegressor
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     X = da.random.default_rng(0).normal(size=(1000, 2), chunks=(100, 2))
     ...     reg = DaskMLPRegressor(max_iter=40, random_state=0).fit(X, X.sum(axis=1))
     ...     round(reg.score(X, X.sum(axis=1)), 1)

@@ -283,7 +283,7 @@ class DaskTableClassifier(ClassifierMixin, DaskTable):  # type: ignore[misc]
     >>> from dnn.distributed.dask import DaskTableClassifier
     >>> jobs = ["cook", "pilot", "cook", None, "pilot", "cook"]
     >>> table = {"age": [23, 41, 35, 58, 29, 62] * 20, "job": jobs * 20, "hired": ["no", "yes"] * 60}
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     rows = dd.from_dict(table, npartitions=4)
     ...     clf = DaskTableClassifier(n_members=2, epochs=20, random_state=0).fit(rows, "hired")
     ...     clf.predict(rows).compute().head(2).tolist()
@@ -373,7 +373,7 @@ class DaskTableRegressor(RegressorMixin, DaskTable):  # type: ignore[misc]
     >>> sizes = np.linspace(20, 90, 400)
     >>> rent = 20 * sizes + np.array([300, 100] * 200)
     >>> table = {"size": sizes, "city": ["Bern", "Basel"] * 200, "rent": rent}
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     rows = dd.from_dict(table, npartitions=4)
     ...     reg = DaskTableRegressor(n_members=2, epochs=20, random_state=0).fit(rows, "rent")
     >>> reg.to_local().predict({"size": [50.0], "city": ["Bern"]}).round(-2).tolist()

@@ -243,7 +243,12 @@ class LocalTraining:
             )
         X, y, w = (*given, None)[:3]
         n_outputs, dtype = self.n_outputs, np.dtype(self.dtype)
-        rows = X if isinstance(X, SparseRows) else data.features(X, dtype, self.n_inputs)[:]
+        if isinstance(X, SparseRows):
+            if X.shape[1] != self.n_inputs:
+                raise ValueError(f"X must have {self.n_inputs} columns, got {X.shape[1]}")
+            rows: Any = X.astype(dtype)
+        else:
+            rows = data.features(X, dtype, self.n_inputs)[:]
         if not len(rows):
             return self._no_rows()
         targets = data.targets(y, self.loss, len(rows), n_outputs, dtype)
