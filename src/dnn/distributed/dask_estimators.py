@@ -312,7 +312,7 @@ class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
     >>> from dnn.distributed.dask import DaskMLPRegressor
     >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     X = da.random.default_rng(0).normal(size=(1000, 2), chunks=(100, 2))
-    ...     reg = DaskMLPRegressor(max_iter=40, random_state=0).fit(X, X.sum(axis=1))
+    ...     reg = DaskMLPRegressor(max_iter=100, random_state=0).fit(X, X.sum(axis=1))
     ...     round(reg.score(X, X.sum(axis=1)), 1)
     1.0
     """
