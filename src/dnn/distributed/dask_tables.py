@@ -45,7 +45,7 @@ HELD_OUT = 100_000  # but no more rows than these, which one worker holds
 class DaskTable(DaskEstimator):
     """The base of `DaskTableClassifier` and `DaskTableRegressor`."""
 
-    DEFAULTS: ClassVar[dict[str, Any]] = {"n_members": 4, "learning_rate_init": 0.004, "patience": 8}
+    DEFAULTS: ClassVar[dict[str, Any]] = {"n_members": 4, "patience": 12}
     OWN = ("client", "n_shards", "sample_rows", "rounds_per_epoch", "outer", "timeout")
 
     def __init__(
@@ -54,8 +54,8 @@ class DaskTable(DaskEstimator):
         client: Any = None,
         n_shards: int = SHARDS,
         sample_rows: int = 100_000,
-        rounds_per_epoch: int = 4,
-        outer: Nesterov | None = Nesterov(),  # noqa: B008 - immutable
+        rounds_per_epoch: int = 2,
+        outer: Nesterov | None = Nesterov(1.0, 0.5),  # noqa: B008 - immutable
         timeout: float = 600.0,
         **params: Any,
     ) -> None:
@@ -254,17 +254,17 @@ class DaskTableClassifier(ClassifierMixin, DaskTable):  # type: ignore[misc]
     sample_rows : int, at least 2, default 100_000
         Rows from which the encoder learns, drawn evenly from all shards; all rows if there are no more. One
         worker holds them. Levels and missing cells that are only in other rows are read as unknown.
-    rounds_per_epoch : int, at least 1, default 4
-    outer : Nesterov or None, default Nesterov(0.7, 0.9)
-        See `dnn.distributed.rounds.fit`.
+    rounds_per_epoch : int, at least 1, default 2
+    outer : Nesterov or None, default Nesterov(1.0, 0.5)
+        See `dnn.distributed.rounds.fit`. The momentum is lower than usual, as with 0.9 the validation score of
+        small tables rises and falls.
     timeout : float above 0, default 600
         See `dnn.distributed.dask.Workers`.
     **params
-        Those of `TableClassifier`, of which four differ: n_members=4, because members take longer here;
-        learning_rate_init=0.004, half as much, because the outer optimizer makes up for it; patience=8
-        epochs; and batch_size="auto" is that of one process divided by n_shards, at least 16 rows, so that
-        all shards together do as many rows per step. time_limit must be None. An eighth of the rows, and at
-        most 100,000, choose the best round.
+        Those of `TableClassifier`, of which three differ: n_members=4, because members take longer here;
+        patience=12 epochs; and batch_size="auto" is that of one process divided by n_shards, at least 16
+        rows, so that all shards together do as many rows per step. time_limit must be None. An eighth of the
+        rows, and at most 100,000, choose the best round.
 
     Attributes
     ----------
@@ -344,17 +344,17 @@ class DaskTableRegressor(RegressorMixin, DaskTable):  # type: ignore[misc]
     sample_rows : int, at least 2, default 100_000
         Rows from which the encoder learns, drawn evenly from all shards; all rows if there are no more. One
         worker holds them. Levels and missing cells that are only in other rows are read as unknown.
-    rounds_per_epoch : int, at least 1, default 4
-    outer : Nesterov or None, default Nesterov(0.7, 0.9)
-        See `dnn.distributed.rounds.fit`.
+    rounds_per_epoch : int, at least 1, default 2
+    outer : Nesterov or None, default Nesterov(1.0, 0.5)
+        See `dnn.distributed.rounds.fit`. The momentum is lower than usual, as with 0.9 the validation score of
+        small tables rises and falls.
     timeout : float above 0, default 600
         See `dnn.distributed.dask.Workers`.
     **params
-        Those of `TableRegressor`, of which four differ: n_members=4, because members take longer here;
-        learning_rate_init=0.004, half as much, because the outer optimizer makes up for it; patience=8
-        epochs; and batch_size="auto" is that of one process divided by n_shards, at least 16 rows, so that
-        all shards together do as many rows per step. time_limit must be None. An eighth of the rows, and at
-        most 100,000, choose the best round.
+        Those of `TableRegressor`, of which three differ: n_members=4, because members take longer here;
+        patience=12 epochs; and batch_size="auto" is that of one process divided by n_shards, at least 16
+        rows, so that all shards together do as many rows per step. time_limit must be None. An eighth of the
+        rows, and at most 100,000, choose the best round.
 
     Attributes
     ----------
@@ -416,7 +416,7 @@ class Placed(NamedTuple):
 def batch_of(batch: int, n_shards: int) -> int:
     """Return the rows per step of a shard, of those of one process.
 
-    All shards together do as many rows per step as one process: on three tables, twice as many had 0.5 to 1 %
+    All shards together do as many rows per step as one process: with twice as many, two tables had 0.5 to 1 %
     more error.
 
     Examples
