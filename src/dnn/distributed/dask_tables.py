@@ -256,7 +256,7 @@ class DaskTableClassifier(ClassifierMixin, DaskTable):  # type: ignore[misc]
         worker holds them. Levels and missing cells that are only in other rows are read as unknown.
     rounds_per_epoch : int, at least 1, default 2
     outer : Nesterov or None, default Nesterov(1.0, 0.5)
-        See `dnn.distributed.rounds.fit`. The momentum is lower than usual, as with 0.9 the validation score of
+        See `dnn.distributed.rounds.fit`. The momentum is lower than usual: with 0.9 the validation score of
         small tables rises and falls.
     timeout : float above 0, default 600
         See `dnn.distributed.dask.Workers`.
@@ -346,7 +346,7 @@ class DaskTableRegressor(RegressorMixin, DaskTable):  # type: ignore[misc]
         worker holds them. Levels and missing cells that are only in other rows are read as unknown.
     rounds_per_epoch : int, at least 1, default 2
     outer : Nesterov or None, default Nesterov(1.0, 0.5)
-        See `dnn.distributed.rounds.fit`. The momentum is lower than usual, as with 0.9 the validation score of
+        See `dnn.distributed.rounds.fit`. The momentum is lower than usual: with 0.9 the validation score of
         small tables rises and falls.
     timeout : float above 0, default 600
         See `dnn.distributed.dask.Workers`.
