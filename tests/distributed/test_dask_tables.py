@@ -192,6 +192,18 @@ def test_encoded_rows_are_those_of_one_process():
     assert folds.min() >= N // 8 - 1 and len(folds) == 8
 
 
+def test_small_shards_have_different_folds():
+    local = TableRegressor()
+    local._read_target(Y)
+    encoder = TableEncoder(task="regression").fit(X, Y)
+    none = encoder, [np.zeros((0, code.table.shape[1])) for code in encoder.encoding_.categories]
+    folds = []
+    for first in range(0, 24, 3):
+        shard = (X[first : first + 3], Y[first : first + 3], None)
+        folds += encoded_shard(0, shard, none, np.zeros(0, int), local, None, 8, 0, first).folds.tolist()
+    assert np.bincount(folds).tolist() == [3] * 8
+
+
 @pytest.mark.long
 def test_multiples_of_weights_change_no_bit(client):
     weights = np.random.default_rng(1).integers(0, 3, N).astype(float)
