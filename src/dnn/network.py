@@ -23,9 +23,10 @@ from .training.history import History
 from .training.optimizer_state import OptimizerState, freeze
 from .training.options import Callback, FitOptions, callbacks_of
 from .training.order import order_of
-from .training.problem import Problem, loss_and_gradient, losses, validation_loss
+from .training.problem import Problem, loss_and_gradient, losses
 from .training.resume import checkpoint_of
 from .training.stream import StreamRun, check_schedule, problem_of
+from .training.validation import validation_loss
 from .training.write_lock import WriteLock
 
 _ADAM = optimizers.Adam(1e-3)
@@ -483,8 +484,8 @@ class Network(Exports):
             For integer classes: a weight for each class, which multiplies those of the rows; "balanced":
             n / (number of classes x rows of the class).
         X_val, y_val, sample_weight_val : default None
-            A validation set, evaluated after each epoch. The weights of the epoch with the lowest val_loss
-            are in place when `fit` ends, however it ends.
+            A validation set, evaluated after each epoch: arrays, or a source as X_val. The weights of the
+            epoch with the lowest val_loss are in place when `fit` ends, however it ends.
         alpha, l1 : float, at least 0, default 0
             L2 and L1 penalty on W, never on b.
         clip_norm : float above 0, default None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks as checks
+from .data.frames import DaskSource, FrameSource, is_dask, is_frame
 from .data.table_files import CSVSource, ParquetSource, Paths
 
 BLOCK_BYTES = 1 << 18  # of X in a block of an array that has no chunks
@@ -32,6 +33,10 @@ class ArraySource:
         rows = slice(int(self.edges[block]), int(self.edges[block + 1]))
         yield tuple(np.asarray(each[rows]) for each in self.given)
 
+    def targets(self, block: int) -> Iterator[np.ndarray]:
+        """Yield the targets of a block."""
+        yield np.asarray(self.given[1][int(self.edges[block]) : int(self.edges[block + 1])])
+
     def place(self, block: int, row: int) -> str:
         """Return the words for a row."""
         return f"row {self.edges[block] + row}"
@@ -54,8 +59,9 @@ def arrays(X: Any, y: Any, sample_weight: Any = None, *, block_rows: int | None 
 
     Raises
     ------
-    ValueError
-        For arrays of different lengths, and for arrays of Dask whose chunks have unknown sizes.
+    TypeError, ValueError
+        For arrays of different lengths, for arrays of Dask whose chunks have unknown sizes, and for a
+        dataframe: see `dataframe`.
 
     Examples
     --------
@@ -67,6 +73,8 @@ def arrays(X: Any, y: Any, sample_weight: Any = None, *, block_rows: int | None 
     (10, 100)
     >>> history = Network([1, 1], random_state=0).fit(source, epochs=2, batch_size=20)
     """
+    if is_frame(X):
+        raise TypeError("X must be an array, got a dataframe: sources.dataframe(df, target) reads it")
     given = {"X": X, "y": y, **({} if sample_weight is None else {"sample_weight": sample_weight})}
     made = {name: each if hasattr(each, "shape") else np.asarray(each) for name, each in given.items()}
     if math.isnan(made["X"].shape[0]):  # Dask does not know it
@@ -154,6 +162,50 @@ def function(make: Any, n_rows: int | None = None) -> FunctionSource:
     return FunctionSource(make, n_rows)
 
 
+def dataframe(
+    df: Any,
+    target: str | Sequence[str],
+    *,
+    features: Sequence[str] | None = None,
+    sample_weight: str | None = None,
+    n_rows: int | None = None,
+) -> FrameSource:
+    """Return a source of the rows of a dataframe of Dask, whose partitions are its blocks, pandas or polars.
+
+    A partition is computed whenever it is read, once per epoch, and must give the same rows each time. It is
+    held in memory: `repartition` cuts those that are large, and more of them mix rows better.
+
+    Parameters
+    ----------
+    df : dataframe
+        Of Dask, with known or unknown divisions, of pandas or polars.
+    target, features, sample_weight : default None
+        As in `parquet`. One target of a classifier may hold text; all other columns hold numbers or booleans.
+    n_rows : int, default None
+        Number of rows in all partitions of Dask; None: not known. ``len(df)`` counts them, by reading all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything that is no dataframe, and for columns that are missing, or do not hold numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from dnn import MLPClassifier, sources
+    >>> df = pd.DataFrame({"height": [1.0, 2.0, 3.0, 4.0], "kind": ["bush", "bush", "tree", "tree"]})
+    >>> source = sources.dataframe(df, "kind")
+    >>> source.n_rows, source.features
+    (4, ['height'])
+    >>> clf = MLPClassifier((), n_iter_no_change=1, tol=1.0, random_state=0).fit(source)
+    >>> clf.classes_.tolist()
+    ['bush', 'tree']
+    """
+    if not is_frame(df):
+        raise TypeError(f"df must be a dataframe of Dask, pandas or polars, got {type(df).__name__}")
+    return (DaskSource if is_dask(df) else FrameSource)(df, target, features, sample_weight, n_rows)
+
+
 def parquet(
     path: Paths,
     target: str | Sequence[str],
@@ -173,7 +225,8 @@ def parquet(
     target : str or list of str
         The column of y, or its columns. Columns hold numbers or booleans, or lists of a fixed size of them,
         or binary values of a fixed size, whose bytes are numbers from 0 to 255 (the pixels of an image):
-        both count as several columns, and are read several times faster than these.
+        both count as several columns, and are read several times faster than these. The one target of a
+        classifier may hold text.
     features : list of str, default None
         The columns of X; None: all others, as they are in the first file.
     sample_weight : str, default None

@@ -186,8 +186,8 @@ def test_one_shard_has_the_bits_of_network_fit(name, n_parts):
     alike = {"alpha": 0.01, "l1": 0.001, "clip_norm": 0.5}
     expected = fitted_alone(one, shard, drawn_seed(3), optimizer, 5, **alike)
     history = rounds.fit(
-        several, [shard], epochs=5, rounds_per_epoch=n_parts, outer=None, optimizer=optimizer, random_state=3,
-        **alike,
+        several, [shard], epochs=5, rounds_per_epoch=n_parts, outer=None, optimizer=optimizer, batch_size=16,
+        random_state=3, **alike,
     )  # fmt: skip
     np.testing.assert_array_equal(several.params, one.params)
     assert history.rate[::n_parts] == expected.rate
@@ -223,7 +223,10 @@ def test_a_custom_loss_and_a_loss_with_a_parameter():
     for loss in (squared, Huber(0.3)):
         one, several = network(), network()
         fitted_alone(one, shard, drawn_seed(0), Adam(0.01), 2, loss=loss)
-        rounds.fit(several, [shard], epochs=2, outer=None, optimizer=Adam(0.01), loss=loss, random_state=0)
+        rounds.fit(
+            several, [shard], epochs=2, outer=None, optimizer=Adam(0.01), batch_size=16, loss=loss,
+            random_state=0,
+        )  # fmt: skip
         np.testing.assert_array_equal(several.params, one.params)
 
 
@@ -234,11 +237,10 @@ def test_frozen_layers_stay_and_the_bits_are_those_of_network_fit():
         net.freeze(0, -1)
     fitted_alone(one, shard, drawn_seed(0), AdamW(0.01, weight_decay=0.1), 2)
     before = several.copy()
-    rounds.fit(
-        several, [shard], epochs=2, outer=None, optimizer=AdamW(0.01, weight_decay=0.1), random_state=0
-    )
+    decay = AdamW(0.01, weight_decay=0.1)
+    rounds.fit(several, [shard], epochs=2, outer=None, optimizer=decay, batch_size=16, random_state=0)
     np.testing.assert_array_equal(several.params, one.params)
-    rounds.fit(several, shards_of([20, 30]), epochs=2, random_state=0)  # with Nesterov
+    rounds.fit(several, shards_of([20, 30]), epochs=2, outer=rounds.Nesterov(), random_state=0)
     for layer in (0, 2):
         np.testing.assert_array_equal(several.weights[layer], before.weights[layer])
     assert (several.weights[1] != one.weights[1]).any()
@@ -250,7 +252,8 @@ def test_frozen_layers_stay_and_the_bits_are_those_of_network_fit():
 def fitted(engine=None, shards=None, dropout=0.3, random_state=7, **options):
     net = network(dropout=dropout)
     shards = shards_of([33, 8, 0, 50, 20], weighted=True) if shards is None else shards
-    options = {"epochs": 3, "rounds_per_epoch": 2, "validation": shards[:2], **options}
+    usual = {"epochs": 3, "rounds_per_epoch": 2, "batch_size": 16, "outer": rounds.Nesterov()}
+    options = {**usual, "validation": shards[:2], **options}
     history = rounds.fit(net, shards, engine=engine, random_state=random_state, **options)
     seconds = {"seconds": 0, "round_seconds": 0}
     return net.params.tobytes(), history.to_dict() | seconds
@@ -372,7 +375,7 @@ def test_a_plateau_watches_the_loss_of_epochs():
     """Not that of its last round."""
     rates = []
     history = rounds.fit(
-        network(), shards_of([64]), epochs=8, rounds_per_epoch=4, outer=None, random_state=0,
+        network(), shards_of([64]), epochs=8, rounds_per_epoch=4, outer=None, batch_size=16, random_state=0,
         optimizer=SGD(OnPlateau(0.01, patience=1, threshold=0.5)),
     )  # fmt: skip
     rate, lowest = 0.01, math.inf
@@ -392,7 +395,7 @@ def test_callbacks_see_rounds_and_may_stop():
             event.stop()
 
     net = network()
-    history = rounds.fit(net, shards_of([30]), epochs=20, callbacks=[callback], random_state=0)
+    history = rounds.fit(net, shards_of([30]), epochs=20, batch_size=16, callbacks=[callback], random_state=0)
     assert seen == [(k, k + 1) for k in range(5)] and history.stopped_by == "callback"
     assert history.n_rows[:4] == [16, 0, 14, 0] and np.isfinite(history.loss[:4]).tolist() == [1, 0, 1, 0]
 
@@ -438,3 +441,21 @@ def test_a_network_learns_from_shards_that_are_alike():
     net = Network([2, 16, 16, 1], output="sigmoid", random_state=0)
     rounds.fit(net, shards, epochs=20, random_state=0)
     assert ((net(X[3000:])[:, 0] > 0.5) == y[3000:]).mean() > 0.97
+
+
+def test_defaults_depend_on_the_number_of_shards():
+    shards = [(X, Y) for X, Y in shards_of([40] * 17)]
+    for n, batch_size, rate, n_parts, outer in (
+        (4, 32, 0.002, 4, None),
+        (16, 16, 0.002, 4, rounds.Nesterov(0.7, 0.9)),
+        (17, 8, 0.004, 8, rounds.Nesterov(0.7, 0.9)),
+    ):
+        nets = [network(), network()]
+        one = rounds.fit(nets[0], shards[:n], epochs=1, random_state=0)
+        two = rounds.fit(
+            nets[1], shards[:n], epochs=1, random_state=0, batch_size=batch_size, optimizer=Adam(rate),
+            rounds_per_epoch=n_parts, outer=outer,
+        )  # fmt: skip
+        assert len(one.loss) == n_parts
+        np.testing.assert_array_equal(one.rate, two.rate)
+        np.testing.assert_array_equal(nets[0].params, nets[1].params)

@@ -146,7 +146,7 @@ REFUSED = {
         "^engine must be an Engine, such as Workers.client., got 'dask'$",
     ),
     "class of an engine": ({"engine": Engine}, TypeError, "^engine must be an Engine"),
-    "outer": ({"outer": "nesterov"}, TypeError, r"^outer must be Nesterov\(...\) or None, got 'nesterov'$"),
+    "outer": ({"outer": "none"}, TypeError, r"^outer must be Nesterov\(...\), None or 'auto', got 'none'$"),
     "class of outer": ({"outer": rounds.Nesterov}, TypeError, "^outer must be"),
     "patience": ({"patience": 3}, ValueError, "^patience must come with validation, got none$"),
     "patience 0": ({"patience": 0, "validation": [GOOD]}, ValueError, "^patience must be at least 1, got 0$"),

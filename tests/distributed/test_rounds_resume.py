@@ -159,7 +159,7 @@ DIFFERING = {
     "batch_size": [(network, {"batch_size": 17})],
     "epochs": [(network, {"epochs": 3})],
     "rounds_per_epoch": [(network, {"rounds_per_epoch": 3})],
-    "outer": [(network, {"outer": None}), (network, {"outer": Nesterov(0.7, 0.8)})],
+    "outer": [(network, {"outer": Nesterov()}), (network, {"outer": Nesterov(0.7, 0.8)})],
     "patience": [(network, {"patience": 9}), (network, {"min_delta": 0.1})],
     "shards": [
         (network, {"shards": SHARDS[:2]}),

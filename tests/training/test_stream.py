@@ -67,6 +67,7 @@ CASES = {
     "steps recorded": {"record": "step"},
     "in sequence": {"shuffle": False},
     "class weights": {"class_weight": {0: 0.5, 1: 3.0}},
+    "balanced": {"class_weight": "balanced"},
     "large batch": {"batch_size": 1000},
 }
 
@@ -382,7 +383,11 @@ REFUSED = {
     "sample_weight must not be given with a source": lambda: fitted(
         Blocks(X, CLASSES), sample_weight=WEIGHTS
     ),
-    "class_weight must be a dict": lambda: fitted(Blocks(X, CLASSES), class_weight="balanced"),
+    "class_weight must be 'balanced' or a dict": lambda: fitted(Blocks(X, CLASSES), class_weight="even"),
+    "y must hold classes 0 .. 2, got -1$": lambda: fitted(late(NEGATIVE), class_weight="balanced"),
+    "class_weight must come with class numbers": lambda: fitted(
+        Blocks(X, np.eye(3)[CLASSES]), class_weight="balanced"
+    ),
     "batch_size must be a number of rows": lambda: fitted(Blocks(X, CLASSES), batch_size=None),
     "order must not be given": lambda: fitted(Blocks(X, CLASSES), order=np.arange),
     "got LBFGS": lambda: fitted(Blocks(X, CLASSES), dropout=0.0, optimizer="lbfgs"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,10 +15,12 @@ from ..losses import LossSpec
 from . import arrays as data
 from .arrays import Targets
 from .blocks import BlockRows
+from .row_cache import RowCache
 
 BUFFER_BYTES = 1 << 26  # of the inputs in a buffer, by default
 BUFFER_ROWS = 1 << 20  # in a buffer, at most, by default: their order has 8 MB
 LARGEST_WEIGHT = 2.0**data.WEIGHT_EXPONENT
+FIRST_ROWS = 256  # of a source that are read and checked before anything is changed
 PLACES = 10  # of bad rows that are reported, at most
 
 
@@ -26,7 +29,8 @@ class RowSource(Protocol):
 
     Blocks are read in a random order in each epoch. A source that can only be read from the beginning to the
     end has one block, with many parts. A source may also have ``place(block, row)``, which returns the words
-    that an error uses for a row, such as "data.csv, line 7", and ``features``, the names of the columns.
+    that an error uses for a row, such as "data.csv, line 7"; ``features``, the names of the columns; and
+    ``targets(block)``, which yields y alone, of which a classifier needs the labels before it is trained.
 
     Attributes
     ----------
@@ -66,7 +70,8 @@ class RowSource(Protocol):
         Parameters
         ----------
         block : int
-            Number of the block, from 0. It is called in another thread than `fit`.
+            Number of the block, from 0. It is called in another thread than `fit`; of a source that is also
+            the validation set, in two threads.
         """
 
 
@@ -88,6 +93,13 @@ class Stream:
     on_bad_rows : "raise" or "skip", default "raise"
         What is done with rows that have NaN, infinity, or text in place of a number: an error that tells
         where the row is, or they are left out, and counted in the history.
+    cache : path, bool, default False
+        The first epoch writes the decoded rows to a file, from which the later ones read them: with the same
+        bits, and faster where decoding takes longer than training, as that of CSV files and of hundreds of
+        columns does. True: a temporary file (in the folder of the variable TMPDIR), which is removed when
+        the training ends. A path: a folder in which it stays for further trainings, as long as the files of
+        the source are the same; other sources are recognized by their lengths and first rows. If a file
+        cannot be written, as on a full disk, there is one warning, and the source is read in each epoch.
 
     Raises
     ------
@@ -107,7 +119,13 @@ class Stream:
     """
 
     def __init__(
-        self, source: Any, *, buffer_rows: int | None = None, prefetch: int = 1, on_bad_rows: str = "raise"
+        self,
+        source: Any,
+        *,
+        buffer_rows: int | None = None,
+        prefetch: int = 1,
+        on_bad_rows: str = "raise",
+        cache: str | os.PathLike[str] | bool = False,
     ) -> None:
         if not is_source(source):
             raise TypeError(
@@ -123,6 +141,11 @@ class Stream:
         )
         self.prefetch = checks.check_integer("prefetch", prefetch, 0)
         self.on_bad_rows = checks.check_name("on_bad_rows", on_bad_rows, ("raise", "skip"))
+        if not isinstance(cache, (str, os.PathLike, bool, np.bool_)):
+            raise TypeError(f"cache must be the path of a folder, True or False, got {cache!r}")
+        if isinstance(cache, (str, os.PathLike)) and os.path.exists(cache) and not os.path.isdir(cache):
+            raise ValueError(f"cache must be the path of a folder, got the file {cache}")
+        self.cache = cache if isinstance(cache, (str, os.PathLike)) else bool(cache)
 
 
 def place_of(stream: Stream, block: int, row: int) -> str:
@@ -170,6 +193,11 @@ def stream_of(X: Any) -> Stream | None:
     return Stream(X) if is_source(X) else None
 
 
+def cache_of(stream: Stream, dtype: np.dtype[Any]) -> RowCache | None:
+    """Return the cache of a stream for a network of a precision, None for none."""
+    return None if stream.cache is False else RowCache(stream.source, stream.cache, dtype)
+
+
 class Position(NamedTuple):
     """Where a buffer begins: the epoch, the block's number in the order of the epoch, and the row in it."""
 
@@ -187,6 +215,13 @@ class StreamedRows(NamedTuple):
     n_outputs: int
     dtype: np.dtype[Any]
     class_weight: Any = None
+    suffix: str = ""  # of X, y and sample_weight in errors
+    encode: Callable[[np.ndarray, str], np.ndarray] | None = None  # makes targets of y; and its name
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """Names of X, y and sample_weight."""
+        return f"X{self.suffix}", f"y{self.suffix}", f"sample_weight{self.suffix}"
 
 
 def order_of_blocks(n_blocks: int, n_buffers: int, rng: np.random.Generator) -> np.ndarray:
@@ -284,14 +319,23 @@ class BlockReader:
         Of the orders of the blocks, which depend on it and on the epoch alone; None: in sequence.
     n_epochs : int
     begin : Position
+    cache : RowCache or None
+        Through which the source is read.
     blocks : list of int or None
         The blocks that an epoch has, in this order; None: all.
     """
 
     def __init__(
-        self, rows: StreamedRows, buffer_rows: int, seed: int | None, n_epochs: int, begin: Position,
+        self,
+        rows: StreamedRows,
+        buffer_rows: int,
+        seed: int | None,
+        n_epochs: int,
+        begin: Position,
+        cache: RowCache | None = None,
         blocks: list[int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
+        self.read = rows.stream.source.read if cache is None else cache.read
         self.stream = rows.stream
         self.rows = rows
         self.buffer_rows = buffer_rows
@@ -351,7 +395,7 @@ class BlockReader:
             self.block = int(order[number])
             row = 0
             left_out = begin.row if number == begin.block else 0
-            for given in self.stream.source.read(self.block):
+            for given in self.read(self.block):
                 arrays = self._arrays(given)
                 n_rows = len(arrays[0])
                 skip = min(n_rows, max(0, left_out - row))
@@ -372,14 +416,17 @@ class BlockReader:
         """Return what a source gave as arrays X, y and weights, which may be missing."""
         if not isinstance(given, tuple) or len(given) not in (2, 3):
             raise TypeError(f"source.read must yield (X, y) or (X, y, sample_weight), got {type(given)}")
-        wanted = f"X must have shape (n_samples, {self.rows.n_features})"
-        X = data.numbers(given[0], "X")
+        names = self.rows.names
+        wanted = f"{names[0]} must have shape (n_samples, {self.rows.n_features})"
+        X = data.numbers(given[0], names[0])
         if X.ndim != 2 or X.shape[1] != self.rows.n_features:
             raise ValueError(f"{wanted}, got {X.shape}")
-        arrays = (X, *(data.array_of(each, name) for each, name in zip(given[1:], NAMES[1:], strict=False)))
-        for array, name in zip(arrays[1:], NAMES[1:], strict=False):
+        arrays = (X, *(data.array_of(each, name) for each, name in zip(given[1:], names[1:], strict=False)))
+        for array, name in zip(arrays[1:], names[1:], strict=False):
             if array.ndim == 0 or len(array) != len(X):
-                raise ValueError(f"{name} must have {len(X)} rows, as X has, got shape {array.shape}")
+                raise ValueError(
+                    f"{name} must have {len(X)} rows, as {names[0]} has, got shape {array.shape}"
+                )
         return arrays
 
     def _read(self, part: _Part, n: int, buffer: Buffer, first: int) -> list[int]:
@@ -390,7 +437,8 @@ class BlockReader:
             X[...] = arrays[0]
         bad: list[int] = []
         finite = [X, *(array for array in arrays[1:] if array.dtype.kind == "f")]
-        if not (_core.all_finite(X) and all(np.isfinite(array).all() for array in finite[1:])):
+        is_good = arrays[0].dtype.kind in "biu" or _core.all_finite(X)  # integers do not overflow
+        if not (is_good and all(np.isfinite(array).all() for array in finite[1:])):
             is_bad = np.zeros(n, bool)
             for array in finite:
                 is_bad |= ~np.isfinite(array).reshape(n, -1).all(axis=1)
@@ -412,14 +460,14 @@ class BlockReader:
         """Return the message about a bad row."""
         where = place_of(self.stream, part.block, part.begin.row + row)
         columns = np.flatnonzero(~np.isfinite(X[row]))
-        name, value = "X", None
+        name, value = self.rows.names[0], None
         if columns.size:
             value = arrays[0][row, columns[0]]
             names = getattr(self.stream.source, "features", None)
-            name = f"column {columns[0] if names is None else repr(names[columns[0]])} of X"
+            name = f"column {columns[0] if names is None else repr(names[columns[0]])} of {name}"
         else:
             at = next(i for i in (1, 2) if not np.isfinite(arrays[i][row]).all())
-            name, value = NAMES[at], arrays[at][row]
+            name, value = self.rows.names[at], arrays[at][row]
         return (
             f"{name} must be finite and fit {X.dtype}, got {value} in {where}; "
             "Stream(source, on_bad_rows='skip') leaves such rows out"
@@ -428,22 +476,51 @@ class BlockReader:
     def _others(self, arrays: list[Any]) -> list[np.ndarray | None]:
         """Return the targets and the weights of good rows, checked."""
         to = self.rows
-        targets = data.targets(arrays[1], to.spec, len(arrays[0]), to.n_outputs, to.dtype)
+        _, y, sample_weight = to.names
+        given = arrays[1] if to.encode is None else to.encode(arrays[1], y)
+        targets = data.targets(given, to.spec, len(arrays[0]), to.n_outputs, to.dtype, name=y)
         if isinstance(targets.Y, BlockRows):
             targets = targets._replace(Y=targets.Y[:])
         weights = data.class_weights(to.class_weight, targets, to.n_outputs)
         if len(arrays) == 3:
-            given = data.converted(arrays[2], np.dtype(np.float64), NAMES[2])
+            given = data.converted(arrays[2], np.dtype(np.float64), sample_weight)
             if given.ndim != 1 or given.min() < 0 or given.max() > LARGEST_WEIGHT:
-                raise ValueError(f"{NAMES[2]} must be (n_samples,), at least 0 and below 1e180")
+                raise ValueError(f"{sample_weight} must be (n_samples,), at least 0 and below 1e180")
             weights = given if weights is None else given * weights
         return [targets.Y, targets.classes, targets.any, weights]
 
     def _where(self, begin: Position) -> str:
+        if self.rows.suffix:
+            return f"block {self.block} of {self.rows.names[0]}"
         return f"block {self.block} of the source, in epoch {begin.epoch}"
 
 
-NAMES = ("X", "y", "sample_weight")
+def first_part(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+    """Return X (n, I) and y of the first part of a source, as the source gives them."""
+    parts = (part for block in range(stream.source.n_blocks) for part in stream.source.read(block))
+    try:
+        for part in parts:
+            X, y = data.numbers(part[0], "X"), data.array_of(part[1], "y")
+            if X.ndim != 2:
+                raise ValueError(f"X must have shape (n_samples, n_features), got {X.shape}")
+            return X, y
+    finally:
+        parts.close()
+    raise ValueError("the source must have at least one good row, got none")
+
+
+def first_rows(rows: StreamedRows) -> tuple[np.ndarray, Targets, np.ndarray | None]:
+    """Return some rows of a source, their targets and weights, checked, before anything is changed."""
+    reader, buffer = BlockReader(rows, FIRST_ROWS, None, 1, Position()), Buffer(FIRST_ROWS, rows)
+    try:
+        while (filled := reader.fill(buffer)) is not None and not filled.n:
+            pass  # bad rows only
+    finally:
+        reader.close()
+    if filled is None:
+        what = rows.names[0] if rows.suffix else "the source"
+        raise ValueError(f"{what} must have at least one good row, got none")
+    return filled.arrays()
 
 
 class Feed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 from .. import _checks as checks
 from .._optional import need
 
-PART_BYTES = 1 << 23  # of the numbers of a part of a row group, in float64
+PART_BYTES = 1 << 23  # of a part of a row group, decoded
+FOOTERS = 16  # of Parquet files that are kept: that of many columns takes as long to read as a row group
 TEXT_BYTES = 1 << 22  # of a part of a CSV file
 REASONS = 1000  # why rows of CSV files are bad, that are kept
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -68,6 +70,11 @@ class Columns(NamedTuple):
         """All of them, each once."""
         return list(dict.fromkeys([*self.features, *self.targets, *self.weights]))
 
+    @property
+    def of_targets(self) -> Columns:
+        """The targets alone."""
+        return self._replace(features=[], weights=[])
+
     def check(self, names: Sequence[str], path: str) -> None:
         """Raise if a file does not have each column once."""
         for name in self.all:
@@ -89,6 +96,14 @@ def columns_of(names: Sequence[str], target: Any, features: Any, sample_weight: 
     return Columns(list(features), targets, isinstance(target, str), weights)
 
 
+def fingerprint_of(files: list[File], how: Any) -> tuple[str, str]:
+    """Return paths and columns, and sizes and times of files; raise OSError if one has changed."""
+    for file in files:
+        file.check()
+    paths = [os.path.abspath(file.path) for file in files]
+    return f"{paths} {how}", f"{[(file.size, file.changed) for file in files]}"
+
+
 class ParquetSource:
     """Row groups of Parquet files; see `dnn.sources.parquet`."""
 
@@ -96,6 +111,7 @@ class ParquetSource:
         need("pyarrow.parquet", "a source of Parquet files", "stream")
         self.groups: list[tuple[File, int, int, int]] = []  # file, row group, first row in the file, rows
         self.columns: Columns | None = None
+        self.footers: dict[str, Any] = {}  # of the files that were read last
         for file in files_of(path, (".parquet",)):
             with self._opened(file) as opened:
                 schema, metadata = opened.schema_arrow, opened.metadata
@@ -103,7 +119,9 @@ class ParquetSource:
                     self.columns = columns_of(schema.names, target, features, sample_weight)
                 self.columns.check(schema.names, file.path)
                 kinds = {name: schema.field(name).type for name in self.columns.all}
-                self.width = sum(_width(name, kind, file.path) for name, kind in kinds.items())
+                if self.columns.one_target and _is_text(kinds[self.columns.targets[0]]):
+                    del kinds[self.columns.targets[0]]  # labels
+                self.row_bytes = 1 + sum(_row_bytes(name, kind, file.path) for name, kind in kinds.items())
                 first = 0
                 for group in range(metadata.num_row_groups):
                     n = metadata.row_group(group).num_rows
@@ -124,18 +142,29 @@ class ParquetSource:
         assert self.columns is not None
         return self.columns.features
 
+    def fingerprint(self) -> tuple[str, str]:
+        """Return what the source is, and what changes with its rows."""
+        files = list(dict.fromkeys(file for file, *_ in self.groups))
+        return fingerprint_of(files, self.columns)
+
     def read(self, block: int) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a row group."""
         assert self.columns is not None
-        file, group, _, _ = self.groups[block]
+        return self._parts(block, self.columns, min(1 << 16, max(1 << 10, PART_BYTES // self.row_bytes)))
+
+    def targets(self, block: int) -> Iterator[np.ndarray]:
+        """Yield the targets of a row group."""
+        assert self.columns is not None
+        return (y for _, y in self._parts(block, self.columns.of_targets, 1 << 16))
+
+    def _parts(self, block: int, columns: Columns, rows: int) -> Iterator[tuple[Any, ...]]:
+        """Yield these columns of a row group, at most so many rows at once."""
+        file, group, _, n = self.groups[block]
         file.check()
-        rows = min(1 << 16, max(1 << 10, PART_BYTES // (8 * self.width)))
         with self._opened(file) as opened:
-            batches = opened.iter_batches(
-                rows, row_groups=[group], columns=self.columns.all, use_threads=False
-            )
+            batches = _batches(opened, group, columns.all, n, rows)
             while (batch := self._next(batches, file)) is not None:
-                yield _arrays(self.columns, {name: batch.column(name) for name in self.columns.all})
+                yield _arrays(columns, {name: batch.column(name) for name in columns.all})
 
     def place(self, block: int, row: int) -> str:
         """Return the words for a row."""
@@ -146,10 +175,18 @@ class ParquetSource:
         import pyarrow
         from pyarrow import parquet
 
+        footer = self.footers.pop(file.path, None)
         try:
-            return parquet.ParquetFile(file.path, pre_buffer=False)
+            opened = parquet.ParquetFile(file.path, pre_buffer=False, metadata=footer)
         except pyarrow.ArrowException as error:
             raise OSError(f"{file.path} must be a Parquet file: {error}") from error
+        self.footers[file.path] = opened.metadata
+        if len(self.footers) > FOOTERS:
+            del self.footers[next(iter(self.footers))]
+        return opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "footers": {}}
 
     def _next(self, batches: Any, file: File) -> Any:
         import pyarrow
@@ -160,8 +197,25 @@ class ParquetSource:
             raise OSError(f"{file.path} is damaged: {error}") from error
 
 
-def _width(name: str, kind: Any, path: str) -> int:
-    """Return how many numbers a value of a column has; raise if they are none."""
+def _batches(opened: Any, group: int, names: list[str], n: int, rows: int) -> Iterator[Any]:
+    """Yield the n rows of a row group of an open file, at most so many rows at once."""
+    if n <= rows:  # pyarrow decodes the columns side by side
+        table = opened.read_row_group(group, columns=names, use_threads=True)
+        yield from table.combine_chunks().to_batches()
+    else:
+        yield from opened.iter_batches(rows, row_groups=[group], columns=names, use_threads=False)
+
+
+def _is_text(kind: Any) -> bool:
+    """Return whether a type is text, as such or by a dictionary."""
+    from pyarrow import types
+
+    inner = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(inner) or types.is_large_string(inner))
+
+
+def _row_bytes(name: str, kind: Any, path: str) -> int:
+    """Return the bytes of a value of a column, at least 1; raise if it holds no numbers."""
     from pyarrow import types
 
     if types.is_fixed_size_binary(kind):
@@ -170,20 +224,22 @@ def _width(name: str, kind: Any, path: str) -> int:
     is_number = types.is_integer(inner) or types.is_floating(inner) or types.is_boolean(inner)
     if not (is_number or types.is_decimal(inner)):
         raise TypeError(f"column {name!r} of {path} must hold numbers, got {kind}")
-    return int(kind.list_size) if types.is_fixed_size_list(kind) else 1
+    size = int(kind.list_size) if types.is_fixed_size_list(kind) else 1
+    return size * max(1, int(inner.bit_width) // 8)
 
 
 def _arrays(columns: Columns, given: dict[str, Any]) -> tuple[Any, ...]:
     """Return X, y and weights of columns of pyarrow."""
     values = {name: _values(column) for name, column in given.items()}
-    X = _joined([values[name] for name in columns.features])
-    y = _joined([values[name] for name in columns.targets])
+    n = len(next(iter(values.values())))
+    X = joined([values[name] for name in columns.features], n)
+    y = joined([values[name] for name in columns.targets], n)
     weights = tuple(values[name] for name in columns.weights)
     return X, y[:, 0] if columns.one_target and y.shape[1] == 1 else y, *weights
 
 
 def _values(column: Any) -> np.ndarray:
-    """Return a column of numbers (n,), or of lists or bytes (n, size); missing ones are NaN."""
+    """Return a column of numbers or labels (n,), or of lists or bytes (n, size); missing numbers are NaN."""
     if isinstance(column, np.ndarray):
         return column
     from pyarrow import compute, float64, types, uint8
@@ -212,8 +268,10 @@ def _values(column: Any) -> np.ndarray:
     return found
 
 
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
+def joined(parts: list[np.ndarray], n: int) -> np.ndarray:
     """Return columns (n,) and (n, size) side by side, in their common dtype."""
+    if not parts:
+        return np.empty((n, 0))
     if len(parts) == 1:
         return parts[0] if parts[0].ndim == 2 else parts[0][:, None]
     widths = [1 if part.ndim == 1 else part.shape[1] for part in parts]
@@ -261,6 +319,10 @@ class CSVSource:
         """Names of the columns of X."""
         return self.columns.features
 
+    def fingerprint(self) -> tuple[str, str]:
+        """Return what the source is, and what changes with its rows."""
+        return fingerprint_of(self.files, (self.columns, self.names, self.delimiter))
+
     def read(self, block: int) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a file; those that cannot be read are NaN."""
         import pyarrow
@@ -283,6 +345,12 @@ class CSVSource:
                     yield tuple(array[skip:] for array in part)
         except pyarrow.ArrowInvalid as error:
             raise ValueError(f"{self.files[block].path} cannot be read: {error}") from error
+
+    def targets(self, block: int) -> Iterator[np.ndarray]:
+        """Yield the targets of a file."""
+        reader = copy.copy(self)
+        reader.columns = self.columns.of_targets
+        return (part[1] for part in reader.read(block))
 
     def place(self, block: int, row: int) -> str:
         """Return the words for a row."""

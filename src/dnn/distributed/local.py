@@ -20,6 +20,7 @@ from ..data.streams import (
     Position,
     Stream,
     StreamedRows,
+    first_rows,
     order_of_blocks,
     place_of,
     rows_per_buffer,
@@ -35,7 +36,7 @@ from ..training.history import DivergedError
 from ..training.optimizer_state import OptimizerState, frozen_of
 from ..training.options import FitOptions
 from ..training.problem import Problem
-from ..training.stream import UNKNOWN, check_schedule, first_rows
+from ..training.stream import UNKNOWN, check_schedule
 from ..training.trainers import trainer_for
 
 
@@ -422,7 +423,8 @@ class LocalTraining:
             return
         rows = self._streamed(stream)
         n = rows_per_buffer(stream, self.batch_size, self.n_inputs * rows.dtype.itemsize)
-        reader, buffer = BlockReader(rows, n, None, epoch + 1, Position(epoch), blocks), Buffer(n, rows)
+        reader = BlockReader(rows, n, None, epoch + 1, Position(epoch), blocks=blocks)
+        buffer = Buffer(n, rows)
         try:
             while (filled := reader.fill(buffer)) is not None:
                 yield Rows(*filled.arrays()), filled.n_skipped

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -108,17 +108,44 @@ def sum_in_order(results: Sequence[LocalResult | Total]) -> Total:
     return results[0]
 
 
+class Defaults(NamedTuple):
+    """What "auto" means for a number of shards: the more there are, the less far does an average move.
+
+    `benchmarks/rounds.py` measures the accuracy that these give.
+    """
+
+    batch_size: int
+    rate: float  # of Adam
+    rounds_per_epoch: int
+    outer: Nesterov | None
+
+
+def defaults_for(n_shards: int) -> Defaults:
+    """Return what "auto" means.
+
+    Examples
+    --------
+    >>> defaults_for(4)
+    Defaults(batch_size=32, rate=0.002, rounds_per_epoch=4, outer=None)
+    >>> defaults_for(64).batch_size
+    8
+    """
+    if n_shards <= 4:
+        return Defaults(32, 2e-3, 4, None)
+    return Defaults(16, 2e-3, 4, Nesterov()) if n_shards <= 16 else Defaults(8, 4e-3, 8, Nesterov())
+
+
 def fit(
     net: Network,
     shards: Sequence[Any],
     *,
     epochs: int = 20,
-    rounds_per_epoch: int = 4,
-    outer: Nesterov | None = Nesterov(),  # noqa: B008 - immutable
+    rounds_per_epoch: int | str = "auto",
+    outer: Nesterov | str | None = "auto",
     engine: Engine | None = None,
     loss: Loss = "auto",
-    optimizer: str | Optimizer = Adam(2e-3),  # noqa: B008
-    batch_size: int = 16,
+    optimizer: str | Optimizer = "auto",
+    batch_size: int | str = "auto",
     class_weight: dict[Any, float] | None = None,
     validation: Sequence[Any] = (),
     alpha: float = 0.0,
@@ -148,20 +175,24 @@ def fit(
         classes each pull the average in different directions.
     epochs : int, at least 1, default 20
         Passes over all rows.
-    rounds_per_epoch : int, at least 1, default 4
+    rounds_per_epoch : int, at least 1, or "auto", default "auto"
         The more rounds, the closer is the result to that of one process, and the more is sent. Steps are
-        divided among the rounds of an epoch, of a source the blocks.
-    outer : Nesterov or None, default Nesterov(0.7, 0.9)
-        None: the average itself.
+        divided among the rounds of an epoch, of a source the blocks. "auto": 4, and 8 with more than 16
+        shards.
+    outer : Nesterov, None or "auto", default "auto"
+        None: the average itself. "auto": None with up to 4 shards, which it would carry too far, and
+        otherwise Nesterov(0.7, 0.9).
     engine : Engine or None, default None
         None: this process.
     loss, class_weight, alpha, l1, clip_norm, n_threads
         As in `Network.fit`; class_weight is a dict or None. n_threads is that of each shard, 1 by default
         because workers have a core each.
-    optimizer : str or optimizer, default Adam(2e-3)
-        Of each shard. Twice the usual rate, because averages move less far than one long run.
-    batch_size : int, at least 1, default 16
-        Of each shard, small because 16 shards with batches of 16 do 256 rows per step together.
+    optimizer : str or optimizer, default "auto"
+        Of each shard. "auto": Adam(2e-3), and Adam(4e-3) with more than 16 shards: more than the usual rate,
+        because averages move less far than one long run.
+    batch_size : int, at least 1, or "auto", default "auto"
+        Of each shard. "auto": 32 with up to 4 shards, 16 with up to 16, otherwise 8: all shards together do
+        a step on many more rows.
     validation : list, default ()
         Shards of a validation set, evaluated after each round, without class_weight. The weights of the round
         with the lowest val_loss are in place when `fit` ends, however it ends.
@@ -199,17 +230,23 @@ def fit(
     Examples
     --------
     >>> import numpy as np
-    >>> from dnn import Network
+    >>> from dnn import SGD, Network
     >>> from dnn.distributed import rounds
     >>> X = np.random.default_rng(0).normal(size=(800, 3))
     >>> shards = [(X[k::4], X[k::4].sum(axis=1)) for k in range(4)]
     >>> net = Network([3, 1], random_state=0)
-    >>> history = rounds.fit(net, shards, epochs=40, random_state=0)
+    >>> history = rounds.fit(net, shards, optimizer=SGD(0.1), random_state=0)
     >>> np.allclose(net.weights[0], 1, atol=0.01)
     True
     """
+    shards = _listed("shards", shards)
+    if not shards:
+        raise ValueError("shards must have at least one shard, got none")
+    auto = defaults_for(len(shards))
+    optimizer = Adam(auto.rate) if is_auto(optimizer) else optimizer
+    rows: Any = auto.batch_size if is_auto(batch_size) else batch_size
     training = LocalTraining.of(
-        net, loss=loss, optimizer=optimizer, batch_size=batch_size, class_weight=class_weight, alpha=alpha,
+        net, loss=loss, optimizer=optimizer, batch_size=rows, class_weight=class_weight, alpha=alpha,
         l1=l1, clip_norm=clip_norm, n_threads=n_threads,
     )  # fmt: skip
     options = {
@@ -223,27 +260,28 @@ def fit(
 
 
 def train(
-    net: Network, training: LocalTraining, shards: Sequence[Any], epochs: int, rounds_per_epoch: int,
-    outer: Nesterov | None, engine: Engine | None, validation: Sequence[Any], random_state: Any,
+    net: Network, training: LocalTraining, shards: Sequence[Any], epochs: int, rounds_per_epoch: int | str,
+    outer: Nesterov | str | None, engine: Engine | None, validation: Sequence[Any], random_state: Any,
     given: dict[str, Any],
 ) -> RoundHistory:  # fmt: skip
     """Do all rounds, as `fit` says; the estimators call it too."""
+    auto = defaults_for(len(shards))
     checks.check_integer("epochs", epochs, 1)
-    checks.check_integer("rounds_per_epoch", rounds_per_epoch, 1)
+    n_parts: Any = auto.rounds_per_epoch if is_auto(rounds_per_epoch) else rounds_per_epoch
+    checks.check_integer("rounds_per_epoch", n_parts, 1)
+    outer = auto.outer if is_auto(outer) else outer
     if outer is not None and not isinstance(outer, Nesterov):
-        raise TypeError(f"outer must be Nesterov(...) or None, got {outer!r}")
+        raise TypeError(f"outer must be Nesterov(...), None or 'auto', got {outer!r}")
     if engine is not None and not isinstance(engine, Engine):
         raise TypeError(f"engine must be an Engine, such as Workers(client), got {engine!r}")
     engine = Engine() if engine is None else engine
-    shards, validation = _listed("shards", shards), _listed("validation", validation)
-    if not shards:
-        raise ValueError("shards must have at least one shard, got none")
+    validation = _listed("validation", validation)
     if given["patience"] is not None and not validation:
         raise ValueError("patience must come with validation, got none")
     unweighted = replace(training, class_weight=None)  # for validation, as in `Network.fit`
     placed_val: list[Any] = []
     options = FitOptions(
-        epochs=epochs * rounds_per_epoch, batch_size=training.batch_size, unit="round",
+        epochs=epochs * n_parts, batch_size=training.batch_size, unit="round",
         validate=partial(_val_loss, net, unweighted, engine, placed_val) if validation else None, **given,
     )  # fmt: skip
     rng = checks.generator_of(random_state)
@@ -254,7 +292,7 @@ def train(
         placed_val += engine.place(partial(_place, unweighted, "validation shard"), validation)
         sizes = [_size("shard", training, engine, placed)]
         sizes += [_size("validation shard", unweighted, engine, placed_val)] if validation else []
-        run = Run(net, training, options, rounds_per_epoch, outer)
+        run = Run(net, training, options, n_parts, outer)
         file, saved = _checkpoint(run, sizes)
         run.begin(int.from_bytes(rng.bytes(8), "little"), saved)
         begin -= run.history.seconds
@@ -353,6 +391,11 @@ class Run:
             "velocity": self.velocity, "seed": self.seed, "history": self.history,
             "schedule": kept_schedule(self.schedule), "epoch_end": self.epoch_end.state(),
         }  # fmt: skip
+
+
+def is_auto(value: Any) -> bool:
+    """Return whether an option is left to the number of shards."""
+    return isinstance(value, str) and value == "auto"
 
 
 def _listed(name: str, given: Any) -> list[Any]:

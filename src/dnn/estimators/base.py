@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,7 +18,6 @@ from .. import _checks as checks
 from .. import _core
 from .. import _threads as threads
 from ..data import arrays as data
-from ..data.sparse import SparseRows
 from ..exports import EstimatorExports
 from ..initializers import Glorot
 from ..losses import Loss, LossSpec, loss_of
@@ -36,7 +34,8 @@ from . import passes
 from .convergence import Convergence, TrainingRecord, TrainingSetup
 from .input import conversion_settings, layers_given, network_dtype, rows_of, validated, weights_of
 from .parameters import ParameterMixin, adopt, draft_of
-from .validation import Examples, Validation, checked_score
+from .stream import set_up_streamed, streamed_validation
+from .validation import Examples, Validation, given_validation, validation_on
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -105,6 +104,12 @@ class BaseMLP(EstimatorExports, ParameterMixin):
     def _class_weights(self, y: np.ndarray, incremental: bool) -> np.ndarray | None:
         """Return the weights (N,) of the rows that class_weight gives, None for none."""
         return None
+
+    def _read_streamed_labels(self, stream: Any, some_y: np.ndarray, first: bool) -> Any:
+        """Learn the labels of a source, and return the weights of its classes, None for none."""
+
+    def _streamed_class_weight_val(self, stream: Any) -> Any:
+        """Return the weights of the classes of a source for validation, None for none."""
 
     # The network
 
@@ -194,7 +199,10 @@ class BaseMLP(EstimatorExports, ParameterMixin):
             adopted = True
 
         try:
-            setup = draft._set_up(X, y, sample_weight, validation, incremental, classes, rng, **saving)
+            given = X, y, sample_weight, validation, incremental
+            setup = set_up_streamed(draft, *given, rng, **saving)
+            if setup is None:
+                setup = draft._set_up(*given, classes, rng, **saving)
             (self._train_by_lbfgs if self._is_lbfgs() else self._train_by_steps)(setup, begin)
         except BaseException:
             if before is not None and not adopted:
@@ -215,52 +223,70 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         """Check everything that a training needs, and return it; self is a draft that a refusal discards."""
         hidden = self._check_parameters()
         first = not (self.warm_start or incremental) or "coefs_" not in vars(self)
-        dtype: Any = (np.float64, np.float32)
-        if not first and self.__sklearn_is_fitted__():
-            dtype = self._current_network().dtype
-        elif self.dtype != "auto" or self._is_lbfgs():
-            dtype = np.float64 if self.dtype == "auto" else checks.check_dtype(self.dtype)
+        dtype = self._precision(first)
         raw_X, raw_y = X, y
         X, y = self._read_targets(X, y, first, incremental, dtype, classes)
         weights = None
         if sample_weight is not None:
             weights = data.weights(weights_of(sample_weight, X), X.shape[0])
         of_classes = self._class_weights(y, incremental)
-        sizes = [X.shape[1], *hidden, self._n_outputs(y)]
-        if first:
-            net = self._network(sizes, network_dtype(X.dtype, dtype), rng)
-            self._take(net)
-        else:
-            net = self._continued(sizes)
+        net = self._prepare([X.shape[1], *hidden, self._n_outputs(y)], first, X.dtype, dtype, rng)
+        if not first:
             X = X.astype(net.dtype, copy=False)
-        self.n_outputs_ = net.n_outputs
-        self.n_layers_ = len(sizes)
-        self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].info.name, net.layers[-1].info.name)
         early_stopping = bool(self.early_stopping) and not self._is_lbfgs()
-        record = TrainingRecord.continued(
-            {} if first else vars(self), early_stopping, early_stopping or validation[0] is not None
-        )
-        self._copy(record)
         rows = rows_of(X, net.dtype)
         real = self._output() in ("identity", "exp")
         diagnosis.warn_of_rounding(raw_X, raw_y if real else None, net.dtype, stacklevel=5)
         spec = loss_of(self._loss(), net.layers[-1].info.name, net.n_outputs)
         examples = Examples(rows, y, raw_y, weights, of_classes, "X")
-        held_out = self._given_validation(net, validation)
-        if early_stopping and held_out is None:
+        validated_on = streamed_validation(self, net, spec, validation)
+        held_out = None if validated_on is not None else given_validation(self, net, validation)
+        if early_stopping and validated_on is None and held_out is None:
             examples, held_out = self._split(examples, rng)
         problem = self._problem(net, spec, examples)
-        validated_on = None if held_out is None else self._validation(net, spec, held_out, examples.y)
+        if held_out is not None:
+            validated_on = validation_on(self, net, spec, held_out, not (examples.y == examples.y[:1]).all())
         n_rows = len(examples.rows)
         options = self._fit_options(1 if incremental else self.max_iter, n_rows, **saving)
+        if self.shuffle and not self._is_lbfgs():
+            options.order = SuccessiveShuffles(n_rows, rng)
+        return self._setup(net, problem, options, validated_on, n_rows, first, incremental, rng)
+
+    def _precision(self, first: bool) -> Any:
+        """Return the precision of a training, or those that the dtype of X chooses from."""
+        if not first and self.__sklearn_is_fitted__():
+            return self._current_network().dtype
+        if self.dtype == "auto" and not self._is_lbfgs():
+            return np.float64, np.float32
+        return np.float64 if self.dtype == "auto" else checks.check_dtype(self.dtype)
+
+    def _prepare(self, sizes: list[int], first: bool, of_X: Any, allowed: Any, rng: Any) -> Network:
+        """Return the network of a training, whose attributes are set; of_X: the dtype of X."""
+        if first:
+            net = self._network(sizes, network_dtype(of_X, allowed), rng)
+            self._take(net)
+        else:
+            net = self._continued(sizes)
+        self.n_outputs_ = net.n_outputs
+        self.n_layers_ = len(sizes)
+        self.out_activation_ = _SKLEARN_NAMES.get(net.layers[-1].info.name, net.layers[-1].info.name)
+        return net
+
+    def _setup(
+        self, net: Network, problem: Problem, options: FitOptions, validation: Validation | None,
+        n_rows: int, first: bool, incremental: bool, rng: Any,
+    ) -> TrainingSetup:  # fmt: skip
+        """Return a training with its optimizer and the rule that ends it."""
+        early_stopping = bool(self.early_stopping) and not self._is_lbfgs()
+        before = {} if first else vars(self)
+        record = TrainingRecord.continued(before, early_stopping, validation is not None)
+        self._copy(record)
         optimizer = self._optimizer_for(net, incremental)
         steps = optimizer if isinstance(optimizer, OptimizerState) else None
         options.stopping = rule = Convergence(
-            record, net, steps, 0 if steps is None else n_rows, validated_on, early_stopping=early_stopping,
+            record, net, steps, 0 if steps is None else n_rows, validation, early_stopping=early_stopping,
             tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose,
         )  # fmt: skip
-        if self.shuffle and steps is not None:
-            options.order = SuccessiveShuffles(n_rows, rng)
         return TrainingSetup(net, problem, optimizer, options, rule, incremental, rng)
 
     def _continued(self, sizes: list[int]) -> Network:
@@ -311,58 +337,6 @@ class BaseMLP(EstimatorExports, ParameterMixin):
         n_threads = threads.check_n_threads(self.n_threads)
         return Problem(net.plan, net.params, X, targets, weights, spec, alpha, l1, n_threads, divisor)
 
-    def _given_validation(self, net: Network, validation: tuple[Any, Any, Any]) -> Examples | None:
-        """Return a validation set that was given to `fit`, checked."""
-        X, y, weights = validation
-        if X is None and y is None and weights is None:
-            return None
-        if X is None or y is None:
-            raise ValueError(f"{'X_val' if X is None else 'y_val'} must be given with the validation set")
-        X = validated(self, X, name="X_val", **conversion_settings(X, net.dtype), reset=False)
-        rows = rows_of(X, net.dtype, "X_val")
-        encoded = self._encode(y, "y_val")
-        if len(encoded) != len(rows):
-            raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
-        weights = data.weights(weights, len(rows), name="sample_weight_val")
-        of_classes = self._class_weights(encoded, False)
-        return Examples(rows, encoded, y, weights, of_classes, "X_val and y_val", "sample_weight_val")
-
-    def _validation(
-        self, net: Network, spec: LossSpec, examples: Examples, y_train: np.ndarray
-    ) -> Validation:
-        """Return loss and score on a validation set; a scorer that the user names ignores class_weight."""
-        X, place = examples.rows, examples.place
-        loss = self._problem(net, spec, examples, "y_val").mean_loss
-        scoring = self._default_scoring() if self.scoring is None else self.scoring
-        if isinstance(scoring, str) and scoring == "loss":
-            return Validation("loss", place, loss, None)
-        if self.scoring is None:
-            varied = not (y_train == y_train[:1]).all()
-
-            def score() -> float:
-                outputs = self._forward(net, X)
-                if not np.isfinite(outputs).all():
-                    return np.nan
-                return self._score_of(outputs, examples.y, examples.total_weights, varied)
-
-            return Validation(scoring, place, loss, score)
-        scorer = get_scorer(scoring)
-        # The rows are checked and have lost their column names: a scorer is given an estimator without them
-        view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__)
-        view.__dict__.pop("feature_names_in_", None)
-        extra = {} if examples.weights is None else {"sample_weight": examples.weights}
-        matrix = X.matrix if isinstance(X, SparseRows) else X[:]
-        name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
-
-        def scored() -> Any:
-            return scorer(view, matrix, examples.raw_y, **extra)
-
-        def is_finite() -> bool:
-            return bool(np.isfinite(self._forward(net, X)).all())
-
-        return Validation(name, place, loss, checked_score(name, place, scored, is_finite))
-
     def _fit_options(self, epochs: int, n: int, **saving: Any) -> FitOptions:
         """Return the options of a training, without its stopping rule and the order of its rows."""
         batch = None
@@ -375,8 +349,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
                 )
         return FitOptions(
             epochs=epochs, batch_size=batch, clip_norm=self.clip_norm, max_seconds=self.max_seconds,
-            shuffle=False, callbacks=callbacks_of(self.callbacks), progress=self.progress,
-            **saving,
+            callbacks=callbacks_of(self.callbacks), progress=self.progress, **{"shuffle": False, **saving},
         )  # fmt: skip
 
     def _run(self, setup: TrainingSetup, begin: Callable[[], None]) -> History:

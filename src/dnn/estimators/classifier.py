@@ -16,12 +16,15 @@ from sklearn.utils.validation import column_or_1d
 
 from .._checks import check_name, check_real
 from ..data import arrays as data
+from ..data.classes import class_counts
+from ..data.streams import Stream
 from ..losses import LogLoss, Loss
 from ..predictor import Decoding, MethodPredictor, first_column, unchanged
 from .base import BaseMLP
 from .input import conversion_settings, validated
 from .labels import Labels
 from .partial_fit import available_for_steps
+from .stream import labels_of_source, streamed_class_weight
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
@@ -226,7 +229,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         X_val: Any = None,
         y_val: Any = None,
@@ -239,18 +242,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array_like or sparse matrix (n_samples, n_features)
-            Also a table of pandas or polars. A sparse matrix is never made dense.
-        y : array_like
-            Labels (n_samples,), or for several at once an array (n_samples, n_classes) of 0 and 1.
+        X : array_like or sparse matrix (n_samples, n_features), RowSource or Stream
+            Also a table of pandas or polars. A sparse matrix is never made dense. Or a source that is read
+            block by block, as in `Network.fit`; its targets are read once before, to know the labels.
+        y : array_like, default None
+            Labels (n_samples,), or for several at once an array (n_samples, n_classes) of 0 and 1; None with
+            a source.
         sample_weight : array_like (n_samples,), default None
             A weight of 2 counts as two equal rows. In the loss only the ratios of the weights matter; in the
             penalties their sum stands for n, where the sum of a batch counts as at least a hundredth of that
             of an average batch, and a mean outside 2^-20 .. 2^20 as 1.
         X_val, y_val, sample_weight_val : default None
-            A validation set, evaluated after each iteration: see `history_` and `validation_scores_`. With
-            early_stopping it replaces the rows that would be set aside.
-
+            A validation set, evaluated after each iteration: see `history_` and `validation_scores_`; arrays,
+            or a source as X_val. With early_stopping it replaces the rows that would be set aside, which a
+            source as X cannot.
         checkpoint, every, resume
             As in `Network.fit`: a file from which an interrupted training resumes to the same bits. Give
             random_state, because another one draws other first weights and another validation set.
@@ -476,6 +481,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                     f"fit. Previously got {self.classes_}, `y` has {classes}"
                 )
         return X, self._encode(y)
+
+    def _read_streamed_labels(self, stream: Stream, some_y: np.ndarray, first: bool) -> Any:
+        labels, counts = labels_of_source(stream, some_y)
+        if first or "_labels" not in vars(self):
+            self._labels, self.classes_ = labels, labels.classes
+        elif set(labels.classes) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where the source has the same classes as in the previous call "
+                f"to fit. Previously got {self.classes_}, the source has {labels.classes}"
+            )
+        return streamed_class_weight(self, counts)
+
+    def _streamed_class_weight_val(self, stream: Stream) -> Any:
+        counts = np.zeros(len(self.classes_), np.int64)
+        if isinstance(self.class_weight, str):
+            found, n = class_counts(stream, "y_val")
+            self._labels.encode(found, "y_val")  # refuses others
+            counts[np.searchsorted(self.classes_, found)] = n
+        return streamed_class_weight(self, counts)
 
     def _encode(self, y: Any, name: str = "y") -> np.ndarray:
         if not hasattr(y, "toarray"):

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..network import Network
 from ..optimizers import LBFGS
 from ..training import diagnosis
-from ..training.history import History, NoProgressWarning
+from ..training.history import History, NoProgressWarning, StreamHistory
 from ..training.optimizer_state import OptimizerState
 from ..training.options import FitOptions
 from ..training.problem import Problem
@@ -168,7 +168,9 @@ class Convergence:
         for loss in history.loss[self.n_checked :]:
             self.n_checked += 1
             record.n_epochs += 1
-            record.n_samples_seen += self.n_samples
+            record.n_samples_seen += (
+                history.n_rows[self.n_checked - 1] if isinstance(history, StreamHistory) else self.n_samples
+            )
             record.loss = loss
             record.loss_curve.append(loss)
             if self.verbose:

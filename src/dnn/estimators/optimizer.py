@@ -42,6 +42,11 @@ class SklearnLearningRate(Schedule):
         self.power = float(power)
         self.begin(0, 0, 1)
 
+    @property
+    def without_length(self) -> bool:
+        """Whether the rates do not depend on the number of rows of an epoch."""
+        return self.kind != "invscaling"
+
     def begin(self, first: int, seen: int, n_samples: int) -> None:
         """Begin a training at step `first`, after `seen` rows, with n_samples rows per epoch."""
         self.first, self.seen, self.n_samples, self.started = first, seen, n_samples, self.now

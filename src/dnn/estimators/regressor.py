@@ -221,7 +221,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         X_val: Any = None,
         y_val: Any = None,
@@ -234,17 +234,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array_like or sparse matrix (n_samples, n_features)
-            Also a table of pandas or polars. A sparse matrix is never made dense.
-        y : array_like (n_samples,) or (n_samples, n_targets)
+        X : array_like or sparse matrix (n_samples, n_features), RowSource or Stream
+            Also a table of pandas or polars. A sparse matrix is never made dense. Or a source that is read
+            block by block, as in `Network.fit`.
+        y : array_like (n_samples,) or (n_samples, n_targets), default None
+            None with a source.
         sample_weight : array_like (n_samples,), default None
             A weight of 2 counts as two equal rows. In the loss only the ratios of the weights matter; in the
             penalties their sum stands for n, where the sum of a batch counts as at least a hundredth of that
             of an average batch, and a mean outside 2^-20 .. 2^20 as 1.
         X_val, y_val, sample_weight_val : default None
-            A validation set, evaluated after each iteration: see `history_` and `validation_scores_`. With
-            early_stopping it replaces the rows that would be set aside.
-
+            A validation set, evaluated after each iteration: see `history_` and `validation_scores_`; arrays,
+            or a source as X_val. With early_stopping it replaces the rows that would be set aside, which a
+            source as X cannot.
         checkpoint, every, resume
             As in `Network.fit`: a file from which an interrupted training resumes to the same bits. Give
             random_state, because another one draws other first weights and another validation set.

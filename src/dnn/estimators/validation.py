@@ -7,13 +7,20 @@ import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.metrics import get_scorer
 
 from ..data import arrays as data
-from .input import take_rows
+from ..data.sparse import SparseRows
+from ..losses import LossSpec
+from ..network import Network
+from .input import conversion_settings, rows_of, take_rows, validated
 from .labels import labels_of
+
+if TYPE_CHECKING:
+    from .base import BaseMLP
 
 
 @dataclass
@@ -120,3 +127,57 @@ def checked_score(
         return float(value)
 
     return checked
+
+
+def given_validation(est: BaseMLP, net: Network, validation: tuple[Any, Any, Any]) -> Examples | None:
+    """Return a validation set that was given to `fit`, checked."""
+    X, y, weights = validation
+    if X is None and y is None and weights is None:
+        return None
+    if X is None or y is None:
+        raise ValueError(f"{'X_val' if X is None else 'y_val'} must be given with the validation set")
+    X = validated(est, X, name="X_val", **conversion_settings(X, net.dtype), reset=False)
+    rows = rows_of(X, net.dtype, "X_val")
+    encoded = est._encode(y, "y_val")
+    if len(encoded) != len(rows):
+        raise ValueError(f"y_val must have {len(rows)} rows, as X_val has, got {len(encoded)}")
+    weights = data.weights(weights, len(rows), name="sample_weight_val")
+    of_classes = est._class_weights(encoded, False)
+    return Examples(rows, encoded, y, weights, of_classes, "X_val and y_val", "sample_weight_val")
+
+
+def validation_on(est: BaseMLP, net: Network, spec: LossSpec, examples: Examples, varied: bool) -> Validation:
+    """Return loss and score on a validation set; a scorer that the user names ignores class_weight.
+
+    varied: whether the targets of the training differ.
+    """
+    X, place = examples.rows, examples.place
+    loss = est._problem(net, spec, examples, "y_val").mean_loss
+    scoring = est._default_scoring() if est.scoring is None else est.scoring
+    if isinstance(scoring, str) and scoring == "loss":
+        return Validation("loss", place, loss, None)
+    if est.scoring is None:
+
+        def score() -> float:
+            outputs = est._forward(net, X)
+            if not np.isfinite(outputs).all():
+                return np.nan
+            return est._score_of(outputs, examples.y, examples.total_weights, varied)
+
+        return Validation(scoring, place, loss, score)
+    scorer = get_scorer(scoring)
+    # The rows are checked and have lost their column names: a scorer is given an estimator without them
+    view = object.__new__(type(est))
+    view.__dict__.update(est.__dict__)
+    view.__dict__.pop("feature_names_in_", None)
+    extra = {} if examples.weights is None else {"sample_weight": examples.weights}
+    matrix = X.matrix if isinstance(X, SparseRows) else X[:]
+    name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", repr(scoring))
+
+    def scored() -> Any:
+        return scorer(view, matrix, examples.raw_y, **extra)
+
+    def is_finite() -> bool:
+        return bool(np.isfinite(est._forward(net, X)).all())
+
+    return Validation(name, place, loss, checked_score(name, place, scored, is_finite))

@@ -231,19 +231,6 @@ def examples_of(
     return spec, *data.examples(X, y, spec, net.n_inputs, net.n_outputs, net.dtype, suffix)
 
 
-def validation_loss(
-    net: Network, loss: Loss, X_val: Any, y_val: Any, sample_weight_val: Any
-) -> Callable[[], float] | None:
-    """Return a function that computes val_loss with the present parameters; None without a validation set."""
-    if X_val is None and y_val is None and sample_weight_val is None:
-        return None
-    if X_val is None or y_val is None:
-        raise ValueError(f"{'X_val' if X_val is None else 'y_val'} must be given with the validation set")
-    spec, rows, targets = examples_of(net, X_val, y_val, loss, "_val")
-    weights = data.weights(sample_weight_val, len(rows), name="sample_weight_val")
-    return Problem(net.plan, net.params, rows, targets, weights, spec).mean_loss
-
-
 def loss_and_gradient(
     self: Network,
     X: Any,

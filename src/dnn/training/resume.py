@@ -11,9 +11,11 @@ import numpy as np
 
 from ..data.blocks import BlockRows
 from ..data.sparse import SparseRows
+from ..data.streams import Stream
 from ..optimizers import LBFGS
 from ..schedules import Schedule
 from .problem import Problem
+from .validation import StreamedValidation
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -125,11 +127,12 @@ def checkpoint_of(
         **_digests(problem, ""),
     }
     if options.streamed is not None:
-        how = options.streamed.stream
-        source = how.source
-        fingerprint["source"] = f"{source.n_blocks} blocks, {source.n_rows} rows, {how.on_bad_rows} bad rows"
-        fingerprint["buffer_rows"] = str(how.buffer_rows)
+        fingerprint["source"] = _lengths(options.streamed.stream)
+        fingerprint["buffer_rows"] = str(options.streamed.stream.buffer_rows)
     validated = getattr(options.validate, "__self__", None)
+    if isinstance(validated, StreamedValidation):
+        fingerprint["source of X_val"] = _lengths(validated.rows.stream)
+        validated = validated.first
     if isinstance(validated, Problem):
         fingerprint |= _digests(validated, "_val")
     file = CheckpointFile(options.checkpoint, options.every, fingerprint)
@@ -138,6 +141,12 @@ def checkpoint_of(
     for name, part in (("random_state", rng), ("schedule", kept_schedule(optimizer.schedule))):
         Encoder().value(part, name)  # refuses, before anything is changed, what a file cannot hold
     return file, file.read() if options.resume else None
+
+
+def _lengths(stream: Stream) -> str:
+    """Return the numbers of blocks and rows of a stream, and what is done with bad rows."""
+    source = stream.source
+    return f"{source.n_blocks} blocks, {source.n_rows} rows, {stream.on_bad_rows} bad rows"
 
 
 def _digests(problem: Problem, suffix: str) -> dict[str, str]:

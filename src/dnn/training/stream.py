@@ -7,7 +7,6 @@ ends in the middle of a block if necessary, so that only the last batch of an ep
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +14,18 @@ import numpy as np
 from .. import _checks as checks
 from .. import _threads as threads
 from ..data import arrays as data
-from ..data.arrays import Targets
+from ..data.classes import balanced, class_counts
+from ..data.row_cache import RowCache
 from ..data.streams import (
     PLACES,
     BlockReader,
-    Buffer,
     Feed,
     Filled,
     Position,
     Stream,
     StreamedRows,
+    cache_of,
+    first_rows,
     rows_per_buffer,
     stream_of,
 )
@@ -37,11 +38,11 @@ from .optimizer_state import OptimizerState, frozen_of
 from .options import FitOptions
 from .problem import LEAST_WEIGHT, Problem, examples_of
 from .trainers import Trainer, trainer_for
+from .validation import refuse_arrays
 
 if TYPE_CHECKING:
     from ..network import Network
 
-FIRST_ROWS = 256  # of a source that are read and checked before anything is changed
 # Steps per epoch, as long as the number of rows is not known; then no schedule depends on it.
 UNKNOWN = 1 << 40
 WITHOUT_LENGTH = (Constant, InverseScaling, Plateau)  # schedules that do not depend on it
@@ -79,26 +80,20 @@ def _streamed_rows(
     net: Network, stream: Stream, y: Any, sample_weight: Any, class_weight: Any, loss: Loss
 ) -> StreamedRows:
     """Return what the rows of a stream are converted to, checked."""
-    for name, given in (("y", y), ("sample_weight", sample_weight)):
-        if given is not None:
-            raise ValueError(f"{name} must not be given with a source, whose blocks have it")
-    if isinstance(class_weight, str):
-        raise ValueError(f"class_weight must be a dict with a source, got {class_weight!r}")
+    refuse_arrays(y=y, sample_weight=sample_weight)
     spec = loss_of(loss, net.layers[-1].info.name, net.n_outputs)
-    return StreamedRows(stream, spec, net.n_inputs, net.n_outputs, net.dtype, class_weight)
-
-
-def first_rows(rows: StreamedRows) -> tuple[np.ndarray, Targets, np.ndarray | None]:
-    """Return some rows of a source, their targets and weights, checked, before anything is changed."""
-    reader, buffer = BlockReader(rows, FIRST_ROWS, None, 1, Position()), Buffer(FIRST_ROWS, rows)
-    try:
-        while (filled := reader.fill(buffer)) is not None and not filled.n:
-            pass  # bad rows only
-    finally:
-        reader.close()
-    if filled is None:
-        raise ValueError("the source must have at least one good row, got none")
-    return filled.arrays()
+    rows = StreamedRows(stream, spec, net.n_inputs, net.n_outputs, net.dtype, class_weight)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        first_rows(rows)  # before all targets are read
+        labels, counts = class_counts(stream)
+        known = np.arange(max(net.n_outputs, 2))
+        if not np.isin(labels, known).all():
+            raise ValueError(
+                f"y must hold classes 0 .. {known[-1]}, got {labels[~np.isin(labels, known)][0]}"
+            )
+        weights = dict(zip(labels.astype(np.int64).tolist(), balanced(counts).tolist(), strict=True))
+        rows = rows._replace(class_weight=weights)
+    return rows
 
 
 class StreamTrainer:
@@ -163,6 +158,7 @@ class StreamRun(Run):
         if options.gathers and self.source.n_blocks > 1:
             self.seed = int.from_bytes(rng.bytes(8), "little")
         self.feed: Feed | None = None
+        self.cache: RowCache | None = None
         self.filled: Filled | None = None  # the present buffer; None: none is begun
         self.position = Position()  # where it begins, or the next one does
         self.order: np.ndarray | None = None  # (1, n), of its rows
@@ -209,8 +205,9 @@ class StreamRun(Run):
         if self.feed is None:
             row_bytes = self.streamed.n_features * self.streamed.dtype.itemsize
             n_rows = rows_per_buffer(self.streamed.stream, self.batch, row_bytes)
+            self.cache = cache_of(self.streamed.stream, self.streamed.dtype)
             self.feed = Feed(
-                BlockReader(self.streamed, n_rows, self.seed, self.options.epochs, self.position)
+                BlockReader(self.streamed, n_rows, self.seed, self.options.epochs, self.position, self.cache)
             )
         self.filled = filled = self.feed.next()
         if order is not None and order.shape[1] != filled.n:
@@ -221,9 +218,10 @@ class StreamRun(Run):
         if not self.unit:
             self.unit = data.penalty_unit(weights) or 1.0
             self.least = 0.0 if weights is None else LEAST_WEIGHT * float(weights.mean())
-        self.problem = replace(
-            self.problem, X=X, targets=targets, weights=weights, unit=self.unit, least=self.least
-        )
+        # In place, so that warnings at the end, which look at the problem, see rows from all over the source
+        problem = self.problem
+        problem.X, problem.targets, problem.weights = X, targets, weights
+        problem.unit, problem.least = self.unit, self.least
         if order is None and self.options.gathers:
             order = np.arange(filled.n)[None, :]
             self.rng.shuffle(order[0])
@@ -295,6 +293,8 @@ class StreamRun(Run):
         finally:
             if self.feed is not None:
                 self.feed.close()
+            if self.cache is not None:
+                self.cache.close()
 
 
 STATE = (
@@ -306,7 +306,8 @@ STATE = (
 def check_schedule(schedule: Schedule, streamed: StreamedRows | None) -> None:
     """Raise if a schedule depends on the length of an epoch, and the source does not know it."""
     unknown = streamed is not None and streamed.stream.source.n_rows is None
-    if unknown and not isinstance(schedule, WITHOUT_LENGTH):
+    without = isinstance(schedule, WITHOUT_LENGTH) or getattr(schedule, "without_length", False)
+    if unknown and not without:
         raise ValueError(
             "rate must be a number, InverseScaling or OnPlateau with a source whose n_rows is None, got "
             f"{schedule!r}: tell the source how many rows it has"

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ... import _checks as checks
 from ... import _threads as threads
 from ..._optional import need
+from ...data.streams import Stream, is_source
 from ...files import save
 from ...layers import activation_of
 from ...losses import LossSpec, loss_of
@@ -130,7 +131,7 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
 
     # Training
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Any:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None) -> Any:
         """Fit to a raw table and return self.
 
         Parameters
@@ -397,6 +398,11 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
 
 def _check_table(X: Any, est: BaseTable | None = None) -> None:
     """Raise for an array that is no table, or does not have the columns of a fitted estimator `est`."""
+    if isinstance(X, Stream) or is_source(X):
+        raise TypeError(
+            f"X must be a table in memory, got a {type(X).__name__}, which is read block by block: encode "
+            "rows with a TableEncoder, and give a source of them to MLPClassifier, MLPRegressor or Network"
+        )
     if hasattr(X, "tocsr"):
         raise TypeError(
             f"X must be a dense table, got a sparse {type(X).__name__}: sparse data is not supported"
