@@ -100,7 +100,7 @@ def test_partitions_without_rows():
 
 @pytest.mark.long
 def test_regression_of_one_output_and_of_several(client):
-    one = DaskMLPRegressor(**OPTIONS | {"max_iter": 60}).fit(*arrays(X, Y))
+    one = DaskMLPRegressor(**OPTIONS | {"max_iter": 40}, learning_rate_init=0.02).fit(*arrays(X, Y))
     assert one.score(*arrays(X, Y)) == one.to_local().score(X, Y) > 0.8
     assert is_regressor(one) and is_classifier(DaskMLPClassifier())
     both = np.stack([Y, -Y], axis=1)
@@ -147,6 +147,19 @@ def test_one_shard_averaged_once_per_epoch_is_a_training_of_one_process(client):
     np.testing.assert_allclose(params(est), net.params, rtol=1e-14)  # p * n / n is rounded
 
 
+@pytest.mark.long
+def test_what_is_auto_depends_on_the_shards(client):
+    options = {name: OPTIONS[name] for name in ("hidden_layer_sizes", "max_iter", "random_state")}
+    data = arrays(X, Y)
+    for n_shards, chosen in (
+        (4, {"batch_size": 32, "outer": None}),
+        (8, {"batch_size": 16, "outer": Nesterov()}),
+    ):
+        auto = DaskMLPRegressor(**options, n_shards=n_shards).fit(*data)
+        given = DaskMLPRegressor(**options, n_shards=n_shards, rounds_per_epoch=4, **chosen).fit(*data)
+        assert (params(auto) == params(given)).all() and len(auto.history_.loss) == 4 * options["max_iter"]
+
+
 def test_multiples_of_weights_change_no_bit(client):
     weights = RNG.integers(1, 4, N).astype(float)
     ests = [
@@ -177,7 +190,11 @@ def test_weights_of_classes(client, classifier):
 def test_early_stopping_keeps_the_best_round(client):
     rows = arrays(X, LABELS)
     est = DaskMLPClassifier(
-        **OPTIONS | {"max_iter": 100}, early_stopping=True, n_iter_no_change=2, learning_rate_init=0.05
+        **OPTIONS | {"max_iter": 100},
+        early_stopping=True,
+        n_iter_no_change=2,
+        learning_rate_init=0.1,
+        tol=0.0,
     ).fit(*rows, X_val=rows[0], y_val=rows[1])
     history = est.history_
     assert type(history) is RoundHistory and history.stopped_by == "patience"
@@ -236,7 +253,7 @@ def test_a_training_resumes_to_the_same_bits(client, tmp_path, options):
 def test_parameters_are_those_of_the_local_estimator_and_more():
     est = DaskMLPClassifier(alpha=0.5, n_shards=3, outer=Nesterov(0.5, 0.5))
     assert set(MLPClassifier().get_params()) < set(est.get_params())
-    assert est.batch_size == 16 and est.get_params()["alpha"] == 0.5
+    assert est.batch_size == est.rounds_per_epoch == "auto" and est.get_params()["alpha"] == 0.5
     assert clone(est).get_params() == est.get_params()
     assert clone(est).set_params(alpha=2.0).alpha == 2.0
     again = pickle.loads(pickle.dumps(est))

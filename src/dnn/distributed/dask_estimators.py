@@ -22,7 +22,7 @@ from ..estimators.tables.models import is_missing_label
 from . import rounds
 from .dask import SHARDS, Workers, shards_of
 from .local import LocalTraining
-from .rounds import Nesterov, RoundHistory
+from .rounds import Nesterov, RoundHistory, is_auto
 
 HEAD = 256  # rows by which a model is set up
 
@@ -108,8 +108,8 @@ class _Given:
 class DaskMLP(DaskEstimator):
     """The base of `DaskMLPClassifier` and `DaskMLPRegressor`."""
 
-    # A rate twice as high, and small batches, because of which 16 shards need no more passes than one
-    DEFAULTS: ClassVar[dict[str, Any]] = {"batch_size": 16, "learning_rate_init": 0.002}
+    # A rate twice as high, because averages move less far than one long run
+    DEFAULTS: ClassVar[dict[str, Any]] = {"learning_rate_init": 0.002}
     OWN = ("client", "n_shards", "rounds_per_epoch", "outer", "timeout")
 
     def __init__(
@@ -117,8 +117,8 @@ class DaskMLP(DaskEstimator):
         *,
         client: Any = None,
         n_shards: int = SHARDS,
-        rounds_per_epoch: int = 4,
-        outer: Nesterov | None = Nesterov(),  # noqa: B008 - immutable
+        rounds_per_epoch: int | str = "auto",
+        outer: Nesterov | str | None = "auto",
         timeout: float = 600.0,
         **params: Any,
     ) -> None:
@@ -195,7 +195,10 @@ class DaskMLP(DaskEstimator):
         net, spec = setup.net, setup.optimizer.spec
         if isinstance(spec.rate, SklearnLearningRate):
             spec.rate.begin(0, 0, survey.n_rows)
-        batch_size = 16 if params["batch_size"] == "auto" else params["batch_size"]
+        auto = rounds.defaults_for(len(shards))
+        n_parts: Any = auto.rounds_per_epoch if is_auto(self.rounds_per_epoch) else self.rounds_per_epoch
+        checks.check_integer("rounds_per_epoch", n_parts, 1)
+        batch_size = auto.batch_size if is_auto(params["batch_size"]) else params["batch_size"]
         training = replace(
             LocalTraining.of(
                 net, loss=local._loss(), optimizer=spec, batch_size=batch_size, alpha=local.alpha,
@@ -203,15 +206,15 @@ class DaskMLP(DaskEstimator):
             ),
             divisor=setup.problem.divisor, weight_decay=setup.optimizer.weight_decay,
         )  # fmt: skip
-        rule = _Tolerance(local, spec.rate, self.rounds_per_epoch, early_stopping)
+        rule = _Tolerance(local, spec.rate, n_parts, early_stopping)
         options = {
-            "patience": local.n_iter_no_change * self.rounds_per_epoch if early_stopping else None,
+            "patience": local.n_iter_no_change * n_parts if early_stopping else None,
             "min_delta": local.tol if early_stopping else 0.0, "max_seconds": local.max_seconds,
             "callbacks": (*params["callbacks"], rule), "progress": local.progress, "checkpoint": checkpoint,
             "resume": resume,
         }  # fmt: skip
         history = rounds.train(
-            net, training, _encoded(shards, local), local.max_iter, self.rounds_per_epoch, self.outer, engine,
+            net, training, _encoded(shards, local), local.max_iter, n_parts, self.outer, engine,
             _encoded(held_out, local), rng, options,
         )  # fmt: skip
         if history.stopped_by == "callback" and rule.ended:
@@ -219,7 +222,7 @@ class DaskMLP(DaskEstimator):
         if balanced:
             params["class_weight"] = "balanced"
         vars(local).update(params)
-        _record(local, history, self.rounds_per_epoch)
+        _record(local, history, n_parts)
         self.local_ = local
         self.n_features_in_ = local.n_features_in_
         if hasattr(local, "feature_names_in_"):
@@ -254,7 +257,8 @@ class DaskMLPClassifier(ClassifierMixin, DaskMLP):  # type: ignore[misc]
     n_shards, rounds_per_epoch, outer, timeout
         See `dnn.distributed.dask.fit` and `dnn.distributed.rounds.fit`.
     **params
-        Those of `MLPClassifier`, with its defaults, except for batch_size=16 and learning_rate_init=0.002.
+        Those of `MLPClassifier`, with its defaults, except for learning_rate_init=0.002, and
+        batch_size="auto", which is that of `dnn.distributed.rounds.fit`.
 
     Attributes
     ----------
@@ -304,7 +308,7 @@ class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
         As in `DaskMLPClassifier`. Where the loss rises and falls again, the momentum of the outer optimizer
         is too large: that is so for few rows and targets with little noise, for which outer=None is better.
     **params
-        Those of `MLPRegressor`, with its defaults, except for batch_size=16 and learning_rate_init=0.002.
+        Those of `MLPRegressor`, with its defaults, except for learning_rate_init=0.002 and batch_size="auto".
 
     Examples
     --------
