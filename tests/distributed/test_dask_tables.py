@@ -1,6 +1,7 @@
 """DaskTableClassifier and DaskTableRegressor on raw tables of a Dask cluster."""
 
 import pickle
+import sys
 from types import SimpleNamespace
 
 import dask.array as da
@@ -15,7 +16,7 @@ from table_models import table_of, target_of
 import dnn
 from dnn import TableClassifier, TableEncoder, TableRegressor
 from dnn.distributed.dask import DaskTableClassifier, DaskTableRegressor
-from dnn.distributed.dask_tables import batch_of, folds_for, sample_of
+from dnn.distributed.dask_tables import batch_of, folds_for, frame_of, sample_of
 from dnn.distributed.table_members import BestRound, Member, held_out_of
 from dnn.distributed.table_shards import encoded_shard, learned_encoder, look, sampled_rows, share_of
 from dnn.training.history import History
@@ -323,6 +324,12 @@ def test_parameters_are_those_of_the_local_estimator_and_more():
     assert pickle.loads(pickle.dumps(est)).n_members == 3
     with pytest.raises(TypeError, match="n_networks"):
         DaskTableClassifier(n_networks=3)
+
+
+def test_a_path_without_dask(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask.dataframe", None)
+    with pytest.raises(ImportError, match=r"a path of Parquet files needs .*pip install 'dnn-core\[dask\]'"):
+        frame_of("rows.parquet")
 
 
 def test_a_fitted_estimator_pickles(classifier):
