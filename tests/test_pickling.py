@@ -337,3 +337,10 @@ def test_copies_and_pickles_are_the_same_network():
         original.fit(X, y, epochs=2, batch_size=16)
         twin.fit(X, y, epochs=2, batch_size=16)  # its random numbers continue in the same way
         assert twin.params.tobytes() == original.params.tobytes()
+
+
+def test_the_tables_of_the_core_are_pickled_by_name():
+    """Otherwise pickle cannot send what a worker computes, and cloudpickle sends their classes whole."""
+    for table in (dnn._core.ACTIVATIONS, dnn._core.LOSSES, dnn._core.OPTIMIZERS):
+        for info in table.values():
+            assert pickle.loads(pickle.dumps(info)) == info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from mmap import ALLOCATIONGRANULARITY
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,14 @@ class ArraySource:
     def place(self, block: int, row: int) -> str:
         """Return the words for a row."""
         return f"row {self.edges[block] + row}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Pickled, a memory map has all of its rows; another process maps the file instead
+        return {**vars(self), "given": tuple(map(_file_of, self.given))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        made = (np.memmap(**each) if isinstance(each, dict) else each for each in state["given"])
+        vars(self).update(state, given=tuple(made))
 
 
 def arrays(X: Any, y: Any, sample_weight: Any = None, *, block_rows: int | None = None) -> ArraySource:
@@ -105,6 +114,19 @@ def _starts(X: Any, block_rows: int | None) -> np.ndarray:
         if chunks is not None:
             block_rows = max(1, block_rows // chunks[0]) * chunks[0]
     return np.arange(0, n, block_rows)
+
+
+def _file_of(array: Any) -> Any:
+    """Return the options of `numpy.memmap` that map an array in another process; what is no map as it is."""
+    if not isinstance(array, np.memmap) or array.filename is None or not array.flags.forc:
+        return array
+    # The offset of a slice is that of the whole map, which begins at a page
+    begin = np.frombuffer(vars(array)["_mmap"], np.uint8).ctypes.data
+    return {
+        "filename": array.filename, "dtype": array.dtype, "mode": "r", "shape": array.shape,
+        "offset": array.offset // ALLOCATIONGRANULARITY * ALLOCATIONGRANULARITY + array.ctypes.data - begin,
+        "order": "C" if array.flags.c_contiguous else "F",
+    }  # fmt: skip
 
 
 class FunctionSource:

@@ -339,3 +339,19 @@ def test_what_is_refused(table, tmp_path):
     for call, error, message in cases:
         with pytest.raises(error, match=message):
             call()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_memory_map_is_pickled_as_its_file(tmp_path, order):
+    large = np.asarray(np.tile(X, (100, 1)), order=order)
+    np.save(tmp_path / "X.npy", large)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for part in (mapped, mapped[777:], mapped[100:9000])[: 3 if order == "C" else 1]:
+        source = sources.arrays(part, np.arange(len(part)), block_rows=500)
+        pickled = pickle.dumps(source)
+        assert len(pickled) < 8 * len(part) + 9 * len(source.edges) + 1000  # of y and the edges alone
+        for found, expected in zip(rows_of(pickle.loads(pickled)), rows_of(source), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    every_second = sources.arrays(mapped[::2], np.arange(len(mapped[::2])))  # which no map can say
+    found = rows_of(pickle.loads(pickle.dumps(every_second)))[0]
+    np.testing.assert_array_equal(found, large[::2])

@@ -159,9 +159,9 @@ cdef extern from "core/team.h" nogil:
 # The tables of activations, losses, optimizers and functions, as Python reads them
 # ---------------------------------------------------------------------------------------------------------
 
-ActivationInfo = namedtuple("ActivationInfo", "index name row_wise slope_from_z init output n_par par0")
-LossInfo = namedtuple("LossInfo", "index id name output classes n_par low high")
-OptimizerInfo = namedtuple("OptimizerInfo", "index name n_slots n_hyper whole_gradient")
+ActivationInfo = namedtuple("ActivationInfo", "index name row_wise slope_from_z init output n_par par0", module="dnn._core")
+LossInfo = namedtuple("LossInfo", "index id name output classes n_par low high", module="dnn._core")
+OptimizerInfo = namedtuple("OptimizerInfo", "index name n_slots n_hyper whole_gradient", module="dnn._core")
 
 ACTIVATIONS = {}
 LOSSES = {}

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,9 @@ from .averages import groups_of, total_of
 from .local import BlocksOf, LocalResult
 from .rounds import RoundHistory, Total
 
-POLL = 0.5  # seconds between two looks at the cluster
+POLL = 0.5  # seconds between two looks at the states of tasks, which the client knows
+ANSWER = 5.0  # seconds in which the scheduler says how many workers there are
+ATTEMPTS = 3  # to fetch a result
 SHARDS = 16  # up to which the accuracy was measured to be that of one process
 
 
@@ -37,15 +41,15 @@ class Workers(rounds.Engine):
     client : distributed.Client or None, default None
         None: the present client.
     timeout : float above 0, default 600
-        Seconds after which a wait ends with TimeoutError if no task finishes and no worker joins; longer than
-        the slowest shard takes in a round.
+        Seconds after which a wait ends with TimeoutError if no task finishes in them; longer than the slowest
+        shard takes in a round, and than workers need to start.
 
     Raises
     ------
     ImportError
         If Dask is not installed.
-    ValueError
-        If there is no client.
+    TypeError, ValueError
+        If there is no client, or none that waits.
 
     Examples
     --------
@@ -54,7 +58,7 @@ class Workers(rounds.Engine):
     >>> from dnn.distributed import rounds
     >>> from dnn.distributed.dask import Workers
     >>> shards = [([[1.0], [2.0]], [2.0, 4.0]), ([[3.0]], [6.0])]
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     net = Network([1, 1], init="zeros")
     ...     history = rounds.fit(net, shards, epochs=3, engine=Workers(client), random_state=0)
     >>> history.stopped_by
@@ -64,89 +68,147 @@ class Workers(rounds.Engine):
     def __init__(self, client: Any = None, *, timeout: float = 600.0) -> None:
         self.client = client_of(client)
         self.timeout = checks.check_real("timeout", timeout, 0.0, above=True)
+        self._placed: list[Any] = []
+        self._checked = False
 
     def place(self, function: Callable[[int, Any], Any], items: Sequence[Any]) -> list[Any]:
         """Return futures of ``function(k, item)``, kept by the workers; items may have Delayed parts."""
+        self.check()
         delayed = need("dask", "Workers", "dask").delayed
         tasks = [
-            delayed(function)(k, item, dask_key_name=_key("dnn_shard", k)) for k, item in enumerate(items)
+            delayed(function)(k, item, dask_key_name=f"dnn_shard-{k}-{uuid.uuid4().hex}")
+            for k, item in enumerate(items)
         ]
-        with _large_graphs():
+        with self._connected():
             futures: list[Any] = self.client.compute(tasks) if tasks else []
+        self._placed += futures
         self.wait(futures)
         return futures
 
     def total(self, function: Callable[..., LocalResult], placed: list[Any], *common: Any) -> Total:
         """Return the sum of ``function(k, shard, *common)``: a task for each shard, and a tree of sums."""
-        submit = partial(self.client.submit, pure=False)
-        with _large_graphs():
-            # A task with the parameters in it, not scattered data, which is lost with its worker
-            shared = submit(_same, common, key=_key("dnn_params"))
-            results = [
-                submit(_call, function, k, shard, shared, key=_key("dnn_local_round", k))
-                for k, shard in enumerate(placed)
-            ]
-            sums = results
-            while len(sums) > 1 or sums is results:
-                sums = [
-                    submit(total_of, list(group), key=_key("dnn_sum", k))
-                    for k, group in enumerate(groups_of(sums))
-                ]
-        self.wait([*results, *sums])
-        found: Total = sums[0].result(timeout=self.timeout)
-        return found
+        futures: list[Any] = []
 
-    def wait(self, futures: list[Any]) -> None:
-        """Wait until futures are done; raise what a task raised, or what became of the cluster."""
+        def tasks(f: Callable[..., Any], *items: Sequence[Any], **options: Any) -> list[Any]:
+            made: list[Any] = self.client.map(f, *items, pure=False, **options)
+            futures.extend(made)
+            return made
+
+        try:
+            with self._connected(), _large_graphs():
+                # A task with the parameters in it, not scattered data, which is lost with its worker
+                shared = tasks(_same, [common], key="dnn_params")[0]
+                call, numbers = partial(_call, function), range(len(placed))
+                results = tasks(call, numbers, placed, common=shared, key="dnn_local_round")
+                sums = tasks(total_of, groups_of(results), key="dnn_sum")
+                while len(sums) > 1:
+                    sums = tasks(total_of, groups_of(sums), key="dnn_sum")
+            return self._result(sums[0], futures)
+        finally:
+            release(futures)  # a traceback would keep them, and the tasks would go on after Ctrl-C
+
+    def check(self) -> None:
+        """Raise ImportError, once, if a worker has no dnn: a task with a function of dnn would end it."""
+        if self._checked:
+            return
+        with self._connected():
+            future = self.client.submit(import_module, "dnn", pure=False)
+        try:
+            self.wait([future])
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"workers and scheduler of Dask need dnn: pip install 'dnn-core[dask]' there ({error})"
+            ) from error
+        finally:
+            release([future])
+        self._checked = True
+
+    def wait(self, futures: list[Any], last: Any = None) -> None:
+        """Wait until all futures, or the last of them, are done; raise what a task raised, or why none is."""
         distributed = need("distributed", "Workers", "dask")
-        seen: Any = None
-        since = time.monotonic()
+        wanted = futures if last is None else [last]
+        finished, since = -1, time.monotonic()
         while True:
-            states = [future.status for future in futures]
-            for future, state in zip(futures, states, strict=True):
-                if state == "error":
-                    raise self._error(future)
-                if state in ("cancelled", "lost"):
-                    raise ConnectionError(
-                        f"a task was {state}: the scheduler of Dask is gone or was restarted"
-                    )
-            if all(state == "finished" for state in states):
+            if all(future.status == "finished" for future in wanted):
                 return
-            now = (states.count("finished"), self._workers())
-            if now != seen:
-                seen, since = now, time.monotonic()
-            waited = time.monotonic() - since
-            if self.client.status != "running" and waited > min(self.timeout, 30.0):
-                raise ConnectionError(f"the scheduler of Dask could not be reached for {waited:.0f} s")
-            if waited > self.timeout:
-                what = f"{len(now[1])} workers" if now[1] else "no worker"
+            states = [future.status for future in futures]
+            if "error" in states:
+                raise self._error(futures[states.index("error")])
+            if "cancelled" in states or self.client.status in ("closing", "closed"):
+                raise _gone()
+            if states.count("finished") != finished:
+                finished, since = states.count("finished"), time.monotonic()
+            elif time.monotonic() - since > self.timeout:
                 raise TimeoutError(
-                    f"no task of {len(futures)} finished in timeout={self.timeout:g} s, with {what}"
+                    f"no task finished in timeout={self.timeout:g} s, of {len(states) - finished} that are "
+                    f"left, with {self._n_workers()}"
                 )
-            left = [future for future, state in zip(futures, states, strict=True) if state != "finished"]
-            try:
-                distributed.wait(left, timeout=POLL, return_when="FIRST_COMPLETED")
-            except (TimeoutError, distributed.TimeoutError):
-                pass
-            except distributed.CancelledError:
-                time.sleep(POLL / 10)  # the states tell
+            with suppress(TimeoutError, distributed.CancelledError):
+                distributed.wait(wanted, timeout=POLL)
 
-    def _workers(self) -> frozenset[str]:
-        """Return the addresses of the workers."""
-        return frozenset(self.client.scheduler_info(n_workers=-1).get("workers", ()))
+    def release(self) -> None:
+        """Let the workers forget the shards that were placed."""
+        release(self._placed)
+        self._placed.clear()
+
+    def _result(self, last: Any, futures: list[Any]) -> Total:
+        """Return the result of a future; where its worker dies before it is sent, it is computed again."""
+        for attempt in range(ATTEMPTS):
+            self.wait(futures, last)
+            try:
+                found: Total = last.result(timeout=self.timeout)
+                return found
+            except Exception as error:  # the next wait says what it means
+                if attempt == ATTEMPTS - 1:
+                    raise ConnectionError(f"the sum of a round could not be fetched: {error!r}") from error
+        raise AssertionError
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Raise a clear error if tasks cannot be sent."""
+        distributed = need("distributed", "Workers", "dask")
+        if self.client.status in ("closing", "closed"):
+            raise _gone()
+        try:
+            yield
+        except distributed.CancelledError as error:
+            raise _gone() from error
+        except TypeError as error:
+            why: BaseException = error
+            while (before := why.__cause__ or why.__context__) is not None:
+                why = before
+            raise TypeError(f"shards and options must be such that pickle can send them: {why}") from error
+
+    def _n_workers(self) -> str:
+        """Return how many workers there are, in words."""
+        try:
+            n = len(self.client.sync(self.client.scheduler.ncores, callback_timeout=ANSWER))
+        except (OSError, TimeoutError):
+            return "a scheduler that does not answer"
+        return f"{n} worker{'s' * (n != 1)}" if n else "no worker"
 
     def _error(self, future: Any) -> BaseException:
         """Return what a task raised; of a task whose workers died, what that means."""
-        killed = need("distributed.scheduler", "Workers", "dask").KilledWorker
+        killed = need("distributed", "Workers", "dask").KilledWorker
         error: BaseException = future.exception(timeout=self.timeout)
         if isinstance(error, killed):
             found = RuntimeError(
                 "a task of a round was given up, because the workers that computed it died one after "
-                "another; where a shard is too large for their memory, more shards help"
+                "another; their logs say why: where a shard is too large for their memory, more shards help"
             )
             found.__cause__ = error
             return found
         return error
+
+
+def release(futures: list[Any]) -> None:
+    """Let a cluster forget tasks, or not begin them."""
+    for future in futures:
+        future.release()
+
+
+def _gone() -> ConnectionError:
+    return ConnectionError("the scheduler of Dask is gone or was restarted, or the client was closed")
 
 
 def client_of(client: Any) -> Any:
@@ -161,6 +223,8 @@ def client_of(client: Any) -> Any:
             ) from None
     if not isinstance(client, distributed.Client):
         raise TypeError(f"client must be a distributed.Client or None, got {client!r}")
+    if client.asynchronous:
+        raise TypeError("client must be one that waits, got one with asynchronous=True")
     return client
 
 
@@ -185,7 +249,7 @@ def fit(
     net : Network
     X, y, sample_weight
         Arrays or dataframes of Dask, in chunks of the same rows; or X alone, a `RowSource` or `Stream` whose
-        files every worker can read, such as ``dnn.sources.parquet("/data/*.parquet", "label")``. Arrays of
+        files every worker can read, such as ``dnn.sources.parquet("/data", "label")``. Arrays of
         Dask are kept in the memory of the workers; a source is read again in each round.
     X_val, y_val, sample_weight_val : default None
         A validation set, of the same kinds.
@@ -211,12 +275,12 @@ def fit(
     --------
     >>> import dask.array as da
     >>> from distributed import Client
-    >>> from dnn import SGD, Network
+    >>> from dnn import Network
     >>> from dnn.distributed import dask
     >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     X = da.random.default_rng(0).normal(size=(1000, 3), chunks=(100, 3))
     ...     net = Network([3, 1], random_state=0)
-    ...     history = dask.fit(net, X, X.sum(axis=1), optimizer=SGD(0.1), random_state=0)
+    ...     history = dask.fit(net, X, X.sum(axis=1), epochs=100, random_state=0)
     >>> net.weights[0].round(2).ravel().tolist()
     [1.0, 1.0, 1.0]
     """
@@ -225,7 +289,10 @@ def fit(
     validation = []
     if X_val is not None or y_val is not None:
         validation = shards_of(X_val, y_val, sample_weight_val, n_shards, "_val")
-    return rounds.fit(net, shards, engine=engine, validation=validation, **options)
+    try:
+        return rounds.fit(net, shards, engine=engine, validation=validation, **options)
+    finally:
+        engine.release()
 
 
 def shards_of(X: Any, y: Any, sample_weight: Any, n_shards: int, suffix: str = "") -> list[Any]:
@@ -280,6 +347,9 @@ def chunks_of(X: Any, y: Any, sample_weight: Any, suffix: str = "") -> list[tupl
                 f"{name}{suffix} must have the chunks of rows of X{suffix}, {_shown(wanted, lists['X'])}, "
                 f"got {_shown(sizes, lists[name])}: rechunk it"
             )
+        known = all(getattr(which, "known_divisions", False) for which in (each, X))
+        if known and each.divisions != X.divisions:
+            raise ValueError(f"{name}{suffix} must have the divisions of X{suffix}: repartition it")
     return list(zip(*lists.values(), strict=True))
 
 
@@ -306,7 +376,10 @@ def joined(chunks: list[tuple[Any, ...]]) -> tuple[Any, ...]:
 def _in_one_piece(parts: tuple[Any, ...]) -> Any:
     if hasattr(parts[0], "iloc"):  # pandas, whose columns have names and dtypes
         return need("pandas", "a dataframe of Dask", "dask").concat(parts)
-    return np.concatenate([np.asarray(part) for part in parts])
+    arrays = [np.asarray(part) for part in parts]
+    if not all(array.ndim for array in arrays):
+        raise TypeError(f"the chunks of X and y must be arrays of NumPy, got {type(parts[0]).__name__}")
+    return np.concatenate(arrays)
 
 
 def _same(common: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -315,11 +388,6 @@ def _same(common: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _call(function: Callable[..., LocalResult], k: int, shard: Any, common: tuple[Any, ...]) -> LocalResult:
     return function(k, shard, *common)
-
-
-def _key(name: str, k: int | None = None) -> str:
-    """Return a key that occurs once; the dashboard groups tasks by what is before the first hyphen."""
-    return f"{name}-{uuid.uuid4().hex}" if k is None else f"{name}-{k}-{uuid.uuid4().hex}"
 
 
 def _large_graphs() -> Any:
