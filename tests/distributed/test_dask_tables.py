@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import threading
 from types import SimpleNamespace
 
 import dask.array as da
@@ -136,6 +137,7 @@ def test_the_local_estimator_writes_a_report(classifier, tmp_path):
     assert "confusion" in (tmp_path / "report.html").read_text().casefold()
 
 
+@pytest.mark.long
 def test_a_regressor_learns_the_scale_of_all_rows(client):
     frame, y = on_dask(X, 100 * Y)
     est = DaskTableRegressor(**OPTIONS | {"epochs": 30}).fit(frame, y)
@@ -156,6 +158,17 @@ def test_several_classes_that_not_all_shards_have(client):
     est = DaskTableClassifier(**OPTIONS).fit(*on_dask(X.iloc[order].reset_index(drop=True), y[order]))
     assert est.classes_.tolist() == ["low", "mid", "top"]
     assert est.predict_proba(X).shape == (N, 3)
+
+
+def test_the_cluster_forgets_all_tasks(client):
+    frame, y = on_dask(X, LABELS)
+    DaskTableClassifier(**OPTIONS | {"epochs": 1}).fit(frame, y)
+    pause = threading.Event()
+    for _ in range(500):
+        if not client.cluster.scheduler.tasks:
+            return
+        pause.wait(0.02)
+    raise AssertionError(list(client.cluster.scheduler.tasks))
 
 
 # Bits

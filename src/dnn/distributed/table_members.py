@@ -132,16 +132,19 @@ class Members:
                 optimizer=AdamW(rate, beta2=recipe.beta2, weight_decay=recipe.weight_decay),
             )  # fmt: skip
             best = BestRound(self, training, held_out)
+            engine = Workers(client, timeout=self.engine.timeout)  # which keeps the rows of this member only
             try:
                 history = rounds.train(
                     net, training, [seen(shard, fold, kind) for shard in self.shards], recipe.epochs,
-                    self.rounds_per_epoch, self.outer, Workers(client, timeout=self.engine.timeout), (), seed,
+                    self.rounds_per_epoch, self.outer, engine, (), seed,
                     {"patience": None, "callbacks": (best,)},
                 )  # fmt: skip
                 break
             except DivergedError:
                 if attempt == 2:
                     raise
+            finally:
+                engine.release()
         best.end(net)
         found = result_of(
             self.engine, client.submit(held_out_logits, held_out, training, net.params, pure=False)
