@@ -416,8 +416,7 @@ class Placed(NamedTuple):
 def batch_of(batch: int, n_shards: int) -> int:
     """Return the rows per step of a shard, of those of one process.
 
-    All shards together do as many rows per step as one process: with twice as many, two tables had 0.5 to 1 %
-    more error.
+    All shards together do as many rows per step as one process, unless that were less than 16 per shard.
 
     Examples
     --------
