@@ -137,6 +137,9 @@ def modules():
 
 # What examples need of the packages that dnn can do without
 NEEDED = {
+    "dnn.distributed.dask": "distributed",
+    "dnn.distributed.dask_estimators": "distributed",
+    "dnn.distributed.dask_tables": "distributed",
     "dnn.distributed.joblib": "joblib",
     "dnn.distributed.ray": "ray",
     "dnn.exports": "onnx",

@@ -69,6 +69,9 @@ class PiecewiseRows(SparseRows):
         self.segments = np.require(segments, np.int32, ["C", "A"])
         super().__init__(matrix, dtype, name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.matrix, self.segments, self.dtype)
+
     @cached_property
     def _before(self) -> Any:
         """The matrix (I, I) of ones whose row of a column has the columns of its segment before it."""

@@ -61,6 +61,10 @@ class SparseRows:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The core's view of the matrix does not pickle; __init__ aligns arrays that begin anywhere in memory
+        return type(self), (self.matrix, self.dtype)
+
     def __getitem__(self, which: Any) -> np.ndarray:
         """Return a few rows (n, I) as a dense array."""
         found: np.ndarray = self.matrix[which].toarray(order="C")

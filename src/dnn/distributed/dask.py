@@ -399,7 +399,7 @@ def _large_graphs() -> Any:
 def __getattr__(name: str) -> Any:
     """Return an estimator; they are imported when they are first needed, as they need scikit-learn."""
     if name.startswith("Dask"):
-        from . import dask_estimators
+        from . import dask_estimators, dask_tables
 
-        return getattr(dask_estimators, name)
+        return getattr(dask_tables if name.startswith("DaskTable") else dask_estimators, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,32 +18,107 @@ from ..estimators.classifier import MLPClassifier
 from ..estimators.optimizer import SklearnLearningRate
 from ..estimators.parameters import adopt, draft_of
 from ..estimators.regressor import MLPRegressor
+from ..estimators.tables.models import is_missing_label
 from . import rounds
 from .dask import SHARDS, Workers, shards_of
 from .local import LocalTraining
-from .rounds import Nesterov, RoundHistory
+from .rounds import Nesterov, RoundHistory, is_auto
 
 HEAD = 256  # rows by which a model is set up
-OWN = ("client", "n_shards", "rounds_per_epoch", "outer", "timeout")
 
 
-class DaskMLP(BaseEstimator):  # type: ignore[misc]
-    """The base of `DaskMLPClassifier` and `DaskMLPRegressor`.
+class DaskEstimator(BaseEstimator):  # type: ignore[misc]
+    """The base of estimators that are fitted on a Dask cluster, and hold a local one when they are fitted.
 
-    Its parameters are those of the estimator that it fits, and five of its own.
+    Their parameters are those of the local estimator, and some of their own.
     """
 
     LOCAL: ClassVar[Any]
-    # A rate twice as high, and small batches, because of which 16 shards need no more passes than one
-    DEFAULTS: ClassVar[dict[str, Any]] = {"batch_size": 16, "learning_rate_init": 0.002}
+    DEFAULTS: ClassVar[dict[str, Any]] = {}  # that differ from those of the local estimator
+    OWN: ClassVar[tuple[str, ...]]
+
+    def _take(self, params: dict[str, Any]) -> None:
+        """Set the parameters of the local estimator."""
+        self.__dict__.update(self.LOCAL(**{**self.DEFAULTS, **params}).get_params(deep=False))
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return sorted([*cls.OWN, *cls.LOCAL._get_param_names()])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "client": None}  # a connection stays where it is
+
+    def to_local(self) -> Any:
+        """Return the fitted estimator for data in memory, which needs no Dask: it saves and exports.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self, "local_")
+        return self.local_
+
+    def _row(self) -> Any:
+        """Return a row that the local estimator accepts."""
+        raise NotImplementedError
+
+    def _lazily(self, method: str, X: Any, columns: Any = None) -> Any:
+        """Return the results of a method of the local estimator: see `lazily`."""
+        local = self.to_local()
+        if not hasattr(X, "to_delayed"):
+            return getattr(local, method)(X)
+        return lazily(local, method, X, getattr(local, method)(self._row()), columns)
+
+    def predict(self, X: Any) -> Any:
+        """Return the predictions, lazily for data of Dask.
+
+        Parameters
+        ----------
+        X : Dask array or dataframe, or what `predict` of the local estimator takes (n_samples, n_features)
+
+        Returns
+        -------
+        Dask array or series, or ndarray
+        """
+        return self._lazily("predict", X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the score of `to_local`, for data of Dask computed on the cluster.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, or in memory.
+        """
+        dask = need("dask", "dnn.distributed.dask", "dask")
+        X, y, sample_weight = dask.compute(self.predict(X), y, sample_weight)
+        mixin = ClassifierMixin if isinstance(self, ClassifierMixin) else RegressorMixin
+        found: float = mixin.score(_Given(), X, y, sample_weight)
+        return found
+
+
+class _Given:
+    """Predicts what it is given."""
+
+    def predict(self, X: Any) -> Any:
+        return X
+
+
+class DaskMLP(DaskEstimator):
+    """The base of `DaskMLPClassifier` and `DaskMLPRegressor`."""
+
+    # A rate twice as high, because averages move less far than one long run
+    DEFAULTS: ClassVar[dict[str, Any]] = {"learning_rate_init": 0.002}
+    OWN = ("client", "n_shards", "rounds_per_epoch", "outer", "timeout")
 
     def __init__(
         self,
         *,
         client: Any = None,
         n_shards: int = SHARDS,
-        rounds_per_epoch: int = 4,
-        outer: Nesterov | None = Nesterov(),  # noqa: B008 - immutable
+        rounds_per_epoch: int | str = "auto",
+        outer: Nesterov | str | None = "auto",
         timeout: float = 600.0,
         **params: Any,
     ) -> None:
@@ -52,14 +127,7 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
         self.rounds_per_epoch = rounds_per_epoch
         self.outer = outer
         self.timeout = timeout
-        self.__dict__.update(self.LOCAL(**{**self.DEFAULTS, **params}).get_params(deep=False))
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        return sorted([*OWN, *cls.LOCAL._get_param_names()])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "client": None}  # a connection stays where it is
+        self._take(params)
 
     def fit(
         self,
@@ -112,15 +180,14 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
             if params[name] is not wanted and params[name] != wanted:
                 raise ValueError(f"{name} must be {wanted} on a cluster, got {params[name]!r}")
         engine = Workers(self.client, timeout=self.timeout)
-        shards = _kept(engine, shards_of(X, y, sample_weight, self.n_shards))
+        shards = kept(engine, shards_of(X, y, sample_weight, self.n_shards))
         held_out = []
         if validation[0] is not None or validation[1] is not None:
-            held_out = _kept(engine, shards_of(*validation, self.n_shards, "_val"))
+            held_out = kept(engine, shards_of(*validation, self.n_shards, "_val"))
         survey = _survey(engine, shards, issubclass(self.LOCAL, ClassifierMixin))
         balanced = isinstance(params.get("class_weight"), str)
         if balanced:
-            checks.check_name("class_weight", params["class_weight"], ("balanced",))
-            params["class_weight"] = survey.balanced()
+            params["class_weight"] = survey.balanced(params["class_weight"])
         # Of the options that look at the rows, those few do not speak for all
         local = self.LOCAL(**{**params, "early_stopping": False, "batch_size": "auto", "callbacks": ()})
         rng = local._generator()
@@ -128,7 +195,10 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
         net, spec = setup.net, setup.optimizer.spec
         if isinstance(spec.rate, SklearnLearningRate):
             spec.rate.begin(0, 0, survey.n_rows)
-        batch_size = 16 if params["batch_size"] == "auto" else params["batch_size"]
+        auto = rounds.defaults_for(len(shards))
+        n_parts: Any = auto.rounds_per_epoch if is_auto(self.rounds_per_epoch) else self.rounds_per_epoch
+        checks.check_integer("rounds_per_epoch", n_parts, 1)
+        batch_size = auto.batch_size if is_auto(params["batch_size"]) else params["batch_size"]
         training = replace(
             LocalTraining.of(
                 net, loss=local._loss(), optimizer=spec, batch_size=batch_size, alpha=local.alpha,
@@ -136,15 +206,15 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
             ),
             divisor=setup.problem.divisor, weight_decay=setup.optimizer.weight_decay,
         )  # fmt: skip
-        rule = _Tolerance(local, spec.rate, self.rounds_per_epoch, early_stopping)
+        rule = _Tolerance(local, spec.rate, n_parts, early_stopping)
         options = {
-            "patience": local.n_iter_no_change * self.rounds_per_epoch if early_stopping else None,
+            "patience": local.n_iter_no_change * n_parts if early_stopping else None,
             "min_delta": local.tol if early_stopping else 0.0, "max_seconds": local.max_seconds,
             "callbacks": (*params["callbacks"], rule), "progress": local.progress, "checkpoint": checkpoint,
             "resume": resume,
         }  # fmt: skip
         history = rounds.train(
-            net, training, _encoded(shards, local), local.max_iter, self.rounds_per_epoch, self.outer, engine,
+            net, training, _encoded(shards, local), local.max_iter, n_parts, self.outer, engine,
             _encoded(held_out, local), rng, options,
         )  # fmt: skip
         if history.stopped_by == "callback" and rule.ended:
@@ -152,22 +222,11 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
         if balanced:
             params["class_weight"] = "balanced"
         vars(local).update(params)
-        _record(local, history, self.rounds_per_epoch)
+        _record(local, history, n_parts)
         self.local_ = local
         self.n_features_in_ = local.n_features_in_
         if hasattr(local, "feature_names_in_"):
             self.feature_names_in_ = local.feature_names_in_
-
-    def to_local(self) -> Any:
-        """Return the fitted estimator for data in memory, which needs no Dask: it saves and exports.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before `fit`.
-        """
-        check_is_fitted(self, "local_")
-        return self.local_
 
     @property
     def network_(self) -> Any:
@@ -180,35 +239,12 @@ class DaskMLP(BaseEstimator):  # type: ignore[misc]
         history: RoundHistory = self.to_local().history_
         return history
 
-    def predict(self, X: Any) -> Any:
-        """Return the predictions, lazily for data of Dask.
-
-        Parameters
-        ----------
-        X : Dask array or dataframe, or array_like (n_samples, n_features)
-
-        Returns
-        -------
-        Dask array or series, or ndarray
-        """
+    def _row(self) -> Any:
         local = self.to_local()
-        example = local.predict(_row_for(local))
-        return lazily(local, "predict", X, example)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the score of `to_local`, for data of Dask computed on the cluster."""
-        dask = need("dask", "dnn.distributed.dask", "dask")
-        X, y, sample_weight = dask.compute(self.predict(X), y, sample_weight)
-        of_predictions: Any = type(self).__bases__[0]
-        found: float = of_predictions.score(_Given(), X, y, sample_weight)
-        return found
-
-
-class _Given:
-    """Predicts what it is given."""
-
-    def predict(self, X: Any) -> Any:
-        return X
+        row = np.zeros((1, local.n_features_in_))
+        if not hasattr(local, "feature_names_in_"):
+            return row
+        return need("pandas", "a dataframe of Dask", "dask").DataFrame(row, columns=local.feature_names_in_)
 
 
 class DaskMLPClassifier(ClassifierMixin, DaskMLP):  # type: ignore[misc]
@@ -221,7 +257,8 @@ class DaskMLPClassifier(ClassifierMixin, DaskMLP):  # type: ignore[misc]
     n_shards, rounds_per_epoch, outer, timeout
         See `dnn.distributed.dask.fit` and `dnn.distributed.rounds.fit`.
     **params
-        Those of `MLPClassifier`, with its defaults, except for batch_size=16 and learning_rate_init=0.002.
+        Those of `MLPClassifier`, with its defaults, except for learning_rate_init=0.002, and
+        batch_size="auto", which is that of `dnn.distributed.rounds.fit`.
 
     Attributes
     ----------
@@ -244,6 +281,7 @@ class DaskMLPClassifier(ClassifierMixin, DaskMLP):  # type: ignore[misc]
     """
 
     LOCAL = MLPClassifier
+    score = DaskEstimator.score  # that of the mixin would come first
 
     @property
     def classes_(self) -> np.ndarray:
@@ -258,9 +296,7 @@ class DaskMLPClassifier(ClassifierMixin, DaskMLP):  # type: ignore[misc]
         ----------
         X : Dask array or dataframe, or array_like (n_samples, n_features)
         """
-        local = self.to_local()
-        example = local.predict_proba(_row_for(local))
-        return lazily(local, "predict_proba", X, example, local.classes_)
+        return self._lazily("predict_proba", X, self.classes_)
 
 
 class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
@@ -269,9 +305,10 @@ class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
     Parameters
     ----------
     client, n_shards, rounds_per_epoch, outer, timeout
-        As in `DaskMLPClassifier`.
+        As in `DaskMLPClassifier`. Where the loss rises and falls again, the momentum of the outer optimizer
+        is too large: that is so for few rows and targets with little noise, for which outer=None is better.
     **params
-        Those of `MLPRegressor`, with its defaults, except for batch_size=16 and learning_rate_init=0.002.
+        Those of `MLPRegressor`, with its defaults, except for learning_rate_init=0.002 and batch_size="auto".
 
     Examples
     --------
@@ -280,21 +317,20 @@ class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
     >>> from dnn.distributed.dask import DaskMLPRegressor
     >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     X = da.random.default_rng(0).normal(size=(1000, 2), chunks=(100, 2))
-    ...     reg = DaskMLPRegressor(max_iter=20, random_state=0).fit(X, X.sum(axis=1))
+    ...     reg = DaskMLPRegressor(max_iter=40, outer=None, random_state=0).fit(X, X.sum(axis=1))
     ...     round(reg.score(X, X.sum(axis=1)), 1)
     1.0
     """
 
     LOCAL = MLPRegressor
+    score = DaskEstimator.score
 
 
 def lazily(model: Any, method: str, X: Any, example: np.ndarray, columns: Any = None) -> Any:
-    """Return a method's results for X, lazily for data of Dask: a Dask array, or a series or dataframe.
+    """Return a method's results for data X of Dask, lazily: a Dask array, or a series or dataframe.
 
     example: its result for one row (1, ...); columns: names of the columns of a dataframe.
     """
-    if not hasattr(X, "to_delayed"):
-        return getattr(model, method)(X)
     shared = need("dask", "dnn.distributed.dask", "dask").delayed(model, pure=True)
     if hasattr(X, "rechunk"):
         options: dict[str, Any] = {"drop_axis": 1} if example.ndim == 1 else {
@@ -304,18 +340,10 @@ def lazily(model: Any, method: str, X: Any, example: np.ndarray, columns: Any = 
         return X.map_blocks(_apply, method, model=shared, meta=example[:0], dtype=example.dtype, **options)
     pandas = need("pandas", "a dataframe of Dask", "dask")
     if example.ndim == 1:
-        meta = pandas.Series(example[:0], name=method)
+        meta = pandas.Series(example, name=method)[:0]  # of an empty array, pandas would not see text
     else:
         meta = pandas.DataFrame(example[:0], columns=range(example.shape[1]) if columns is None else columns)
     return X.map_partitions(_apply_to_frame, method, meta, model=shared, meta=meta)
-
-
-def _row_for(local: Any) -> Any:
-    """Return a row that an estimator accepts."""
-    row = np.zeros((1, local.n_features_in_))
-    if not hasattr(local, "feature_names_in_"):
-        return row
-    return need("pandas", "a dataframe of Dask", "dask").DataFrame(row, columns=local.feature_names_in_)
 
 
 def _apply(X: Any, method: str, model: Any) -> Any:
@@ -381,12 +409,15 @@ class Survey(NamedTuple):
 
     n_rows: int
     classes: np.ndarray | None
-    counts: np.ndarray | None  # of the classes
+    counts: np.ndarray | None  # of the classes, None with several labels at once
     head: tuple[Any, Any]  # some rows X and y
 
-    def balanced(self) -> dict[Any, float]:
-        """Return the weight of each class that makes all classes weigh the same."""
-        assert self.classes is not None and self.counts is not None
+    def balanced(self, class_weight: str) -> dict[Any, float]:
+        """Return the weight of each class that makes all classes weigh the same, as this word asks for."""
+        if class_weight != "balanced":
+            raise ValueError(f'class_weight must be a dict, "balanced" or None, got {class_weight!r}')
+        if self.classes is None or self.counts is None:
+            raise ValueError("class_weight must be None where y has several labels at once, got 'balanced'")
         factors = self.n_rows / (len(self.classes) * self.counts)
         return dict(zip(self.classes.tolist(), factors.tolist(), strict=True))
 
@@ -394,7 +425,7 @@ class Survey(NamedTuple):
 def _survey(engine: Workers, shards: list[Any], classify: bool) -> Survey:
     """Return the number of rows, the classes and some rows, of all shards."""
     delayed = need("dask", "dnn.distributed.dask", "dask").delayed(_look, pure=False)
-    futures = engine.client.compute([delayed(shard, classify) for shard in shards])
+    futures = engine.client.compute([delayed(k, shard, classify) for k, shard in enumerate(shards)])
     engine.wait(futures)
     found = [each for each in engine.client.gather(futures) if each[0]]
     if not found:
@@ -402,15 +433,15 @@ def _survey(engine: Workers, shards: list[Any], classify: bool) -> Survey:
     n_rows = sum(each[0] for each in found)
     if not classify:
         return Survey(n_rows, None, None, found[0][3])
-    if found[0][1] is None:  # several labels at once
-        return Survey(n_rows, None, None, found[0][3])
+    if found[0][1] is None:  # several labels at once, each 0 or 1
+        return Survey(n_rows, np.arange(2), None, found[0][3])
     classes, where = np.unique(np.concatenate([each[1] for each in found]), return_inverse=True)
     counts = np.bincount(where, weights=np.concatenate([each[2] for each in found]))
     return Survey(n_rows, classes, counts, found[0][3])
 
 
-def _look(shard: Any, classify: bool) -> tuple[int, Any, Any, Any]:
-    """Return the rows of a shard, its labels and their counts, and some of its rows."""
+def _look(k: int, shard: Any, classify: bool) -> tuple[int, Any, Any, Any]:
+    """Return the rows of shard k, its labels and their counts, and some of its rows."""
     n_rows, head = 0, None
     labels: list[np.ndarray] = []
     counts: list[np.ndarray] = []
@@ -420,12 +451,26 @@ def _look(shard: Any, classify: bool) -> tuple[int, Any, Any, Any]:
             continue
         n_rows += len(y)
         head = (X[:HEAD], y[:HEAD]) if head is None else head
+        if classify:
+            _refuse_missing(k, y)
         if classify and (y.ndim == 1 or y.shape[1] == 1):
             found = np.unique(y.ravel(), return_counts=True)
             labels, counts = [*labels, found[0]], [*counts, found[1]]
     if not labels:
         return n_rows, None, None, head
     return n_rows, np.concatenate(labels), np.concatenate(counts), head
+
+
+def _refuse_missing(k: int, y: np.ndarray) -> None:
+    """Raise for a missing label, which would be a class of its own."""
+    missing = np.zeros(len(y), bool)
+    if y.dtype.kind == "f":
+        missing = ~np.isfinite(y.reshape(len(y), -1)).all(axis=1)
+    elif y.dtype.kind == "O" and y.ndim == 1:
+        missing = np.array([is_missing_label(label) for label in y.tolist()])
+    if missing.any():
+        row = int(np.argmax(missing))
+        raise ValueError(f"shard {k}: y must have no missing labels, got {y[row]!r} in row {row}")
 
 
 def _parts(shard: Any) -> Iterator[tuple[Any, ...]]:
@@ -437,7 +482,7 @@ def _parts(shard: Any) -> Iterator[tuple[Any, ...]]:
         yield from shard.source.read(block)
 
 
-def _kept(engine: Workers, shards: list[Any]) -> list[Any]:
+def kept(engine: Workers, shards: list[Any]) -> list[Any]:
     """Return shards that the workers keep: futures; a stream is read each time."""
     if isinstance(shards[0], Stream):
         return shards

@@ -13,6 +13,7 @@ from .. import _core, optimizers
 from .. import _threads as threads
 from ..data import arrays as data
 from ..data.arrays import Targets
+from ..data.sparse import SparseRows
 from ..data.streams import (
     BlockReader,
     Buffer,
@@ -125,7 +126,7 @@ class Batches(NamedTuple):
 class Rows(NamedTuple):
     """A shard in memory, checked and in the dtype of the network."""
 
-    X: np.ndarray
+    X: np.ndarray | SparseRows
     targets: Targets
     weights: np.ndarray | None
 
@@ -222,7 +223,8 @@ class LocalTraining:
         ----------
         given : tuple of array_like, RowSource or Stream
             (X, y) or (X, y, sample_weight), with any number of rows, also none; or rows that are read block
-            by block in each round, without reading ahead, so that a shard may be larger than memory.
+            by block in each round, without reading ahead, so that a shard may be larger than memory. X may be
+            `SparseRows`.
 
         Raises
         ------
@@ -242,11 +244,17 @@ class LocalTraining:
             )
         X, y, w = (*given, None)[:3]
         n_outputs, dtype = self.n_outputs, np.dtype(self.dtype)
-        rows = data.features(X, dtype, self.n_inputs)
+        if isinstance(X, SparseRows):
+            if X.shape[1] != self.n_inputs:
+                raise ValueError(f"X must have {self.n_inputs} columns, got {X.shape[1]}")
+            rows: Any = X.astype(dtype)
+        else:
+            rows = data.features(X, dtype, self.n_inputs)[:]
         if not len(rows):
             return self._no_rows()
         targets = data.targets(y, self.loss, len(rows), n_outputs, dtype)
-        rows, targets = (rows[:], targets._replace(Y=targets.Y[:] if targets.Y is not None else None))
+        if targets.Y is not None:
+            targets = targets._replace(Y=targets.Y[:])
         of_classes = data.class_weights(self.class_weight, targets, n_outputs)
         if np.shape(w) == (len(rows),) and not np.any(w):
             return self._no_rows()

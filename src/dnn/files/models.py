@@ -209,7 +209,7 @@ def _check_attribute(name: str, value: Any) -> None:
         reals = type(value) is list and all(isinstance(item, (int, float, np.floating)) for item in value)
         fits = reals or (value is None and name == "validation_scores_")
     else:
-        fits = type(value) is (History if name == "history_" else str)
+        fits = isinstance(value, History if name == "history_" else str)
     if not fits:
         raise ModelFormatError(f"{name} must be what fit sets, got {value!r}")
 

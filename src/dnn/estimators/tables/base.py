@@ -90,6 +90,10 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
 
     # What the classifier and the regressor define
 
+    def _checked_target(self, y: Any) -> np.ndarray:
+        """Return labels or numbers (n,) as they were given, without missing ones."""
+        raise NotImplementedError
+
     def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the target as the networks are trained on it, and classes or numbers as given; learn it."""
         raise NotImplementedError
@@ -180,12 +184,7 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
             groups = np.asarray(groups)
             if groups.shape != (n,):
                 raise ValueError(f"groups must have shape ({n},), got {groups.shape}")
-        output, n_outputs = self._output()
-        batch = int(np.clip(n // 40, 64, 256)) if self.batch_size == "auto" else int(self.batch_size)
-        recipe = Recipe(
-            hidden, self.activation, output, n_outputs, float(self.dropout), float(self.learning_rate_init),
-            self.BETA2, float(self.weight_decay), batch, self.epochs, self.patience,
-        )  # fmt: skip
+        recipe = self._recipe(hidden, n)
         # A weight of 0 leaves a row out
         counted = np.arange(n) if weights is None else np.flatnonzero(weights)
         folds = self._folds(target, groups, counted, rng)
@@ -197,29 +196,48 @@ class BaseTable(TableInspection, BaseEstimator):  # type: ignore[misc]
         ]
         self.members_ = [member.net for member in members]
         self.histories_ = [member.history for member in members]
-        logits, seen = np.zeros((n, n_outputs)), np.zeros(n)
+        logits, seen = np.zeros((n, recipe.n_outputs)), np.zeros(n)
         for member in members:
             logits[member.rows] += member.logits
             seen[member.rows] += 1
         which = np.flatnonzero(seen)
         logits[which] /= seen[which, None]
         w = None if weights is None else weights[which]
-        if w is not None and not w.any():
-            w = None
-        self._finish(logits[which], target[which], w)
-        self.oof_ = self._decoded(logits)
-        self.oof_[seen == 0] = np.nan
-        self.validation_score_ = score_of(
-            self._metric(), self._unscaled(target[which]), self._decoded(logits[which]), w
-        )
-        self.summary_ = training_summary(self.histories_, n, time.perf_counter() - begin)
-        self.summary_ |= self._summary(target[which], self.oof_[which], w)
-        self._complete()
+        seconds = time.perf_counter() - begin
+        oof = self._conclude(logits[which], target[which], w, n, seconds)
+        self.oof_ = np.full((n, *oof.shape[1:]), np.nan)
+        self.oof_[which] = oof
         if self.progress:
             print(
                 f"{type(self).__name__}: {self._metric()} {self.validation_score_:.4g} on rows that the "
                 f"networks had not seen; {len(members)} networks, {time.perf_counter() - begin:.1f} s"
             )
+
+    def _recipe(self, hidden: tuple[int, ...], n: int) -> Recipe:
+        """Return how members are trained on a table of n rows."""
+        output, n_outputs = self._output()
+        batch = int(np.clip(n // 40, 64, 256)) if self.batch_size == "auto" else int(self.batch_size)
+        return Recipe(
+            hidden, self.activation, output, n_outputs, float(self.dropout), float(self.learning_rate_init),
+            self.BETA2, float(self.weight_decay), batch, self.epochs, self.patience,
+        )  # fmt: skip
+
+    def _conclude(
+        self, logits: np.ndarray, target: np.ndarray, weights: np.ndarray | None, n: int, seconds: float
+    ) -> np.ndarray:
+        """Learn from the logits of rows that their networks have not seen; return the predictions of these.
+
+        n, seconds: the number of all rows, and the time of the training.
+        """
+        if weights is not None and not weights.any():
+            weights = None
+        self._finish(logits, target, weights)
+        oof = self._decoded(logits)
+        self.validation_score_ = score_of(self._metric(), self._unscaled(target), oof, weights)
+        self.summary_ = training_summary(self.histories_, n, seconds)
+        self.summary_ |= self._summary(target, oof, weights)
+        self._complete()
+        return oof
 
     def _check_parameters(self) -> tuple[int, ...]:
         """Check the parameters; return the sizes of the hidden layers."""

@@ -389,7 +389,7 @@ class Encoding:
                 None if statistics is None else [each[at : at + BLOCK] for each in statistics],
                 form,
             )
-            for at in range(0, n, BLOCK)
+            for at in range(0, max(n, 1), BLOCK)
         ]
         counts = np.concatenate([[0], *(block[2] for block in blocks)])
         indptr = np.cumsum(counts, dtype=np.int64)
