@@ -307,3 +307,20 @@ def test_the_three_have_the_same_functions():
         ]
         assert arguments[0] == arguments[1] == arguments[2], name
     assert loops.__all__ == vectorized.__all__ == compiled.__all__
+
+
+def test_compiled_functions_read_arrays_that_are_not_aligned():
+    rng = np.random.default_rng(0)
+    aligned = [rng.normal(size=shape) for shape in ((3, 10), (2, 3), (2, 1))]
+    given = []
+    for array in aligned:
+        given.append(np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape))
+        given[-1][:] = array
+        assert not given[-1].flags.aligned
+    for arrays in (aligned, given):
+        Z, cache = compiled.linear_forward(*arrays)
+        found = [Z, *compiled.linear_backward(arrays[0][:2], cache), compiled.relu(arrays[0])[0]]
+        if arrays is aligned:
+            expected = found
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -19,6 +19,8 @@ from dnn.distributed import dask as on_dask
 from dnn.distributed import rounds
 from dnn.distributed.dask import Workers, client_of, shards_of
 
+pytestmark = pytest.mark.long  # a cluster takes seconds to start, and is the same on every Python
+
 N, CHUNK, SHARDS = 130, 10, 4
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, 3))
@@ -96,7 +98,6 @@ def arrays(*data, chunks=CHUNK):
     return [da.from_array(each, chunks=(chunks, *each.shape[1:])) for each in data]
 
 
-@pytest.mark.long
 def test_each_run_has_the_bits_of_one_process(client):
     expected = in_process(parts(X, Y))
     for _ in range(10):
@@ -132,7 +133,6 @@ def test_chunks_of_any_size(client, sizes):
     same(on_cluster(client, *data), in_process(parts(X, Y, edges=edges)))
 
 
-@pytest.mark.long
 def test_chunks_in_columns_and_of_unknown_sizes(client):
     expected = in_process(parts(X, Y))
     columns = da.from_array(X, chunks=(CHUNK, 1))
@@ -147,7 +147,6 @@ def test_chunks_in_columns_and_of_unknown_sizes(client):
     same(on_cluster(client, *kept), in_process(parts(X[keep], Y[keep], edges=np.cumsum([0, *sizes]))))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("divisions", ["known", "unknown"])
 def test_dataframes(client, divisions):
     table = pd.DataFrame(X.astype(np.float32), columns=list("abc")).assign(
@@ -345,7 +344,6 @@ def test_an_engine_of_arrays_in_memory(client):
     same((net.params, history), in_process(shards))
 
 
-@pytest.mark.long
 def test_the_cluster_keeps_what_the_shards_need(client):
     """No task of a round is left when some rounds are over, nor any task after an error of a callback."""
     scheduler, counts = client.cluster.scheduler, []
@@ -395,7 +393,6 @@ def test_ctrl_c_leaves_no_task_and_the_best_weights(client, ctrl_c):
     np.testing.assert_array_equal(net.params, params[np.argmin(losses)])
 
 
-@pytest.mark.long
 def test_checkpoint_and_resume_with_another_number_of_workers(client, tmp_path):
     path = tmp_path / "rounds.npz"
     whole = on_cluster(client, *arrays(X, Y), epochs=6)

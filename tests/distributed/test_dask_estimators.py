@@ -15,6 +15,8 @@ from dnn import SGD, MLPClassifier, MLPRegressor, Stream, sources
 from dnn.distributed.dask import DaskMLPClassifier, DaskMLPRegressor
 from dnn.distributed.rounds import Nesterov, RoundHistory
 
+pytestmark = pytest.mark.long  # a cluster takes seconds to start, and is the same on every Python
+
 N, CHUNK = 160, 20
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, 3))
@@ -98,7 +100,6 @@ def test_partitions_without_rows():
         assert est.predict(whole[["a", "b", "c"]]).compute().shape == (N,)
 
 
-@pytest.mark.long
 def test_regression_of_one_output_and_of_several(client):
     one = DaskMLPRegressor(**OPTIONS | {"max_iter": 40}, learning_rate_init=0.02).fit(*arrays(X, Y))
     assert one.score(*arrays(X, Y)) == one.to_local().score(X, Y) > 0.8
@@ -147,13 +148,12 @@ def test_one_shard_averaged_once_per_epoch_is_a_training_of_one_process(client):
     np.testing.assert_allclose(params(est), net.params, rtol=1e-14)  # p * n / n is rounded
 
 
-@pytest.mark.long
 def test_what_is_auto_depends_on_the_shards(client):
     options = {name: OPTIONS[name] for name in ("hidden_layer_sizes", "max_iter", "random_state")}
     data = arrays(X, Y)
     for n_shards, chosen in (
         (4, {"batch_size": 32, "outer": None}),
-        (8, {"batch_size": 16, "outer": Nesterov()}),
+        (8, {"batch_size": 16, "outer": Nesterov(1.0, 0.5)}),
     ):
         auto = DaskMLPRegressor(**options, n_shards=n_shards).fit(*data)
         given = DaskMLPRegressor(**options, n_shards=n_shards, rounds_per_epoch=4, **chosen).fit(*data)

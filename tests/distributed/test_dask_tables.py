@@ -22,6 +22,8 @@ from dnn.distributed.table_members import BestRound, Member, held_out_of
 from dnn.distributed.table_shards import encoded_shard, learned_encoder, look, sampled_rows, share_of
 from dnn.training.history import History
 
+pytestmark = pytest.mark.long  # a cluster takes seconds to start, and is the same on every Python
+
 N, PARTITIONS = 240, 6
 OPTIONS = {
     "n_members": 2, "epochs": 6, "learning_rate_init": 0.02, "hidden_layer_sizes": (8,), "random_state": 0,
@@ -131,13 +133,11 @@ def test_the_local_estimator_is_saved_with_its_training(classifier, tmp_path):
     assert np.isfinite(local.predictor()({name: X[name][0] for name in X})).all()
 
 
-@pytest.mark.long
 def test_the_local_estimator_writes_a_report(classifier, tmp_path):
     classifier.to_local().report(tmp_path / "report.html")
     assert "confusion" in (tmp_path / "report.html").read_text().casefold()
 
 
-@pytest.mark.long
 def test_a_regressor_learns_the_scale_of_all_rows(client):
     frame, y = on_dask(X, 100 * Y)
     est = DaskTableRegressor(**OPTIONS | {"epochs": 30}).fit(frame, y)
@@ -174,7 +174,6 @@ def test_the_cluster_forgets_all_tasks(client):
 # Bits
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("n_workers", [1, 4])
 def test_the_number_of_workers_changes_no_bit(classifier, n_workers):
     with cluster_of(n_workers) as cluster, Client(cluster) as client:
@@ -218,7 +217,6 @@ def test_small_shards_have_different_folds():
     assert np.bincount(folds).tolist() == [3] * 8
 
 
-@pytest.mark.long
 def test_multiples_of_weights_change_no_bit(client):
     weights = np.random.default_rng(1).integers(0, 3, N).astype(float)
     frame, y, once, four = on_dask(X, LABELS, weights, 4 * weights)

@@ -447,8 +447,8 @@ def test_defaults_depend_on_the_number_of_shards():
     shards = [(X, Y) for X, Y in shards_of([40] * 17)]
     for n, batch_size, rate, n_parts, outer in (
         (4, 32, 0.002, 4, None),
-        (16, 16, 0.002, 4, rounds.Nesterov(0.7, 0.9)),
-        (17, 8, 0.004, 8, rounds.Nesterov(0.7, 0.9)),
+        (16, 16, 0.002, 4, rounds.Nesterov(1.0, 0.5)),
+        (17, 8, 0.004, 8, rounds.Nesterov(1.0, 0.7)),
     ):
         nets = [network(), network()]
         one = rounds.fit(nets[0], shards[:n], epochs=1, random_state=0)

@@ -80,3 +80,14 @@ def test_predictor_is_a_snapshot_of_a_method(iris):
 
 def test_summary(iris):
     assert "(4, 6)" in quietly(MLPClassifier(6, max_iter=2), *iris).summary()
+
+
+def test_arrays_that_are_not_aligned_are_predicted():
+    """Such as those that another process has sent."""
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    clf = quietly(MLPClassifier((4,), max_iter=5, random_state=0), X, X[:, 0] > 0)
+    unaligned = np.zeros(X.nbytes + 1, np.uint8)[1:].view(X.dtype).reshape(X.shape)
+    unaligned[:] = X
+    assert not unaligned.flags.aligned
+    for method in (clf.predict, clf.predict_proba, clf.decision_function):
+        np.testing.assert_array_equal(method(unaligned), method(X))

@@ -305,8 +305,7 @@ class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
     Parameters
     ----------
     client, n_shards, rounds_per_epoch, outer, timeout
-        As in `DaskMLPClassifier`. Where the loss rises and falls again, the momentum of the outer optimizer
-        is too large: that is so for few rows and targets with little noise, for which outer=None is better.
+        As in `DaskMLPClassifier`.
     **params
         Those of `MLPRegressor`, with its defaults, except for learning_rate_init=0.002 and batch_size="auto".
 
@@ -317,7 +316,7 @@ class DaskMLPRegressor(RegressorMixin, DaskMLP):  # type: ignore[misc]
     >>> from dnn.distributed.dask import DaskMLPRegressor
     >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     X = da.random.default_rng(0).normal(size=(1000, 2), chunks=(100, 2))
-    ...     reg = DaskMLPRegressor(max_iter=40, outer=None, random_state=0).fit(X, X.sum(axis=1))
+    ...     reg = DaskMLPRegressor(max_iter=40, random_state=0).fit(X, X.sum(axis=1))
     ...     round(reg.score(X, X.sum(axis=1)), 1)
     1.0
     """
@@ -486,6 +485,7 @@ def kept(engine: Workers, shards: list[Any]) -> list[Any]:
     """Return shards that the workers keep: futures; a stream is read each time."""
     if isinstance(shards[0], Stream):
         return shards
+    engine.check()
     futures: list[Any] = engine.client.compute(shards)
     engine.wait(futures)
     return futures

@@ -132,7 +132,10 @@ def defaults_for(n_shards: int) -> Defaults:
     """
     if n_shards <= 4:
         return Defaults(32, 2e-3, 4, None)
-    return Defaults(16, 2e-3, 4, Nesterov()) if n_shards <= 16 else Defaults(8, 4e-3, 8, Nesterov())
+    # Shorter than the paper's steps, with which a small smooth regression swings: R2 -5.6 instead of 0.9
+    if n_shards <= 16:
+        return Defaults(16, 2e-3, 4, Nesterov(1.0, 0.5))
+    return Defaults(8, 4e-3, 8, Nesterov(1.0, 0.7))
 
 
 def fit(
@@ -180,8 +183,8 @@ def fit(
         divided among the rounds of an epoch, of a source the blocks. "auto": 4, and 8 with more than 16
         shards.
     outer : Nesterov, None or "auto", default "auto"
-        None: the average itself. "auto": None with up to 4 shards, which it would carry too far, and
-        otherwise Nesterov(0.7, 0.9).
+        None: the average itself. "auto": None with up to 4 shards, which it would carry too far,
+        Nesterov(1.0, 0.5) with up to 16, and otherwise Nesterov(1.0, 0.7).
     engine : Engine or None, default None
         None: this process.
     loss, class_weight, alpha, l1, clip_norm, n_threads

@@ -450,6 +450,7 @@ class BaseMLP(EstimatorExports, ParameterMixin):
             and X.shape[1] == net.n_inputs
             and len(X)
             and X.flags.c_contiguous
+            and X.flags.aligned
             and "feature_names_in_" not in self.__dict__
             and _core.all_finite(X)
         ):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .core import backward, dtype_of, forward, plan_of, predict
+from .core import CONTIGUOUS, backward, dtype_of, forward, plan_of, predict
 
 
 def _column(Z: np.ndarray) -> np.ndarray:
     """Return Z (n, m) as rows (n m, 1)."""
-    return np.ascontiguousarray(Z, dtype_of(Z)).reshape(-1, 1)
+    return np.require(Z, dtype_of(Z), CONTIGUOUS).reshape(-1, 1)
 
 
 def _apply(name: str, Z: np.ndarray) -> np.ndarray:
@@ -20,7 +20,7 @@ def _apply(name: str, Z: np.ndarray) -> np.ndarray:
 def _slope(name: str, dA: np.ndarray, Z: np.ndarray) -> np.ndarray:
     column = _column(Z)
     one = np.array([1, 0], column.dtype)
-    d_out = np.ascontiguousarray(dA, column.dtype).reshape(-1, 1)
+    d_out = np.require(dA, column.dtype, CONTIGUOUS).reshape(-1, 1)
     _, dZ = backward(forward(plan_of(1, (1,), (name,)), one, column), one, d_out, logits=False)
     return dZ.reshape(Z.shape)
 
@@ -129,7 +129,7 @@ def softmax(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n, dtype = len(Z), dtype_of(Z)
     # softmax needs all units of an example, so that this layer has the identity matrix and zero biases.
     identity = np.append(np.eye(n, dtype=dtype), np.zeros(n, dtype))
-    return predict(plan_of(n, (n,), ("softmax",)), identity, np.ascontiguousarray(Z.T, dtype)).T, Z
+    return predict(plan_of(n, (n,), ("softmax",)), identity, np.require(Z.T, dtype, CONTIGUOUS)).T, Z
 
 
 BACKWARD = {

@@ -36,8 +36,8 @@ def dtype_of(A: np.ndarray) -> np.dtype[np.float32] | np.dtype[np.float64]:
 
 
 def rows(A: np.ndarray) -> np.ndarray:
-    """Return A.T (m, n), as a view if it is C-contiguous, otherwise as a copy."""
-    return np.ascontiguousarray(A.T, dtype_of(A))
+    """Return A.T (m, n), as a view if the core can read it, otherwise as a copy."""
+    return np.require(A.T, dtype_of(A), CONTIGUOUS)
 
 
 def vector(arrays: Iterable[np.ndarray], dtype: np.dtype[np.float32] | np.dtype[np.float64]) -> np.ndarray:
@@ -78,7 +78,7 @@ def one_layer(
 def losses(plan: _core.Plan, params: np.ndarray, X: np.ndarray, Y: np.ndarray, output: str) -> np.ndarray:
     """Return the log loss (m,), float64, of each of the rows X (m, n_x) with the targets Y (m, n_y)."""
     found = np.empty(len(X))
-    X, Y = np.ascontiguousarray(X, np.float64), np.ascontiguousarray(Y, np.float64)
+    X, Y = (np.require(each, np.float64, CONTIGUOUS) for each in (X, Y))
     loss = _core.LossArgs(_core.LOSSES[f"log_loss_{output}"].index, (), Y)
     _core.losses(plan, params, X, loss, found)
     return found

@@ -12,7 +12,18 @@ from ...cache import Cache as CoreCache
 # Dropout masks are drawn in NumPy, as in the course; `L_model_forward` passes them to the core.
 from ..vectorized.layers import dropout, dropout_backward
 from .activations import BACKWARD
-from .core import backward, dtype_of, forward, losses, matrices, one_layer, plan_of, rows, vector
+from .core import (
+    CONTIGUOUS,
+    backward,
+    dtype_of,
+    forward,
+    losses,
+    matrices,
+    one_layer,
+    plan_of,
+    rows,
+    vector,
+)
 
 __all__ = ["dropout", "dropout_backward"]
 
@@ -234,7 +245,7 @@ def linear_backward(
     m = A_prev.shape[1]
     plan = plan_of(W.shape[1], (len(W),), ("identity",))
     params = vector((W, b), dtype_of(A_prev))
-    d_out = np.ascontiguousarray(dZ.T, params.dtype)
+    d_out = np.require(dZ.T, params.dtype, CONTIGUOUS)
     grad, dX = backward(forward(plan, params, rows(A_prev)), params, d_out)
     grad /= m
     dW, db = matrices(grad, (W.shape, b.shape))
