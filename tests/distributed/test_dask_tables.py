@@ -1,5 +1,6 @@
 """DaskTableClassifier and DaskTableRegressor on raw tables of a Dask cluster."""
 
+import gc
 import pickle
 import sys
 import threading
@@ -165,6 +166,7 @@ def test_the_cluster_forgets_all_tasks(client):
     DaskTableClassifier(**OPTIONS | {"epochs": 1}).fit(frame, y)
     pause = threading.Event()
     for _ in range(500):
+        gc.collect()  # a future in a circle of references keeps its tasks until then
         if not client.cluster.scheduler.tasks:
             return
         pause.wait(0.02)

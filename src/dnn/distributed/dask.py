@@ -275,12 +275,12 @@ def fit(
     --------
     >>> import dask.array as da
     >>> from distributed import Client
-    >>> from dnn import Network
+    >>> from dnn import SGD, Network
     >>> from dnn.distributed import dask
     >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     X = da.random.default_rng(0).normal(size=(1000, 3), chunks=(100, 3))
     ...     net = Network([3, 1], random_state=0)
-    ...     history = dask.fit(net, X, X.sum(axis=1), epochs=100, random_state=0)
+    ...     history = dask.fit(net, X, X.sum(axis=1), optimizer=SGD(0.1), random_state=0)
     >>> net.weights[0].round(2).ravel().tolist()
     [1.0, 1.0, 1.0]
     """
