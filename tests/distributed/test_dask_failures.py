@@ -15,6 +15,7 @@ import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
+from killed_workers import local_cluster
 
 from dnn import Network
 from dnn.distributed import dask as on_dask
@@ -31,12 +32,9 @@ N_SHARDS = 6
 def client():
     """Return a client of two workers, which are processes, and are started again when they die."""
     with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", memory_limit=0,
-            silence_logs=50,
-        ) as cluster,
+        local_cluster(n_workers=2, processes=True, memory_limit=0, silence_logs=50) as cluster,
         Client(cluster) as client,
-    ):  # fmt: skip
+    ):
         yield client
 
 

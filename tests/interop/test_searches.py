@@ -49,9 +49,11 @@ def digits():
 def client():
     """Return the client of a cluster of two processes, each with one thread."""
     distributed = pytest.importorskip("distributed")
+    from killed_workers import local_cluster
+
     with (
         at_most(60),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        local_cluster(n_workers=2) as cluster,
         distributed.Client(cluster) as client,
     ):
         signal.alarm(0)
