@@ -120,6 +120,7 @@ def test_the_readme_is_short_and_its_links_exist():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+@pytest.mark.long
 def test_the_readme_runs(monkeypatch, tmp_path):
     """The example reads a table from a file, trains a model, saves it and loads it again."""
     pytest.importorskip("pandas")
@@ -139,6 +140,7 @@ RUNNABLE = ["index.md", *sorted(f"guide/{page.name}" for page in (DOCS / "guide"
 def test_pages_print_what_they_say(page, monkeypatch, tmp_path):
     needed = {
         "guide/streams.md": ["pyarrow"],
+        "guide/cluster.md": ["distributed", "joblib"],
         "guide/many_fits.md": ["distributed", "optuna"],
         "guide/tuning.md": ["optuna"],
         "guide/onnx.md": ["onnxruntime", "skl2onnx"],

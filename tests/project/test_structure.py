@@ -148,7 +148,12 @@ NEEDED = {
 }
 
 
-@pytest.mark.parametrize("name", modules())
+def marked(name):
+    """Return the name of a module as a parameter: examples with a cluster take seconds."""
+    return pytest.param(name, marks=pytest.mark.long) if "distributed" in name else name
+
+
+@pytest.mark.parametrize("name", map(marked, modules()))
 def test_examples_run(name):
     if name in NEEDED:
         extra = "ray" if NEEDED[name] == "ray" else "dev"
