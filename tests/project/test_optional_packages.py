@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.long  # each is a process of its own, and the same on every Python
+
 WITHOUT = """
 import sys
 for package in {missing!r}:

@@ -153,7 +153,7 @@ def marked(name):
     return pytest.param(name, marks=pytest.mark.long) if "distributed" in name else name
 
 
-@pytest.mark.parametrize("name", map(marked, modules()))
+@pytest.mark.parametrize("name", [marked(name) for name in modules()])
 def test_examples_run(name):
     if name in NEEDED:
         extra = "ray" if NEEDED[name] == "ray" else "dev"
