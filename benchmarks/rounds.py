@@ -1,6 +1,6 @@
 """How accurate is a network that was trained in rounds over shards, next to one process with the same passes?
 
-    python benchmarks/rounds.py [--seeds 3] [--quick]
+    python benchmarks/rounds.py [--seeds 3] [--epochs 10] [--quick]
 
 MNIST with 784-128-10 and 10 epochs, from the folder of data (see CONTRIBUTING.md), and synthetic events like
 those of the Higgs data set: 200,000 rows of 28 inputs, of which 7 are functions of the others, with
@@ -71,9 +71,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--quick", action="store_true", help="two epochs, and 4 and 16 shards")
     given = parser.parse_args()
-    epochs, counts = (2, (4, 16)) if given.quick else (10, SHARDS)
+    epochs, counts = (2, (4, 16)) if given.quick else (given.epochs, SHARDS)
     for name, read, layers, output in (
         ("MNIST", mnist, [784, 128, 10], "softmax"),
         ("events", events, [28, 128, 64, 1], "sigmoid"),

@@ -12,14 +12,13 @@ import scipy.sparse as sp
 import dnn
 from dnn import MLPClassifier, MLPRegressor, Network
 
-pytestmark = pytest.mark.long  # the same on every Python
 rng = np.random.default_rng(0)
 X = rng.normal(size=(30, 4))
 Y = {MLPClassifier: np.repeat(["cat", "dog"], 15), MLPRegressor: X[:, 0] * 2}
 OTHER = {MLPClassifier: np.tile(["up", "down"], 15), MLPRegressor: X[:, 1] - 5}
 BOTH = [MLPClassifier, MLPRegressor]
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # the same on every Python
 
 
 def contents(thing, seen=None):
