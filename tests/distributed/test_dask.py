@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from distributed import Client, LocalCluster
+from clusters import cluster_of
+from distributed import Client
 
 from dnn import SGD, DivergedError, Network, Stream, sources
 from dnn.distributed import dask as on_dask
@@ -33,12 +34,7 @@ EDGES = np.arange(0, N + 1, CHUNK)
 @pytest.fixture(scope="module")
 def client():
     """Return a client of two workers that are threads of this process."""
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", memory_limit=0
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with cluster_of(2) as cluster, Client(cluster) as client:
         yield client
 
 
@@ -404,9 +400,7 @@ def test_checkpoint_and_resume_with_another_number_of_workers(client, tmp_path):
     with pytest.raises(OverflowError):
         on_cluster(client, *arrays(X, Y), epochs=6, checkpoint=path, callbacks=[stop])
     with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", memory_limit=0
-        ) as other,
+        cluster_of(1) as other,
         Client(other, set_as_default=False) as client_of_one,
     ):
         same(on_cluster(client_of_one, *arrays(X, Y), epochs=6, checkpoint=path, resume=True), whole)

@@ -7,7 +7,8 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
+from clusters import cluster_of
+from distributed import Client
 from sklearn.base import clone, is_classifier, is_regressor
 
 import dnn
@@ -23,13 +24,6 @@ X = RNG.normal(size=(N, 3))
 Y = X @ [1.0, -2.0, 0.5] + 0.1 * RNG.normal(size=N)
 LABELS = np.where(Y > 0.3, "yes", "no")
 OPTIONS = {"hidden_layer_sizes": (6,), "max_iter": 4, "n_shards": 3, "rounds_per_epoch": 2, "random_state": 0}
-
-
-def cluster_of(n_workers):
-    """Return a cluster whose workers are threads of this process."""
-    return LocalCluster(
-        n_workers=n_workers, threads_per_worker=1, processes=False, dashboard_address=":0", memory_limit=0
-    )
 
 
 @pytest.fixture(scope="module")

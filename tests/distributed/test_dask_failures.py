@@ -14,8 +14,8 @@ from functools import partial
 import dask
 import numpy as np
 import pytest
+from clusters import local_cluster
 from distributed import Client, LocalCluster
-from killed_workers import local_cluster
 
 from dnn import Network
 from dnn.distributed import dask as on_dask

@@ -11,7 +11,8 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
+from clusters import cluster_of
+from distributed import Client
 from sklearn.base import clone, is_classifier, is_regressor
 from table_models import table_of, target_of
 
@@ -43,13 +44,6 @@ def table():
 
 X, Y = table()
 LABELS = target_of("binary", Y)
-
-
-def cluster_of(n_workers):
-    """Return a cluster whose workers are threads of this process."""
-    return LocalCluster(
-        n_workers=n_workers, threads_per_worker=1, processes=False, dashboard_address=":0", memory_limit=0
-    )
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def digits():
 def client():
     """Return the client of a cluster of two processes, each with one thread."""
     distributed = pytest.importorskip("distributed")
-    from killed_workers import local_cluster
+    from clusters import local_cluster
 
     with (
         at_most(60),

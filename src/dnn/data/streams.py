@@ -148,6 +148,21 @@ class Stream:
         self.cache = cache if isinstance(cache, (str, os.PathLike)) else bool(cache)
 
 
+def read_alike(stream: Stream, source: Any) -> Stream:
+    """Return a stream that reads another source in the same way, without a cache, which is of one source.
+
+    Examples
+    --------
+    >>> from dnn import Stream, sources
+    >>> one, other = (sources.arrays([[x]], [x]) for x in (1, 2))
+    >>> read_alike(Stream(one, on_bad_rows="skip"), other).on_bad_rows
+    'skip'
+    """
+    return Stream(
+        source, buffer_rows=stream.buffer_rows, prefetch=stream.prefetch, on_bad_rows=stream.on_bad_rows
+    )
+
+
 def place_of(stream: Stream, block: int, row: int) -> str:
     """Return the words for a row of a block.
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import _checks as checks
 from .._optional import need
-from ..data.streams import Stream, stream_of
+from ..data.streams import read_alike, stream_of
 from ..network import Network
 from . import rounds
 from .averages import groups_of, total_of
@@ -312,19 +312,12 @@ def shards_of(X: Any, y: Any, sample_weight: Any, n_shards: int, suffix: str = "
             if given is not None:
                 raise ValueError(f"{name}{suffix} must not be given with a source, whose blocks have it")
         n = min(n_shards, stream.source.n_blocks)
-        return [_part_of(stream, list(range(k, stream.source.n_blocks, n))) for k in range(n)]
+        blocks = (list(range(k, stream.source.n_blocks, n)) for k in range(n))
+        return [read_alike(stream, BlocksOf(stream.source, each)) for each in blocks]
     chunks = chunks_of(X, y, sample_weight, suffix)
     n = min(n_shards, len(chunks))
     join = need("dask", "dnn.distributed.dask", "dask").delayed(joined, pure=False)
     return [join(chunks[k::n]) for k in range(n)]
-
-
-def _part_of(stream: Stream, blocks: list[int]) -> Stream:
-    """Return a stream of some of the blocks of another one."""
-    source = BlocksOf(stream.source, blocks)
-    return Stream(
-        source, buffer_rows=stream.buffer_rows, prefetch=stream.prefetch, on_bad_rows=stream.on_bad_rows
-    )
 
 
 def chunks_of(X: Any, y: Any, sample_weight: Any, suffix: str = "") -> list[tuple[Any, ...]]:

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import _checks as checks
 from .._optional import need
-from ..data.streams import Stream
+from ..data.classes import balanced
+from ..data.streams import Stream, read_alike
 from ..estimators.classifier import MLPClassifier
 from ..estimators.optimizer import SklearnLearningRate
 from ..estimators.parameters import adopt, draft_of
@@ -417,8 +418,7 @@ class Survey(NamedTuple):
             raise ValueError(f'class_weight must be a dict, "balanced" or None, got {class_weight!r}')
         if self.classes is None or self.counts is None:
             raise ValueError("class_weight must be None where y has several labels at once, got 'balanced'")
-        factors = self.n_rows / (len(self.classes) * self.counts)
-        return dict(zip(self.classes.tolist(), factors.tolist(), strict=True))
+        return dict(zip(self.classes.tolist(), balanced(self.counts).tolist(), strict=True))
 
 
 def _survey(engine: Workers, shards: list[Any], classify: bool) -> Survey:
@@ -500,11 +500,9 @@ def _encoded(shards: list[Any], local: Any) -> list[Any]:
             setattr(light, name, getattr(local, name))
     encode = need("dask", "dnn.distributed.dask", "dask").delayed(encoded, pure=False)
     return [
-        Stream(
-            Encoded(shard.source, light), buffer_rows=shard.buffer_rows, on_bad_rows=shard.on_bad_rows
-        ) if isinstance(shard, Stream) else encode(shard, light)
+        read_alike(shard, Encoded(shard.source, light)) if isinstance(shard, Stream) else encode(shard, light)
         for shard in shards
-    ]  # fmt: skip
+    ]
 
 
 def encoded(shard: tuple[Any, ...], local: Any) -> tuple[Any, ...]:

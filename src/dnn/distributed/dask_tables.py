@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 
 from .. import _checks as checks
 from .._optional import need
+from ..data.classes import balanced
 from ..estimators.parameters import adopt, draft_of
 from ..estimators.tables.encoder import TableEncoder
 from ..estimators.tables.knots import Knots
@@ -321,8 +322,7 @@ class DaskTableClassifier(ClassifierMixin, DaskTable):  # type: ignore[misc]
             return None
         weights = local._row_weights(np.arange(n), None)  # of the classes, and checks of the parameter
         if isinstance(local.class_weight, str):
-            sizes = np.bincount(place, weights=counts)
-            weights = sizes.sum() / (n * sizes)
+            weights = balanced(np.bincount(place, weights=counts))
         return np.asarray(weights)
 
 

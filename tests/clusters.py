@@ -1,4 +1,4 @@
-"""A Dask cluster of processes, for tests that kill its workers."""
+"""Dask clusters for tests: of processes, whose workers may be killed, and of threads of this process."""
 
 from contextlib import contextmanager
 
@@ -19,3 +19,10 @@ def local_cluster(**options):
             # Scheduler and workers are closed by then; the cluster was told of the end of a worker whose
             # beginning it had not noticed. A second close would wait for the first one forever.
             cluster.status = Status.closed
+
+
+def cluster_of(n_workers):
+    """Return a cluster whose workers are threads of this process."""
+    return LocalCluster(
+        n_workers=n_workers, threads_per_worker=1, processes=False, dashboard_address=":0", memory_limit=0
+    )
